@@ -1,0 +1,15 @@
+#include "base/status.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+bool status_set(Status *st, StatusCode code, const char *fmt, ...)
+{
+    va_list ap;
+
+    st->code = code;
+    va_start(ap, fmt);
+    vsnprintf(st->text, sizeof st->text, fmt, ap);
+    va_end(ap);
+    return false;
+}

@@ -1,0 +1,83 @@
+/*
+ * The engine: translates guest code, keeps translations, runs them. One Engine a process; one Vcpu a guest thread.
+ * Start reading at engine/translate.c.
+ */
+#ifndef ENGINE_ENGINE_H
+#define ENGINE_ENGINE_H
+
+#include "engine/env.h"
+#include "engine/vcpu.h"
+
+typedef enum EngineKind { ENGINE_JIT, ENGINE_INTERP } EngineKind;
+
+typedef struct EngineConfig {
+    const Guest *guest;
+    const void *features;      /* from guest->cpu_new */
+    const EnvOps *env;
+    EngineKind kind;
+    bool check;                /* --check: both engines in lock step */
+    bool one_insn;             /* one guest instruction a region */
+    bool no_chain;
+    bool ret_predict;
+    bool exact_flags;          /* never drop dead flags at exits */
+    size_t cache_bytes;        /* size of the code cache; 0: default */
+    const char *host_cpu;      /* NULL: native */
+    const char *opt;           /* "-gvn,-dce": passes to leave out */
+    uint64_t jit_limit;        /* translate only this many regions, interpret the rest; UINT64_MAX: no limit */
+} EngineConfig;
+
+/* Create the engine and install the host's fault handlers (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP). NULL with st set. */
+Engine *engine_new(const EngineConfig *cfg, Status *st);
+void engine_free(Engine *e);
+
+/* A vcpu in reset state, registered with the engine; the calling thread owns it until vcpu_free. */
+Vcpu *vcpu_new(Engine *e);
+/* Copy of registers for a new thread (clone): state, fp, mode. */
+Vcpu *vcpu_clone(const Vcpu *from);
+void vcpu_free(Vcpu *cpu);
+/* Must be called by the thread that will run the vcpu, before vcpu_run: registers it for reclamation and signals. */
+void vcpu_attach(Vcpu *cpu);
+void vcpu_detach(Vcpu *cpu);
+
+/* Run until the thread ends (env->pending or env->fault returned false, or IR_STOP_EXIT). */
+void vcpu_run(Vcpu *cpu);
+
+/* Ask a vcpu to leave translated code at its next poll. Async-signal-safe, any thread. */
+void engine_kick(Vcpu *cpu);
+void engine_kick_all(Engine *e);
+
+/*
+ * Guest code in [va, va + len) may have changed (ic ivau, munmap, mprotect, mmap over it): no translation of it is entered
+ * any more once this returns, by any thread, except that a thread inside one finishes it up to its next branch or poll.
+ */
+void engine_invalidate(Engine *e, uint64_t va, uint64_t len);
+
+/*
+ * Enter and leave a system call that may block: an extended quiescent state, so that others' reclamation does not wait
+ * for this thread.
+ */
+void engine_block_begin(Vcpu *cpu);
+void engine_block_end(Vcpu *cpu);
+
+/* After fork, in the child, before anything else: only the calling thread's vcpu is left. */
+void engine_fork_prepare(Engine *e);
+void engine_fork_parent(Engine *e);
+void engine_fork_child(Engine *e, Vcpu *self);
+
+/* Push or pull the guest's FP environment around changes to cpu->h.ir.fp (signal frames, ptrace). */
+void vcpu_fp_sync(Vcpu *cpu);  /* host flags -> ir.fp.flags */
+void vcpu_fp_changed(Vcpu *cpu); /* ir.fp changed -> host */
+
+/* Print --stats to f. */
+void engine_stats(Engine *e, FILE *f);
+
+/*
+ * Memory of the guest, from C code outside translated code. The guest is mapped 1:1. Never fault the host: return false
+ * when any byte is not accessible (EFAULT); a partial copy may have happened.
+ */
+bool guest_read(Vcpu *cpu, void *dst, uint64_t va, size_t n);
+bool guest_write(Vcpu *cpu, uint64_t va, const void *src, size_t n);
+/* Length of the NUL-terminated string at va, or -1 when it runs off accessible memory or past max. */
+ssize_t guest_strlen(Vcpu *cpu, uint64_t va, size_t max);
+
+#endif

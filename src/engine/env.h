@@ -1,0 +1,35 @@
+/*
+ * What the engine needs of the world around a guest: user/ (a Linux process) and later machine/ implement it.
+ * All calls are made on the vcpu's own thread, outside translated code, with exact guest state in the vcpu.
+ */
+#ifndef ENGINE_ENV_H
+#define ENGINE_ENV_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct Vcpu Vcpu;
+
+/* A synchronous guest fault, as found by the host's signal handler or the interpreter. */
+typedef struct GuestFault {
+    int sig;         /* SIGSEGV, SIGBUS, SIGFPE, SIGILL or SIGTRAP */
+    int code;        /* si_code */
+    uint64_t addr;   /* guest address concerned */
+    bool write;      /* the access was a store */
+} GuestFault;
+
+typedef struct EnvOps {
+    /*
+     * Host memory from which instructions at guest `pc` may be read. Sets *len to the bytes that are readable and
+     * executable for the guest from there (at most to the end of the mapping). NULL: not executable, or not mapped.
+     */
+    const uint8_t *(*code)(Vcpu *cpu, uint64_t pc, size_t *len);
+    /* An exit request was seen: deliver pending signals, stop the thread, ... Returns false when the thread must end. */
+    bool (*pending)(Vcpu *cpu);
+    /* Deliver a synchronous fault or illegal instruction. Returns false when the thread must end. */
+    bool (*fault)(Vcpu *cpu, const GuestFault *f);
+} EnvOps;
+
+#endif

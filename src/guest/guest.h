@@ -1,0 +1,84 @@
+/*
+ * What every guest instruction set provides, and what its lifters build on. Knows no host and no operating system.
+ *
+ * A lifter turns one instruction into IR through `Lift`. Branches go through the lift_* calls below, which decide
+ * whether the region goes on (a trace along fall-through and unconditional branches) or ends: guests never do.
+ */
+#ifndef GUEST_GUEST_H
+#define GUEST_GUEST_H
+
+#include "ir/ir.h"
+
+/* Why a site must be translated in its careful form: it trapped in the common one (see engine/fault.c). */
+enum { LIFT_CAREFUL_TAG = 1 /* tagged pointers */ };
+
+typedef struct Lift {
+    IrBuilder b;              /* append here */
+    const struct Guest *guest;
+    uint64_t pc;              /* address of the instruction being lifted */
+    uint64_t next;            /* address after it; set before lifting */
+    uint32_t mode;            /* guest mode bits of the region */
+    unsigned careful;         /* LIFT_CAREFUL_* for this instruction */
+    const void *cpu_features; /* the guest's own structure, from Guest.cpu_new */
+    /* set by lift_*: */
+    bool ended;               /* the region has its terminator */
+    uint64_t cont;            /* address at which the region goes on, when !ended */
+} Lift;
+
+typedef struct Guest {
+    const char *name;         /* "aarch64" */
+    const char *deb_arch;     /* Debian's name: "arm64" */
+    uint16_t elf_machine;     /* EM_AARCH64 */
+    unsigned min_insn;        /* bytes: 4 for AArch64, 2 for RISC-V, 1 for x86 */
+    unsigned pc_shift;        /* low pc bits that are always zero */
+    IrSlots slots;
+    /* Slots in the order in which they deserve host registers, integer and vector; ends with 0xffff. Chosen from dynamic
+     * counts over real programs; the host takes as many as it can pin. */
+    const uint16_t *pin_int, *pin_vec;
+    const IrHelper *helpers;
+    uint32_t nhelpers;
+
+    /* Parse a feature list ("max", "max,-lse", "base,+crc"); returns a malloc'd structure, NULL with text in err. */
+    void *(*cpu_new)(const char *list, char *err, size_t errlen);
+    /* Set the architectural reset state of a new thread: cpu->state zeroed first, cpu->fp, cpu->mode set. */
+    void (*reset)(IrCpu *cpu, const void *features);
+    /* Static FP mode of a region translated under `mode`. */
+    IrFpMode (*fp_mode)(uint32_t mode);
+    /*
+     * Lift the instruction at l->pc. `code` has at least `avail` readable bytes. Returns its length in bytes, 0 when
+     * more bytes are needed than there are. Undefined encodings lift to EXIT_STOP ILLEGAL and return their length.
+     */
+    unsigned (*lift)(Lift *l, const uint8_t *code, size_t avail);
+    /* Disassemble into buf; returns the length in bytes (always > 0). */
+    unsigned (*disas)(uint64_t pc, const uint8_t *code, size_t avail, char *buf, size_t buflen);
+    /*
+     * Slots (bit set, slots < 64 only) that the code at pc certainly overwrites before reading: looked ahead a few
+     * instructions along straight code. Used to drop dead flags at exits. May return 0.
+     */
+    uint64_t (*dead_slots)(const uint8_t *code, size_t avail);
+    /* Print registers for --log=exec, --check and crash reports. */
+    void (*dump)(FILE *f, const IrCpu *cpu);
+} Guest;
+
+/* Guests register here (guest/registry.c). NULL when there is none of that machine. */
+const Guest *guest_by_elf(uint16_t machine);
+const Guest *guest_by_name(const char *name);
+
+/* --- for lifters (guest/lift.c) -------------------------------------------------------------------------------------- */
+
+/* Continue at `target` (direct branch). May continue the region there. */
+void lift_jump(Lift *l, uint64_t target);
+/* Conditional direct branch: to `target` when cond (i8) is not 0, else on at l->next. */
+void lift_branch(Lift *l, IrRef cond, uint64_t target);
+/* Direct call: the link register has been put already. */
+void lift_call(Lift *l, uint64_t target, uint64_t ret);
+/* Indirect: target value (i64). `ret` only for IR_HINT_CALL. */
+void lift_jump_ind(Lift *l, IrRef target, IrHint hint, uint64_t ret);
+/* End the region by calling an EXIT_HELP helper that sees and may change all guest state; then on at l->next. */
+void lift_helper(Lift *l, unsigned helper, unsigned nargs, const IrRef *args);
+/* End with a stop at this instruction (pc of the instruction itself). */
+void lift_stop(Lift *l, IrStop why);
+/* Address for a guest access: strips the tag byte where this site needs it (LIFT_CAREFUL_TAG); else unchanged. */
+IrRef lift_addr(Lift *l, IrRef va);
+
+#endif

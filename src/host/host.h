@@ -1,0 +1,149 @@
+/*
+ * What every host provides: compiling a region to host code, and the few routines that enter and leave translated
+ * code. Knows no guest (slots and pins are data) and no operating system.
+ *
+ * Conventions of translated code:
+ *   - One host register holds the address of the guest state (HostCpu is reached from it at fixed displacements).
+ *   - HostPlan says which slots live in host registers whenever control is between translations ("pinned").
+ *   - Calls of helpers clobber nothing: arguments and result pass through HostCpu.ir.call, a thunk in the code cache saves
+ *     every register and runs the C function on the thread's C stack.
+ *   - The host stack pointer is the return predictor's stack: a guest call pushes {guest return address, host return
+ *     address}; a guest return compares and returns. The stack is a small mapping of its own with guard pages; its lowest
+ *     frame is a sentinel that matches no guest address. On a mismatch it is reset to that.
+ */
+#ifndef HOST_HOST_H
+#define HOST_HOST_H
+
+#include "base/status.h"
+#include "ir/ir.h"
+
+#define HOST_JCACHE_BITS 12
+#define HOST_STATE_MAX 2048 /* bytes of guest state */
+
+typedef struct HostJump {
+    uint64_t pc;     /* guest pc; 1 when empty (never an instruction address in any guest mode that uses it) */
+    const void *hpc; /* executable address */
+} HostJump;
+
+/*
+ * One thread's state as translated code sees it: the first member of the engine's Vcpu. Fields up to `state` are reached
+ * by negative displacements from the pinned register.
+ */
+typedef struct HostCpu {
+    IrCpu ir;
+    uint32_t exit_request;   /* set by any thread or signal handler: leave at the next poll */
+    uint32_t mxcsr;          /* host FP control and status while outside translated code: guest's rounding and flags */
+    uint32_t host_mxcsr;     /* what C code runs with */
+    uint32_t in_code;        /* 1 while translated code or its thunks run (fault handler) */
+    void *c_stack;           /* saved C stack pointer while in translated code */
+    void *shadow_base;       /* address of the sentinel frame of the return stack */
+    void *shadow_limit;      /* lowest usable address */
+    const void *exits;       /* reserved for the host's stubs */
+    uint64_t link_site;      /* chain site (executable address of its displacement) passed to the link routine */
+    uint64_t scratch[8];     /* host's use: spills around special sequences */
+    _Alignas(64) uint8_t save[2048 + 512]; /* register save area of helper thunks; C signal handlers never use it */
+    /* Routines that stubs call; set once by the engine. `link`: translate-and-chain, returns the executable address to
+     * continue at, or NULL to leave to the run loop (cpu->ir.pc is the target). `lookup`: the same for indirect branches. */
+    const void *(*link)(struct HostCpu *cpu);
+    const void *(*lookup)(struct HostCpu *cpu);
+    _Alignas(64) uint8_t spill[2048];      /* spill slots of translations */
+    _Alignas(64) uint8_t state[HOST_STATE_MAX];
+    HostJump jcache[1 << HOST_JCACHE_BITS];
+} HostCpu;
+
+/* Index of a pc in the jump cache; translated code computes the same. */
+static inline uint32_t host_jcache_index(uint64_t pc, unsigned pc_shift)
+{
+    return (uint32_t)(pc >> pc_shift) & ((1u << HOST_JCACHE_BITS) - 1);
+}
+
+/* Which slots are pinned to which host registers: fixed for the life of a process. */
+typedef struct HostPlan HostPlan;
+
+/* A growing buffer in a thread's part of the code cache: written through `rw`, run at `rw + delta`. */
+typedef struct CodeBuf {
+    uint8_t *start, *p, *end; /* writable view */
+    int64_t delta;            /* executable address - writable address */
+    bool overflow;            /* ran out of room: nothing was written past end; the code is void */
+} CodeBuf;
+
+/* A chain site: an aligned 32-bit displacement that now leads to its own stub and can be patched with one store. */
+typedef struct HostSite {
+    uint32_t offset;   /* of the displacement, from the code's start */
+    uint32_t stub;     /* of the stub that it first leads to, from the code's start */
+    uint64_t target;   /* guest pc */
+} HostSite;
+
+/* Position-dependent words, for the persistent cache. */
+typedef enum HostRelocKind { HOST_RELOC_STUB /* rel32 to a common stub */, HOST_RELOC_GUEST /* imm64 guest address */ } HostRelocKind;
+typedef struct HostReloc {
+    uint32_t offset;
+    uint8_t kind;
+    uint8_t stub;      /* which common stub */
+} HostReloc;
+
+/* The result of compiling: arrays live in the region's arena. */
+typedef struct HostCode {
+    uint8_t *rw;       /* start of the code, writable view */
+    uint32_t size;     /* bytes, padding included */
+    HostSite *site;
+    uint32_t nsite;
+    HostReloc *reloc;
+    uint32_t nreloc;
+    /* Side table from host offsets to guest state: see host_recover. Byte-packed, position-independent. */
+    uint8_t *side;
+    uint32_t side_len;
+} HostCode;
+
+typedef struct HostConfig {
+    const IrSlots *slots;
+    const uint16_t *pin_int, *pin_vec; /* from the guest, in order of merit */
+    unsigned pc_shift;
+    const IrHelper *helpers;
+    uint32_t nhelpers;
+    const char *cpu;       /* --host-cpu: "native", "avx2", "avx512" */
+    bool ret_predict;      /* use the host's return predictor */
+} HostConfig;
+
+typedef struct Host {
+    const char *name;      /* "x86_64" */
+    /* Check the processor, choose the plan. NULL with `st` when the processor lacks what is required. */
+    HostPlan *(*plan_new)(const HostConfig *cfg, Status *st);
+    void (*plan_free)(HostPlan *plan);
+    /* Emit the common stubs (enter, exits, thunks) at the start of the cache; once. Returns false when out of room. */
+    bool (*stubs)(HostPlan *plan, CodeBuf *cb);
+    /*
+     * Compile a verified, slot-converted tree region at cb->p. On success advances cb->p and fills *out. Returns false
+     * (cb->overflow) when there is no room: try again with a larger buffer.
+     */
+    bool (*compile)(HostPlan *plan, const IrRegion *r, CodeBuf *cb, HostCode *out);
+    /* Run translated code from `hpc` (executable address) until it leaves; returns the IrStop. */
+    IrStop (*enter)(HostPlan *plan, HostCpu *cpu, const void *hpc);
+    /* Point a chain site at `target` or, with NULL, back at its stub. Any thread may be running it. */
+    void (*patch)(const HostSite *site, uint8_t *code_rw, int64_t delta, const void *target);
+    /*
+     * For a fault at `hpc` inside translated code: write the guest state of the faulting instruction's start into
+     * cpu->ir (state, pc, fp flags), reading host registers from `uc` (ucontext_t *). False when hpc is at no operation
+     * that may fault.
+     *   code, side, side_len  of the translation that holds hpc
+     */
+    bool (*recover)(HostPlan *plan, HostCpu *cpu, const uint8_t *code_rx, const uint8_t *side, uint32_t side_len,
+                    const void *hpc, void *uc);
+    /*
+     * Make the interrupted context `uc` continue in the exit stub, so that enter() returns `why`. Call after recover, or
+     * when pc and slots are otherwise exact.
+     */
+    void (*leave)(HostPlan *plan, HostCpu *cpu, void *uc, IrStop why);
+    /* Whether the interrupted context faulted by overrunning the return stack; if so resets it in `uc`. */
+    bool (*shadow_overflow)(HostPlan *plan, HostCpu *cpu, void *uc, const void *fault_addr);
+    /* Push cpu->ir.fp's rounding and flags into cpu->mxcsr and back; call around anything that changes or reads them. */
+    void (*fp_load)(HostCpu *cpu);  /* ir.fp -> mxcsr; clears host sticky flags */
+    void (*fp_store)(HostCpu *cpu); /* host sticky flags -> ir.fp.flags */
+    /* Disassemble one host instruction for --log=asm; returns its length. */
+    unsigned (*disas)(const uint8_t *rx, uint64_t addr, char *buf, size_t buflen);
+} Host;
+
+/* The host that this program was built for. */
+extern const Host host_native;
+
+#endif

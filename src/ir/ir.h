@@ -1,0 +1,359 @@
+/*
+ * The intermediate representation: SSA in basic blocks with block parameters, one entry a region. It names no guest and
+ * no host. `ops.def` says what each operation computes; this header says how a region is held and who may do what.
+ *
+ * Example: `adds w0, w1, #1; b.eq 0x2000` at 0x1000, as lifted (text form, see ir/print.c):
+ *
+ *   block0:
+ *     insn 0x1000
+ *     %1:i64 = get x1
+ *     %2:i32 = trunc.i64 %1
+ *     %3:i32 = const 1
+ *     %4:i32 = add %2, %3
+ *     %5:i64 = zext.i32 %4
+ *     put x0, %5
+ *     ... put n, z, c, v ...
+ *     insn 0x1004
+ *     brif %z, block1, block2
+ *   block1:
+ *     exit 0x2000
+ *   block2:
+ *     ...
+ *
+ * Precise state. As lifted, `get` and `put` are the only way to touch guest state and happen in program order: at an
+ * operation that may fault, memory holds the guest state of the instruction's start (lifters put results after their last
+ * faulting operation). The `slots` pass then turns slots into SSA values: afterwards `get` remains only for entry values,
+ * there is no `put`, and each operation with flag S names a snapshot: the SSA value of each slot that differs from the
+ * state at region entry. The interpreter runs both forms; backends take only the second.
+ *
+ * Tier-1 regions are trees: every block but the first has exactly one predecessor.
+ */
+#ifndef IR_IR_H
+#define IR_IR_H
+
+#include "base/arena.h"
+#include "base/fp.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+typedef enum IrType {
+    IR_VOID, IR_I8, IR_I16, IR_I32, IR_I64, IR_F16, IR_F32, IR_F64, IR_V128, IR_V256, IR_V512, IR_P, IR_NTYPES
+} IrType;
+
+typedef enum IrOp {
+#define IR_OP(name, ...) IR_##name,
+#include "ir/ops.def"
+#undef IR_OP
+    IR_NOPS
+} IrOp;
+
+/* Flags of an operation (the table's letters) */
+enum {
+    IRF_PURE = 1, IRF_FP = 2, IRF_READ = 4, IRF_WRITE = 8, IRF_SNAP = 16, IRF_COMM = 32, IRF_END = 64, IRF_SLOT = 128
+};
+
+/* Operand and result rules (the table's words) */
+typedef enum IrRule {
+    IRR_N, IRR_T, IRR_L, IRR_I8, IRR_I16, IRR_I32, IRR_I64, IRR_V128, IRR_X, IRR_K, IRR_V
+} IrRule;
+
+typedef struct IrOpInfo {
+    const char *name;
+    uint8_t result, arg[3]; /* IrRule */
+    uint8_t flags;          /* IRF_* */
+    const char *doc;
+} IrOpInfo;
+
+extern const IrOpInfo ir_ops[IR_NOPS];
+
+/* aux of ICMP, VICMP, FCMP, VFCMP: the set of relations that hold; boolean algebra on it is exact. */
+enum {
+    IR_LT = FP_LT, IR_EQ = FP_EQ, IR_GT = FP_GT, IR_UN = FP_UN,
+    IR_PSIGNED = 16,    /* icmp: signed; never set for EQ or NE (LT|GT) alone */
+    IR_SIGNALLING = 32, /* fcmp */
+};
+
+/* aux of vector and conversion operations. Low bits hold FpRound (0..7) or the half selector (bit 0). */
+enum { IR_SIGNED = 16, IR_ROUNDING = 32, IR_SAT = 64, IR_SATU = 128, IR_EXACT = 32 };
+enum { IR_NARROW_TRUNC, IR_NARROW_SS, IR_NARROW_UU, IR_NARROW_SU };
+
+typedef enum IrRmw {
+    IR_RMW_ADD, IR_RMW_CLR /* old & ~b */, IR_RMW_XOR, IR_RMW_OR, IR_RMW_MAXS, IR_RMW_MINS, IR_RMW_MAXU, IR_RMW_MINU,
+    IR_RMW_SWAP
+} IrRmw;
+
+typedef enum IrHint { IR_HINT_JUMP, IR_HINT_CALL, IR_HINT_RET } IrHint;
+
+/* Why translated code returns to the run loop. Reported with cpu->pc at the instruction concerned. */
+typedef enum IrStop {
+    IR_STOP_NONE,     /* go on */
+    IR_STOP_CHECK,    /* an exit request, a changed mode, code changed: look up pc again */
+    IR_STOP_ILLEGAL,  /* undefined instruction at pc */
+    IR_STOP_BREAK,    /* breakpoint instruction at pc */
+    IR_STOP_FAULT,    /* a fault noted in the vcpu */
+    IR_STOP_EXIT,     /* this thread ends */
+    IR_STOP_FETCH,    /* the instruction at pc cannot be fetched */
+} IrStop;
+
+/* flags of an instruction: memory order and attributes */
+enum {
+    IR_ORDER_MASK = 7,
+    IR_PLAIN = 0, IR_ACQUIRE = 1, IR_RELEASE = 2, IR_ACQ_REL = 3, IR_SEQ_CST = 4, IR_TSO = 5,
+    IR_ACQUIRE_PC = 6,   /* RCpc acquire: LDAPR */
+    IR_MEM_SIGNED = 8,   /* LOAD: sign-extend */
+    IR_MEM_SOFT = 16,    /* through the software TLB (system mode); else a host address */
+    IR_MEM_WATCH = 32,   /* tools watch it */
+    IR_MEM_CAREFUL = 64, /* the address may carry a tag in bits 63:56, which must be stripped (this site trapped) */
+    IR_MEM_ALIGNED = 128 /* known or required to be naturally aligned */
+};
+enum { IR_EXIT_POLL = 1 };
+/* FENCE orders: IR_ACQUIRE: earlier loads before later accesses (dmb ishld); IR_RELEASE: earlier stores before later
+ * stores (dmb ishst); IR_SEQ_CST: everything. */
+
+typedef uint32_t IrRef; /* index of an instruction in the region; 0: none */
+
+typedef struct IrInsn {
+    uint16_t op;    /* IrOp */
+    uint16_t flags; /* order and memory attributes */
+    uint8_t type;   /* IrType of the result */
+    uint8_t lane;   /* IrType: operand, memory or lane type, by the operation */
+    uint8_t lanes;  /* lane count in vector form; 0 otherwise */
+    uint8_t aux;    /* predicate, rounding, kind: by the operation */
+    IrRef a, b, c;
+    uint32_t snap;  /* index into the region's snapshots; 0: none */
+    uint64_t imm;
+    IrRef prev, next; /* order within the block; 0 at the ends */
+} IrInsn;
+
+typedef struct IrBlock {
+    IrRef first, last;
+    uint16_t nparams;
+    bool cold;         /* rarely taken: side exits */
+    uint32_t pred;     /* the single predecessor + 1, or 0 (entry, or several) */
+    uint32_t npreds;
+} IrBlock;
+
+/* One slot's value at a point. */
+typedef struct IrSnapEnt {
+    uint16_t slot;
+    IrRef val;
+} IrSnapEnt;
+
+typedef struct IrSnap {
+    uint64_t pc;           /* guest address of the instruction that it belongs to */
+    uint32_t first, count; /* entries in region->snapent; sorted by slot */
+} IrSnap;
+
+/* One guest slot: a piece of guest state that is an SSA variable to the IR. */
+typedef struct IrSlot {
+    const char *name;
+    uint8_t type;    /* IrType */
+    uint16_t offset; /* bytes from the start of the guest state */
+} IrSlot;
+
+typedef struct IrSlots {
+    const IrSlot *slot;
+    uint32_t count;  /* <= IR_MAX_SLOTS */
+    uint32_t state_size;
+} IrSlots;
+
+#define IR_MAX_SLOTS 256
+
+/* A 128-bit value. Scalars live in the low bits, zero above their width. */
+typedef union IrVal {
+    uint64_t u64[2];
+    uint32_t u32[4];
+    uint16_t u16[8];
+    uint8_t u8[16];
+} IrVal;
+
+#define IR_MAX_ARGS 6
+
+typedef struct IrArgs {
+    _Alignas(16) IrVal arg[IR_MAX_ARGS];
+    IrVal ret;
+} IrArgs;
+
+typedef struct IrCpu IrCpu;
+
+/* How IR semantics reach guest memory from C: each returns false on a fault, having noted it in the vcpu. */
+typedef struct IrMemOps {
+    bool (*load)(IrCpu *cpu, uint64_t va, unsigned size, unsigned flags, IrVal *out);
+    bool (*store)(IrCpu *cpu, uint64_t va, unsigned size, unsigned flags, const IrVal *val);
+    bool (*cas)(IrCpu *cpu, uint64_t va, unsigned size, unsigned flags, const IrVal *expect, const IrVal *desired,
+                IrVal *old);
+    bool (*rmw)(IrCpu *cpu, uint64_t va, unsigned size, unsigned flags, IrRmw kind, const IrVal *val, IrVal *old);
+    /* Bulk copy (either direction of overlap handled as named) and fill; return the bytes done before a fault, n if none. */
+    uint64_t (*copy)(IrCpu *cpu, uint64_t dst, uint64_t src, uint64_t n, bool backward);
+    uint64_t (*fill)(IrCpu *cpu, uint64_t dst, uint8_t byte, uint64_t n);
+} IrMemOps;
+
+/* The doors that guest instructions have to the outside; the engine fills it in. Called from EXIT_HELP helpers. */
+typedef struct IrWorld {
+    IrMemOps mem;
+    IrStop (*syscall)(IrCpu *cpu);                              /* pc is after the instruction */
+    uint64_t (*counter)(IrCpu *cpu, uint64_t frequency);        /* virtual counter, in ticks of `frequency` */
+    uint64_t (*random)(IrCpu *cpu);                             /* 64 random bits */
+    void (*invalidate)(IrCpu *cpu, uint64_t va, uint64_t len);  /* guest asked that changed code be seen */
+    bool (*poll)(IrCpu *cpu);                                   /* whether an exit request is pending */
+} IrWorld;
+
+/*
+ * What IR semantics may see of a vcpu; first member of the host's and the engine's structures. Guest state (the slots)
+ * follows at `state`.
+ */
+struct IrCpu {
+    uint64_t pc;      /* guest pc; exact whenever translated code is left */
+    uint8_t *state;   /* guest state, laid out by the guest's slot table */
+    const IrWorld *world;
+    FpEnv fp;         /* dynamic FP environment; see base/fp.h for `flags` */
+    uint32_t mode;    /* guest mode bits that select translations (part of the lookup key) */
+    IrArgs call;      /* arguments and result of the helper being called from translated code */
+};
+
+/*
+ * A helper: a C function that IR calls by number. CALL helpers read only their arguments (and cpu->fp); EXIT_HELP
+ * helpers find all slots in cpu->state, cpu->pc set to the next instruction, host FP state saved, and return an IrStop.
+ */
+typedef uint64_t IrHelperFn(IrCpu *cpu, IrArgs *args);
+
+typedef struct IrHelper {
+    const char *name;
+    IrHelperFn *fn;
+    uint8_t ret;               /* IrType; IR_VOID for EXIT_HELP helpers */
+    uint8_t nargs;
+    uint8_t arg[IR_MAX_ARGS];  /* IrType */
+} IrHelper;
+
+/* Static FP facts of a region: when `soft`, the environment is not the host's (flush, default NaN ...) and every FP
+ * operation must be done by base/fp. */
+typedef struct IrFpMode {
+    uint8_t nan_rule; /* FpNanRule */
+    bool soft;
+} IrFpMode;
+
+typedef struct IrRegion {
+    Arena *arena;
+    const IrSlots *slots;
+    const IrHelper *helpers;
+    uint32_t nhelpers;
+    IrFpMode fp;
+    uint64_t pc;        /* guest address of the entry */
+    uint64_t dead_exit; /* bit k: slot k (< 64) need not be stored at exits marked so; see opt/slots.c */
+
+    IrInsn *insn;       /* [0] unused */
+    uint32_t ninsn, cap_insn;
+    IrBlock *block;
+    uint32_t nblock, cap_block;
+    IrRef *pool;        /* argument lists; [0] unused */
+    uint32_t npool, cap_pool;
+    IrSnap *snap;       /* [0] unused */
+    uint32_t nsnap, cap_snap;
+    IrSnapEnt *snapent;
+    uint32_t nsnapent, cap_snapent;
+    IrVal *vconst;
+    uint32_t nvconst, cap_vconst;
+    uint32_t guest_insns;
+} IrRegion;
+
+static inline IrInsn *ir_insn(const IrRegion *r, IrRef ref)
+{
+    return &r->insn[ref];
+}
+
+/* Size in bytes of a scalar or vector type; 0 for void and p. */
+unsigned ir_type_size(IrType t);
+bool ir_type_is_int(IrType t);
+bool ir_type_is_float(IrType t);
+const char *ir_type_name(IrType t);
+
+/* --- building (ir/build.c) --------------------------------------------------------------------------------------- */
+
+/* An insertion point. Folds constants and simple identities while building; see opt/fold.c for the rest. */
+typedef struct IrBuilder {
+    IrRegion *r;
+    uint32_t block;   /* where instructions are appended */
+} IrBuilder;
+
+/* An empty region in `arena` with one block. All arrays grow inside the arena. */
+IrRegion *ir_region_new(Arena *arena, const IrSlots *slots, const IrHelper *helpers, uint32_t nhelpers, uint64_t pc);
+uint32_t ir_block_new(IrRegion *r);
+void ir_builder_init(IrBuilder *b, IrRegion *r);
+
+/* Append a raw instruction; `proto` has op, types, operands; returns its ref. CHECKs the table's type rules in debug. */
+IrRef ir_emit(IrBuilder *b, IrInsn proto);
+
+IrRef ir_const(IrBuilder *b, IrType t, uint64_t v);
+IrRef ir_vconst(IrBuilder *b, uint64_t lo, uint64_t hi);
+/* Operations by arity; result type `t` for T-ruled ones (lane/lanes zero). */
+IrRef ir_op1(IrBuilder *b, IrOp op, IrType t, IrRef a);
+IrRef ir_op2(IrBuilder *b, IrOp op, IrType t, IrRef x, IrRef y);
+IrRef ir_op3(IrBuilder *b, IrOp op, IrType t, IrRef x, IrRef y, IrRef z);
+/* The same with immediate. */
+IrRef ir_op1i(IrBuilder *b, IrOp op, IrType t, IrRef a, uint64_t imm);
+IrRef ir_op2i(IrBuilder *b, IrOp op, IrType t, IrRef x, IrRef y, uint64_t imm);
+/* Everything at once: for vector, conversion and other operations with lane, lanes, aux, imm. Unused operands 0. */
+IrRef ir_opx(IrBuilder *b, IrOp op, IrType t, IrType lane, unsigned lanes, unsigned aux, uint64_t imm, IrRef x, IrRef y,
+             IrRef z);
+/* Width change helpers: zext, sext, trunc; return the operand itself when the widths agree. */
+IrRef ir_zext(IrBuilder *b, IrType to, IrRef a);
+IrRef ir_sext(IrBuilder *b, IrType to, IrRef a);
+IrRef ir_trunc(IrBuilder *b, IrType to, IrRef a);
+IrRef ir_icmp(IrBuilder *b, unsigned pred, IrRef x, IrRef y);
+IrRef ir_fcmp(IrBuilder *b, unsigned pred, IrRef x, IrRef y);
+IrRef ir_select(IrBuilder *b, IrRef cond, IrRef x, IrRef y);
+IrRef ir_load(IrBuilder *b, IrType t, IrType mem, IrRef addr, int64_t disp, unsigned flags);
+void ir_store(IrBuilder *b, IrType mem, IrRef addr, int64_t disp, IrRef val, unsigned flags);
+IrRef ir_get(IrBuilder *b, unsigned slot);
+void ir_put(IrBuilder *b, unsigned slot, IrRef val);
+IrRef ir_call(IrBuilder *b, unsigned helper, unsigned nargs, const IrRef *args);
+void ir_br(IrBuilder *b, uint32_t block, unsigned nargs, const IrRef *args);
+void ir_brif(IrBuilder *b, IrRef cond, uint32_t yes, uint32_t no);
+void ir_exit(IrBuilder *b, uint64_t pc, unsigned aux);
+void ir_exit_call(IrBuilder *b, uint64_t pc, uint64_t ret);
+void ir_exit_ind(IrBuilder *b, IrRef pc, IrHint hint, uint64_t ret);
+void ir_exit_help(IrBuilder *b, unsigned helper, uint64_t next_pc, unsigned nargs, const IrRef *args);
+void ir_exit_stop(IrBuilder *b, uint64_t pc, IrStop why);
+
+/* Whether `ref` is a scalar constant; its value in *v. */
+bool ir_is_const(const IrRegion *r, IrRef ref, uint64_t *v);
+/* Operands of an instruction, all kinds (a, b, c, pool): calls fn(ctx, &ref) for each. Snapshots are not included. */
+void ir_each_use(IrRegion *r, IrInsn *i, void (*fn)(void *ctx, IrRef *use), void *ctx);
+/* Unlink an instruction from its block (becomes NOP). */
+void ir_remove(IrRegion *r, uint32_t block, IrRef ref);
+
+/* --- text (ir/print.c, ir/parse.c) -------------------------------------------------------------------------------- */
+
+void ir_print(FILE *f, const IrRegion *r);
+void ir_print_insn(FILE *f, const IrRegion *r, IrRef ref);
+/* Parse ir_print's form. Returns NULL with a one-line message in err[]. */
+IrRegion *ir_parse(Arena *arena, const char *text, const IrSlots *slots, const IrHelper *helpers, uint32_t nhelpers,
+                   char *err, size_t errlen);
+
+/* --- checking (ir/verify.c) ---------------------------------------------------------------------------------------- */
+
+/* Structure, dominance, types, snapshots, tree shape when `tree`. Returns false with a one-line message in err[]. */
+bool ir_verify(const IrRegion *r, bool tree, char *err, size_t errlen);
+
+/* --- meaning (ir/eval.c, ir/interp.c) ------------------------------------------------------------------------------- */
+
+/*
+ * The value of one operation without memory, slots or control (flags P or F), the reference for every fold and backend.
+ *   op     the instruction: op, type, lane, lanes, aux, imm are read
+ *   arg    up to three operand values
+ *   fp     environment: rounding and rules read, flags accumulated
+ */
+void ir_eval(const IrInsn *op, const IrVal arg[3], FpEnv *fp, IrVal *out);
+
+/*
+ * Run one region from its entry until it leaves. Slots are read and written in cpu->state; cpu->pc is the next guest
+ * instruction. On a fault returns IR_STOP_FAULT with cpu->pc and slots of the faulting instruction's start.
+ * Memory and polls go through cpu->world.
+ *   scratch  arena for the value table; the caller resets it
+ */
+IrStop ir_interp(const IrRegion *r, IrCpu *cpu, Arena *scratch);
+
+#endif
