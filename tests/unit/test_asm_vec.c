@@ -1,7 +1,7 @@
 /* Every row of insn_vec.def with all registers and several memory operands, against an independent disassembler. */
 #include "base/arena.h"
 #include "host/x86_64/asm_vec.h"
-#include "tests/unit/test.h"
+#include "test.h"
 
 #include <Zydis/Zydis.h>
 #include <ctype.h>
