@@ -1,0 +1,29 @@
+/*
+ * The commands of `dragoman COMMAND ...`: one file each, listed in main.c's table. Only this folder prints usage and
+ * chooses exit statuses.
+ */
+#ifndef CMD_CMD_H
+#define CMD_CMD_H
+
+#include "base/status.h"
+
+#include <stddef.h>
+
+/* Exit statuses of dragoman itself; otherwise the guest's own. Documented in --help and the manual page. */
+enum {
+    EXIT_USAGE = 2,       /* unknown option, missing or bad argument */
+    EXIT_HOST = 125,      /* the host refused something, a download failed ... */
+    EXIT_NOT_RUN = 126,   /* found, but cannot be run: not an ELF, wrong ISA, not permitted */
+    EXIT_NOT_FOUND = 127, /* no such program */
+};
+
+/* argv[0] is the command's name. Returns the exit status. */
+int cmd_sysroot(int argc, char **argv);
+
+/*
+ * Directory of the default sysroot for a Debian architecture ("arm64"): $XDG_DATA_HOME/dragoman/ARCH, else
+ * ~/.local/share/dragoman/ARCH. Writes it to buf; false when neither variable is set or buf is too small.
+ */
+bool sysroot_default(const char *arch, char *buf, size_t len);
+
+#endif
