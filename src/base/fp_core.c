@@ -1,6 +1,8 @@
 /* Taking floating-point values apart, rounding them, and choosing NaNs. See fp_core.h. */
 #include "base/fp_core.h"
 
+#include <stddef.h>
+
 const FpShape fp_shape[4] = {
     [FP_F16] = {16, 5, 10, -14},
     [FP_BF16] = {16, 8, 7, -126},
