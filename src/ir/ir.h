@@ -325,6 +325,21 @@ void ir_each_use(IrRegion *r, IrInsn *i, void (*fn)(void *ctx, IrRef *use), void
 /* Unlink an instruction from its block (becomes NOP). */
 void ir_remove(IrRegion *r, uint32_t block, IrRef ref);
 
+/* For passes: a new instruction in no block yet; link it at a block's end or before another one; unlink, keeping it. */
+IrRef ir_insn_new(IrRegion *r, const IrInsn *proto);
+void ir_link_last(IrRegion *r, uint32_t block, IrRef ref);
+void ir_link_before(IrRegion *r, uint32_t block, IrRef before, IrRef ref);
+void ir_unlink(IrRegion *r, uint32_t block, IrRef ref);
+/* `n` uninitialised words of the pool; index of the first. */
+uint32_t ir_pool_new(IrRegion *r, unsigned n);
+/* A snapshot that begins at the end of snapent[]; and room there for `n` entries (nsnapent is the caller's to move). */
+uint32_t ir_snap_new(IrRegion *r, uint64_t pc);
+IrSnapEnt *ir_snapent_room(IrRegion *r, unsigned n);
+/* Number of a constant in the region's pool, added when new. */
+uint32_t ir_vconst_new(IrRegion *r, uint64_t lo, uint64_t hi);
+/* Note the edges of the terminator `i` of `block` in the targets' pred and npreds. */
+void ir_count_preds(IrRegion *r, uint32_t block, const IrInsn *i);
+
 /* --- text (ir/print.c, ir/parse.c) -------------------------------------------------------------------------------- */
 
 void ir_print(FILE *f, const IrRegion *r);
