@@ -13,23 +13,23 @@ static IrRef op3(Lift *l, IrOp op, unsigned aux, IrRef x, IrRef y, IrRef z)
 /* op on the destination's old value, Vn and Vm */
 static bool dnm(Lift *l, const A64Args *a, IrOp op, unsigned aux)
 {
-    IrRef d = simd_get(l, a->Rd);
-    simd_put(l, a->Rd, op3(l, op, aux, d, simd_get(l, a->Rn), simd_get(l, a->Rm)));
+    IrRef d = a64_get_v(l, a->Rd);
+    a64_put_v(l, a->Rd, op3(l, op, aux, d, a64_get_v(l, a->Rn), a64_get_v(l, a->Rm)));
     return true;
 }
 
 /* ... and Vn alone; operations that have a third operand ignore it here */
 static bool dn(Lift *l, const A64Args *a, IrOp op, unsigned aux)
 {
-    IrRef d = simd_get(l, a->Rd), n = simd_get(l, a->Rn);
-    simd_put(l, a->Rd, op3(l, op, aux, d, n, n));
+    IrRef d = a64_get_v(l, a->Rd), n = a64_get_v(l, a->Rn);
+    a64_put_v(l, a->Rd, op3(l, op, aux, d, n, n));
     return true;
 }
 
 static bool aes_round(Lift *l, const A64Args *a, IrOp op)
 {
-    IrRef state = simd_op2(l, IR_XOR, doubles, simd_get(l, a->Rd), simd_get(l, a->Rn));
-    simd_put(l, a->Rd, op3(l, op, 0, state, 0, 0));
+    IrRef state = simd_op2(l, IR_XOR, doubles, a64_get_v(l, a->Rd), a64_get_v(l, a->Rn));
+    a64_put_v(l, a->Rd, op3(l, op, 0, state, 0, 0));
     return true;
 }
 
@@ -45,28 +45,28 @@ bool a64_lift_aesd(Lift *l, const A64Args *a)
 
 bool a64_lift_aesmc(Lift *l, const A64Args *a)
 {
-    simd_put(l, a->Rd, op3(l, IR_AESMC, 0, simd_get(l, a->Rn), 0, 0));
+    a64_put_v(l, a->Rd, op3(l, IR_AESMC, 0, a64_get_v(l, a->Rn), 0, 0));
     return true;
 }
 
 bool a64_lift_aesimc(Lift *l, const A64Args *a)
 {
-    simd_put(l, a->Rd, op3(l, IR_AESIMC, 0, simd_get(l, a->Rn), 0, 0));
+    a64_put_v(l, a->Rd, op3(l, IR_AESIMC, 0, a64_get_v(l, a->Rn), 0, 0));
     return true;
 }
 
 /* SHA1C, SHA1P, SHA1M: opcode is the kind of IR_SHA1 */
 bool a64_lift_sha1_hash(Lift *l, const A64Args *a)
 {
-    IrRef e = ir_opx(&l->b, IR_VGET, IR_I32, IR_I32, 0, 0, 0, simd_get(l, a->Rn), 0, 0);
-    simd_put(l, a->Rd, op3(l, IR_SHA1, a->opcode, simd_get(l, a->Rd), e, simd_get(l, a->Rm)));
+    IrRef e = ir_opx(&l->b, IR_VGET, IR_I32, IR_I32, 0, 0, 0, a64_get_v(l, a->Rn), 0, 0);
+    a64_put_v(l, a->Rd, op3(l, IR_SHA1, a->opcode, a64_get_v(l, a->Rd), e, a64_get_v(l, a->Rm)));
     return true;
 }
 
 /* SHA1H: rotate left by 30 */
 bool a64_lift_sha1h(Lift *l, const A64Args *a)
 {
-    IrRef n = ir_opx(&l->b, IR_VGET, IR_I32, IR_I32, 0, 0, 0, simd_get(l, a->Rn), 0, 0);
+    IrRef n = ir_opx(&l->b, IR_VGET, IR_I32, IR_I32, 0, 0, 0, a64_get_v(l, a->Rn), 0, 0);
     simd_put_scalar(l, IR_I32, a->Rd, ir_op2(&l->b, IR_ROR, IR_I32, n, ir_const(&l->b, IR_I8, 2)));
     return true;
 }
@@ -124,31 +124,31 @@ bool a64_lift_sha512su1(Lift *l, const A64Args *a)
 /* EOR3 */
 bool a64_lift_eor3(Lift *l, const A64Args *a)
 {
-    IrRef n = simd_get(l, a->Rn), m = simd_get(l, a->Rm);
-    simd_put(l, a->Rd, simd_op(l, IR_XOR3, doubles, 0, 0, n, m, simd_get(l, a->Ra)));
+    IrRef n = a64_get_v(l, a->Rn), m = a64_get_v(l, a->Rm);
+    a64_put_v(l, a->Rd, simd_op(l, IR_XOR3, doubles, 0, 0, n, m, a64_get_v(l, a->Ra)));
     return true;
 }
 
 /* BCAX */
 bool a64_lift_bcax(Lift *l, const A64Args *a)
 {
-    IrRef n = simd_get(l, a->Rn), m = simd_get(l, a->Rm);
-    simd_put(l, a->Rd, simd_op(l, IR_BCAX, doubles, 0, 0, n, m, simd_get(l, a->Ra)));
+    IrRef n = a64_get_v(l, a->Rn), m = a64_get_v(l, a->Rm);
+    a64_put_v(l, a->Rd, simd_op(l, IR_BCAX, doubles, 0, 0, n, m, a64_get_v(l, a->Ra)));
     return true;
 }
 
 /* RAX1: Vn ^ (Vm rotated left by 1) */
 bool a64_lift_rax1(Lift *l, const A64Args *a)
 {
-    IrRef rotated = simd_shift(l, IR_VROR, doubles, simd_get(l, a->Rm), 63);
-    simd_put(l, a->Rd, simd_op2(l, IR_XOR, doubles, simd_get(l, a->Rn), rotated));
+    IrRef rotated = simd_shift(l, IR_VROR, doubles, a64_get_v(l, a->Rm), 63);
+    a64_put_v(l, a->Rd, simd_op2(l, IR_XOR, doubles, a64_get_v(l, a->Rn), rotated));
     return true;
 }
 
 /* XAR: (Vn ^ Vm) rotated right by imm6 */
 bool a64_lift_xar(Lift *l, const A64Args *a)
 {
-    IrRef x = simd_op2(l, IR_XOR, doubles, simd_get(l, a->Rn), simd_get(l, a->Rm));
-    simd_put(l, a->Rd, simd_shift(l, IR_VROR, doubles, x, a->imm6));
+    IrRef x = simd_op2(l, IR_XOR, doubles, a64_get_v(l, a->Rn), a64_get_v(l, a->Rm));
+    a64_put_v(l, a->Rd, simd_shift(l, IR_VROR, doubles, x, a->imm6));
     return true;
 }

@@ -92,7 +92,7 @@ bool a64_lift_fp_dp3(Lift *l, const A64Args *a)
 /* FMOV (scalar, immediate) */
 bool a64_lift_fmov_imm(Lift *l, const A64Args *a)
 {
-    simd_put(l, a->Rd, ir_vconst(&l->b, simd_fp_imm(fp_type(a->ptype), a->imm8), 0));
+    a64_put_v(l, a->Rd, ir_vconst(&l->b, simd_fp_imm(fp_type(a->ptype), a->imm8), 0));
     return true;
 }
 
@@ -157,25 +157,20 @@ bool a64_lift_fcsel(Lift *l, const A64Args *a)
 
 /* --- conversion to and from general registers --------------------------------------------------------------------- */
 
-static IrType int_type(uint32_t sf)
-{
-    return sf ? IR_I64 : IR_I32;
-}
-
 /* Xd or Wd = Vn * 2^fbits as an integer */
 static void to_int(Lift *l, const A64Args *a, FpRound round, unsigned fbits)
 {
-    IrType t = fp_type(a->ptype), to = int_type(a->sf);
+    IrType t = fp_type(a->ptype), to = a64_type(a->sf);
     unsigned aux = round | (a->U ? 0 : IR_SIGNED);
     IrRef res = ir_opx(&l->b, IR_FTOI, to, t, 0, aux, fbits, simd_get_fp(l, t, a->Rn), 0, 0);
-    a64_put_x(l, a->Rd, ir_zext(&l->b, IR_I64, res));
+    a64_put_zext(l, a->Rd, res);
 }
 
 /* Vd = Xn or Wn / 2^fbits */
 static void from_int(Lift *l, const A64Args *a, unsigned fbits)
 {
-    IrType t = fp_type(a->ptype), from = int_type(a->sf);
-    IrRef n = ir_trunc(&l->b, from, a64_get_x(l, a->Rn));
+    IrType t = fp_type(a->ptype), from = a64_type(a->sf);
+    IrRef n = a64_get(l, a->sf, a->Rn);
     simd_put_scalar(l, t, a->Rd, ir_opx(&l->b, IR_ITOF, t, from, 0, a->U ? 0 : IR_SIGNED, fbits, n, 0, 0));
 }
 
@@ -221,11 +216,11 @@ bool a64_lift_scvtf_int(Lift *l, const A64Args *a)
 /* FMOV (general): opcode 0 to the general register, 1 from it; half precision in either width */
 bool a64_lift_fmov_gen(Lift *l, const A64Args *a)
 {
-    IrType t = a->ptype == 3 ? IR_I16 : int_type(a->sf);
+    IrType t = a->ptype == 3 ? IR_I16 : a64_type(a->sf);
     if (a->opcode)
         simd_put_scalar(l, t, a->Rd, ir_trunc(&l->b, t, a64_get_x(l, a->Rn)));
     else
-        a64_put_x(l, a->Rd, ir_zext(&l->b, IR_I64, simd_get_fp(l, t, a->Rn)));
+        a64_put_zext(l, a->Rd, simd_get_fp(l, t, a->Rn));
     return true;
 }
 
@@ -233,10 +228,10 @@ bool a64_lift_fmov_gen(Lift *l, const A64Args *a)
 bool a64_lift_fmov_top(Lift *l, const A64Args *a)
 {
     if (a->opcode) {
-        IrRef d = simd_get(l, a->Rd);
-        simd_put(l, a->Rd, simd_op(l, IR_VSET, simd_shape(3, 1), 0, 1, d, a64_get_x(l, a->Rn), 0));
+        IrRef d = a64_get_v(l, a->Rd);
+        a64_put_v(l, a->Rd, simd_op(l, IR_VSET, simd_shape(3, 1), 0, 1, d, a64_get_x(l, a->Rn), 0));
     } else {
-        a64_put_x(l, a->Rd, ir_opx(&l->b, IR_VGET, IR_I64, IR_I64, 0, 0, 1, simd_get(l, a->Rn), 0, 0));
+        a64_put_x(l, a->Rd, ir_opx(&l->b, IR_VGET, IR_I64, IR_I64, 0, 0, 1, a64_get_v(l, a->Rn), 0, 0));
     }
     return true;
 }
@@ -246,11 +241,8 @@ bool a64_lift_fjcvtzs(Lift *l, const A64Args *a)
 {
     IrRef res = ir_opx(&l->b, IR_FJCVT, IR_I64, IR_F64, 0, 0, 0, simd_get_fp(l, IR_F64, a->Rn), 0, 0);
     IrRef exact = ir_trunc(&l->b, IR_I8, ir_op1i(&l->b, IR_UBFX, IR_I64, res, 32 | 1 << 8));
-    IrRef zero = ir_const(&l->b, IR_I8, 0);
-    a64_put_x(l, a->Rd, ir_zext(&l->b, IR_I64, ir_trunc(&l->b, IR_I32, res)));
-    ir_put(&l->b, A64_N, zero);
-    ir_put(&l->b, A64_Z, exact);
-    ir_put(&l->b, A64_C, zero);
-    ir_put(&l->b, A64_V, zero);
+    IrRef zero = a64_c8(l, 0);
+    a64_put_zext(l, a->Rd, ir_trunc(&l->b, IR_I32, res));
+    a64_put_nzcv(l, zero, exact, zero, zero);
     return true;
 }

@@ -39,24 +39,14 @@ VShape simd_int(VShape s)
     return s;
 }
 
-IrRef simd_get(Lift *l, unsigned n)
-{
-    return ir_get(&l->b, A64_V0 + n);
-}
-
-void simd_put(Lift *l, unsigned n, IrRef v)
-{
-    ir_put(&l->b, A64_V0 + n, v);
-}
-
 IrRef simd_get_fp(Lift *l, IrType t, unsigned n)
 {
-    return ir_opx(&l->b, IR_VGET, t, t, 0, 0, 0, simd_get(l, n), 0, 0);
+    return ir_opx(&l->b, IR_VGET, t, t, 0, 0, 0, a64_get_v(l, n), 0, 0);
 }
 
 void simd_put_scalar(Lift *l, IrType t, unsigned n, IrRef v)
 {
-    simd_put(l, n, ir_opx(&l->b, IR_VZEXT, IR_V128, t, 0, 0, 0, v, 0, 0));
+    a64_put_v(l, n, ir_opx(&l->b, IR_VZEXT, IR_V128, t, 0, 0, 0, v, 0, 0));
 }
 
 /* The lowest element with zeros above; 64-bit elements are already alone in the shape. */
@@ -70,14 +60,14 @@ static IrRef lowest(Lift *l, VShape s, IrRef v)
 
 void simd_put_shape(Lift *l, VShape s, unsigned n, IrRef v)
 {
-    simd_put(l, n, s.scalar ? lowest(l, s, v) : v);
+    a64_put_v(l, n, s.scalar ? lowest(l, s, v) : v);
 }
 
 void simd_put_part(Lift *l, unsigned q, unsigned n, IrRef v)
 {
     if (q)
-        v = ir_opx(&l->b, IR_VCONCAT, IR_V128, IR_I64, 2, 0, 0, simd_get(l, n), v, 0);
-    simd_put(l, n, v);
+        v = ir_opx(&l->b, IR_VCONCAT, IR_V128, IR_I64, 2, 0, 0, a64_get_v(l, n), v, 0);
+    a64_put_v(l, n, v);
 }
 
 IrRef simd_op(Lift *l, IrOp op, VShape s, unsigned aux, uint64_t imm, IrRef x, IrRef y, IrRef z)
@@ -122,7 +112,7 @@ IrRef simd_cmp(Lift *l, VShape s, unsigned pred, IrRef x, IrRef y)
 
 IrRef simd_fget(Lift *l, VShape s, unsigned n)
 {
-    return s.scalar ? simd_get_fp(l, s.lane, n) : simd_get(l, n);
+    return s.scalar ? simd_get_fp(l, s.lane, n) : a64_get_v(l, n);
 }
 
 void simd_fput(Lift *l, VShape s, unsigned n, IrRef v)
@@ -130,7 +120,7 @@ void simd_fput(Lift *l, VShape s, unsigned n, IrRef v)
     if (s.scalar)
         simd_put_scalar(l, s.lane, n, v);
     else
-        simd_put(l, n, v);
+        a64_put_v(l, n, v);
 }
 
 IrRef simd_fop(Lift *l, IrOp op, VShape s, unsigned aux, uint64_t imm, IrRef x, IrRef y, IrRef z)
@@ -172,7 +162,7 @@ VElem simd_elem(const A64Args *a, unsigned size)
 
 IrRef simd_dup_elem(Lift *l, VShape s, VElem e)
 {
-    return simd_op(l, IR_VDUPL, s, 0, e.index, simd_get(l, e.reg), 0, 0);
+    return simd_op(l, IR_VDUPL, s, 0, e.index, a64_get_v(l, e.reg), 0, 0);
 }
 
 uint64_t simd_fp_imm(IrType t, uint32_t imm8)

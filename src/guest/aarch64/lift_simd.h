@@ -30,9 +30,6 @@ VShape simd_fshape(IrType lane, unsigned q, bool scalar);
 /* The integer shape of the same layout. */
 VShape simd_int(VShape s);
 
-/* Whole V registers. */
-IrRef simd_get(Lift *l, unsigned n);
-void simd_put(Lift *l, unsigned n, IrRef v);
 /* Write a result of the shape: cuts scalars to the lowest element. */
 void simd_put_shape(Lift *l, VShape s, unsigned n, IrRef v);
 /* Write the low 64 bits of v to the register (q 0), or to its upper half and keep the lower (q 1): "XTN, XTN2". */

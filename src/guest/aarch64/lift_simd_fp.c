@@ -93,7 +93,7 @@ bool a64_lift_simd_fp_elem(Lift *l, const A64Args *a)
     VElem e = simd_elem(a, size);
     IrRef n = simd_fget(l, s, a->Rn), m;
     if (s.scalar)
-        m = ir_opx(&l->b, IR_VGET, s.lane, s.lane, 0, 0, e.index, simd_get(l, e.reg), 0, 0);
+        m = ir_opx(&l->b, IR_VGET, s.lane, s.lane, 0, 0, e.index, a64_get_v(l, e.reg), 0, 0);
     else
         m = simd_dup_elem(l, simd_int(s), e);
     if (a->opcode == 9)
@@ -152,7 +152,7 @@ void simd_put_ftoi(Lift *l, VShape s, unsigned rd, FpRound round, bool is_signed
     unsigned aux = round | (is_signed ? IR_SIGNED : 0);
     IrRef n = simd_fget(l, s, rn);
     if (!s.scalar) {
-        simd_put(l, rd, simd_op(l, IR_VFTOI, s, aux, fbits, n, 0, 0));
+        a64_put_v(l, rd, simd_op(l, IR_VFTOI, s, aux, fbits, n, 0, 0));
         return;
     }
     IrType t = simd_int(s).lane;
@@ -186,7 +186,7 @@ bool a64_lift_simd_scvtf(Lift *l, const A64Args *a)
     VShape s;
     if (!fp_shape(a, &s))
         return false;
-    simd_fput(l, s, a->Rd, simd_itof(l, s, !a->U, 0, simd_get(l, a->Rn)));
+    simd_fput(l, s, a->Rd, simd_itof(l, s, !a->U, 0, a64_get_v(l, a->Rn)));
     return true;
 }
 
@@ -206,13 +206,13 @@ bool a64_lift_simd_fcmp_zero(Lift *l, const A64Args *a)
 bool a64_lift_fcvtl_v(Lift *l, const A64Args *a)
 {
     VShape s = {.lane = a->sz ? IR_F32 : IR_F16, .lanes = a->sz ? 2 : 4};
-    simd_put(l, a->Rd, simd_op(l, IR_VFWIDEN, s, a->Q, 0, simd_get(l, a->Rn), 0, 0));
+    a64_put_v(l, a->Rd, simd_op(l, IR_VFWIDEN, s, a->Q, 0, a64_get_v(l, a->Rn), 0, 0));
     return true;
 }
 
 static bool fcvt_narrow(Lift *l, const A64Args *a, IrType from, FpRound round)
 {
-    IrRef n = simd_get(l, a->Rn);
+    IrRef n = a64_get_v(l, a->Rn);
     simd_put_part(l, a->Q, a->Rd, simd_op(l, IR_VFNARROW, simd_fshape(from, 1, false), round, 0, n, 0, 0));
     return true;
 }
@@ -252,7 +252,7 @@ static IrOp reduction(const A64Args *a)
 /* The manual's Reduce: a tree over halves, which pairwise steps on the vector with itself walk in the same order */
 static void across(Lift *l, const A64Args *a, VShape s)
 {
-    IrRef v = simd_get(l, a->Rn);
+    IrRef v = a64_get_v(l, a->Rn);
     for (unsigned n = s.lanes; n > 1; n /= 2)
         v = pairwise(l, s, reduction(a), v, v);
     simd_put_scalar(l, s.lane, a->Rd, ir_opx(&l->b, IR_VGET, s.lane, s.lane, 0, 0, 0, v, 0, 0));
@@ -273,7 +273,7 @@ bool a64_lift_simd_facross16(Lift *l, const A64Args *a)
 
 static bool pair_scalar(Lift *l, const A64Args *a, IrType t)
 {
-    IrRef v = simd_get(l, a->Rn);
+    IrRef v = a64_get_v(l, a->Rn);
     IrRef lo = ir_opx(&l->b, IR_VGET, t, t, 0, 0, 0, v, 0, 0), hi = ir_opx(&l->b, IR_VGET, t, t, 0, 0, 1, v, 0, 0);
     simd_put_scalar(l, t, a->Rd, ir_op2(&l->b, reduction(a), t, lo, hi));
     return true;

@@ -7,20 +7,20 @@
 static IrRef fmlal(Lift *l, const A64Args *a, IrRef m)
 {
     VShape s = simd_fshape(IR_F32, a->Q, false);
-    return simd_op(l, IR_FMLAL, s, a->part | a->S << 1, 0, simd_get(l, a->Rd), simd_get(l, a->Rn), m);
+    return simd_op(l, IR_FMLAL, s, a->part | a->S << 1, 0, a64_get_v(l, a->Rd), a64_get_v(l, a->Rn), m);
 }
 
 /* FMLAL, FMLAL2, FMLSL, FMLSL2 (vector) */
 bool a64_lift_fmlal_v(Lift *l, const A64Args *a)
 {
-    simd_put(l, a->Rd, fmlal(l, a, simd_get(l, a->Rm)));
+    a64_put_v(l, a->Rd, fmlal(l, a, a64_get_v(l, a->Rm)));
     return true;
 }
 
 /* ... (by element) */
 bool a64_lift_fmlal_e(Lift *l, const A64Args *a)
 {
-    simd_put(l, a->Rd, fmlal(l, a, simd_dup_elem(l, simd_shape(1, 1), simd_elem(a, 1))));
+    a64_put_v(l, a->Rd, fmlal(l, a, simd_dup_elem(l, simd_shape(1, 1), simd_elem(a, 1))));
     return true;
 }
 
@@ -39,13 +39,13 @@ bool a64_lift_fcadd_v(Lift *l, const A64Args *a)
     VShape s;
     if (!complex_shape(a, &s))
         return false;
-    simd_put(l, a->Rd, simd_op(l, IR_FCADD, s, a->rot, 0, simd_get(l, a->Rn), simd_get(l, a->Rm), 0));
+    a64_put_v(l, a->Rd, simd_op(l, IR_FCADD, s, a->rot, 0, a64_get_v(l, a->Rn), a64_get_v(l, a->Rm), 0));
     return true;
 }
 
 static IrRef fcmla(Lift *l, const A64Args *a, VShape s, IrRef m)
 {
-    return simd_op(l, IR_FCMLA, s, a->rot, 0, simd_get(l, a->Rd), simd_get(l, a->Rn), m);
+    return simd_op(l, IR_FCMLA, s, a->rot, 0, a64_get_v(l, a->Rd), a64_get_v(l, a->Rn), m);
 }
 
 /* FCMLA */
@@ -54,7 +54,7 @@ bool a64_lift_fcmla_v(Lift *l, const A64Args *a)
     VShape s;
     if (!complex_shape(a, &s))
         return false;
-    simd_put(l, a->Rd, fcmla(l, a, s, simd_get(l, a->Rm)));
+    a64_put_v(l, a->Rd, fcmla(l, a, s, a64_get_v(l, a->Rm)));
     return true;
 }
 
@@ -65,21 +65,21 @@ bool a64_lift_fcmla_e(Lift *l, const A64Args *a)
     VElem e = {.reg = a->M << 4 | a->Rm, .index = a->size == 1 ? a->H << 1 | a->L : a->H};
     if (a->size == 1 ? a->H && !a->Q : a->L || !a->Q)
         return false;
-    simd_put(l, a->Rd, fcmla(l, a, s, simd_dup_elem(l, simd_shape(a->size + 1, a->Q), e)));
+    a64_put_v(l, a->Rd, fcmla(l, a, s, simd_dup_elem(l, simd_shape(a->size + 1, a->Q), e)));
     return true;
 }
 
 static bool bfdot(Lift *l, const A64Args *a, IrRef m)
 {
     VShape s = simd_fshape(IR_F32, a->Q, false);
-    simd_put(l, a->Rd, simd_op(l, IR_BFDOT, s, 0, 0, simd_get(l, a->Rd), simd_get(l, a->Rn), m));
+    a64_put_v(l, a->Rd, simd_op(l, IR_BFDOT, s, 0, 0, a64_get_v(l, a->Rd), a64_get_v(l, a->Rn), m));
     return true;
 }
 
 /* BFDOT (vector), (by element: a pair) */
 bool a64_lift_bfdot_v(Lift *l, const A64Args *a)
 {
-    return bfdot(l, a, simd_get(l, a->Rm));
+    return bfdot(l, a, a64_get_v(l, a->Rm));
 }
 
 bool a64_lift_bfdot_e(Lift *l, const A64Args *a)
@@ -91,8 +91,8 @@ bool a64_lift_bfdot_e(Lift *l, const A64Args *a)
 bool a64_lift_bfmmla_v(Lift *l, const A64Args *a)
 {
     VShape s = simd_fshape(IR_F32, 1, false);
-    IrRef d = simd_get(l, a->Rd);
-    simd_put(l, a->Rd, simd_op(l, IR_BFMMLA, s, 0, 0, d, simd_get(l, a->Rn), simd_get(l, a->Rm)));
+    IrRef d = a64_get_v(l, a->Rd);
+    a64_put_v(l, a->Rd, simd_op(l, IR_BFMMLA, s, 0, 0, d, a64_get_v(l, a->Rn), a64_get_v(l, a->Rm)));
     return true;
 }
 
@@ -106,15 +106,15 @@ static IrRef bf_half(Lift *l, const A64Args *a, IrRef v)
 static bool bfmlal(Lift *l, const A64Args *a, IrRef m)
 {
     VShape s = simd_fshape(IR_F32, 1, false);
-    IrRef n = bf_half(l, a, simd_get(l, a->Rn));
-    simd_put(l, a->Rd, simd_op(l, IR_FMA, s, 0, 0, n, bf_half(l, a, m), simd_get(l, a->Rd)));
+    IrRef n = bf_half(l, a, a64_get_v(l, a->Rn));
+    a64_put_v(l, a->Rd, simd_op(l, IR_FMA, s, 0, 0, n, bf_half(l, a, m), a64_get_v(l, a->Rd)));
     return true;
 }
 
 /* BFMLALB, BFMLALT (vector), (by element) */
 bool a64_lift_bfmlal_v(Lift *l, const A64Args *a)
 {
-    return bfmlal(l, a, simd_get(l, a->Rm));
+    return bfmlal(l, a, a64_get_v(l, a->Rm));
 }
 
 bool a64_lift_bfmlal_e(Lift *l, const A64Args *a)
@@ -125,7 +125,7 @@ bool a64_lift_bfmlal_e(Lift *l, const A64Args *a)
 /* BFCVTN, BFCVTN2 */
 bool a64_lift_bfcvtn_v(Lift *l, const A64Args *a)
 {
-    IrRef n = simd_get(l, a->Rn);
+    IrRef n = a64_get_v(l, a->Rn);
     simd_put_part(l, a->Q, a->Rd, simd_op(l, IR_VBFCVT, simd_fshape(IR_F32, 1, false), 0, 0, n, 0, 0));
     return true;
 }

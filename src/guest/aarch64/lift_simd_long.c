@@ -27,10 +27,10 @@ static Long long_of(const A64Args *a)
 static bool add_long(Lift *l, const A64Args *a, IrOp op, bool wide_n)
 {
     Long g = long_of(a);
-    IrRef n = simd_get(l, a->Rn);
+    IrRef n = a64_get_v(l, a->Rn);
     if (!wide_n)
         n = widen(l, g.s, g.high, g.is_signed, n);
-    simd_put(l, a->Rd, simd_op2(l, op, g.wide, n, widen(l, g.s, g.high, g.is_signed, simd_get(l, a->Rm))));
+    a64_put_v(l, a->Rd, simd_op2(l, op, g.wide, n, widen(l, g.s, g.high, g.is_signed, a64_get_v(l, a->Rm))));
     return true;
 }
 
@@ -39,7 +39,7 @@ static bool add_high(Lift *l, const A64Args *a, IrOp op)
 {
     VShape wide = simd_shape(a->size + 1, 1);
     unsigned half = simd_bits(wide) / 2;
-    IrRef sum = simd_op2(l, op, wide, simd_get(l, a->Rn), simd_get(l, a->Rm));
+    IrRef sum = simd_op2(l, op, wide, a64_get_v(l, a->Rn), a64_get_v(l, a->Rm));
     if (a->U)
         sum = simd_op2(l, IR_ADD, wide, sum, simd_dup(l, wide, UINT64_C(1) << (half - 1)));
     sum = simd_shift(l, IR_VSHRI, wide, sum, half);
@@ -53,11 +53,11 @@ static bool abd_long(Lift *l, const A64Args *a, bool accumulate)
     Long g = long_of(a);
     VShape full = simd_shape(a->size, 1);
     unsigned aux = g.is_signed ? IR_SIGNED : 0;
-    IrRef diff = simd_op(l, IR_VABD, full, aux, 0, simd_get(l, a->Rn), simd_get(l, a->Rm), 0);
+    IrRef diff = simd_op(l, IR_VABD, full, aux, 0, a64_get_v(l, a->Rn), a64_get_v(l, a->Rm), 0);
     diff = widen(l, g.s, g.high, false, diff);
     if (accumulate)
-        diff = simd_op2(l, IR_ADD, g.wide, simd_get(l, a->Rd), diff);
-    simd_put(l, a->Rd, diff);
+        diff = simd_op2(l, IR_ADD, g.wide, a64_get_v(l, a->Rd), diff);
+    a64_put_v(l, a->Rd, diff);
     return true;
 }
 
@@ -67,10 +67,10 @@ static void mul_long(Lift *l, const A64Args *a, IrOp acc, IrRef m)
     Long g = long_of(a);
     VShape src = {.lane = g.s.lane, .lanes = g.wide.lanes};
     unsigned aux = g.high | (g.is_signed ? IR_SIGNED : 0);
-    IrRef res = simd_op(l, IR_VMULL, src, aux, 0, simd_get(l, a->Rn), m, 0);
+    IrRef res = simd_op(l, IR_VMULL, src, aux, 0, a64_get_v(l, a->Rn), m, 0);
     if (acc != IR_NOP)
-        res = simd_op2(l, acc, g.wide, simd_get(l, a->Rd), res);
-    simd_put(l, a->Rd, res);
+        res = simd_op2(l, acc, g.wide, a64_get_v(l, a->Rd), res);
+    a64_put_v(l, a->Rd, res);
 }
 
 IrRef simd_sqdmull(Lift *l, VShape s, bool high, IrRef n, IrRef m)
@@ -84,7 +84,8 @@ IrRef simd_sqdmull(Lift *l, VShape s, bool high, IrRef n, IrRef m)
         both = simd_op1(l, high ? IR_VHIGH : IR_VLOW, half, both);
     simd_qc(l, s, both);
     VShape res = {.lane = s.lane, .lanes = 64 / simd_bits(s)};
-    return simd_op(l, IR_VSATDMULL, res, high, 0, n, m, 0);
+    IrRef product = simd_op(l, IR_VSATDMULL, res, high, 0, n, m, 0);
+    return s.scalar ? simd_op1(l, IR_VLOW, half, product) : product;
 }
 
 /* SQDMULL; acc IR_VADDS_SAT: SQDMLAL, IR_VSUBS_SAT: SQDMLSL */
@@ -92,9 +93,9 @@ static void sqdmull(Lift *l, const A64Args *a, IrOp acc, IrRef m)
 {
     VShape s = a->scalar ? simd_shape_scalar(a->size) : simd_shape(a->size, 0);
     VShape wide = a->scalar ? simd_shape_scalar(a->size + 1) : simd_shape(a->size + 1, 1);
-    IrRef res = simd_sqdmull(l, s, a->Q && !a->scalar, simd_get(l, a->Rn), m);
+    IrRef res = simd_sqdmull(l, s, a->Q && !a->scalar, a64_get_v(l, a->Rn), m);
     if (acc != IR_NOP) {
-        IrRef d = simd_get(l, a->Rd), product = res;
+        IrRef d = a64_get_v(l, a->Rd), product = res;
         res = simd_op2(l, acc, wide, d, product);
         simd_qc_differ(l, wide, res, simd_op2(l, acc == IR_VADDS_SAT ? IR_ADD : IR_SUB, wide, d, product));
     }
@@ -156,7 +157,7 @@ bool a64_lift_simd_long(Lift *l, const A64Args *a)
             return false;
         break;
     }
-    return multiply_long(l, a, a->opcode, simd_get(l, a->Rm));
+    return multiply_long(l, a, a->opcode, a64_get_v(l, a->Rm));
 }
 
 /* SMLAL, SMLSL, SMULL, SQDMLAL, SQDMLSL, SQDMULL and unsigned ones (by element) */
@@ -171,6 +172,6 @@ bool a64_lift_simd_long_elem(Lift *l, const A64Args *a)
 bool a64_lift_pmull(Lift *l, const A64Args *a)
 {
     VShape s = {.lane = a->size ? IR_I64 : IR_I8, .lanes = a->size ? 1 : 8};
-    simd_put(l, a->Rd, simd_op(l, IR_VPMULL, s, a->Q, 0, simd_get(l, a->Rn), simd_get(l, a->Rm), 0));
+    a64_put_v(l, a->Rd, simd_op(l, IR_VPMULL, s, a->Q, 0, a64_get_v(l, a->Rn), a64_get_v(l, a->Rm), 0));
     return true;
 }

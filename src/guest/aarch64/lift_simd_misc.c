@@ -11,22 +11,22 @@ static VShape shape_of(const A64Args *a)
 /* REV64 (group 64), REV32, REV16 */
 static IrRef rev(Lift *l, const A64Args *a, unsigned group)
 {
-    return simd_op(l, IR_VREV, shape_of(a), 0, group, simd_get(l, a->Rn), 0, 0);
+    return simd_op(l, IR_VREV, shape_of(a), 0, group, a64_get_v(l, a->Rn), 0, 0);
 }
 
 /* SADDLP, UADDLP; SADALP, UADALP accumulate */
 static IrRef add_pairs_long(Lift *l, const A64Args *a, bool accumulate)
 {
     VShape s = shape_of(a);
-    IrRef sum = simd_op(l, IR_VPADDL, s, a->U ? 0 : IR_SIGNED, 0, simd_get(l, a->Rn), 0, 0);
-    return accumulate ? simd_op2(l, IR_ADD, simd_wider(s), simd_get(l, a->Rd), sum) : sum;
+    IrRef sum = simd_op(l, IR_VPADDL, s, a->U ? 0 : IR_SIGNED, 0, a64_get_v(l, a->Rn), 0, 0);
+    return accumulate ? simd_op2(l, IR_ADD, simd_wider(s), a64_get_v(l, a->Rd), sum) : sum;
 }
 
 /* SUQADD, USQADD: the destination is the first operand */
 static IrRef add_mixed_sat(Lift *l, const A64Args *a)
 {
     VShape s = shape_of(a);
-    IrRef d = simd_get(l, a->Rd), n = simd_get(l, a->Rn);
+    IrRef d = a64_get_v(l, a->Rd), n = a64_get_v(l, a->Rn);
     IrRef res = simd_op2(l, a->U ? IR_VADDUS_SAT : IR_VADDSU_SAT, s, d, n);
     simd_qc_differ(l, s, res, simd_op2(l, IR_ADD, s, d, n));
     return res;
@@ -36,19 +36,19 @@ static IrRef add_mixed_sat(Lift *l, const A64Args *a)
 static IrRef abs_neg_sat(Lift *l, const A64Args *a)
 {
     VShape s = shape_of(a);
-    IrRef n = simd_get(l, a->Rn), neg = simd_op2(l, IR_VSUBS_SAT, s, simd_zero(l), n);
+    IrRef n = a64_get_v(l, a->Rn), neg = simd_op2(l, IR_VSUBS_SAT, s, simd_zero(l), n);
     simd_qc_differ(l, s, neg, simd_op1(l, IR_NEG, s, n));
     return a->U ? neg : simd_op2(l, IR_MAXS, s, n, neg);
 }
 
 static IrRef cmp_zero(Lift *l, const A64Args *a, unsigned pred)
 {
-    return simd_cmp(l, shape_of(a), pred, simd_get(l, a->Rn), simd_zero(l));
+    return simd_cmp(l, shape_of(a), pred, a64_get_v(l, a->Rn), simd_zero(l));
 }
 
 static IrRef unary(Lift *l, const A64Args *a, IrOp op)
 {
-    return simd_op1(l, op, shape_of(a), simd_get(l, a->Rn));
+    return simd_op1(l, op, shape_of(a), a64_get_v(l, a->Rn));
 }
 
 /* Which element sizes an opcode has, as bits: vector and scalar forms */
@@ -112,7 +112,7 @@ bool a64_lift_simd_misc(Lift *l, const A64Args *a)
 bool a64_lift_simd_bytes(Lift *l, const A64Args *a)
 {
     IrOp op = !a->U ? IR_POPCNT : a->size ? IR_BITREV : IR_NOT;
-    simd_put(l, a->Rd, simd_op1(l, op, simd_shape(0, a->Q), simd_get(l, a->Rn)));
+    a64_put_v(l, a->Rd, simd_op1(l, op, simd_shape(0, a->Q), a64_get_v(l, a->Rn)));
     return true;
 }
 
@@ -135,7 +135,7 @@ bool a64_lift_simd_xtn(Lift *l, const A64Args *a)
         return false;
     unsigned kind = a->opcode == 20 ? (a->U ? IR_NARROW_UU : IR_NARROW_SS) : a->U ? IR_NARROW_SU : IR_NARROW_TRUNC;
     VShape wide = simd_shape(a->size + 1, 1);
-    IrRef n = simd_get(l, a->Rn);
+    IrRef n = a64_get_v(l, a->Rn);
     if (a->scalar) {
         wide.scalar = true;
         simd_put_shape(l, simd_shape_scalar(a->size), a->Rd, narrow(l, wide, kind, n));
@@ -152,8 +152,8 @@ bool a64_lift_shll_v(Lift *l, const A64Args *a)
         return false;
     VShape wide = simd_shape(a->size + 1, 1);
     VShape src = {.lane = wide.lane - 1, .lanes = wide.lanes};
-    IrRef n = simd_op(l, IR_VWIDEN, src, a->Q, 0, simd_get(l, a->Rn), 0, 0);
-    simd_put(l, a->Rd, simd_shift(l, IR_VSHLI, wide, n, 8u << a->size));
+    IrRef n = simd_op(l, IR_VWIDEN, src, a->Q, 0, a64_get_v(l, a->Rn), 0, 0);
+    a64_put_v(l, a->Rd, simd_shift(l, IR_VSHLI, wide, n, 8u << a->size));
     return true;
 }
 
@@ -161,7 +161,7 @@ bool a64_lift_shll_v(Lift *l, const A64Args *a)
 bool a64_lift_simd_estimate(Lift *l, const A64Args *a)
 {
     IrOp op = a->U ? IR_VURSQRTE : IR_VURECPE;
-    simd_put(l, a->Rd, simd_op1(l, op, simd_shape(2, a->Q), simd_get(l, a->Rn)));
+    a64_put_v(l, a->Rd, simd_op1(l, op, simd_shape(2, a->Q), a64_get_v(l, a->Rn)));
     return true;
 }
 
@@ -178,7 +178,7 @@ bool a64_lift_simd_across(Lift *l, const A64Args *a)
     if (a->size == 3 || (a->size == 2 && !a->Q))
         return false;
     VShape s = simd_shape(a->size, a->Q);
-    IrRef n = simd_get(l, a->Rn);
+    IrRef n = a64_get_v(l, a->Rn);
     unsigned is_signed = a->U ? 0 : IR_SIGNED;
     switch (a->opcode) {
     case 3:
@@ -200,6 +200,6 @@ bool a64_lift_simd_across(Lift *l, const A64Args *a)
 /* ADDP (scalar) */
 bool a64_lift_addp_sc(Lift *l, const A64Args *a)
 {
-    reduce(l, a, IR_VSUM, simd_shape(3, 1), 0, simd_get(l, a->Rn));
+    reduce(l, a, IR_VSUM, simd_shape(3, 1), 0, a64_get_v(l, a->Rn));
     return true;
 }

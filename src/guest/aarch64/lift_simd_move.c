@@ -3,8 +3,6 @@
  */
 #include "guest/aarch64/lift_simd.h"
 
-#include "guest/aarch64/lift_int.h"
-
 /* The size and index that imm5 of the copy group holds: xxxx1 byte, xxx10 halfword ... Size 4: undefined. */
 static unsigned imm5_size(uint32_t imm5)
 {
@@ -18,7 +16,7 @@ static unsigned imm5_index(uint32_t imm5, unsigned size)
 
 static IrRef get_lane(Lift *l, IrType t, unsigned reg, unsigned index)
 {
-    return ir_opx(&l->b, IR_VGET, t, t, 0, 0, index, simd_get(l, reg), 0, 0);
+    return ir_opx(&l->b, IR_VGET, t, t, 0, 0, index, a64_get_v(l, reg), 0, 0);
 }
 
 /* DUP (element), vector */
@@ -28,7 +26,7 @@ bool a64_lift_dup_elem(Lift *l, const A64Args *a)
     if (size > 3 || (size == 3 && !a->Q))
         return false;
     VElem e = {.reg = a->Rn, .index = imm5_index(a->imm5, size)};
-    simd_put(l, a->Rd, simd_dup_elem(l, simd_shape(size, a->Q), e));
+    a64_put_v(l, a->Rd, simd_dup_elem(l, simd_shape(size, a->Q), e));
     return true;
 }
 
@@ -51,7 +49,7 @@ bool a64_lift_dup_gen(Lift *l, const A64Args *a)
         return false;
     VShape s = simd_shape(size, a->Q);
     IrRef x = ir_trunc(&l->b, s.lane, a64_get_x(l, a->Rn));
-    simd_put(l, a->Rd, simd_op1(l, IR_VDUP, s, x));
+    a64_put_v(l, a->Rd, simd_op1(l, IR_VDUP, s, x));
     return true;
 }
 
@@ -85,8 +83,8 @@ bool a64_lift_ins_gen(Lift *l, const A64Args *a)
         return false;
     VShape s = simd_shape(size, 1);
     IrRef x = ir_trunc(&l->b, s.lane, a64_get_x(l, a->Rn));
-    IrRef d = simd_get(l, a->Rd);
-    simd_put(l, a->Rd, simd_op(l, IR_VSET, s, 0, imm5_index(a->imm5, size), d, x, 0));
+    IrRef d = a64_get_v(l, a->Rd);
+    a64_put_v(l, a->Rd, simd_op(l, IR_VSET, s, 0, imm5_index(a->imm5, size), d, x, 0));
     return true;
 }
 
@@ -97,8 +95,8 @@ bool a64_lift_ins_elem(Lift *l, const A64Args *a)
     if (size > 3)
         return false;
     uint64_t imm = imm5_index(a->imm5, size) | (uint64_t)(a->imm4 >> size) << 8;
-    IrRef d = simd_get(l, a->Rd);
-    simd_put(l, a->Rd, simd_op(l, IR_VSETL, simd_shape(size, 1), 0, imm, d, simd_get(l, a->Rn), 0));
+    IrRef d = a64_get_v(l, a->Rd);
+    a64_put_v(l, a->Rd, simd_op(l, IR_VSETL, simd_shape(size, 1), 0, imm, d, a64_get_v(l, a->Rn), 0));
     return true;
 }
 
@@ -111,7 +109,7 @@ bool a64_lift_simd_permute(Lift *l, const A64Args *a)
     if (a->size == 3 && !a->Q)
         return false;
     VShape s = simd_shape(a->size, a->Q);
-    simd_put(l, a->Rd, simd_op2(l, op[a->opcode], s, simd_get(l, a->Rn), simd_get(l, a->Rm)));
+    a64_put_v(l, a->Rd, simd_op2(l, op[a->opcode], s, a64_get_v(l, a->Rn), a64_get_v(l, a->Rm)));
     return true;
 }
 
@@ -121,7 +119,7 @@ bool a64_lift_ext(Lift *l, const A64Args *a)
     if (!a->Q && a->imm4 >= 8)
         return false;
     VShape s = simd_shape(0, a->Q);
-    simd_put(l, a->Rd, simd_op(l, IR_VEXT, s, 0, a->imm4, simd_get(l, a->Rn), simd_get(l, a->Rm), 0));
+    a64_put_v(l, a->Rd, simd_op(l, IR_VEXT, s, 0, a->imm4, a64_get_v(l, a->Rn), a64_get_v(l, a->Rm), 0));
     return true;
 }
 
@@ -132,9 +130,9 @@ bool a64_lift_ext(Lift *l, const A64Args *a)
 bool a64_lift_tbl(Lift *l, const A64Args *a)
 {
     VShape s = simd_shape(0, a->Q);
-    IrRef m = simd_get(l, a->Rm), res = a->op ? simd_get(l, a->Rd) : 0;
+    IrRef m = a64_get_v(l, a->Rm), res = a->op ? a64_get_v(l, a->Rd) : 0;
     for (unsigned i = 0; i <= a->len; i++) {
-        IrRef table = simd_get(l, (a->Rn + i) & 31);
+        IrRef table = a64_get_v(l, (a->Rn + i) & 31);
         IrRef index = i ? simd_op2(l, IR_SUB, s, m, simd_dup(l, s, 16 * i)) : m;
         if (a->op) {
             res = simd_op(l, IR_VTBX, s, 0, 0, table, index, res);
@@ -143,7 +141,7 @@ bool a64_lift_tbl(Lift *l, const A64Args *a)
             res = i ? simd_op2(l, IR_OR, s, res, part) : part;
         }
     }
-    simd_put(l, a->Rd, res);
+    a64_put_v(l, a->Rd, res);
     return true;
 }
 
@@ -170,7 +168,7 @@ static uint64_t expand_imm(unsigned op, unsigned cmode, uint64_t imm8)
 
 static void put_imm(Lift *l, const A64Args *a, uint64_t v)
 {
-    simd_put(l, a->Rd, ir_vconst(&l->b, v, a->Q ? v : 0));
+    a64_put_v(l, a->Rd, ir_vconst(&l->b, v, a->Q ? v : 0));
 }
 
 /* MOVI, MVNI, ORR, BIC (vector, immediate), FMOV (vector, immediate) single and double */
@@ -187,8 +185,8 @@ bool a64_lift_modimm(Lift *l, const A64Args *a)
     uint64_t imm = expand_imm(a->op, cmode, imm8);
     if (cmode < 12 && (cmode & 1)) { /* ORR, BIC */
         VShape s = simd_shape(3, a->Q);
-        IrRef d = simd_get(l, a->Rd), v = ir_vconst(&l->b, imm, imm);
-        simd_put(l, a->Rd, simd_op2(l, a->op ? IR_ANDN : IR_OR, s, d, v));
+        IrRef d = a64_get_v(l, a->Rd), v = ir_vconst(&l->b, imm, imm);
+        a64_put_v(l, a->Rd, simd_op2(l, a->op ? IR_ANDN : IR_OR, s, d, v));
         return true;
     }
     put_imm(l, a, a->op && cmode != 14 ? ~imm : imm);

@@ -130,7 +130,7 @@ bool a64_lift_simd_same(Lift *l, const A64Args *a)
     if (!(sizes >> a->size & 1) || (a->size == 3 && !a->Q && !a->scalar))
         return false;
     VShape s = a->scalar ? simd_shape_scalar(a->size) : simd_shape(a->size, a->Q);
-    IrRef res = row->fn(l, s, row, simd_get(l, a->Rd), simd_get(l, a->Rn), simd_get(l, a->Rm));
+    IrRef res = row->fn(l, s, row, a64_get_v(l, a->Rd), a64_get_v(l, a->Rn), a64_get_v(l, a->Rm));
     simd_put_shape(l, s, a->Rd, res);
     return true;
 }
@@ -145,7 +145,7 @@ bool a64_lift_simd_same_elem(Lift *l, const A64Args *a)
     const Same *row = &same_table[u][row_of[a->opcode][1]];
     VShape s = a->scalar ? simd_shape_scalar(a->size) : simd_shape(a->size, a->Q);
     IrRef m = simd_dup_elem(l, s, simd_elem(a, a->size));
-    simd_put_shape(l, s, a->Rd, row->fn(l, s, row, simd_get(l, a->Rd), simd_get(l, a->Rn), m));
+    simd_put_shape(l, s, a->Rd, row->fn(l, s, row, a64_get_v(l, a->Rd), a64_get_v(l, a->Rn), m));
     return true;
 }
 
@@ -154,12 +154,12 @@ bool a64_lift_simd_logic(Lift *l, const A64Args *a)
 {
     static const IrOp plain[5] = {IR_AND, IR_ANDN, IR_OR, IR_ORN, IR_XOR};
     VShape s = simd_shape(3, a->Q);
-    IrRef n = simd_get(l, a->Rn), m = simd_get(l, a->Rm), res;
+    IrRef n = a64_get_v(l, a->Rn), m = a64_get_v(l, a->Rm), res;
     unsigned which = a->U << 2 | a->size;
     if (which < 5) {
         res = simd_op2(l, plain[which], s, n, m);
     } else {
-        IrRef d = simd_get(l, a->Rd);
+        IrRef d = a64_get_v(l, a->Rd);
         if (a->size == 1)
             res = simd_op(l, IR_BSL, s, 0, 0, d, n, m);
         else if (a->size == 2)
@@ -167,7 +167,7 @@ bool a64_lift_simd_logic(Lift *l, const A64Args *a)
         else
             res = simd_op(l, IR_BSL, s, 0, 0, m, d, n);
     }
-    simd_put(l, a->Rd, res);
+    a64_put_v(l, a->Rd, res);
     return true;
 }
 
@@ -183,7 +183,7 @@ bool a64_lift_simd_rdm(Lift *l, const A64Args *a)
     if (a->size == 0 || a->size == 3)
         return false;
     VShape s = a->scalar ? simd_shape_scalar(a->size) : simd_shape(a->size, a->Q);
-    IrRef res = simd_sqrdmlah(l, s, a->S, simd_get(l, a->Rd), simd_get(l, a->Rn), simd_get(l, a->Rm));
+    IrRef res = simd_sqrdmlah(l, s, a->S, a64_get_v(l, a->Rd), a64_get_v(l, a->Rn), a64_get_v(l, a->Rm));
     simd_put_shape(l, s, a->Rd, res);
     return true;
 }
@@ -193,7 +193,7 @@ bool a64_lift_simd_rdm_elem(Lift *l, const A64Args *a)
 {
     VShape s = a->scalar ? simd_shape_scalar(a->size) : simd_shape(a->size, a->Q);
     IrRef m = simd_dup_elem(l, s, simd_elem(a, a->size));
-    IrRef res = simd_sqrdmlah(l, s, a->opcode & 2, simd_get(l, a->Rd), simd_get(l, a->Rn), m);
+    IrRef res = simd_sqrdmlah(l, s, a->opcode & 2, a64_get_v(l, a->Rd), a64_get_v(l, a->Rn), m);
     simd_put_shape(l, s, a->Rd, res);
     return true;
 }
@@ -203,15 +203,15 @@ enum { DOT_UU = 0, DOT_SU = 1, DOT_US = 2, DOT_SS = 3 };
 
 static bool dot(Lift *l, const A64Args *a, unsigned signs, IrRef m)
 {
-    IrRef d = simd_get(l, a->Rd);
-    simd_put(l, a->Rd, simd_op(l, IR_VDOT, simd_shape(2, a->Q), signs, 0, d, simd_get(l, a->Rn), m));
+    IrRef d = a64_get_v(l, a->Rd);
+    a64_put_v(l, a->Rd, simd_op(l, IR_VDOT, simd_shape(2, a->Q), signs, 0, d, a64_get_v(l, a->Rn), m));
     return true;
 }
 
 /* SDOT, UDOT (vector) */
 bool a64_lift_simd_dot(Lift *l, const A64Args *a)
 {
-    return dot(l, a, a->U ? DOT_UU : DOT_SS, simd_get(l, a->Rm));
+    return dot(l, a, a->U ? DOT_UU : DOT_SS, a64_get_v(l, a->Rm));
 }
 
 /* SDOT, UDOT (by element): the element is a group of four bytes */
@@ -222,7 +222,7 @@ bool a64_lift_simd_dot_e(Lift *l, const A64Args *a)
 
 bool a64_lift_usdot_v(Lift *l, const A64Args *a)
 {
-    return dot(l, a, DOT_US, simd_get(l, a->Rm));
+    return dot(l, a, DOT_US, a64_get_v(l, a->Rm));
 }
 
 bool a64_lift_usdot_e(Lift *l, const A64Args *a)
@@ -239,7 +239,7 @@ bool a64_lift_sudot_e(Lift *l, const A64Args *a)
 bool a64_lift_simd_mmla(Lift *l, const A64Args *a)
 {
     unsigned signs = a->B ? DOT_US : a->U ? DOT_UU : DOT_SS;
-    IrRef d = simd_get(l, a->Rd);
-    simd_put(l, a->Rd, simd_op(l, IR_VMMLA, simd_shape(2, 1), signs, 0, d, simd_get(l, a->Rn), simd_get(l, a->Rm)));
+    IrRef d = a64_get_v(l, a->Rd);
+    a64_put_v(l, a->Rd, simd_op(l, IR_VMMLA, simd_shape(2, 1), signs, 0, d, a64_get_v(l, a->Rn), a64_get_v(l, a->Rm)));
     return true;
 }

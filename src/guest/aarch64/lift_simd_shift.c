@@ -61,13 +61,13 @@ bool a64_lift_simd_shift(Lift *l, const A64Args *a)
     if (size == 3 && !a->Q && !a->scalar)
         return false;
     VShape s = a->scalar ? simd_shape_scalar(size) : simd_shape(size, a->Q);
-    IrRef n = simd_get(l, a->Rn), res;
+    IrRef n = a64_get_v(l, a->Rn), res;
     switch (a->opcode) {
     case 8:
-        res = sri(l, s, right_amount(a), simd_get(l, a->Rd), n);
+        res = sri(l, s, right_amount(a), a64_get_v(l, a->Rd), n);
         break;
     case 10:
-        res = a->U ? sli(l, s, left_amount(a), simd_get(l, a->Rd), n)
+        res = a->U ? sli(l, s, left_amount(a), a64_get_v(l, a->Rd), n)
                    : simd_shift(l, IR_VSHLI, s, n, left_amount(a));
         break;
     case 12:
@@ -79,7 +79,7 @@ bool a64_lift_simd_shift(Lift *l, const A64Args *a)
     default: /* 0, 2, 4, 6: bit 1 accumulates, bit 2 rounds */
         res = shift_right(l, s, !a->U, a->opcode & 4, right_amount(a), n);
         if (a->opcode & 2)
-            res = simd_op2(l, IR_ADD, s, simd_get(l, a->Rd), res);
+            res = simd_op2(l, IR_ADD, s, a64_get_v(l, a->Rd), res);
         break;
     }
     simd_put_shape(l, s, a->Rd, res);
@@ -96,7 +96,7 @@ bool a64_lift_simd_shift_narrow(Lift *l, const A64Args *a)
     bool to_signed = a->opcode >= 18 && !a->U;
     unsigned kind = !sat ? IR_NARROW_TRUNC : to_signed ? IR_NARROW_SS : from_signed ? IR_NARROW_SU : IR_NARROW_UU;
     wide.scalar = a->scalar;
-    IrRef n = shift_right(l, wide, sat && from_signed, a->opcode & 1, right_amount(a), simd_get(l, a->Rn));
+    IrRef n = shift_right(l, wide, sat && from_signed, a->opcode & 1, right_amount(a), a64_get_v(l, a->Rn));
     IrRef res = simd_op(l, IR_VNARROW, wide, kind, 0, n, 0, 0);
     if (sat)
         simd_qc_differ(l, wide, simd_op(l, IR_VWIDEN, back, to_signed ? IR_SIGNED : 0, 0, res, 0, 0), n);
@@ -112,8 +112,8 @@ bool a64_lift_simd_shll(Lift *l, const A64Args *a)
 {
     unsigned size = immh_size(a);
     VShape wide = simd_shape(size + 1, 1), src = {.lane = IR_I8 + size, .lanes = wide.lanes};
-    IrRef n = simd_op(l, IR_VWIDEN, src, a->Q | (a->U ? 0 : IR_SIGNED), 0, simd_get(l, a->Rn), 0, 0);
-    simd_put(l, a->Rd, left_amount(a) ? simd_shift(l, IR_VSHLI, wide, n, left_amount(a)) : n);
+    IrRef n = simd_op(l, IR_VWIDEN, src, a->Q | (a->U ? 0 : IR_SIGNED), 0, a64_get_v(l, a->Rn), 0, 0);
+    a64_put_v(l, a->Rd, left_amount(a) ? simd_shift(l, IR_VSHLI, wide, n, left_amount(a)) : n);
     return true;
 }
 
@@ -131,7 +131,7 @@ bool a64_lift_simd_scvtf_fix(Lift *l, const A64Args *a)
     VShape s;
     if (!fix_shape(a, &s))
         return false;
-    simd_fput(l, s, a->Rd, simd_itof(l, s, !a->U, right_amount(a), simd_get(l, a->Rn)));
+    simd_fput(l, s, a->Rd, simd_itof(l, s, !a->U, right_amount(a), a64_get_v(l, a->Rn)));
     return true;
 }
 
