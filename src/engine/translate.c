@@ -157,7 +157,7 @@ static void optimise(Vcpu *cpu, IrRegion *r, Translation *t)
     Fetch f = {.cpu = cpu, .t = t};
     OptConfig cfg = {.skip = e->opt_skip, .dead_ctx = &f};
 
-#ifdef DRAGOMAN_DEBUG_CHECKS
+#ifdef DEBUG_CHECKS
     cfg.verify = true;
 #endif
     if (!e->cfg.exact_flags)
