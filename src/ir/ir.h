@@ -109,6 +109,9 @@ enum {
     IR_MEM_CAREFUL = 64, /* the address may carry a tag in bits 63:56, which must be stripped (this site trapped) */
     IR_MEM_ALIGNED = 128 /* known or required to be naturally aligned */
 };
+/* FP operations (flag F): an equal operation before this one has raised all FP flags that it can raise, so it may be
+ * removed when nobody uses its value. Set by passes. */
+enum { IR_QUIET = 256 };
 enum { IR_EXIT_POLL = 1 };
 /* FENCE orders: IR_ACQUIRE: earlier loads before later accesses (dmb ishld); IR_RELEASE: earlier stores before later
  * stores (dmb ishst); IR_SEQ_CST: everything. */

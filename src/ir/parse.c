@@ -410,7 +410,11 @@ static void body(Parse *s, IrInsn *i)
     case IR_FORM_CONST: case IR_FORM_NUMBER: i->imm = number(s); break;
     case IR_FORM_VCONST: vector_constant(s, i); break;
     case IR_FORM_ICMP: integer_relation(s, i); operands(s, i, 0); break;
-    case IR_FORM_FCMP: float_relation(s, i); operands(s, i, 0); break;
+    case IR_FORM_FCMP: 
+        float_relation(s, i);
+        operands(s, i, 0);
+        i->flags = accept_word(s, "quiet") ? IR_QUIET : 0;
+        break;
     case IR_FORM_RMW: named(s, ir_rmw_names, &i->aux); memory(s, i); break;
     case IR_FORM_MEM: memory(s, i); break;
     case IR_FORM_FENCE: memory_flags(s, i); break;

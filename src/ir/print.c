@@ -197,6 +197,7 @@ static void print_operands(FILE *f, const IrRegion *r, const IrInsn *i)
     case IR_FORM_FCMP:
         fprintf(f, " %s%s", ir_fcmp_names[i->aux & 15], i->aux & IR_SIGNALLING ? "!" : "");
         print_plain(f, i, 0);
+        fputs(i->flags & IR_QUIET ? " quiet" : "", f);
         break;
     case IR_FORM_RMW:
         fprintf(f, " %s", i->aux <= IR_RMW_SWAP ? ir_rmw_names[i->aux] : "?");

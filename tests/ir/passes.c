@@ -58,32 +58,6 @@ static void configure(const Case *c, OptConfig *cfg, uint64_t *dead)
     }
 }
 
-/* Run both on one random state; compare everything that a guest can see. */
-static bool same_run(const IrRegion *a, const IrRegion *b, uint64_t dead, uint64_t seed)
-{
-    static TestCpu ca, cb;
-    Arena scratch;
-    uint64_t s1 = seed, s2 = seed;
-
-    arena_init(&scratch);
-    test_cpu_init(&ca, &s1);
-    test_cpu_init(&cb, &s2);
-    IrStop ra = ir_interp(a, &ca.cpu, &scratch);
-    IrStop rb = ir_interp(b, &cb.cpu, &scratch);
-    arena_done(&scratch);
-    if (ca.cpu.pc == 0xdead)
-        for (unsigned k = 0; k < 64 && k < TEST_NSLOTS; k++)
-            if (dead >> k & 1)
-                memcpy((char *)&ca.state + test_slot[k].offset, (char *)&cb.state + test_slot[k].offset,
-                       ir_type_size(test_slot[k].type));
-    bool ok = ra == rb && ca.cpu.pc == cb.cpu.pc && memcmp(&ca.state, &cb.state, sizeof ca.state) == 0 &&
-              memcmp(ca.mem, cb.mem, sizeof ca.mem) == 0 && ca.cpu.fp.flags == cb.cpu.fp.flags;
-    if (!ok)
-        printf("# seed 0x%llx: stop %d/%d pc 0x%llx/0x%llx\n", (unsigned long long)seed, ra, rb,
-               (unsigned long long)ca.cpu.pc, (unsigned long long)cb.cpu.pc);
-    return ok;
-}
-
 static bool run_case(Case *c, bool update)
 {
     Arena a;
@@ -113,7 +87,7 @@ static bool run_case(Case *c, bool update)
         }
     }
     for (uint64_t k = 1; k <= 300; k++)
-        ok = ok && same_run(before, r, dead, k * 0x9e3779b97f4a7c15ull);
+        ok = ok && test_same_run(before, r, dead, k * 0x9e3779b97f4a7c15ull);
     free(text);
     arena_done(&a);
     return ok;

@@ -186,6 +186,35 @@ static inline void test_cpu_init(TestCpu *t, uint64_t *seed)
     }
 }
 
+/*
+ * Run both regions on one random state; compare everything that a guest can see.
+ *   dead  slots that need not agree when the run ended at 0xdead
+ */
+static inline bool test_same_run(const IrRegion *a, const IrRegion *b, uint64_t dead, uint64_t seed)
+{
+    static TestCpu ca, cb;
+    Arena scratch;
+    uint64_t s1 = seed, s2 = seed;
+
+    arena_init(&scratch);
+    test_cpu_init(&ca, &s1);
+    test_cpu_init(&cb, &s2);
+    IrStop ra = ir_interp(a, &ca.cpu, &scratch);
+    IrStop rb = ir_interp(b, &cb.cpu, &scratch);
+    arena_done(&scratch);
+    if (ca.cpu.pc == 0xdead)
+        for (unsigned k = 0; k < 64 && k < TEST_NSLOTS; k++)
+            if (dead >> k & 1)
+                memcpy((char *)&ca.state + test_slot[k].offset, (char *)&cb.state + test_slot[k].offset,
+                       ir_type_size(test_slot[k].type));
+    bool ok = ra == rb && ca.cpu.pc == cb.cpu.pc && memcmp(&ca.state, &cb.state, sizeof ca.state) == 0 &&
+              memcmp(ca.mem, cb.mem, sizeof ca.mem) == 0 && ca.cpu.fp.flags == cb.cpu.fp.flags;
+    if (!ok)
+        printf("# seed 0x%llx: stop %d/%d pc 0x%llx/0x%llx\n", (unsigned long long)seed, ra, rb,
+               (unsigned long long)ca.cpu.pc, (unsigned long long)cb.cpu.pc);
+    return ok;
+}
+
 /* Read a whole file into malloc'd, NUL-terminated memory; NULL when it cannot be read. */
 static inline char *test_read_file(const char *path)
 {
