@@ -136,6 +136,11 @@ typedef struct Host {
     void (*leave)(HostPlan *plan, HostCpu *cpu, void *uc, IrStop why);
     /* Whether the interrupted context faulted by overrunning the return stack; if so resets it in `uc`. */
     bool (*shadow_overflow)(HostPlan *plan, HostCpu *cpu, void *uc, const void *fault_addr);
+    /*
+     * Forget every predicted return: no frame that is on the return stack now matches a guest address any more. Called
+     * on the vcpu's own thread, by the run loop or inside a helper or link routine (translated code is suspended).
+     */
+    void (*drop_returns)(HostPlan *plan, HostCpu *cpu);
     /* Push cpu->ir.fp's rounding and flags into cpu->mxcsr and back; call around anything that changes or reads them. */
     void (*fp_load)(HostCpu *cpu);  /* ir.fp -> mxcsr; clears host sticky flags */
     void (*fp_store)(HostCpu *cpu); /* host sticky flags -> ir.fp.flags */
