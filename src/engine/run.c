@@ -6,7 +6,7 @@
 #include "base/log.h"
 
 /* A fault that has nothing to do with memory. */
-static bool raise(Vcpu *cpu, int sig, int code)
+static bool raise_fault(Vcpu *cpu, int sig, int code)
 {
     cpu->fault = (GuestFault){.sig = sig, .code = code, .addr = cpu->h.ir.pc};
     return cpu->e->cfg.env->fault(cpu, &cpu->fault);
@@ -17,8 +17,8 @@ static bool fetch_fault(Vcpu *cpu)
     uint64_t pc = cpu->h.ir.pc;
 
     if (pc & ((1u << cpu->e->cfg.guest->pc_shift) - 1))
-        return raise(cpu, SIGBUS, BUS_ADRALN);
-    return raise(cpu, SIGSEGV, fault_fetch_code(pc));
+        return raise_fault(cpu, SIGBUS, BUS_ADRALN);
+    return raise_fault(cpu, SIGSEGV, fault_fetch_code(pc));
 }
 
 bool run_stop(Vcpu *cpu, IrStop stop)
@@ -28,9 +28,9 @@ bool run_stop(Vcpu *cpu, IrStop stop)
     case IR_STOP_CHECK:
         return true;
     case IR_STOP_ILLEGAL:
-        return raise(cpu, SIGILL, ILL_ILLOPC);
+        return raise_fault(cpu, SIGILL, ILL_ILLOPC);
     case IR_STOP_BREAK:
-        return raise(cpu, SIGTRAP, TRAP_BRKPT);
+        return raise_fault(cpu, SIGTRAP, TRAP_BRKPT);
     case IR_STOP_FAULT:
         return fault_handle(cpu);
     case IR_STOP_FETCH:
