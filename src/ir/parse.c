@@ -468,6 +468,8 @@ static void instruction(Parse *s)
 
     if (accept(s, "%")) {
         ref = limited(s, MAX_REF, "value");
+        if (ref == 0)
+            fail(s, "values are numbered from 1");
         expect(s, ":");
         word(s, type, sizeof type);
         int t = type_named(type);

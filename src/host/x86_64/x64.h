@@ -81,7 +81,7 @@ typedef bool SelRule(Sel *s, const IrInsn *i);
  * Rules by operation and class: `vec` for vector forms (type v128, or lanes set), `fp` where the type or the lane is a
  * float, `int` for the rest. If the class's table has no rule for an operation the vec table is tried too (vget, vsum ... to
  * integers). Absent entries are NULL. sel_vec_rules is defined in select_vec.c, sel_fp_rules in select_fp.c.
- * CONST VCONST COPY PARAM GET LOAD STORE CAS RMW and control are the core's for all types.
+ * CONST VCONST COPY PARAM GET SELECT LOAD STORE CAS RMW CALL and control are the core's for all types.
  */
 extern SelRule *const sel_int_rules[IR_NOPS];
 extern SelRule *const sel_fp_rules[IR_NOPS];
@@ -99,11 +99,11 @@ typedef struct SelCond {
 /*
  * Rules that leave a boolean operation's result in flags, for a BRIF or SELECT that is its only user (and for the
  * general case: the core then materialises it, so such an operation needs no SelRule). Same protocol as SelRule; no
- * result register is defined. fp: FCMP by sel_fp_conds; VANY by sel_vec_conds.
+ * result register is defined.
  */
 typedef bool SelCondRule(Sel *s, const IrInsn *i, SelCond *out);
 extern SelCondRule *const sel_int_conds[IR_NOPS];
-extern SelCondRule *const sel_fp_conds[IR_NOPS]; /* also looked at for V* operations; in select_fp.c */
+extern SelCondRule *const sel_fp_conds[IR_NOPS]; /* also for VANY; in select_fp.c */
 
 typedef struct SelAlloc SelAlloc; /* the allocator's own, see regalloc.h */
 
@@ -114,18 +114,9 @@ struct Sel {
     const HostPlan *plan;
     Arena *arena;
     SelAlloc *ra;
-    Asm main, cold;
+    Asm main, cold;          /* cold code goes behind the main path */
     IrRef ref;               /* the instruction being selected */
-    /* labels and the constant pool */
-    struct SelLabel *label;
-    uint32_t nlabel, cap_label;
-    struct SelPool *pool;
-    uint32_t npool, cap_pool;
-    HostSite *site;
-    uint32_t nsite, cap_site;
-    HostReloc *reloc;        /* offsets in the part; see emit.c */
-    uint32_t nreloc, cap_reloc;
-    struct SideBuf *side;
+    struct SelEmit *em;      /* labels, constant pool, chain sites, side table: see emit.h */
 };
 
 /* --- questions that commit to nothing ---------------------------------------------------------------------------- */
