@@ -23,6 +23,9 @@ typedef struct EngineConfig {
     size_t cache_bytes;        /* size of the code cache; 0: default */
     const char *host_cpu;      /* NULL: native */
     const char *opt;           /* "-gvn,-dce": passes to leave out */
+    /* A host signal whose handler the environment has installed (doing nothing): engine_kick sends it to a thread between
+     * engine_block_begin and engine_block_end. 0: none. */
+    int kick_signal;
     uint64_t jit_limit;        /* translate only this many regions, interpret the rest; UINT64_MAX: no limit */
 } EngineConfig;
 

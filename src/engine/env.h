@@ -5,6 +5,8 @@
 #ifndef ENGINE_ENV_H
 #define ENGINE_ENV_H
 
+#include "ir/ir.h"
+
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -30,6 +32,16 @@ typedef struct EnvOps {
     bool (*pending)(Vcpu *cpu);
     /* Deliver a synchronous fault or illegal instruction. Returns false when the thread must end. */
     bool (*fault)(Vcpu *cpu, const GuestFault *f);
+    /* The guest made a system call; pc is after the instruction. IR_STOP_NONE: go on. Reached as IrWorld.syscall. */
+    IrStop (*syscall)(Vcpu *cpu);
+    /* Virtual counter in ticks of `frequency`, and 64 random bits: IrWorld.counter and IrWorld.random. */
+    uint64_t (*counter)(Vcpu *cpu, uint64_t frequency);
+    uint64_t (*random)(Vcpu *cpu);
+    /*
+     * A SIGSEGV, SIGBUS, SIGFPE, SIGILL or SIGTRAP that some process sent (si_code <= 0): the engine owns the host's
+     * handlers of these. Called inside the host's signal handler. May be NULL.
+     */
+    void (*async_signal)(int sig, siginfo_t *info, void *uc);
 } EnvOps;
 
 #endif

@@ -10,6 +10,7 @@
 #include "host/host.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 typedef struct Engine Engine;
 
@@ -19,12 +20,22 @@ struct Vcpu {
     void *env;                 /* the environment's own per-thread structure */
     GuestFault fault;          /* valid after IR_STOP_FAULT */
     pthread_t thread;
+    int tid;                   /* kernel id of that thread */
+    atomic_bool blocked;       /* between engine_block_begin and engine_block_end */
+    atomic_bool writing;       /* writes to the code cache: a fork waits for it (engine/fork.c) */
+    bool drop_returns;         /* killed a translation itself */
+    bool interpreting;         /* --check: memory operations go to the overlay */
+    uint32_t mode_seen;        /* mode that the jump cache and return stack are of */
+    uint64_t flush_seen;       /* kills after which they were last emptied */
+    _Atomic uint64_t epoch;    /* see engine/grace.c; 0: not attached to a thread */
     Arena arena;               /* translation scratch */
+    Arena interp_arena;        /* interpreter scratch */
     struct CacheRegion *region; /* where this thread emits */
-    uint64_t epoch;            /* invalidations this thread has seen */
+    struct Lockstep *lockstep; /* --check */
+    void *altstack, *shadow;   /* host signal stack; return stack with its guard pages */
     Vcpu *next, *prev;         /* engine's list of vcpus */
     struct VcpuStats {
-        uint64_t translations, guest_insns, host_bytes, translate_ns, lookups, links, faults, interp_regions;
+        uint64_t translations, guest_insns, host_bytes, translate_ns, lookups, links, faults, interp_regions, discarded;
     } stats;
 };
 

@@ -16,13 +16,14 @@ typedef struct Lift {
     IrBuilder b;              /* append here */
     const struct Guest *guest;
     uint64_t pc;              /* address of the instruction being lifted */
-    uint64_t next;            /* address after it; set before lifting */
+    uint64_t next;            /* address after it; set by Guest.lift */
     uint32_t mode;            /* guest mode bits of the region */
     unsigned careful;         /* LIFT_CAREFUL_* for this instruction */
     const void *cpu_features; /* the guest's own structure, from Guest.cpu_new */
-    /* set by lift_*: */
+    uint32_t budget;          /* guest instructions that the region may still take after this one; 0: lift_* end it */
+    /* set by lift: */
     bool ended;               /* the region has its terminator */
-    uint64_t cont;            /* address at which the region goes on, when !ended */
+    uint64_t cont;            /* address at which the region goes on, when !ended: next, or the target of a jump */
 } Lift;
 
 typedef struct Guest {
@@ -37,6 +38,7 @@ typedef struct Guest {
     const uint16_t *pin_int, *pin_vec;
     const IrHelper *helpers;
     uint32_t nhelpers;
+    unsigned careful;         /* LIFT_CAREFUL_* forms that lift_* has for this guest (tagged pointers: AArch64 only) */
 
     /* Parse a feature list ("max", "max,-lse", "base,+crc"); returns a malloc'd structure, NULL with text in err. */
     void *(*cpu_new)(const char *list, char *err, size_t errlen);
@@ -45,8 +47,10 @@ typedef struct Guest {
     /* Static FP mode of a region translated under `mode`. */
     IrFpMode (*fp_mode)(uint32_t mode);
     /*
-     * Lift the instruction at l->pc. `code` has at least `avail` readable bytes. Returns its length in bytes, 0 when
-     * more bytes are needed than there are. Undefined encodings lift to EXIT_STOP ILLEGAL and return their length.
+     * Lift the instruction at l->pc: sets l->next and l->cont, appends the INSN mark and the rest. `code` has at least
+     * `avail` readable bytes. Returns its length in bytes, 0 when more bytes are needed than there are. Undefined
+     * encodings lift to EXIT_STOP ILLEGAL and return their length. When it neither ended the region nor the budget is
+     * left, the caller appends the EXIT to l->cont.
      */
     unsigned (*lift)(Lift *l, const uint8_t *code, size_t avail);
     /* Disassemble into buf; returns the length in bytes (always > 0). */
@@ -78,6 +82,8 @@ void lift_jump_ind(Lift *l, IrRef target, IrHint hint, uint64_t ret);
 void lift_helper(Lift *l, unsigned helper, unsigned nargs, const IrRef *args);
 /* End with a stop at this instruction (pc of the instruction itself). */
 void lift_stop(Lift *l, IrStop why);
+/* Go on when cond (i8) is not 0, else end with a stop at this instruction. */
+void lift_guard(Lift *l, IrRef cond, IrStop why);
 /* Address for a guest access: strips the tag byte where this site needs it (LIFT_CAREFUL_TAG); else unchanged. */
 IrRef lift_addr(Lift *l, IrRef va);
 

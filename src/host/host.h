@@ -36,14 +36,17 @@ typedef struct HostCpu {
     uint32_t host_mxcsr;     /* what C code runs with */
     uint32_t in_code;        /* 1 while translated code or its thunks run (fault handler) */
     void *c_stack;           /* saved C stack pointer while in translated code */
-    void *shadow_base;       /* address of the sentinel frame of the return stack */
+    void *shadow_base;       /* address of the sentinel frame of the return stack: four words of 1, set by the engine */
     void *shadow_limit;      /* lowest usable address */
     const void *exits;       /* reserved for the host's stubs */
     uint64_t link_site;      /* chain site (executable address of its displacement) passed to the link routine */
     uint64_t scratch[8];     /* host's use: spills around special sequences */
+    uint64_t align_addr;     /* of a misaligned access that must fault: translated code sets it, then traps with SIGILL */
     _Alignas(64) uint8_t save[2048 + 512]; /* register save area of helper thunks; C signal handlers never use it */
     /* Routines that stubs call; set once by the engine. `link`: translate-and-chain, returns the executable address to
-     * continue at, or NULL to leave to the run loop (cpu->ir.pc is the target). `lookup`: the same for indirect branches. */
+     * continue at, or NULL to leave to the run loop (cpu->ir.pc is the target). `lookup`: the same for indirect branches,
+     * and fills in the jump cache. All slots are in `state`. Neither may pass a quiescent state of code reclamation: the
+     * return stack holds addresses of code. Helpers of EXIT_HELP may, it is emptied after them. */
     const void *(*link)(struct HostCpu *cpu);
     const void *(*lookup)(struct HostCpu *cpu);
     _Alignas(64) uint8_t spill[2048];      /* spill slots of translations */
@@ -126,6 +129,7 @@ typedef struct Host {
      * cpu->ir (state, pc, fp flags), reading host registers from `uc` (ucontext_t *). False when hpc is at no operation
      * that may fault.
      *   code, side, side_len  of the translation that holds hpc
+     * A SIGILL at such an operation is a misaligned access that must fault (SIGBUS, BUS_ADRALN) at cpu->align_addr.
      */
     bool (*recover)(HostPlan *plan, HostCpu *cpu, const uint8_t *code_rx, const uint8_t *side, uint32_t side_len,
                     const void *hpc, void *uc);
@@ -136,6 +140,11 @@ typedef struct Host {
     void (*leave)(HostPlan *plan, HostCpu *cpu, void *uc, IrStop why);
     /* Whether the interrupted context faulted by overrunning the return stack; if so resets it in `uc`. */
     bool (*shadow_overflow)(HostPlan *plan, HostCpu *cpu, void *uc, const void *fault_addr);
+    /*
+     * Forget every predicted return: no frame that is on the return stack now matches a guest address any more. Called
+     * on the vcpu's own thread, by the run loop or inside a helper or link routine (translated code is suspended).
+     */
+    void (*drop_returns)(HostPlan *plan, HostCpu *cpu);
     /* Push cpu->ir.fp's rounding and flags into cpu->mxcsr and back; call around anything that changes or reads them. */
     void (*fp_load)(HostCpu *cpu);  /* ir.fp -> mxcsr; clears host sticky flags */
     void (*fp_store)(HostCpu *cpu); /* host sticky flags -> ir.fp.flags */

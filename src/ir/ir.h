@@ -109,6 +109,9 @@ enum {
     IR_MEM_CAREFUL = 64, /* the address may carry a tag in bits 63:56, which must be stripped (this site trapped) */
     IR_MEM_ALIGNED = 128 /* known or required to be naturally aligned */
 };
+/* FP operations (flag F): an equal operation before this one has raised all FP flags that it can raise, so it may be
+ * removed when nobody uses its value. Set by passes. */
+enum { IR_QUIET = 256 };
 enum { IR_EXIT_POLL = 1 };
 /* FENCE orders: IR_ACQUIRE: earlier loads before later accesses (dmb ishld); IR_RELEASE: earlier stores before later
  * stores (dmb ishst); IR_SEQ_CST: everything. */
@@ -324,6 +327,21 @@ bool ir_is_const(const IrRegion *r, IrRef ref, uint64_t *v);
 void ir_each_use(IrRegion *r, IrInsn *i, void (*fn)(void *ctx, IrRef *use), void *ctx);
 /* Unlink an instruction from its block (becomes NOP). */
 void ir_remove(IrRegion *r, uint32_t block, IrRef ref);
+
+/* For passes: a new instruction in no block yet; link it at a block's end or before another one; unlink, keeping it. */
+IrRef ir_insn_new(IrRegion *r, const IrInsn *proto);
+void ir_link_last(IrRegion *r, uint32_t block, IrRef ref);
+void ir_link_before(IrRegion *r, uint32_t block, IrRef before, IrRef ref);
+void ir_unlink(IrRegion *r, uint32_t block, IrRef ref);
+/* `n` uninitialised words of the pool; index of the first. */
+uint32_t ir_pool_new(IrRegion *r, unsigned n);
+/* A snapshot that begins at the end of snapent[]; and room there for `n` entries (nsnapent is the caller's to move). */
+uint32_t ir_snap_new(IrRegion *r, uint64_t pc);
+IrSnapEnt *ir_snapent_room(IrRegion *r, unsigned n);
+/* Number of a constant in the region's pool, added when new. */
+uint32_t ir_vconst_new(IrRegion *r, uint64_t lo, uint64_t hi);
+/* Note the edges of the terminator `i` of `block` in the targets' pred and npreds. */
+void ir_count_preds(IrRegion *r, uint32_t block, const IrInsn *i);
 
 /* --- text (ir/print.c, ir/parse.c) -------------------------------------------------------------------------------- */
 

@@ -1,0 +1,107 @@
+#include "base/os.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+size_t os_page_size(void)
+{
+    return (size_t)sysconf(_SC_PAGESIZE);
+}
+
+int os_tid(void)
+{
+    return (int)syscall(SYS_gettid);
+}
+
+uint64_t os_now_ns(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+void *os_reserve(size_t size, Status *st)
+{
+    void *p = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    if (p == MAP_FAILED) {
+        status_set(st, STATUS_HOST, "cannot reserve %zu MiB of address space: %s", size >> 20, strerror(errno));
+        return NULL;
+    }
+    return p;
+}
+
+void *os_alloc(size_t size)
+{
+    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    return p == MAP_FAILED ? NULL : p;
+}
+
+void os_free(void *p, size_t size)
+{
+    if (p)
+        munmap(p, size);
+}
+
+bool os_commit(void *p, size_t size)
+{
+    return mprotect(p, size, PROT_READ | PROT_WRITE) == 0;
+}
+
+void os_decommit(void *p, size_t size)
+{
+    /* MAP_FIXED over what is there: the range stays reserved at every instant. */
+    mmap(p, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+}
+
+bool os_map_dual(void *rw, void *rx, size_t size)
+{
+    void *p = mmap(rw, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+
+    if (p == MAP_FAILED)
+        return false;
+    /* mremap of a shared mapping with old size 0 maps the same object a second time. */
+    if (mremap(rw, 0, size, MREMAP_MAYMOVE | MREMAP_FIXED, rx) == MAP_FAILED)
+        return false;
+    return mprotect(rx, size, PROT_READ | PROT_EXEC) == 0;
+}
+
+bool os_remap_dual(void *rw, void *rx, size_t size, size_t used)
+{
+    char *tmp = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    if (tmp == MAP_FAILED)
+        return false;
+    memcpy(tmp, rw, used);
+    /*
+     * The executable view has to change in one step: a second view of the copy is made and its protection set first,
+     * then it is moved over the old one.
+     */
+    char *exec = mremap(tmp, 0, size, MREMAP_MAYMOVE);
+    if (exec == MAP_FAILED || mprotect(exec, size, PROT_READ | PROT_EXEC) != 0)
+        return false;
+    return mremap(tmp, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, rw) != MAP_FAILED &&
+           mremap(exec, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, rx) != MAP_FAILED;
+}
+
+uintptr_t os_uc_pc(const void *uc)
+{
+    return (uintptr_t)((const ucontext_t *)uc)->uc_mcontext.gregs[REG_RIP];
+}
+
+void os_uc_set_pc(void *uc, uintptr_t pc)
+{
+    ((ucontext_t *)uc)->uc_mcontext.gregs[REG_RIP] = (greg_t)pc;
+}
+
+bool os_uc_is_write(const void *uc)
+{
+    return (((const ucontext_t *)uc)->uc_mcontext.gregs[REG_ERR] & 2) != 0;
+}

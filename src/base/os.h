@@ -1,0 +1,47 @@
+/*
+ * The host's operating system: memory, time, threads and the interrupted context of a signal. With log.c and the signal
+ * set-up of engine/fault.c these are the only places that call it for Dragoman's own sake (what is done on the guest's
+ * behalf goes through replay/nondet.h).
+ */
+#ifndef BASE_OS_H
+#define BASE_OS_H
+
+#include "base/status.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+size_t os_page_size(void);
+/* Kernel thread id of the calling thread. */
+int os_tid(void);
+/* Monotonic time in nanoseconds: for statistics and logs only, never shown to the guest. */
+uint64_t os_now_ns(void);
+
+/* Address space without memory: any access faults. NULL with `st` set when refused. */
+void *os_reserve(size_t size, Status *st);
+/* Zeroed private memory; NULL when refused. */
+void *os_alloc(size_t size);
+void os_free(void *p, size_t size);
+/* Give reserved address space [p, p + size) private zeroed memory, or take memory back from it. */
+bool os_commit(void *p, size_t size);
+void os_decommit(void *p, size_t size);
+
+/*
+ * Put the same fresh, zeroed memory at two reserved addresses: writable at `rw`, executable at `rx`. What was mapped
+ * there is replaced. No file descriptor exists at any time: the guest has the process's descriptor table to itself.
+ * Each call makes an object of its own, so that a process that forked can replace one part and leave the others shared.
+ */
+bool os_map_dual(void *rw, void *rx, size_t size);
+/*
+ * The same, but filled with the bytes that are there now. Other threads may be executing at `rx`: they see the old
+ * or the new mapping, which are equal, provided that nobody writes to `rw` meanwhile.
+ */
+bool os_remap_dual(void *rw, void *rx, size_t size, size_t used);
+
+/* The interrupted context (ucontext_t *) of a signal handler. */
+uintptr_t os_uc_pc(const void *uc);
+void os_uc_set_pc(void *uc, uintptr_t pc);
+/* Whether a page fault was caused by a store. */
+bool os_uc_is_write(const void *uc);
+
+#endif

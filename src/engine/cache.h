@@ -1,0 +1,125 @@
+/*
+ * Translations and where their code lives.
+ *
+ * The code cache is one reserved range of addresses, cut into granules, at two addresses: writable and executable. A
+ * CacheRegion is a run of granules with memory of its own (an object mapped at both addresses), owned by one vcpu that
+ * emits into it without a lock. Regions start small and grow with the thread's appetite. Evicting means killing every
+ * translation of the oldest region and giving its memory back after a grace period.
+ *
+ * After fork, parent and child still share the memory of all regions. Both then treat them as frozen: whoever wants
+ * to write (emit, chain, unchain) first replaces that region by a copy of its own at the same addresses (cache_writable).
+ * Nothing is copied for a child that soon calls execve.
+ *
+ * Life of a Translation: created (TRANSLATION_NEW) before its code is lifted, and listed under each guest page before that
+ * page is read, so that an invalidation meanwhile finds it; made live and published in the table; killed by invalidation
+ * or eviction: out of the table, unchained. A dead translation's code and side table stay until its region is evicted
+ * and every vcpu has passed its run loop; some thread may be inside it until then.
+ */
+#ifndef ENGINE_CACHE_H
+#define ENGINE_CACHE_H
+
+#include "base/spin.h"
+#include "engine/engine.h"
+
+#include <stdatomic.h>
+
+#define CACHE_GRANULE (64u << 10)
+#define CACHE_PAGE_BITS 12            /* index of code by host address */
+#define TRANSLATION_PAGES 4           /* guest pages that one region may read */
+#define GUEST_PAGE_BITS 12
+
+typedef struct Translation Translation;
+typedef enum TranslationState { TRANSLATION_NEW, TRANSLATION_LIVE, TRANSLATION_DEAD } TranslationState;
+typedef struct CacheRegion CacheRegion;
+
+/* A chain site of `from`, and the translation that it leads to now. */
+typedef struct Link {
+    Translation *from;
+    _Atomic(Translation *) to; /* changes under to's lock */
+    struct Link *next, *prev;  /* to's incoming list */
+    HostSite site;
+} Link;
+
+/* A guest page that a translation was made from. */
+typedef struct PageRef {
+    Translation *t;
+    uint64_t page;
+    struct PageRef *next, *prev;
+} PageRef;
+
+struct Translation {
+    uint64_t pc;
+    uint32_t mode;
+    uint32_t guest_insns;
+    atomic_uint state;                /* TranslationState; dead: never entered or linked to again */
+    _Atomic(Translation *) hash_next; /* table bucket; kept after removal for readers that stand on it */
+    const uint8_t *hpc;               /* executable address; NULL: interpreted */
+    uint8_t *rw;                      /* the same, writable */
+    uint32_t size;
+    uint32_t nlink;
+    CacheRegion *region;
+    _Atomic(Translation *) code_next; /* next lower start in the same page of the cache */
+    Spin lock;                        /* incoming */
+    Link *incoming;
+    Link *link;                       /* own chain sites, by offset */
+    uint8_t *side;                    /* for host->recover */
+    uint32_t side_len;
+    unsigned npages;
+    PageRef page[TRANSLATION_PAGES];
+    IrRegion *ir;                     /* for the interpreter: lifted and optimised, one malloc block */
+    IrRegion *check_ir;               /* --check: as lifted */
+    Translation *region_next;         /* in its region; interpreted ones: in the list of retired ones */
+    uint64_t retired_epoch;
+};
+
+static inline bool translation_dead(Translation *t)
+{
+    return atomic_load_explicit(&t->state, memory_order_acquire) == TRANSLATION_DEAD;
+}
+
+struct CacheRegion {
+    uint8_t *rw, *rx;
+    size_t size;
+    size_t used;            /* by the owner; rounded up to granules when somebody copies */
+    pthread_mutex_t lock;   /* patches and un-freezing */
+    atomic_bool frozen;     /* shared with another process since fork */
+    unsigned wanted;        /* patches left out because the region is frozen */
+    bool owned;             /* some vcpu emits here */
+    bool fixed;             /* common stubs: never evicted */
+    Translation *translations;
+    uint64_t retired_epoch;
+    CacheRegion *next;      /* engine's list, oldest first; then the retired list */
+};
+
+typedef struct Cache {
+    uint8_t *rw, *rx;
+    size_t size;
+    unsigned ngranule;
+    uint8_t *granule_used;               /* 1 where some region is */
+    _Atomic(Translation *) *page_first;  /* by (hpc - rx) >> CACHE_PAGE_BITS: highest translation that starts there */
+    pthread_mutex_t lock;
+    CacheRegion *oldest, *newest;
+    CacheRegion *retired;
+    size_t used;                         /* bytes in regions */
+} Cache;
+
+bool cache_init(Cache *c, size_t size, Status *st);
+void cache_done(Cache *c);
+/* A region of about `want` bytes, or NULL when the cache is full for now. Starts evicting when room gets short. */
+CacheRegion *cache_region_new(Engine *e, size_t want);
+/* The vcpu's buffer to emit `need` bytes into: its region's rest, or a new region. False when the cache is full. */
+bool cache_buf(Vcpu *cpu, size_t need, CodeBuf *cb);
+/* Note what was emitted: [cb->start at cache_buf, cb->p) belongs to `t`. */
+void cache_commit(Vcpu *cpu, CodeBuf *cb, Translation *t);
+/* Give up the vcpu's region (its thread ends). */
+void cache_release(Vcpu *cpu);
+/* The translation whose code holds executable address hpc; NULL. Async-signal-safe. */
+Translation *cache_find(const Cache *c, const void *hpc);
+bool cache_contains(const Cache *c, const void *hpc);
+/* Make a frozen region private. Caller holds r->lock. False when the host refuses memory. */
+bool cache_writable_locked(CacheRegion *r);
+/* Free regions whose grace period is over (epoch < min). */
+void cache_collect(Engine *e, uint64_t min);
+void cache_freeze(Cache *c);
+
+#endif

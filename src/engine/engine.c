@@ -1,0 +1,171 @@
+/*
+ * Setting up and taking down; statistics.
+ */
+#include "engine/internal.h"
+
+#include "base/log.h"
+#include "opt/opt.h"
+
+#include <stdlib.h>
+
+#define CACHE_BYTES_DEFAULT ((size_t)256 << 20)
+#define CACHE_BYTES_MIN ((size_t)1 << 20)
+#define STUBS_BYTES CACHE_GRANULE
+
+/* --- the doors of IrWorld, which hand on to the environment --- */
+
+static IrStop world_syscall(IrCpu *cpu)
+{
+    return vcpu_of(cpu)->e->cfg.env->syscall(vcpu_of(cpu));
+}
+
+static uint64_t world_counter(IrCpu *cpu, uint64_t frequency)
+{
+    return vcpu_of(cpu)->e->cfg.env->counter(vcpu_of(cpu), frequency);
+}
+
+static uint64_t world_random(IrCpu *cpu)
+{
+    return vcpu_of(cpu)->e->cfg.env->random(vcpu_of(cpu));
+}
+
+static void world_invalidate(IrCpu *cpu, uint64_t va, uint64_t len)
+{
+    engine_invalidate(vcpu_of(cpu)->e, va, len);
+}
+
+static bool world_poll(IrCpu *cpu)
+{
+    return __atomic_load_n(&vcpu_of(cpu)->h.exit_request, __ATOMIC_RELAXED) != 0;
+}
+
+/* --- setting up --- */
+
+/* The plan and the common stubs, in a part of the cache that stays. */
+static bool host_init(Engine *e, Status *st)
+{
+    const Guest *g = e->cfg.guest;
+    HostConfig hc = {
+        .slots = &g->slots, .pin_int = g->pin_int, .pin_vec = g->pin_vec, .pc_shift = g->pc_shift,
+        .helpers = g->helpers, .nhelpers = g->nhelpers,
+        .cpu = e->cfg.host_cpu ? e->cfg.host_cpu : "native", .ret_predict = e->cfg.ret_predict,
+    };
+
+    e->host = &host_native;
+    e->plan = e->host->plan_new(&hc, st);
+    if (!e->plan)
+        return false;
+    CacheRegion *r = cache_region_new(e, STUBS_BYTES);
+    if (!r)
+        return status_set(st, STATUS_HOST, "cannot map memory for translated code");
+    r->fixed = true;
+    CodeBuf cb = {.start = r->rw, .p = r->rw, .end = r->rw + r->size, .delta = r->rx - r->rw};
+    if (!e->host->stubs(e->plan, &cb))
+        return status_set(st, STATUS_HOST, "the common stubs do not fit in %u bytes", STUBS_BYTES);
+    return true;
+}
+
+static void locks_init(Engine *e)
+{
+    pthread_mutex_init(&e->kill_lock, NULL);
+    pthread_mutex_init(&e->careful_lock, NULL);
+    pthread_mutex_init(&e->vcpu_lock, NULL);
+    pthread_mutex_init(&e->retire_lock, NULL);
+    pthread_mutex_init(&e->fork_lock, NULL);
+}
+
+/* Options that follow from others. */
+static bool settle(Engine *e, Status *st)
+{
+    const char *bad;
+
+    if (!opt_parse_skip(e->cfg.opt, &e->opt_skip, &bad))
+        return status_set(st, STATUS_USAGE, "--opt: no pass that can be left out at '%s'", bad);
+    if (e->cfg.check) {
+        e->cfg.no_chain = true;
+        e->cfg.ret_predict = false;
+        e->cfg.exact_flags = true;
+    }
+    if (log_on(LOG_EXEC))
+        e->cfg.no_chain = true;
+    if (e->cfg.no_chain)
+        e->cfg.ret_predict = false;
+    if (!e->cfg.cache_bytes)
+        e->cfg.cache_bytes = CACHE_BYTES_DEFAULT;
+    if (e->cfg.cache_bytes < CACHE_BYTES_MIN)
+        e->cfg.cache_bytes = CACHE_BYTES_MIN;
+    return true;
+}
+
+Engine *engine_new(const EngineConfig *cfg, Status *st)
+{
+    Engine *e = calloc(1, sizeof *e);
+
+    if (!e) {
+        status_set(st, STATUS_HOST, "out of memory");
+        return NULL;
+    }
+    e->cfg = *cfg;
+    e->world = (IrWorld){mem_ops, world_syscall, world_counter, world_random, world_invalidate, world_poll};
+    atomic_store(&e->epoch, 1);
+    locks_init(e);
+    if (settle(e, st) && table_init(&e->table, st) && cache_init(&e->cache, e->cfg.cache_bytes, st) &&
+        (e->cfg.kind == ENGINE_INTERP || host_init(e, st)) && fault_install(e, st))
+        return e;
+    engine_free(e);
+    return NULL;
+}
+
+static void free_list(Translation *t)
+{
+    while (t) {
+        Translation *next = t->region_next;
+        translation_free(t);
+        t = next;
+    }
+}
+
+void engine_free(Engine *e)
+{
+    fault_uninstall();
+    /* Compiled translations belong to their cache region; interpreted ones to the table or the list of retired ones. */
+    table_done(&e->table);
+    free_list(e->retired);
+    cache_done(&e->cache);
+    if (e->plan)
+        e->host->plan_free(e->plan);
+    careful_done(e);
+    free(e);
+}
+
+/* --- statistics --- */
+
+static void print_rate(FILE *f, const char *name, uint64_t n, uint64_t of, const char *unit)
+{
+    fprintf(f, "  %-28s %12llu", name, (unsigned long long)n);
+    if (of)
+        fprintf(f, "   %.2f %s", (double)n / (double)of, unit);
+    fputc('\n', f);
+}
+
+void engine_stats(Engine *e, FILE *f)
+{
+    struct VcpuStats s = vcpu_sum_stats(e);
+
+    fprintf(f, "dragoman statistics\n");
+    print_rate(f, "translations", s.translations, 0, "");
+    print_rate(f, "  interpreted", s.interp_regions, 0, "");
+    print_rate(f, "  discarded", s.discarded, 0, "");
+    print_rate(f, "guest instructions", s.guest_insns, s.translations, "a translation");
+    print_rate(f, "host bytes", s.host_bytes, s.guest_insns, "a guest instruction");
+    print_rate(f, "translation ns", s.translate_ns, s.guest_insns, "ns a guest instruction");
+    print_rate(f, "cache bytes", e->cache.used, 0, "");
+    print_rate(f, "links", s.links, 0, "");
+    print_rate(f, "lookups", s.lookups, 0, "");
+    print_rate(f, "faults", s.faults, 0, "");
+    print_rate(f, "careful sites", atomic_load(&e->careful_count), 0, "");
+    print_rate(f, "invalidations", atomic_load(&e->invalidations), 0, "");
+    print_rate(f, "  translations killed", atomic_load(&e->killed), 0, "");
+    print_rate(f, "cache parts evicted", atomic_load(&e->evicted), 0, "");
+    print_rate(f, "cache parts copied (fork)", atomic_load(&e->unshared), 0, "");
+}

@@ -1,0 +1,100 @@
+/*
+ * Forking. glibc's fork keeps its own locks consistent; this file does the same for the engine's, and freezes the code
+ * cache (see cache.h): parent and child go on sharing what has been translated, and copy a region when they want to
+ * write to it.
+ */
+#include "engine/internal.h"
+
+#include "base/os.h"
+
+/* Writers say so before they look at `forking`; the forking thread sets that before it looks at the writers. */
+void write_begin(Vcpu *cpu)
+{
+    Engine *e = cpu->e;
+
+    for (;;) {
+        atomic_store(&cpu->writing, true);
+        if (!atomic_load(&e->forking))
+            return;
+        atomic_store(&cpu->writing, false);
+        pthread_mutex_lock(&e->fork_lock);
+        pthread_mutex_unlock(&e->fork_lock);
+    }
+}
+
+void write_end(Vcpu *cpu)
+{
+    atomic_store_explicit(&cpu->writing, false, memory_order_release);
+}
+
+static bool someone_writes(Engine *e)
+{
+    bool writes = false;
+
+    pthread_mutex_lock(&e->vcpu_lock);
+    for (Vcpu *v = e->vcpus; v && !writes; v = v->next)
+        writes = atomic_load(&v->writing);
+    pthread_mutex_unlock(&e->vcpu_lock);
+    return writes;
+}
+
+/* The list's lock is not held while waiting: a writer may need it to finish. */
+static void wait_for_writers(Engine *e)
+{
+    while (someone_writes(e))
+        sched_yield();
+}
+
+/* In the order in which they nest. */
+static pthread_mutex_t *lock_at(Engine *e, unsigned i)
+{
+    pthread_mutex_t *all[] = {&e->kill_lock, &e->careful_lock, &e->retire_lock, &e->cache.lock, &e->vcpu_lock};
+
+    return i < sizeof all / sizeof all[0] ? all[i] : NULL;
+}
+
+static void unlock_all(Engine *e)
+{
+    for (unsigned i = 0; lock_at(e, i); i++)
+        pthread_mutex_unlock(lock_at(e, i));
+    atomic_store(&e->forking, false);
+    pthread_mutex_unlock(&e->fork_lock);
+}
+
+void engine_fork_prepare(Engine *e)
+{
+    pthread_mutex_lock(&e->fork_lock);
+    atomic_store(&e->forking, true);
+    wait_for_writers(e);
+    for (unsigned i = 0; lock_at(e, i); i++)
+        pthread_mutex_lock(lock_at(e, i));
+    cache_freeze(&e->cache);
+}
+
+void engine_fork_parent(Engine *e)
+{
+    unlock_all(e);
+}
+
+void engine_fork_child(Engine *e, Vcpu *self)
+{
+    Vcpu *others = NULL;
+
+    for (Vcpu *v = e->vcpus, *next; v; v = next) {
+        next = v->next;
+        if (v != self) {
+            v->next = others;
+            others = v;
+        }
+    }
+    e->vcpus = self;
+    self->next = self->prev = NULL;
+    self->thread = pthread_self();
+    self->tid = os_tid();
+    unlock_all(e);
+    while (others) {
+        Vcpu *next = others->next;
+        vcpu_bury(others);
+        others = next;
+    }
+}

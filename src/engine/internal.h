@@ -1,0 +1,190 @@
+/*
+ * The engine's own structures and the functions that its files offer each other.
+ */
+#ifndef ENGINE_INTERNAL_H
+#define ENGINE_INTERNAL_H
+
+#include "engine/cache.h"
+
+#define TABLE_BITS 17
+#define TABLE_LOCKS 256
+#define PAGE_BUCKETS 4096
+#define CAREFUL_BUCKETS 256
+
+/* Translations by (pc, mode): chained buckets, read without locks. */
+typedef struct Table {
+    _Atomic(Translation *) *bucket;
+    Spin lock[TABLE_LOCKS]; /* writers of the buckets that are equal modulo TABLE_LOCKS */
+} Table;
+
+/* Translations by guest page. */
+typedef struct PageBucket {
+    Spin lock;
+    _Atomic(PageRef *) head;
+} PageBucket;
+
+/* Guest instructions that trapped in their common form. Nodes are never removed: being careful in vain is harmless. */
+typedef struct CarefulSite {
+    uint64_t pc;
+    _Atomic unsigned forms; /* LIFT_CAREFUL_* */
+    struct CarefulSite *next;
+} CarefulSite;
+
+struct Engine {
+    EngineConfig cfg;
+    const Host *host;
+    HostPlan *plan;
+    IrWorld world;
+    uint32_t opt_skip;           /* passes that are left out */
+
+    Cache cache;
+    Table table;
+    PageBucket page[PAGE_BUCKETS];
+    pthread_mutex_t kill_lock;   /* one killer of translations at a time */
+
+    _Atomic(CarefulSite *) careful[CAREFUL_BUCKETS];
+    atomic_uint careful_count;
+    pthread_mutex_t careful_lock;
+
+    pthread_mutex_t vcpu_lock;   /* the list of vcpus */
+    Vcpu *vcpus;
+    struct VcpuStats past;       /* of vcpus that are gone; under vcpu_lock */
+
+    /* Reclamation (grace.c) */
+    _Atomic uint64_t epoch;
+    pthread_mutex_t retire_lock;
+    Translation *retired;
+    unsigned nretired;
+
+    _Atomic uint64_t flush_seq;  /* kills so far: vcpus that have seen fewer drop their jump cache and return stack */
+    _Atomic uint64_t jit_count;  /* translations made, for jit_limit */
+    _Atomic uint64_t invalidations, killed, unshared, evicted;
+
+    /* Writers of the code cache stand aside while a thread forks (fork.c). */
+    atomic_bool forking;
+    pthread_mutex_t fork_lock;
+};
+
+/* A pc that the jump cache's entry i can never be asked for: marks it empty. */
+static inline uint64_t jump_empty(unsigned i, unsigned pc_shift)
+{
+    return (uint64_t)(i ^ 1) << pc_shift;
+}
+
+/* --- vcpu.c ------------------------------------------------------------------------------------------------------- */
+/* Free a vcpu that is in no list any more. */
+void vcpu_bury(Vcpu *cpu);
+/* Of all vcpus, past and present. Others may be counting: approximate while they run. */
+struct VcpuStats vcpu_sum_stats(Engine *e);
+
+/* --- table.c ------------------------------------------------------------------------------------------------------ */
+bool table_init(Table *tb, Status *st);
+void table_done(Table *tb);
+Translation *table_find(const Table *tb, uint64_t pc, uint32_t mode);
+/* Insert; returns `t`, or the live translation of the same key that was there first. */
+Translation *table_insert(Table *tb, Translation *t);
+/* Remove if present. */
+void table_remove(Table *tb, Translation *t);
+
+/* --- pages.c: which translations were made from which guest page ----------------------------------------------------- */
+/* Note that t reads the page of va. False when t has too many pages already. */
+bool page_add(Engine *e, Translation *t, uint64_t va);
+void page_remove_all(Engine *e, Translation *t);
+/* Mark dead some live translation of a page in [first, last] and return it, to be killed; NULL when there is none. Those
+ * still being made are marked as well: their maker will drop them. */
+Translation *page_condemn(Engine *e, uint64_t first, uint64_t last);
+
+/* --- translate.c ---------------------------------------------------------------------------------------------------- */
+/*
+ * The translation of (pc, cpu's mode): found, or made now. NULL when the instruction at pc cannot be fetched.
+ * One that has no hpc is to be interpreted.
+ */
+Translation *translate_get(Vcpu *cpu, uint64_t pc);
+/* Lift up to `limit` instructions at pc into the vcpu's arena; NULL when the first cannot be fetched. `t` may be NULL. */
+IrRegion *translate_form(Vcpu *cpu, uint64_t pc, unsigned limit, Translation *t);
+void translation_free(Translation *t);
+
+/* --- pack.c --------------------------------------------------------------------------------------------------------- */
+/* A copy of a region in one malloc block, for keeping. */
+IrRegion *ir_pack(const IrRegion *r);
+
+/* --- careful.c ------------------------------------------------------------------------------------------------------ */
+unsigned careful_forms(Engine *e, uint64_t pc);
+/* So many sites trapped that every instruction is translated carefully. */
+bool careful_everywhere(Engine *e);
+/* Add forms to pc's; false when it had them all. */
+bool careful_add(Engine *e, uint64_t pc, unsigned forms);
+void careful_done(Engine *e);
+
+/* --- link.c --------------------------------------------------------------------------------------------------------- */
+/* The routines behind HostCpu.link and HostCpu.lookup. */
+const void *link_chain(HostCpu *h);
+const void *link_lookup(HostCpu *h);
+/* Point every site that leads to t back at its own stub. t is dead. */
+void link_unchain(Engine *e, Translation *t);
+/* Take t's own sites out of their targets' lists; t is about to be freed. */
+void link_forget(Translation *t);
+/* Empty a vcpu's jump cache and return stack. Own thread, outside translated code. */
+void link_flush(Vcpu *cpu);
+
+/* --- invalidate.c --------------------------------------------------------------------------------------------------- */
+/* Finish killing a translation whose state has been set to dead by the caller, who holds kill_lock. */
+void kill_translation_locked(Engine *e, Translation *t);
+/* Set a live translation's state to dead; false when somebody else did. */
+bool kill_mark(Translation *t);
+/* After kills: make every vcpu drop what it remembers. */
+void kill_finish(Engine *e);
+
+/* --- grace.c -------------------------------------------------------------------------------------------------------- */
+/* This vcpu is in its run loop and holds no pointer to a translation. */
+void grace_quiesce(Vcpu *cpu);
+void grace_retire(Engine *e, Translation *t);
+/* Epoch to stamp something that was made unreachable just now. */
+uint64_t grace_stamp(Engine *e);
+/* Free what nobody can be using. */
+void grace_collect(Engine *e);
+
+/* --- fork.c: a thread that writes to the cache is between these ------------------------------------------------------ */
+void write_begin(Vcpu *cpu);
+void write_end(Vcpu *cpu);
+
+/* --- mem.c ---------------------------------------------------------------------------------------------------------- */
+extern const IrMemOps mem_ops;
+/* New value of a read-modify-write of `size` bytes; bits above are garbage. */
+uint64_t mem_rmw_value(IrRmw kind, unsigned size, uint64_t old, uint64_t b);
+
+/* --- fault.c -------------------------------------------------------------------------------------------------------- */
+bool fault_install(Engine *e, Status *st);
+void fault_uninstall(void);
+/* Alternate signal stack and thread pointer of the calling thread. */
+void fault_attach(Vcpu *cpu);
+void fault_detach(Vcpu *cpu);
+Vcpu *fault_current(void);
+/* What the handler saw of the fault that made a safe_* routine of this thread fail, as a guest fault at `va`. */
+void fault_note(Vcpu *cpu, uint64_t va, unsigned size, bool write);
+/* The same for a bulk copy that stopped at dst, src. */
+void fault_note_bulk(Vcpu *cpu, uint64_t dst, uint64_t src);
+/* si_code for an instruction that cannot be fetched. */
+int fault_fetch_code(uint64_t pc);
+/*
+ * The run loop's part: cpu->fault holds what happened at cpu->pc. Repairs it (careful form) or delivers it. Returns
+ * false when the thread must end.
+ */
+bool fault_handle(Vcpu *cpu);
+/* Whether cpu->fault may come from a tagged pointer at a site that is not careful yet; makes cpu's pc such a site. */
+bool fault_is_tag(Vcpu *cpu);
+void fault_make_careful(Vcpu *cpu);
+
+/* --- run.c ---------------------------------------------------------------------------------------------------------- */
+/* Interpret one region as lifted from pc, at most `limit` instructions, without keeping it. */
+IrStop run_interp_once(Vcpu *cpu, unsigned limit);
+/* Do what a stop asks for. Returns false when the thread must end. */
+bool run_stop(Vcpu *cpu, IrStop stop);
+
+/* --- lockstep.c ----------------------------------------------------------------------------------------------------- */
+/* Cut a region so that it can be checked, and keep its IR in t->check_ir; a helper's instruction stays alone, unchecked. */
+IrRegion *lockstep_prepare(Vcpu *cpu, IrRegion *r, Translation *t);
+/* One region in both engines; ends the program with a report when they differ. */
+IrStop lockstep_run(Vcpu *cpu, Translation *t);
+
+#endif

@@ -1,0 +1,83 @@
+/*
+ * Making translations unreachable: because guest code changed, or to evict their part of the cache.
+ */
+#include "engine/internal.h"
+
+#include "base/log.h"
+
+bool kill_mark(Translation *t)
+{
+    unsigned live = TRANSLATION_LIVE;
+
+    return atomic_compare_exchange_strong(&t->state, &live, TRANSLATION_DEAD);
+}
+
+/* The calling thread must not wait for its next poll: what it remembers of t goes now. */
+static void forget_own(Vcpu *self, Translation *t)
+{
+    unsigned shift = self->e->cfg.guest->pc_shift, i = host_jcache_index(t->pc, shift);
+
+    if (self->h.jcache[i].pc == t->pc)
+        self->h.jcache[i].pc = jump_empty(i, shift);
+    self->drop_returns = true;
+}
+
+void kill_translation_locked(Engine *e, Translation *t)
+{
+    Vcpu *self = fault_current();
+
+    table_remove(&e->table, t);
+    link_unchain(e, t);
+    page_remove_all(e, t);
+    if (self && self->e == e)
+        forget_own(self, t);
+    atomic_fetch_add_explicit(&e->killed, 1, memory_order_relaxed);
+    if (!t->hpc)
+        grace_retire(e, t);
+}
+
+void kill_finish(Engine *e)
+{
+    Vcpu *self = fault_current();
+
+    atomic_fetch_add(&e->flush_seq, 1);
+    pthread_mutex_lock(&e->vcpu_lock);
+    for (Vcpu *v = e->vcpus; v; v = v->next) {
+        if (v != self)
+            engine_kick(v);
+    }
+    pthread_mutex_unlock(&e->vcpu_lock);
+    if (!self || self->e != e || !self->drop_returns)
+        return;
+    self->drop_returns = false;
+    if (e->host->drop_returns && e->plan)
+        e->host->drop_returns(e->plan, &self->h);
+    /* Its own jump cache is clean already, but its grace period has to go on. */
+    __atomic_store_n(&self->h.exit_request, 1, __ATOMIC_RELAXED);
+}
+
+void engine_invalidate(Engine *e, uint64_t va, uint64_t len)
+{
+    uint64_t first = va >> GUEST_PAGE_BITS, last = (va + len - 1) >> GUEST_PAGE_BITS;
+    unsigned n = 0;
+    Translation *t;
+
+    if (len == 0)
+        return;
+    atomic_fetch_add_explicit(&e->invalidations, 1, memory_order_relaxed);
+    Vcpu *self = fault_current();
+    if (self)
+        write_begin(self);
+    pthread_mutex_lock(&e->kill_lock);
+    while ((t = page_condemn(e, first, last)) != NULL) {
+        kill_translation_locked(e, t);
+        n++;
+    }
+    pthread_mutex_unlock(&e->kill_lock);
+    if (n)
+        kill_finish(e);
+    if (self)
+        write_end(self);
+    if (n && log_on_pc(LOG_LINK, va))
+        log_line("invalidate 0x%llx..0x%llx: %u translations", (unsigned long long)va, (unsigned long long)(va + len), n);
+}

@@ -1,0 +1,154 @@
+/*
+ * How control goes from one translation to the next without the run loop: direct exits are chained by patching, indirect
+ * ones go through the vcpu's jump cache, which the lookup routine fills.
+ */
+#include "engine/internal.h"
+
+#include "base/check.h"
+#include "base/log.h"
+
+/* After fork a region's sites stay unchained until so many were wanted: most children soon call execve or end. */
+#define FROZEN_PATIENCE 64
+
+static bool exit_wanted(HostCpu *h)
+{
+    return __atomic_load_n(&h->exit_request, __ATOMIC_RELAXED) != 0;
+}
+
+/* The site whose displacement is at executable address `hpc`. */
+static Link *link_find(Engine *e, const void *hpc)
+{
+    Translation *t = cache_find(&e->cache, hpc);
+    uint32_t lo = 0, hi = t ? t->nlink : 0, off = t ? (uint32_t)((const uint8_t *)hpc - t->hpc) : 0;
+
+    while (lo < hi) {
+        uint32_t mid = (lo + hi) / 2;
+        if (t->link[mid].site.offset == off)
+            return &t->link[mid];
+        if (t->link[mid].site.offset < off)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return NULL;
+}
+
+/* Write to a site's displacement, in memory of this process alone. `must`: even if that means copying the region. */
+static bool patch(Engine *e, Link *l, const void *target, bool must)
+{
+    CacheRegion *r = l->from->region;
+    bool ok = true;
+
+    pthread_mutex_lock(&r->lock);
+    if (atomic_load_explicit(&r->frozen, memory_order_relaxed)) {
+        ok = (must || ++r->wanted > FROZEN_PATIENCE) && cache_writable_locked(r);
+        if (ok)
+            atomic_fetch_add_explicit(&e->unshared, 1, memory_order_relaxed);
+        CHECK(ok || !must);
+    }
+    if (ok)
+        e->host->patch(&l->site, l->from->rw, l->from->hpc - l->from->rw, target);
+    pthread_mutex_unlock(&r->lock);
+    return ok;
+}
+
+static void link_to(Vcpu *cpu, Link *l, Translation *to)
+{
+    Translation *none = NULL;
+
+    spin_lock(&to->lock);
+    if (!translation_dead(to) && atomic_compare_exchange_strong(&l->to, &none, to)) {
+        l->prev = NULL;
+        l->next = to->incoming;
+        if (l->next)
+            l->next->prev = l;
+        to->incoming = l;
+        spin_unlock(&to->lock);
+        /* Patched outside the spin lock, which link_unchain takes after marking `to` dead: look again afterwards. */
+        if (patch(cpu->e, l, to->hpc, false))
+            cpu->stats.links++;
+        if (translation_dead(to))
+            patch(cpu->e, l, NULL, true);
+        return;
+    }
+    spin_unlock(&to->lock);
+}
+
+const void *link_chain(HostCpu *h)
+{
+    Vcpu *cpu = (Vcpu *)h;
+    Engine *e = cpu->e;
+
+    if (e->cfg.no_chain || exit_wanted(h))
+        return NULL;
+    Translation *t = translate_get(cpu, h->ir.pc);
+    if (!t || !t->hpc)
+        return NULL;
+    write_begin(cpu);
+    Link *l = link_find(e, (const void *)(uintptr_t)h->link_site);
+    if (l && l->site.target == t->pc)
+        link_to(cpu, l, t);
+    write_end(cpu);
+    if (log_on_pc(LOG_LINK, t->pc))
+        log_line("link site %p -> 0x%llx", (void *)(uintptr_t)h->link_site, (unsigned long long)t->pc);
+    return t->hpc;
+}
+
+const void *link_lookup(HostCpu *h)
+{
+    Vcpu *cpu = (Vcpu *)h;
+
+    if (cpu->e->cfg.no_chain || exit_wanted(h))
+        return NULL;
+    cpu->stats.lookups++;
+    Translation *t = translate_get(cpu, h->ir.pc);
+    if (!t || !t->hpc)
+        return NULL;
+    HostJump *j = &h->jcache[host_jcache_index(t->pc, cpu->e->cfg.guest->pc_shift)];
+    j->pc = t->pc;
+    j->hpc = t->hpc;
+    return t->hpc;
+}
+
+void link_unchain(Engine *e, Translation *t)
+{
+    spin_lock(&t->lock);
+    Link *l = t->incoming;
+    t->incoming = NULL;
+    spin_unlock(&t->lock);
+    while (l) {
+        Link *next = l->next;
+        patch(e, l, NULL, true);
+        /* Only now may the site be given another target. */
+        l->next = l->prev = NULL;
+        atomic_store(&l->to, NULL);
+        l = next;
+    }
+}
+
+void link_forget(Translation *t)
+{
+    for (uint32_t i = 0; i < t->nlink; i++) {
+        Link *l = &t->link[i];
+        Translation *to = atomic_load(&l->to);
+
+        if (!to)
+            continue;
+        spin_lock(&to->lock);
+        if (l->prev)
+            l->prev->next = l->next;
+        else
+            to->incoming = l->next;
+        if (l->next)
+            l->next->prev = l->prev;
+        spin_unlock(&to->lock);
+    }
+}
+
+void link_flush(Vcpu *cpu)
+{
+    for (unsigned i = 0; i < 1u << HOST_JCACHE_BITS; i++)
+        cpu->h.jcache[i] = (HostJump){.pc = jump_empty(i, cpu->e->cfg.guest->pc_shift)};
+    if (cpu->e->plan && cpu->e->host->drop_returns)
+        cpu->e->host->drop_returns(cpu->e->plan, &cpu->h);
+}

@@ -1,0 +1,176 @@
+/*
+ * The guest's memory as seen from C: the interpreter, helpers, system calls. Mapped 1:1; a fault becomes a value.
+ */
+#include "engine/internal.h"
+
+#include "base/safe.h"
+
+#include <string.h>
+
+/* An address whose tag byte is to be ignored. */
+static uint64_t strip(uint64_t va, unsigned flags)
+{
+    return flags & IR_MEM_CAREFUL ? (uint64_t)((int64_t)(va << 8) >> 8) : va;
+}
+
+static void *host_ptr(uint64_t va)
+{
+    return (void *)(uintptr_t)va;
+}
+
+static bool done(IrCpu *cpu, int failed, uint64_t va, unsigned size, bool write)
+{
+    if (failed)
+        fault_note(vcpu_of(cpu), va, size, write);
+    return !failed;
+}
+
+static bool mem_load(IrCpu *cpu, uint64_t va, unsigned size, unsigned flags, IrVal *out)
+{
+    const void *p = host_ptr(strip(va, flags));
+    int failed;
+
+    *out = (IrVal){{0, 0}};
+    switch (size) {
+    case 1: failed = safe_load1(p, out); break;
+    case 2: failed = safe_load2(p, out); break;
+    case 4: failed = safe_load4(p, out); break;
+    case 8: failed = safe_load8(p, out); break;
+    default: failed = safe_load16(p, out); break;
+    }
+    return done(cpu, failed, (uintptr_t)p, size, false);
+}
+
+static bool mem_store(IrCpu *cpu, uint64_t va, unsigned size, unsigned flags, const IrVal *val)
+{
+    void *p = host_ptr(strip(va, flags));
+    unsigned order = flags & IR_ORDER_MASK;
+    int failed;
+
+    switch (size) {
+    case 1: failed = safe_store1(p, val); break;
+    case 2: failed = safe_store2(p, val); break;
+    case 4: failed = safe_store4(p, val); break;
+    case 8: failed = safe_store8(p, val); break;
+    default: failed = safe_store16(p, val); break;
+    }
+    if (order == IR_RELEASE || order == IR_ACQ_REL || order == IR_SEQ_CST)
+        __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    return done(cpu, failed, (uintptr_t)p, size, true);
+}
+
+static int cas(void *p, unsigned size, const IrVal *expect, const IrVal *desired, IrVal *old)
+{
+    *old = (IrVal){{0, 0}};
+    switch (size) {
+    case 1: return safe_cas1(p, expect, desired, old);
+    case 2: return safe_cas2(p, expect, desired, old);
+    case 4: return safe_cas4(p, expect, desired, old);
+    case 8: return safe_cas8(p, expect, desired, old);
+    default: return safe_cas16(p, expect, desired, old);
+    }
+}
+
+static bool mem_cas(IrCpu *cpu, uint64_t va, unsigned size, unsigned flags, const IrVal *expect, const IrVal *desired,
+                    IrVal *old)
+{
+    void *p = host_ptr(strip(va, flags));
+
+    return done(cpu, cas(p, size, expect, desired, old), (uintptr_t)p, size, true);
+}
+
+uint64_t mem_rmw_value(IrRmw kind, unsigned size, uint64_t old, uint64_t b)
+{
+    unsigned up = 64 - 8 * size;
+    int64_t so = (int64_t)(old << up) >> up, sb = (int64_t)(b << up) >> up;
+
+    switch (kind) {
+    case IR_RMW_ADD: return old + b;
+    case IR_RMW_CLR: return old & ~b;
+    case IR_RMW_XOR: return old ^ b;
+    case IR_RMW_OR: return old | b;
+    case IR_RMW_MAXS: return so > sb ? old : b;
+    case IR_RMW_MINS: return so < sb ? old : b;
+    case IR_RMW_MAXU: return old > b ? old : b;
+    case IR_RMW_MINU: return old < b ? old : b;
+    default: return b;
+    }
+}
+
+static bool mem_rmw(IrCpu *cpu, uint64_t va, unsigned size, unsigned flags, IrRmw kind, const IrVal *val, IrVal *old)
+{
+    void *p = host_ptr(strip(va, flags));
+    uint64_t mask = size == 8 ? UINT64_MAX : (1ull << (8 * size)) - 1, b = val->u64[0] & mask;
+    IrVal expect, desired = {{0, 0}};
+    int failed;
+
+    if (!mem_load(cpu, va, size, flags, &expect)) {
+        vcpu_of(cpu)->fault.write = true;
+        return false;
+    }
+    for (;;) {
+        desired.u64[0] = mem_rmw_value(kind, size, expect.u64[0], b) & mask;
+        failed = cas(p, size, &expect, &desired, old);
+        if (failed || old->u64[0] == expect.u64[0])
+            return done(cpu, failed, (uintptr_t)p, size, true);
+        expect = *old;
+    }
+}
+
+static uint64_t mem_copy(IrCpu *cpu, uint64_t dst, uint64_t src, uint64_t n, bool backward)
+{
+    size_t rest = backward ? safe_copy_down(host_ptr(dst), host_ptr(src), n) : safe_copy(host_ptr(dst), host_ptr(src), n);
+
+    if (rest) {
+        uint64_t at = backward ? rest - 1 : n - rest;
+        fault_note_bulk(vcpu_of(cpu), dst + at, src + at);
+    }
+    return n - rest;
+}
+
+static uint64_t mem_fill(IrCpu *cpu, uint64_t dst, uint8_t byte, uint64_t n)
+{
+    size_t rest = safe_fill(host_ptr(dst), byte, n);
+
+    if (rest)
+        fault_note(vcpu_of(cpu), dst + (n - rest), 1, true);
+    return n - rest;
+}
+
+const IrMemOps mem_ops = {
+    .load = mem_load,
+    .store = mem_store,
+    .cas = mem_cas,
+    .rmw = mem_rmw,
+    .copy = mem_copy,
+    .fill = mem_fill,
+};
+
+bool guest_read(Vcpu *cpu, void *dst, uint64_t va, size_t n)
+{
+    return safe_copy(dst, host_ptr(va), n) == 0;
+}
+
+bool guest_write(Vcpu *cpu, uint64_t va, const void *src, size_t n)
+{
+    return safe_copy(host_ptr(va), src, n) == 0;
+}
+
+ssize_t guest_strlen(Vcpu *cpu, uint64_t va, size_t max)
+{
+    char buf[256];
+
+    for (size_t done_len = 0; done_len < max;) {
+        size_t n = sizeof buf - (size_t)((va + done_len) % sizeof buf); /* never across a page for nothing */
+        size_t got = n - safe_copy(buf, host_ptr(va + done_len), n);
+        const char *end = memchr(buf, 0, got);
+        if (end) {
+            done_len += (size_t)(end - buf);
+            return done_len < max ? (ssize_t)done_len : -1;
+        }
+        if (got < n)
+            return -1;
+        done_len += n;
+    }
+    return -1;
+}

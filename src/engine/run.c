@@ -1,0 +1,121 @@
+/*
+ * The run loop of one guest thread: everything that translated code leaves for comes through here.
+ */
+#include "engine/internal.h"
+
+#include "base/log.h"
+
+/* A fault that has nothing to do with memory. */
+static bool raise_fault(Vcpu *cpu, int sig, int code)
+{
+    cpu->fault = (GuestFault){.sig = sig, .code = code, .addr = cpu->h.ir.pc};
+    return cpu->e->cfg.env->fault(cpu, &cpu->fault);
+}
+
+static bool fetch_fault(Vcpu *cpu)
+{
+    uint64_t pc = cpu->h.ir.pc;
+
+    if (pc & ((1u << cpu->e->cfg.guest->pc_shift) - 1))
+        return raise_fault(cpu, SIGBUS, BUS_ADRALN);
+    return raise_fault(cpu, SIGSEGV, fault_fetch_code(pc));
+}
+
+bool run_stop(Vcpu *cpu, IrStop stop)
+{
+    switch (stop) {
+    case IR_STOP_NONE:
+    case IR_STOP_CHECK:
+        return true;
+    case IR_STOP_ILLEGAL:
+        return raise_fault(cpu, SIGILL, ILL_ILLOPC);
+    case IR_STOP_BREAK:
+        return raise_fault(cpu, SIGTRAP, TRAP_BRKPT);
+    case IR_STOP_FAULT:
+        return fault_handle(cpu);
+    case IR_STOP_FETCH:
+        return fetch_fault(cpu);
+    case IR_STOP_EXIT:
+        break;
+    }
+    return false;
+}
+
+/* Between regions: nothing of a translation is held here. Returns false when the thread must end. */
+static bool run_poll(Vcpu *cpu)
+{
+    Engine *e = cpu->e;
+
+    if (__atomic_load_n(&cpu->h.exit_request, __ATOMIC_RELAXED) &&
+        __atomic_exchange_n(&cpu->h.exit_request, 0, __ATOMIC_ACQUIRE)) {
+        if (!e->cfg.env->pending(cpu))
+            return false;
+        grace_collect(e);
+    }
+    uint64_t flush = atomic_load(&e->flush_seq);
+    if (flush != cpu->flush_seen || cpu->h.ir.mode != cpu->mode_seen) {
+        link_flush(cpu);
+        cpu->flush_seen = flush;
+        cpu->mode_seen = cpu->h.ir.mode;
+    }
+    grace_quiesce(cpu);
+    return true;
+}
+
+static void log_exec(Vcpu *cpu, const Translation *t)
+{
+    FILE *f = log_begin();
+
+    fprintf(f, "exec: 0x%llx%s\n", (unsigned long long)t->pc, t->hpc ? "" : " (interpreted)");
+    cpu->e->cfg.guest->dump(f, &cpu->h.ir);
+    log_end(f);
+}
+
+static IrStop run_interp(Vcpu *cpu, const IrRegion *r)
+{
+    arena_reset(&cpu->interp_arena);
+    return ir_interp(r, &cpu->h.ir, &cpu->interp_arena);
+}
+
+IrStop run_interp_once(Vcpu *cpu, unsigned limit)
+{
+    IrRegion *r = translate_form(cpu, cpu->h.ir.pc, limit, NULL);
+
+    return r ? run_interp(cpu, r) : IR_STOP_FETCH;
+}
+
+/* Interpreted regions are found again through the jump cache: no translated code runs that would misread it. */
+static Translation *find(Vcpu *cpu)
+{
+    HostJump *j = &cpu->h.jcache[host_jcache_index(cpu->h.ir.pc, cpu->e->cfg.guest->pc_shift)];
+
+    if (cpu->e->plan)
+        return translate_get(cpu, cpu->h.ir.pc);
+    if (j->pc == cpu->h.ir.pc && j->hpc)
+        return (Translation *)(uintptr_t)j->hpc;
+    Translation *t = translate_get(cpu, cpu->h.ir.pc);
+    if (t)
+        *j = (HostJump){t->pc, t};
+    return t;
+}
+
+static IrStop run_one(Vcpu *cpu)
+{
+    Translation *t = find(cpu);
+
+    if (!t)
+        return IR_STOP_FETCH;
+    if (log_on_pc(LOG_EXEC, t->pc))
+        log_exec(cpu, t);
+    if (t->check_ir)
+        return lockstep_run(cpu, t);
+    if (t->hpc)
+        return cpu->e->host->enter(cpu->e->plan, &cpu->h, t->hpc);
+    return run_interp(cpu, t->ir);
+}
+
+void vcpu_run(Vcpu *cpu)
+{
+    while (run_poll(cpu) && run_stop(cpu, run_one(cpu)))
+        ;
+}

@@ -1,0 +1,326 @@
+/*
+ * From guest code to something that runs: the whole pipeline is translate_make. Start reading there.
+ *
+ *   form      lift guest instructions along one trace into IR        guest->lift, through guest/lift.c
+ *   optimise  slots become SSA values; passes                        opt/
+ *   compile   select, allocate, emit into this thread's region       host->compile
+ *   publish   visible to every thread; the first one wins            table, cache
+ *
+ * Any number of threads do this at once; they meet only in the table's bucket. What is read of the guest is registered
+ * by page before it is read, so that an invalidation during a translation voids it.
+ */
+#include "engine/internal.h"
+
+#include "base/check.h"
+#include "base/log.h"
+#include "base/os.h"
+#include "base/safe.h"
+#include "opt/opt.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Guest instructions in a region: long enough for any straight code, short enough for a side table of 16-bit offsets. */
+#define REGION_INSNS 96
+/* Room to start a translation with; the host says when it was not enough. */
+#define CODE_ROOM_MIN (4u << 10)
+#define CODE_ROOM_MAX (512u << 10)
+#define FETCH_BYTES 64
+
+/* --- fetching guest code --- */
+
+typedef struct Fetch {
+    Vcpu *cpu;
+    Translation *t;         /* to be registered with each page; may be NULL */
+    uint64_t va;            /* guest address of buf[0] */
+    size_t len;
+    uint8_t buf[FETCH_BYTES];
+} Fetch;
+
+/* Copy what is executable at pc, to the end of its page at most. Copied, because the page may vanish at any time. */
+static bool fetch_fill(Fetch *f, uint64_t pc)
+{
+    uint64_t page_end = (pc | ((1u << GUEST_PAGE_BITS) - 1)) + 1;
+    size_t avail;
+
+    f->len = 0;
+    if (f->t && !page_add(f->cpu->e, f->t, pc))
+        return false;
+    const uint8_t *code = f->cpu->e->cfg.env->code(f->cpu, pc, &avail);
+    if (!code)
+        return false;
+    size_t n = avail < page_end - pc ? avail : (size_t)(page_end - pc);
+    if (n > FETCH_BYTES)
+        n = FETCH_BYTES;
+    f->va = pc;
+    f->len = n - safe_copy(f->buf, code, n);
+    return f->len > 0;
+}
+
+/* Code at pc, at least one smallest instruction of it; NULL when it cannot be fetched. */
+static const uint8_t *fetch_at(Fetch *f, uint64_t pc, size_t *avail)
+{
+    size_t min = f->cpu->e->cfg.guest->min_insn;
+
+    if (pc < f->va || pc - f->va + min > f->len) {
+        if (!fetch_fill(f, pc) || f->len < min)
+            return NULL;
+    }
+    *avail = f->len - (size_t)(pc - f->va);
+    return f->buf + (pc - f->va);
+}
+
+/* --- forming a region --- */
+
+static void log_insn(const Guest *g, uint64_t pc, const uint8_t *code, size_t avail)
+{
+    char text[128];
+    unsigned n = g->disas(pc, code, avail, text, sizeof text);
+
+    if (n == 4)
+        log_line("in: 0x%llx: %02x%02x%02x%02x  %s", (unsigned long long)pc, code[3], code[2], code[1], code[0], text);
+    else
+        log_line("in: 0x%llx: %s", (unsigned long long)pc, text);
+}
+
+/* Lift the instruction at l->pc. False when it cannot be fetched. */
+static bool lift_one(Lift *l, Fetch *f)
+{
+    const Guest *g = l->guest;
+    size_t avail;
+    const uint8_t *code = fetch_at(f, l->pc, &avail);
+
+    if (!code)
+        return false;
+    if (log_on_pc(LOG_IN, l->pc))
+        log_insn(g, l->pc, code, avail);
+    check_context("lift", l->pc);
+    l->careful = careful_forms(f->cpu->e, l->pc);
+    return g->lift(l, code, avail) > 0;
+}
+
+IrRegion *translate_form(Vcpu *cpu, uint64_t pc, unsigned limit, Translation *t)
+{
+    Engine *e = cpu->e;
+    const Guest *g = e->cfg.guest;
+    Fetch f = {.cpu = cpu, .t = t};
+
+    if (pc & ((1u << g->pc_shift) - 1))
+        return NULL;
+    arena_reset(&cpu->arena);
+    IrRegion *r = ir_region_new(&cpu->arena, &g->slots, g->helpers, g->nhelpers, pc);
+    Lift l = {.guest = g, .pc = pc, .mode = cpu->h.ir.mode, .cpu_features = e->cfg.features};
+    ir_builder_init(&l.b, r);
+    r->fp = g->fp_mode(cpu->h.ir.mode);
+    for (r->guest_insns = 0; !l.ended; r->guest_insns++, l.pc = l.cont) {
+        if (r->guest_insns < limit && lift_one(&l, &f))
+            continue;
+        if (r->guest_insns == 0)
+            return NULL;
+        ir_exit(&l.b, l.pc, 0);
+        break;
+    }
+    return r;
+}
+
+/* --- after lifting --- */
+
+static void log_region(LogCat cat, const char *what, const IrRegion *r)
+{
+    if (!log_on_pc(cat, r->pc))
+        return;
+    FILE *f = log_begin();
+    fprintf(f, "%s: region 0x%llx\n", what, (unsigned long long)r->pc);
+    ir_print(f, r);
+    log_end(f);
+}
+
+static void log_pass(void *ctx, const char *pass, const IrRegion *r)
+{
+    log_region(LOG_OPT, pass, r);
+}
+
+/* Slots that the code at an exit's target overwrites before it reads them. */
+static uint64_t dead_slots(void *ctx, uint64_t pc)
+{
+    Fetch *f = ctx;
+    size_t avail;
+    const uint8_t *code = fetch_at(f, pc, &avail);
+
+    return code ? f->cpu->e->cfg.guest->dead_slots(code, avail) : 0;
+}
+
+static void optimise(Vcpu *cpu, IrRegion *r, Translation *t)
+{
+    Engine *e = cpu->e;
+    Fetch f = {.cpu = cpu, .t = t};
+    OptConfig cfg = {.skip = e->opt_skip, .dead_ctx = &f};
+
+#ifdef DRAGOMAN_DEBUG_CHECKS
+    cfg.verify = true;
+#endif
+    if (!e->cfg.exact_flags)
+        cfg.dead = dead_slots;
+    if (log_on(LOG_OPT))
+        cfg.after = log_pass;
+    check_context("optimise", r->pc);
+    opt_run(r, &cfg);
+}
+
+static void log_asm(const Host *h, const Translation *t)
+{
+    if (!log_on_pc(LOG_ASM, t->pc))
+        return;
+    FILE *f = log_begin();
+    fprintf(f, "asm: region 0x%llx, %u bytes at %p\n", (unsigned long long)t->pc, t->size, (const void *)t->hpc);
+    for (uint32_t at = 0; at < t->size;) {
+        char text[160];
+        unsigned n = h->disas(t->hpc + at, (uintptr_t)t->hpc + at, text, sizeof text);
+        fprintf(f, "  %p  %s\n", (const void *)(t->hpc + at), text);
+        at += n ? n : 1;
+    }
+    log_end(f);
+}
+
+/* Keep what the host said about the code; `code`'s arrays live in the arena. */
+static void keep_code(Translation *t, const HostCode *code, int64_t delta)
+{
+    t->rw = code->rw;
+    t->hpc = code->rw + delta;
+    t->size = code->size;
+    t->nlink = code->nsite;
+    t->link = calloc(code->nsite ? code->nsite : 1, sizeof t->link[0]);
+    t->side = malloc(code->side_len ? code->side_len : 1);
+    CHECK(t->link && t->side);
+    memcpy(t->side, code->side, code->side_len);
+    t->side_len = code->side_len;
+    for (uint32_t i = 0; i < code->nsite; i++) {
+        CHECK(i == 0 || code->site[i].offset > code->site[i - 1].offset);
+        t->link[i].from = t;
+        t->link[i].site = code->site[i];
+    }
+}
+
+/* Compile into this thread's region. False when the cache is full: the region is then interpreted. */
+static bool compile(Vcpu *cpu, const IrRegion *r, Translation *t)
+{
+    Engine *e = cpu->e;
+    HostCode code;
+    CodeBuf cb;
+
+    check_context("compile", r->pc);
+    for (size_t room = CODE_ROOM_MIN; room <= CODE_ROOM_MAX; room *= 8) {
+        if (!cache_buf(cpu, room, &cb))
+            return false;
+        if (e->host->compile(e->plan, r, &cb, &code)) {
+            keep_code(t, &code, cb.delta);
+            cache_commit(cpu, &cb, t);
+            log_asm(e->host, t);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Whether the next region may be compiled (--engine, --jit-limit). */
+static bool take_jit(Engine *e)
+{
+    return e->plan && atomic_fetch_add_explicit(&e->jit_count, 1, memory_order_relaxed) < e->cfg.jit_limit;
+}
+
+static void discard(Engine *e, Translation *t)
+{
+    page_remove_all(e, t);
+    translation_free(t);
+}
+
+/*
+ * Make `t`, which is complete, visible. Returns what to run: t, or the translation that another thread published first;
+ * NULL when the guest code changed meanwhile.
+ */
+static Translation *publish(Vcpu *cpu, Translation *t)
+{
+    Engine *e = cpu->e;
+    unsigned new = TRANSLATION_NEW;
+
+    if (!atomic_compare_exchange_strong(&t->state, &new, TRANSLATION_LIVE)) {
+        cpu->stats.discarded++;
+        /* Compiled code stays listed in its cache region, which owns it. */
+        page_remove_all(e, t);
+        if (!t->hpc)
+            translation_free(t);
+        return NULL;
+    }
+    Translation *first = table_insert(&e->table, t);
+    if (first != t) {
+        cpu->stats.discarded++;
+        pthread_mutex_lock(&e->kill_lock);
+        if (kill_mark(t))
+            kill_translation_locked(e, t);
+        pthread_mutex_unlock(&e->kill_lock);
+    } else if (translation_dead(t)) {
+        table_remove(&e->table, t); /* killed before it was inserted */
+        first = NULL;
+    }
+    return first;
+}
+
+static void count(Vcpu *cpu, const IrRegion *r, const Translation *t, uint64_t start)
+{
+    cpu->stats.translations++;
+    cpu->stats.guest_insns += r->guest_insns;
+    cpu->stats.host_bytes += t->size;
+    cpu->stats.interp_regions += !t->hpc;
+    cpu->stats.translate_ns += os_now_ns() - start;
+}
+
+/* The pipeline. *fetched: whether there was an instruction at pc. NULL also when the code changed meanwhile. */
+static Translation *translate_make(Vcpu *cpu, uint64_t pc, bool *fetched)
+{
+    Engine *e = cpu->e;
+    uint64_t start = os_now_ns();
+    Translation *t = calloc(1, sizeof *t);
+
+    CHECK(t != NULL);
+    t->pc = pc;
+    t->mode = cpu->h.ir.mode;
+    IrRegion *r = translate_form(cpu, pc, e->cfg.one_insn ? 1 : REGION_INSNS, t);
+    *fetched = r != NULL;
+    if (!r) {
+        discard(e, t);
+        return NULL;
+    }
+    if (e->cfg.check)
+        r = lockstep_prepare(cpu, r, t);
+    t->guest_insns = r->guest_insns;
+    log_region(LOG_IR, "ir", r);
+    optimise(cpu, r, t);
+    if (!take_jit(e) || !compile(cpu, r, t))
+        t->ir = ir_pack(r);
+    count(cpu, r, t, start);
+    check_context(NULL, 0);
+    return publish(cpu, t);
+}
+
+Translation *translate_get(Vcpu *cpu, uint64_t pc)
+{
+    Engine *e = cpu->e;
+    Translation *t = table_find(&e->table, pc, cpu->h.ir.mode);
+    bool fetched = true;
+
+    while (!t && fetched) {
+        write_begin(cpu);
+        t = translate_make(cpu, pc, &fetched);
+        write_end(cpu);
+    }
+    return t;
+}
+
+void translation_free(Translation *t)
+{
+    free(t->link);
+    free(t->side);
+    free(t->ir);
+    free(t->check_ir);
+    free(t);
+}

@@ -1,0 +1,179 @@
+#include "engine/internal.h"
+
+#include "base/check.h"
+#include "base/log.h"
+#include "base/os.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* The return stack: a loop of calls deeper than this only mispredicts. Guard zones catch overruns either way. */
+#define SHADOW_BYTES (256u << 10)
+#define SHADOW_GUARD (64u << 10)
+/* Room above the sentinel frame. */
+#define SHADOW_TOP 256
+
+static void add_to_list(Vcpu *cpu)
+{
+    Engine *e = cpu->e;
+
+    pthread_mutex_lock(&e->vcpu_lock);
+    cpu->next = e->vcpus;
+    if (cpu->next)
+        cpu->next->prev = cpu;
+    e->vcpus = cpu;
+    pthread_mutex_unlock(&e->vcpu_lock);
+}
+
+static void add_stats(struct VcpuStats *to, const struct VcpuStats *from)
+{
+    const uint64_t *f = (const uint64_t *)from;
+    uint64_t *t = (uint64_t *)to;
+
+    for (size_t i = 0; i < sizeof *to / sizeof *t; i++)
+        t[i] += f[i];
+}
+
+static void remove_from_list(Vcpu *cpu)
+{
+    Engine *e = cpu->e;
+
+    pthread_mutex_lock(&e->vcpu_lock);
+    if (cpu->prev)
+        cpu->prev->next = cpu->next;
+    else
+        e->vcpus = cpu->next;
+    if (cpu->next)
+        cpu->next->prev = cpu->prev;
+    add_stats(&e->past, &cpu->stats);
+    pthread_mutex_unlock(&e->vcpu_lock);
+}
+
+static void shadow_init(Vcpu *cpu)
+{
+    Status st = {0};
+    size_t total = SHADOW_BYTES + 2 * SHADOW_GUARD;
+    char *p = os_reserve(total, &st);
+
+    CHECK(p && os_commit(p + SHADOW_GUARD, SHADOW_BYTES));
+    cpu->shadow = p;
+    cpu->h.shadow_limit = p + SHADOW_GUARD;
+    cpu->h.shadow_base = p + SHADOW_GUARD + SHADOW_BYTES - SHADOW_TOP;
+    /* No guest return address equals this: the frame matches nothing. */
+    memset(cpu->h.shadow_base, 0xff, SHADOW_TOP);
+}
+
+Vcpu *vcpu_new(Engine *e)
+{
+    Vcpu *cpu = os_alloc(sizeof *cpu);
+
+    CHECK(cpu != NULL);
+    cpu->e = e;
+    cpu->h.ir.state = cpu->h.state;
+    cpu->h.ir.world = &e->world;
+    cpu->h.link = link_chain;
+    cpu->h.lookup = link_lookup;
+    arena_init(&cpu->arena);
+    arena_init(&cpu->interp_arena);
+    e->cfg.guest->reset(&cpu->h.ir, e->cfg.features);
+    cpu->mode_seen = cpu->h.ir.mode;
+    if (e->plan) {
+        shadow_init(cpu);
+        e->host->fp_load(&cpu->h);
+    }
+    link_flush(cpu);
+    add_to_list(cpu);
+    return cpu;
+}
+
+Vcpu *vcpu_clone(const Vcpu *from)
+{
+    Engine *e = from->e;
+    Vcpu *cpu = vcpu_new(e);
+
+    memcpy(cpu->h.state, from->h.state, e->cfg.guest->slots.state_size);
+    cpu->h.ir.pc = from->h.ir.pc;
+    cpu->h.ir.fp = from->h.ir.fp;
+    cpu->h.ir.mode = from->h.ir.mode;
+    cpu->h.mxcsr = from->h.mxcsr;
+    return cpu;
+}
+
+void vcpu_bury(Vcpu *cpu)
+{
+    cache_release(cpu);
+    arena_done(&cpu->arena);
+    arena_done(&cpu->interp_arena);
+    free(cpu->lockstep);
+    os_free(cpu->shadow, SHADOW_BYTES + 2 * SHADOW_GUARD);
+    os_free(cpu, sizeof *cpu);
+}
+
+void vcpu_free(Vcpu *cpu)
+{
+    remove_from_list(cpu);
+    vcpu_bury(cpu);
+}
+
+void vcpu_attach(Vcpu *cpu)
+{
+    cpu->thread = pthread_self();
+    cpu->tid = os_tid();
+    fault_attach(cpu);
+    grace_quiesce(cpu);
+}
+
+void vcpu_detach(Vcpu *cpu)
+{
+    atomic_store(&cpu->epoch, 0);
+    fault_detach(cpu);
+}
+
+void engine_kick(Vcpu *cpu)
+{
+    __atomic_store_n(&cpu->h.exit_request, 1, __ATOMIC_SEQ_CST);
+    if (cpu->e->cfg.kick_signal && atomic_load(&cpu->blocked))
+        syscall(SYS_tgkill, getpid(), cpu->tid, cpu->e->cfg.kick_signal);
+}
+
+void engine_kick_all(Engine *e)
+{
+    pthread_mutex_lock(&e->vcpu_lock);
+    for (Vcpu *v = e->vcpus; v; v = v->next)
+        engine_kick(v);
+    pthread_mutex_unlock(&e->vcpu_lock);
+}
+
+void engine_block_begin(Vcpu *cpu)
+{
+    atomic_store(&cpu->blocked, true);
+}
+
+void engine_block_end(Vcpu *cpu)
+{
+    atomic_store(&cpu->blocked, false);
+}
+
+void vcpu_fp_sync(Vcpu *cpu)
+{
+    if (cpu->e->plan)
+        cpu->e->host->fp_store(&cpu->h);
+}
+
+void vcpu_fp_changed(Vcpu *cpu)
+{
+    if (cpu->e->plan)
+        cpu->e->host->fp_load(&cpu->h);
+}
+
+struct VcpuStats vcpu_sum_stats(Engine *e)
+{
+    pthread_mutex_lock(&e->vcpu_lock);
+    struct VcpuStats sum = e->past;
+    for (Vcpu *v = e->vcpus; v; v = v->next)
+        add_stats(&sum, &v->stats);
+    pthread_mutex_unlock(&e->vcpu_lock);
+    return sum;
+}

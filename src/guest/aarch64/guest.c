@@ -1,0 +1,173 @@
+/*
+ * The AArch64 guest: the table that the rest of Dragoman knows it by.
+ */
+#include "guest/aarch64/guest.h"
+
+#include "base/check.h"
+#include "guest/aarch64/lift.h"
+
+#include <capstone/capstone.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const IrSlot slots[A64_NSLOTS] = {
+#define A64_SLOT(slot_name, slot_type, field) \
+    {.name = slot_name, .type = slot_type, .offset = offsetof(A64State, field)},
+#include "guest/aarch64/slots.def"
+#undef A64_SLOT
+};
+
+static const IrHelper helpers[A64_NHELPERS] = {
+#define A64_HELPER(help_name, function, result, ...)                                                                       \
+    [A64_HELP_##help_name] = {.name = #function, .fn = function, .ret = result, .arg = {__VA_ARGS__},                      \
+                              .nargs = sizeof((uint8_t[]){0, ##__VA_ARGS__}) - 1},
+#include "guest/aarch64/helpers.def"
+#undef A64_HELPER
+};
+
+#define X(n) (A64_X0 + (n))
+#define V(n) (A64_V0 + (n))
+
+/* Arguments and results come first, then what compilers choose next; the flags last: they rarely outlive a region. */
+static const uint16_t pin_int[] = {
+    X(0), X(1), X(2), X(19), X(20), X(3), A64_SP, X(29), X(8), X(30), X(4), X(21), X(5), X(22), X(6), X(23), X(7), X(24),
+    X(9), X(10), X(16), X(17), X(25), X(26), X(11), X(12), X(27), X(28), X(13), X(14), X(15), X(18), 0xffff,
+};
+
+static const uint16_t pin_vec[] = {
+    V(0), V(1), V(2), V(3), V(4), V(5), V(6), V(7), V(16), V(17), V(18), V(19), V(20), V(21), V(22), V(23), V(8), V(9),
+    V(10), V(11), V(12), V(13), V(14), V(15), V(24), V(25), V(26), V(27), V(28), V(29), V(30), V(31), 0xffff,
+};
+
+static void *cpu_new(const char *list, char *err, size_t errlen)
+{
+    A64Features *f = malloc(sizeof *f);
+    if (!f) {
+        snprintf(err, errlen, "out of memory");
+        return NULL;
+    }
+    if (!a64_features_parse(f, list, err, errlen)) {
+        free(f);
+        return NULL;
+    }
+    return f;
+}
+
+static void reset(IrCpu *cpu, const void *features)
+{
+    A64State *s = a64_state(cpu);
+    s->excl_addr = A64_NO_EXCL;
+    s->features = features;
+    cpu->mode = 0;
+    cpu->fp = (FpEnv){.nan_rule = FP_NAN_ARM};
+}
+
+static IrFpMode fp_mode(uint32_t mode)
+{
+    return (IrFpMode){.nan_rule = FP_NAN_ARM, .soft = mode & A64_MODE_SOFTFP};
+}
+
+static uint32_t fetch(const uint8_t *code)
+{
+    return code[0] | code[1] << 8 | code[2] << 16 | (uint32_t)code[3] << 24;
+}
+
+static unsigned lift(Lift *l, const uint8_t *code, size_t avail)
+{
+    if (avail < 4)
+        return 0;
+    l->next = l->cont = l->pc + 4;
+    ir_emit(&l->b, (IrInsn){.op = IR_INSN, .imm = l->pc, .aux = 4});
+    if (!a64_decode_lift(l, a64_features(l)->has, fetch(code)))
+        lift_stop(l, IR_STOP_ILLEGAL);
+    return 4;
+}
+
+static unsigned disas(uint64_t pc, const uint8_t *code, size_t avail, char *buf, size_t buflen)
+{
+    csh cs;
+    cs_insn *insn;
+    if (avail < 4) {
+        snprintf(buf, buflen, "(truncated)");
+        return 4;
+    }
+    if (cs_open(CS_ARCH_ARM64, CS_MODE_ARM, &cs) != CS_ERR_OK) {
+        snprintf(buf, buflen, ".inst 0x%08x", fetch(code));
+        return 4;
+    }
+    if (cs_disasm(cs, code, 4, pc, 1, &insn) == 1) {
+        snprintf(buf, buflen, "%s%s%s", insn->mnemonic, *insn->op_str ? " " : "", insn->op_str);
+        cs_free(insn, 1);
+    } else { /* newer than the disassembler: our own name for the encoding */
+        int id = a64_decode(UINT64_MAX, fetch(code));
+        snprintf(buf, buflen, ".inst 0x%08x%s%s", fetch(code), id < 0 ? "" : " // ", id < 0 ? "" : a64_insn_name[id]);
+    }
+    cs_close(&cs);
+    return 4;
+}
+
+/* What an instruction does with the flags, for dead_slots. */
+typedef enum FlagUse { FLAGS_UNTOUCHED, FLAGS_SET, FLAGS_UNKNOWN } FlagUse;
+
+/* Only common instructions are known; none of those may fault, or the flags would be seen by the handler. */
+static FlagUse flag_use(uint32_t insn)
+{
+    switch (a64_decode(UINT64_MAX, insn)) {
+    case A64_INSN_add_imm: case A64_INSN_sub_imm: case A64_INSN_add_shift: case A64_INSN_sub_shift: case A64_INSN_add_ext:
+    case A64_INSN_sub_ext: case A64_INSN_and_imm: case A64_INSN_orr_imm: case A64_INSN_eor_imm: case A64_INSN_and_shift:
+    case A64_INSN_bic_shift: case A64_INSN_orr_shift: case A64_INSN_orn_shift: case A64_INSN_eor_shift:
+    case A64_INSN_eon_shift: case A64_INSN_movn: case A64_INSN_movz: case A64_INSN_movk: case A64_INSN_sbfm:
+    case A64_INSN_bfm: case A64_INSN_ubfm: case A64_INSN_extr: case A64_INSN_adr: case A64_INSN_adrp: case A64_INSN_madd:
+    case A64_INSN_msub: case A64_INSN_lslv: case A64_INSN_lsrv: case A64_INSN_asrv: case A64_INSN_nop:
+        return FLAGS_UNTOUCHED;
+    case A64_INSN_adds_imm: case A64_INSN_subs_imm: case A64_INSN_adds_shift: case A64_INSN_subs_shift:
+    case A64_INSN_adds_ext: case A64_INSN_subs_ext: case A64_INSN_ands_imm: case A64_INSN_ands_shift:
+    case A64_INSN_bics_shift:
+        return FLAGS_SET;
+    default:
+        return FLAGS_UNKNOWN;
+    }
+}
+
+static uint64_t dead_slots(const uint8_t *code, size_t avail)
+{
+    for (unsigned i = 0; i < 6 && avail >= 4 * (i + 1); i++) {
+        FlagUse use = flag_use(fetch(code + 4 * i));
+        if (use == FLAGS_SET)
+            return 1 << A64_N | 1 << A64_Z | 1 << A64_C | 1 << A64_V;
+        if (use == FLAGS_UNKNOWN)
+            break;
+    }
+    return 0;
+}
+
+static void dump(FILE *f, const IrCpu *cpu)
+{
+    const A64State *s = (const A64State *)cpu->state;
+    fprintf(f, "pc  %016" PRIx64 "  nzcv %d%d%d%d  fpcr %08" PRIx64 "\n", cpu->pc, s->n, s->z, s->c, s->v, s->fpcr);
+    for (unsigned i = 0; i < 32; i++)
+        fprintf(f, "%s%-2u %016" PRIx64 "%s", i == 31 ? "sp" : "x", i, i == 31 ? s->sp : s->x[i], i % 4 == 3 ? "\n" : "  ");
+    for (unsigned i = 0; i < 32; i++)
+        fprintf(f, "v%-2u %016" PRIx64 "%016" PRIx64 "%s", i, s->q[i].u64[1], s->q[i].u64[0], i % 2 ? "\n" : "  ");
+}
+
+const Guest guest_aarch64 = {
+    .name = "aarch64",
+    .deb_arch = "arm64",
+    .elf_machine = 183,
+    .min_insn = 4,
+    .pc_shift = 2,
+    .slots = {.slot = slots, .count = A64_NSLOTS, .state_size = sizeof(A64State)},
+    .pin_int = pin_int,
+    .pin_vec = pin_vec,
+    .helpers = helpers,
+    .nhelpers = A64_NHELPERS,
+    .cpu_new = cpu_new,
+    .reset = reset,
+    .fp_mode = fp_mode,
+    .lift = lift,
+    .disas = disas,
+    .dead_slots = dead_slots,
+    .dump = dump,
+};

@@ -1,0 +1,689 @@
+#include "host/x86_64/asm.h"
+
+#include "base/arena.h"
+#include "base/check.h"
+
+#include <string.h>
+
+/* An opcode: its byte, the map it is in, its mandatory prefix. */
+enum { M0F = 0x100, M38 = 0x200, M3A = 0x300, P66 = 0x1000, PF3 = 0x2000, PF2 = 0x3000, BYTE_REG = 0x10000, BYTE_RM = 0x20000 };
+
+void asm_fix32(Asm *a, uint32_t label, int32_t addend)
+{
+    if (a->nfix == a->cap_fix) {
+        uint32_t cap = a->cap_fix ? 2 * a->cap_fix : 32;
+        AsmFix *fix = ARENA_ARRAY((Arena *)a->arena, AsmFix, cap);
+        if (a->nfix)
+            memcpy(fix, a->fix, a->nfix * sizeof *fix);
+        a->fix = fix;
+        a->cap_fix = cap;
+    }
+    a->fix[a->nfix++] = (AsmFix){asm_here(a), label, addend};
+    asm_u32(a, 0);
+}
+
+void asm_modrm_mem(Asm *a, unsigned reg, Mem m, unsigned imm_bytes, unsigned disp8)
+{
+    reg = (reg & 7) << 3;
+    if (m.rip) {
+        asm_u8(a, reg | 5);
+        asm_fix32(a, m.label, m.disp - 4 - (int32_t)imm_bytes);
+        return;
+    }
+    if (m.base == MEM_NONE) { /* index or nothing, and a 32-bit displacement */
+        asm_u8(a, reg | 4);
+        asm_u8(a, (unsigned)(m.scale << 6) | (m.index == MEM_NONE ? 4u : m.index & 7u) << 3 | 5);
+        asm_u32(a, (uint32_t)m.disp);
+        return;
+    }
+    unsigned mod = 2;
+    int32_t d = m.disp;
+    if (d == 0 && (m.base & 7) != 5)
+        mod = 0;
+    else if (d % (int32_t)disp8 == 0 && d / (int32_t)disp8 >= -128 && d / (int32_t)disp8 <= 127)
+        mod = 1;
+    if (m.index != MEM_NONE || (m.base & 7) == 4) {
+        CHECK(m.index != 4);
+        asm_u8(a, mod << 6 | reg | 4);
+        asm_u8(a, (unsigned)(m.scale << 6) | (m.index == MEM_NONE ? 4u : m.index & 7u) << 3 | (m.base & 7));
+    } else {
+        asm_u8(a, mod << 6 | reg | (m.base & 7));
+    }
+    if (mod == 1)
+        asm_u8(a, (unsigned)(d / (int32_t)disp8));
+    else if (mod == 2)
+        asm_u32(a, (uint32_t)d);
+}
+
+static void opcode_map(Asm *a, unsigned op)
+{
+    unsigned map = op & 0xf00;
+    if (map)
+        asm_u8(a, 0x0f);
+    if (map == M38)
+        asm_u8(a, 0x38);
+    if (map == M3A)
+        asm_u8(a, 0x3a);
+    asm_u8(a, op & 0xff);
+}
+
+/* prefixes, REX, opcode, ModRM of an instruction with a register (or opcode extension) and a register-or-memory operand */
+static void op_rm(Asm *a, unsigned op, Width w, unsigned reg, RGm s, unsigned imm_bytes)
+{
+    unsigned rex = (w == W64 ? 8u : 0u) | (reg >> 3 & 1) << 2;
+    bool need = (op & BYTE_REG) && reg >= 4;
+    if (s.mem) {
+        if (!s.m.rip) {
+            rex |= s.m.index != MEM_NONE ? (s.m.index >> 3 & 1u) << 1 : 0;
+            rex |= s.m.base != MEM_NONE ? (s.m.base >> 3 & 1u) : 0;
+        }
+    } else {
+        rex |= s.r.n >> 3 & 1u;
+        need |= (op & BYTE_RM) && s.r.n >= 4;
+    }
+    unsigned pfx = op & 0xf000;
+    if (w == W16 || pfx == P66)
+        asm_u8(a, 0x66);
+    if (pfx == PF3)
+        asm_u8(a, 0xf3);
+    if (pfx == PF2)
+        asm_u8(a, 0xf2);
+    if (rex || need)
+        asm_u8(a, 0x40 | rex);
+    opcode_map(a, op);
+    if (s.mem)
+        asm_modrm_mem(a, reg, s.m, imm_bytes, 1);
+    else
+        asm_u8(a, 0xc0 | (reg & 7) << 3 | (s.r.n & 7));
+}
+
+/* Instructions whose opcode has an 8-bit form one below the others'. */
+static void op_sized(Asm *a, unsigned op, Width w, unsigned reg, RGm s, unsigned imm_bytes, unsigned byte_flags)
+{
+    if (w == W8)
+        op_rm(a, op | byte_flags, w, reg, s, imm_bytes);
+    else
+        op_rm(a, op + 1, w, reg, s, imm_bytes);
+}
+
+static bool fits8(int32_t v)
+{
+    return v >= -128 && v <= 127;
+}
+
+static void imm_sized(Asm *a, Width w, int32_t imm)
+{
+    if (w == W8) {
+        asm_u8(a, (unsigned)imm);
+    } else if (w == W16) {
+        asm_u8(a, (unsigned)imm);
+        asm_u8(a, (unsigned)imm >> 8);
+    } else {
+        asm_u32(a, (uint32_t)imm);
+    }
+}
+
+static unsigned imm_size(Width w)
+{
+    return w == W8 ? 1 : w == W16 ? 2 : 4;
+}
+
+/* --- mov ------------------------------------------------------------------------------------------------------------ */
+
+void x64_mov_rr(Asm *a, Width w, Gpr d, Gpr s)
+{
+    op_rm(a, 0x8b, w == W64 ? W64 : W32, d.n, rm_r(s), 0);
+}
+
+void x64_mov_ri(Asm *a, Gpr d, uint64_t imm)
+{
+    if (imm <= UINT32_MAX) {
+        if (d.n >= 8)
+            asm_u8(a, 0x41);
+        asm_u8(a, 0xb8 | (d.n & 7));
+        asm_u32(a, (uint32_t)imm);
+    } else if ((int64_t)imm == (int32_t)imm) {
+        op_rm(a, 0xc7, W64, 0, rm_r(d), 4);
+        asm_u32(a, (uint32_t)imm);
+    } else {
+        x64_mov_ri64(a, d, imm);
+    }
+}
+
+void x64_mov_ri64(Asm *a, Gpr d, uint64_t imm)
+{
+    asm_u8(a, d.n >= 8 ? 0x49 : 0x48);
+    asm_u8(a, 0xb8 | (d.n & 7));
+    asm_u64(a, imm);
+}
+
+void x64_mov_rm(Asm *a, Width w, Gpr d, Mem m)
+{
+    CHECK(w >= W32);
+    op_rm(a, 0x8b, w, d.n, rm_m(m), 0);
+}
+
+void x64_mov_mr(Asm *a, Width w, Mem m, Gpr s)
+{
+    op_sized(a, 0x88, w, s.n, rm_m(m), 0, BYTE_REG);
+}
+
+void x64_mov_mi(Asm *a, Width w, Mem m, int32_t imm)
+{
+    op_sized(a, 0xc6, w, 0, rm_m(m), imm_size(w), 0);
+    imm_sized(a, w, imm);
+}
+
+void x64_movzx(Asm *a, Width from, Gpr d, RGm s)
+{
+    if (from == W32)
+        op_rm(a, 0x8b, W32, d.n, s, 0);
+    else
+        op_rm(a, from == W8 ? M0F | 0xb6 | BYTE_RM : M0F | 0xb7, W32, d.n, s, 0);
+}
+
+void x64_movsx(Asm *a, Width to, Width from, Gpr d, RGm s)
+{
+    if (from == W32)
+        op_rm(a, 0x63, W64, d.n, s, 0);
+    else
+        op_rm(a, from == W8 ? M0F | 0xbe | BYTE_RM : M0F | 0xbf, to, d.n, s, 0);
+}
+
+void x64_movbe_rm(Asm *a, Width w, Gpr d, Mem m)
+{
+    op_rm(a, M38 | 0xf0, w, d.n, rm_m(m), 0);
+}
+
+void x64_movbe_mr(Asm *a, Width w, Mem m, Gpr s)
+{
+    op_rm(a, M38 | 0xf1, w, s.n, rm_m(m), 0);
+}
+
+void x64_lea(Asm *a, Width w, Gpr d, Mem m)
+{
+    op_rm(a, 0x8d, w, d.n, rm_m(m), 0);
+}
+
+void x64_xchg_rr(Asm *a, Width w, Gpr x, Gpr y)
+{
+    op_sized(a, 0x86, w, y.n, rm_r(x), 0, BYTE_REG | BYTE_RM);
+}
+
+void x64_xchg_mr(Asm *a, Width w, Mem m, Gpr s)
+{
+    op_sized(a, 0x86, w, s.n, rm_m(m), 0, BYTE_REG);
+}
+
+void x64_push(Asm *a, Gpr s)
+{
+    if (s.n >= 8)
+        asm_u8(a, 0x41);
+    asm_u8(a, 0x50 | (s.n & 7));
+}
+
+void x64_push_i(Asm *a, int32_t imm)
+{
+    if (fits8(imm)) {
+        asm_u8(a, 0x6a);
+        asm_u8(a, (unsigned)imm);
+    } else {
+        asm_u8(a, 0x68);
+        asm_u32(a, (uint32_t)imm);
+    }
+}
+
+void x64_push_m(Asm *a, Mem m)
+{
+    op_rm(a, 0xff, W32, 6, rm_m(m), 0);
+}
+
+void x64_pop(Asm *a, Gpr d)
+{
+    if (d.n >= 8)
+        asm_u8(a, 0x41);
+    asm_u8(a, 0x58 | (d.n & 7));
+}
+
+/* --- arithmetic ----------------------------------------------------------------------------------------------------- */
+
+void x64_alu_rr(Asm *a, Alu op, Width w, Gpr d, Gpr s)
+{
+    x64_alu_rm(a, op, w, d, rm_r(s));
+}
+
+void x64_alu_rm(Asm *a, Alu op, Width w, Gpr d, RGm s)
+{
+    op_sized(a, (unsigned)op << 3 | 2, w, d.n, s, 0, BYTE_REG | BYTE_RM);
+}
+
+void x64_alu_mr(Asm *a, Alu op, Width w, Mem m, Gpr s)
+{
+    op_sized(a, (unsigned)op << 3, w, s.n, rm_m(m), 0, BYTE_REG);
+}
+
+static void alu_imm(Asm *a, Alu op, Width w, RGm d, int32_t imm)
+{
+    if (w == W8) {
+        op_rm(a, 0x80 | BYTE_RM, w, op, d, 1);
+        asm_u8(a, (unsigned)imm);
+    } else if (fits8(imm)) {
+        op_rm(a, 0x83, w, op, d, 1);
+        asm_u8(a, (unsigned)imm);
+    } else {
+        op_rm(a, 0x81, w, op, d, imm_size(w));
+        imm_sized(a, w, imm);
+    }
+}
+
+void x64_alu_ri(Asm *a, Alu op, Width w, Gpr d, int32_t imm)
+{
+    alu_imm(a, op, w, rm_r(d), imm);
+}
+
+void x64_alu_mi(Asm *a, Alu op, Width w, Mem m, int32_t imm)
+{
+    alu_imm(a, op, w, rm_m(m), imm);
+}
+
+void x64_test_rr(Asm *a, Width w, Gpr x, Gpr y)
+{
+    op_sized(a, 0x84, w, y.n, rm_r(x), 0, BYTE_REG | BYTE_RM);
+}
+
+void x64_test_ri(Asm *a, Width w, Gpr x, int32_t imm)
+{
+    if (imm >= 0 && imm <= 127) /* no flag can differ */
+        w = W8;
+    op_sized(a, 0xf6, w, 0, rm_r(x), imm_size(w), BYTE_RM);
+    imm_sized(a, w, imm);
+}
+
+void x64_test_mi(Asm *a, Width w, Mem m, int32_t imm)
+{
+    op_sized(a, 0xf6, w, 0, rm_m(m), imm_size(w), 0);
+    imm_sized(a, w, imm);
+}
+
+void x64_inc(Asm *a, Width w, Gpr d)
+{
+    op_sized(a, 0xfe, w, 0, rm_r(d), 0, BYTE_RM);
+}
+
+void x64_dec(Asm *a, Width w, Gpr d)
+{
+    op_sized(a, 0xfe, w, 1, rm_r(d), 0, BYTE_RM);
+}
+
+void x64_neg(Asm *a, Width w, Gpr d)
+{
+    op_sized(a, 0xf6, w, 3, rm_r(d), 0, BYTE_RM);
+}
+
+void x64_not(Asm *a, Width w, Gpr d)
+{
+    op_sized(a, 0xf6, w, 2, rm_r(d), 0, BYTE_RM);
+}
+
+void x64_mul(Asm *a, Width w, RGm s)
+{
+    op_sized(a, 0xf6, w, 4, s, 0, BYTE_RM);
+}
+
+void x64_imul1(Asm *a, Width w, RGm s)
+{
+    op_sized(a, 0xf6, w, 5, s, 0, BYTE_RM);
+}
+
+void x64_div(Asm *a, Width w, RGm s)
+{
+    op_sized(a, 0xf6, w, 6, s, 0, BYTE_RM);
+}
+
+void x64_idiv(Asm *a, Width w, RGm s)
+{
+    op_sized(a, 0xf6, w, 7, s, 0, BYTE_RM);
+}
+
+void x64_cdq(Asm *a, Width w)
+{
+    if (w == W64)
+        asm_u8(a, 0x48);
+    asm_u8(a, 0x99);
+}
+
+void x64_imul(Asm *a, Width w, Gpr d, RGm s)
+{
+    op_rm(a, M0F | 0xaf, w, d.n, s, 0);
+}
+
+void x64_imul_i(Asm *a, Width w, Gpr d, RGm s, int32_t imm)
+{
+    if (fits8(imm)) {
+        op_rm(a, 0x6b, w, d.n, s, 1);
+        asm_u8(a, (unsigned)imm);
+    } else {
+        op_rm(a, 0x69, w, d.n, s, imm_size(w));
+        imm_sized(a, w, imm);
+    }
+}
+
+void x64_shift_i(Asm *a, Shift op, Width w, Gpr d, unsigned n)
+{
+    if (n == 1) {
+        op_sized(a, 0xd0, w, op, rm_r(d), 0, BYTE_RM);
+        return;
+    }
+    op_sized(a, 0xc0, w, op, rm_r(d), 1, BYTE_RM);
+    asm_u8(a, n);
+}
+
+void x64_shift_cl(Asm *a, Shift op, Width w, Gpr d)
+{
+    op_sized(a, 0xd2, w, op, rm_r(d), 0, BYTE_RM);
+}
+
+void x64_shld_i(Asm *a, Width w, Gpr d, Gpr s, unsigned n)
+{
+    op_rm(a, M0F | 0xa4, w, s.n, rm_r(d), 1);
+    asm_u8(a, n);
+}
+
+void x64_shrd_i(Asm *a, Width w, Gpr d, Gpr s, unsigned n)
+{
+    op_rm(a, M0F | 0xac, w, s.n, rm_r(d), 1);
+    asm_u8(a, n);
+}
+
+void x64_bt_i(Asm *a, Bt op, Width w, Gpr d, unsigned bit)
+{
+    op_rm(a, M0F | 0xba, w, op, rm_r(d), 1);
+    asm_u8(a, bit);
+}
+
+void x64_bt_r(Asm *a, Bt op, Width w, Gpr d, Gpr bit)
+{
+    op_rm(a, M0F | 0x83 | (unsigned)op << 3, w, bit.n, rm_r(d), 0);
+}
+
+void x64_bswap(Asm *a, Width w, Gpr d)
+{
+    unsigned rex = (w == W64 ? 8u : 0u) | d.n >> 3;
+    if (rex)
+        asm_u8(a, 0x40 | rex);
+    asm_u8(a, 0x0f);
+    asm_u8(a, 0xc8 | (d.n & 7));
+}
+
+void x64_popcnt(Asm *a, Width w, Gpr d, RGm s)
+{
+    op_rm(a, PF3 | M0F | 0xb8, w, d.n, s, 0);
+}
+
+void x64_lzcnt(Asm *a, Width w, Gpr d, RGm s)
+{
+    op_rm(a, PF3 | M0F | 0xbd, w, d.n, s, 0);
+}
+
+void x64_tzcnt(Asm *a, Width w, Gpr d, RGm s)
+{
+    op_rm(a, PF3 | M0F | 0xbc, w, d.n, s, 0);
+}
+
+void x64_crc32(Asm *a, Width from, Gpr d, RGm s)
+{
+    if (from == W8)
+        op_rm(a, PF2 | M38 | 0xf0 | BYTE_RM, W32, d.n, s, 0);
+    else
+        op_rm(a, PF2 | M38 | 0xf1, from, d.n, s, 0);
+}
+
+void x64_setcc(Asm *a, Cc cc, Gpr d)
+{
+    op_rm(a, M0F | 0x90 | cc | BYTE_RM, W32, 0, rm_r(d), 0);
+}
+
+void x64_setcc_m(Asm *a, Cc cc, Mem m)
+{
+    op_rm(a, M0F | 0x90 | cc, W32, 0, rm_m(m), 0);
+}
+
+void x64_cmov(Asm *a, Cc cc, Width w, Gpr d, RGm s)
+{
+    op_rm(a, M0F | 0x40 | cc, w, d.n, s, 0);
+}
+
+void x64_clc(Asm *a)
+{
+    asm_u8(a, 0xf8);
+}
+
+void x64_stc(Asm *a)
+{
+    asm_u8(a, 0xf9);
+}
+
+void x64_cmc(Asm *a)
+{
+    asm_u8(a, 0xf5);
+}
+
+/* --- BMI ------------------------------------------------------------------------------------------------------------ */
+
+enum { PP0, PP66, PPF3, PPF2 };
+
+/* Three-byte VEX, L = 0. map: 1 0F, 2 0F38, 3 0F3A */
+static void vex_rm(Asm *a, unsigned map, unsigned pp, unsigned op, Width w, unsigned reg, unsigned vvvv, RGm s,
+                   unsigned imm_bytes)
+{
+    unsigned r = reg >> 3 & 1, x = 0, b = 0;
+    if (!s.mem) {
+        b = s.r.n >> 3;
+    } else if (!s.m.rip) {
+        x = s.m.index != MEM_NONE ? s.m.index >> 3 & 1u : 0;
+        b = s.m.base != MEM_NONE ? s.m.base >> 3 & 1u : 0;
+    }
+    asm_u8(a, 0xc4);
+    asm_u8(a, (r ^ 1) << 7 | (x ^ 1) << 6 | (b ^ 1) << 5 | map);
+    asm_u8(a, (w == W64 ? 0x80u : 0u) | (~vvvv & 15) << 3 | pp);
+    asm_u8(a, op);
+    if (s.mem)
+        asm_modrm_mem(a, reg, s.m, imm_bytes, 1);
+    else
+        asm_u8(a, 0xc0 | (reg & 7) << 3 | (s.r.n & 7));
+}
+
+void x64_andn(Asm *a, Width w, Gpr d, Gpr inverted, RGm s)
+{
+    vex_rm(a, 2, PP0, 0xf2, w, d.n, inverted.n, s, 0);
+}
+
+void x64_bextr(Asm *a, Width w, Gpr d, RGm s, Gpr control)
+{
+    vex_rm(a, 2, PP0, 0xf7, w, d.n, control.n, s, 0);
+}
+
+void x64_bzhi(Asm *a, Width w, Gpr d, RGm s, Gpr index)
+{
+    vex_rm(a, 2, PP0, 0xf5, w, d.n, index.n, s, 0);
+}
+
+void x64_blsr(Asm *a, Width w, Gpr d, RGm s)
+{
+    vex_rm(a, 2, PP0, 0xf3, w, 1, d.n, s, 0);
+}
+
+void x64_shlx(Asm *a, Width w, Gpr d, RGm s, Gpr count)
+{
+    vex_rm(a, 2, PP66, 0xf7, w, d.n, count.n, s, 0);
+}
+
+void x64_shrx(Asm *a, Width w, Gpr d, RGm s, Gpr count)
+{
+    vex_rm(a, 2, PPF2, 0xf7, w, d.n, count.n, s, 0);
+}
+
+void x64_sarx(Asm *a, Width w, Gpr d, RGm s, Gpr count)
+{
+    vex_rm(a, 2, PPF3, 0xf7, w, d.n, count.n, s, 0);
+}
+
+void x64_rorx(Asm *a, Width w, Gpr d, RGm s, unsigned n)
+{
+    vex_rm(a, 3, PPF2, 0xf0, w, d.n, 0, s, 1);
+    asm_u8(a, n);
+}
+
+void x64_mulx(Asm *a, Width w, Gpr hi, Gpr lo, RGm s)
+{
+    vex_rm(a, 2, PPF2, 0xf6, w, hi.n, lo.n, s, 0);
+}
+
+void x64_pdep(Asm *a, Width w, Gpr d, Gpr s, RGm mask)
+{
+    vex_rm(a, 2, PPF2, 0xf5, w, d.n, s.n, mask, 0);
+}
+
+void x64_pext(Asm *a, Width w, Gpr d, Gpr s, RGm mask)
+{
+    vex_rm(a, 2, PPF3, 0xf5, w, d.n, s.n, mask, 0);
+}
+
+/* --- atomics -------------------------------------------------------------------------------------------------------- */
+
+void x64_lock(Asm *a)
+{
+    asm_u8(a, 0xf0);
+}
+
+void x64_cmpxchg(Asm *a, Width w, Mem m, Gpr s)
+{
+    x64_lock(a);
+    op_sized(a, M0F | 0xb0, w, s.n, rm_m(m), 0, BYTE_REG);
+}
+
+void x64_cmpxchg16b(Asm *a, Mem m)
+{
+    x64_lock(a);
+    op_rm(a, M0F | 0xc7, W64, 1, rm_m(m), 0);
+}
+
+void x64_xadd(Asm *a, Width w, Mem m, Gpr s)
+{
+    x64_lock(a);
+    op_sized(a, M0F | 0xc0, w, s.n, rm_m(m), 0, BYTE_REG);
+}
+
+/* --- control -------------------------------------------------------------------------------------------------------- */
+
+void x64_jmp(Asm *a, uint32_t label)
+{
+    asm_u8(a, 0xe9);
+    asm_fix32(a, label, -4);
+}
+
+void x64_jcc(Asm *a, Cc cc, uint32_t label)
+{
+    asm_u8(a, 0x0f);
+    asm_u8(a, 0x80 | cc);
+    asm_fix32(a, label, -4);
+}
+
+void x64_call(Asm *a, uint32_t label)
+{
+    asm_u8(a, 0xe8);
+    asm_fix32(a, label, -4);
+}
+
+uint32_t x64_jmp_short(Asm *a)
+{
+    asm_u8(a, 0xeb);
+    asm_u8(a, 0);
+    return asm_here(a);
+}
+
+uint32_t x64_jcc_short(Asm *a, Cc cc)
+{
+    asm_u8(a, 0x70 | cc);
+    asm_u8(a, 0);
+    return asm_here(a);
+}
+
+void asm_short_here(Asm *a, uint32_t mark)
+{
+    uint32_t n = asm_here(a) - mark;
+    CHECK(n <= 127);
+    a->start[mark - 1] = (uint8_t)n;
+}
+
+void x64_jmp_r(Asm *a, Gpr r)
+{
+    op_rm(a, 0xff, W32, 4, rm_r(r), 0);
+}
+
+void x64_jmp_m(Asm *a, Mem m)
+{
+    op_rm(a, 0xff, W32, 4, rm_m(m), 0);
+}
+
+void x64_call_r(Asm *a, Gpr r)
+{
+    op_rm(a, 0xff, W32, 2, rm_r(r), 0);
+}
+
+void x64_call_m(Asm *a, Mem m)
+{
+    op_rm(a, 0xff, W32, 2, rm_m(m), 0);
+}
+
+void x64_ret(Asm *a)
+{
+    asm_u8(a, 0xc3);
+}
+
+void x64_ud2(Asm *a)
+{
+    asm_u8(a, 0x0f);
+    asm_u8(a, 0x0b);
+}
+
+void x64_int3(Asm *a)
+{
+    asm_u8(a, 0xcc);
+}
+
+void x64_prefetch(Asm *a, Mem m, bool write)
+{
+    op_rm(a, M0F | (write ? 0x0d : 0x18), W32, 1, rm_m(m), 0);
+}
+
+void x64_ldmxcsr(Asm *a, Mem m)
+{
+    vex_rm(a, 1, PP0, 0xae, W32, 2, 0, rm_m(m), 0);
+}
+
+void x64_stmxcsr(Asm *a, Mem m)
+{
+    vex_rm(a, 1, PP0, 0xae, W32, 3, 0, rm_m(m), 0);
+}
+
+void x64_nop(Asm *a, unsigned bytes)
+{
+    static const uint8_t nops[9][9] = {
+        {0x90},
+        {0x66, 0x90},
+        {0x0f, 0x1f, 0x00},
+        {0x0f, 0x1f, 0x40, 0x00},
+        {0x0f, 0x1f, 0x44, 0x00, 0x00},
+        {0x66, 0x0f, 0x1f, 0x44, 0x00, 0x00},
+        {0x0f, 0x1f, 0x80, 0x00, 0x00, 0x00, 0x00},
+        {0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00},
+        {0x66, 0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00},
+    };
+    while (bytes) {
+        unsigned n = bytes < 9 ? bytes : 9;
+        memcpy(a->p, nops[n - 1], n);
+        a->p += n;
+        bytes -= n;
+    }
+}

@@ -1,0 +1,428 @@
+/*
+ * Leaving a region: guest state goes where it is kept between translations (pinned registers, homes), then on to the
+ * next translation by a chained jump, a predicted call or return, the jump cache, or back to the run loop.
+ */
+#include "host/x86_64/emit.h"
+
+#include "base/check.h"
+#include "host/x86_64/asm_vec.h"
+
+#include <string.h>
+
+/* A value that must be in a register: a pinned slot's, or an operand of the exit. */
+typedef struct Target {
+    uint8_t reg;
+    IrRef root;
+} Target;
+
+typedef struct Leave {
+    Sel *s;
+    const IrSnapEnt *ent;
+    uint32_t nent;
+    Target target[PLAN_MAX_PINS + 2];
+    unsigned ntarget;
+    uint64_t over[IR_MAX_SLOTS / 64]; /* homes that will be written */
+} Leave;
+
+static bool in_home(const Sel *s, IrRef root, unsigned slot)
+{
+    return ra_val(s, root)->home == slot + 1;
+}
+
+static bool is_pinned(const Sel *s, unsigned slot)
+{
+    return s->plan->slot_pin[slot] != 0xff;
+}
+
+static void add_target(Leave *l, unsigned reg, IrRef root)
+{
+    l->target[l->ntarget++] = (Target){(uint8_t)reg, root};
+}
+
+/* Which values the exit needs where. */
+static void collect(Leave *l, const IrInsn *i)
+{
+    Sel *s = l->s;
+    const IrSnap *snap = &s->r->snap[i->snap];
+    uint64_t set = 0;
+
+    l->ent = &s->r->snapent[snap->first];
+    l->nent = snap->count;
+    for (uint32_t k = 0; k < l->nent; k++) {
+        unsigned slot = l->ent[k].slot, pin = s->plan->slot_pin[slot];
+        IrRef root = ra_root(s, l->ent[k].val);
+        if (pin != 0xff) {
+            set |= 1ull << pin;
+            add_target(l, s->plan->pin[pin].reg, root);
+        } else if (!in_home(s, root, slot)) {
+            l->over[slot / 64] |= 1ull << (slot % 64);
+        }
+    }
+    for (unsigned k = 0; k < s->plan->npin; k++)
+        if (!(set >> k & 1))
+            add_target(l, s->plan->pin[k].reg, ra_pin_ref(s, k));
+}
+
+/* --- values that are only in a home about to be written ---------------------------------------------------------------- */
+
+static void copy_home(Sel *s, IrRef root)
+{
+    Val *x = &s->ra->val[root];
+    Mem from = plan_slot(s->plan, x->home - 1u);
+    IrType t = ra_type(s, root);
+    Mem to = ra_spill_slot(s, root);
+
+    x->home = 0;
+    x64_mov_mr(s->a, W64, plan_scratch(0), RAX);
+    if (plan_is_x(t)) {
+        Mem from2 = from, to2 = to;
+        from2.disp += 8;
+        to2.disp += 8;
+        x64_mov_rm(s->a, W64, RAX, from2);
+        x64_mov_mr(s->a, W64, to2, RAX);
+        x64_mov_rm(s->a, W64, RAX, from);
+    } else if (t == IR_I64) {
+        x64_mov_rm(s->a, W64, RAX, from);
+    } else {
+        x64_movzx(s->a, t == IR_I8 ? W8 : t == IR_I16 ? W16 : W32, RAX, rm_m(from));
+    }
+    x64_mov_mr(s->a, W64, to, RAX);
+    x64_mov_rm(s->a, W64, RAX, plan_scratch(0));
+}
+
+static void rescue(Leave *l, IrRef root)
+{
+    const Val *x = ra_val(l->s, root);
+    if (x->reg != REG_NONE || (x->flags & VAL_CONST) || x->spill || !x->home)
+        return;
+    unsigned slot = x->home - 1u;
+    if (l->over[slot / 64] >> (slot % 64) & 1)
+        copy_home(l->s, root);
+}
+
+static void rescue_all(Leave *l)
+{
+    for (uint32_t k = 0; k < l->nent; k++)
+        rescue(l, ra_root(l->s, l->ent[k].val));
+    for (unsigned k = 0; k < l->ntarget; k++)
+        rescue(l, l->target[k].root);
+}
+
+/* --- stores to homes --------------------------------------------------------------------------------------------------- */
+
+static Width slot_width(IrType t)
+{
+    return t == IR_I8 ? W8 : t == IR_I16 ? W16 : t == IR_I32 || t == IR_F32 ? W32 : W64;
+}
+
+static void store_slot(Sel *s, unsigned slot, unsigned reg)
+{
+    Mem m = plan_slot(s->plan, slot);
+    IrType t = (IrType)s->r->slots->slot[slot].type;
+    if (reg < REG_X)
+        x64_mov_mr(s->a, slot_width(t), m, (Gpr){(uint8_t)reg});
+    else
+        x64_mr_m(s->a, t == IR_V128 ? VMOVDQU_ST : t == IR_F64 ? VMOVQ_ST : VMOVD_GX, m, (Xmm){(uint8_t)(reg - REG_X)});
+}
+
+static bool store_const(Sel *s, unsigned slot, IrRef root)
+{
+    IrVal c;
+    IrType t = (IrType)s->r->slots->slot[slot].type;
+    if (plan_is_x(t) || !ra_const(s, root, &c))
+        return false;
+    if (t == IR_I64 && (int64_t)c.u64[0] != (int32_t)c.u64[0])
+        return false;
+    x64_mov_mi(s->a, slot_width(t), plan_slot(s->plan, slot), (int32_t)c.u64[0]);
+    return true;
+}
+
+/* A register of the class that holds nothing which the exit still needs. */
+static unsigned scratch_reg(const Leave *l, bool x)
+{
+    uint64_t busy = 0, pool = x ? l->s->plan->pool_x : l->s->plan->pool_r;
+    for (unsigned k = 0; k < l->ntarget; k++)
+        if (ra_val(l->s, l->target[k].root)->reg != REG_NONE)
+            busy |= REG_BIT(ra_val(l->s, l->target[k].root)->reg);
+    CHECK(pool & ~busy);
+    return (unsigned)__builtin_ctzll(pool & ~busy);
+}
+
+static void store_slots(Leave *l)
+{
+    Sel *s = l->s;
+    uint64_t late[IR_MAX_SLOTS / 64] = {0};
+    bool any = false;
+
+    for (uint32_t k = 0; k < l->nent; k++) {
+        unsigned slot = l->ent[k].slot;
+        IrRef root = ra_root(s, l->ent[k].val);
+        if (!(l->over[slot / 64] >> (slot % 64) & 1))
+            continue;
+        if (ra_val(s, root)->reg != REG_NONE) {
+            store_slot(s, slot, ra_val(s, root)->reg);
+        } else if (!store_const(s, slot, root)) {
+            late[slot / 64] |= 1ull << (slot % 64);
+            any = true;
+        }
+    }
+    for (uint32_t k = 0; any && k < l->nent; k++) { /* now registers are free */
+        unsigned slot = l->ent[k].slot;
+        if (!(late[slot / 64] >> (slot % 64) & 1))
+            continue;
+        IrRef root = ra_root(s, l->ent[k].val);
+        unsigned reg = scratch_reg(l, plan_is_x(ra_type(s, root)));
+        ra_load_into(s, reg, root);
+        store_slot(s, slot, reg);
+    }
+}
+
+/* --- parallel move ----------------------------------------------------------------------------------------------------- */
+
+typedef struct Moves {
+    uint8_t to[PLAN_MAX_PINS + 2], from[PLAN_MAX_PINS + 2];
+    unsigned n;
+} Moves;
+
+static bool is_source(const Moves *m, unsigned reg)
+{
+    for (unsigned k = 0; k < m->n; k++)
+        if (m->from[k] == reg)
+            return true;
+    return false;
+}
+
+static void drop_move(Moves *m, unsigned k)
+{
+    m->n--;
+    m->to[k] = m->to[m->n];
+    m->from[k] = m->from[m->n];
+}
+
+static void redirect(Moves *m, unsigned from, unsigned to)
+{
+    for (unsigned k = 0; k < m->n; k++)
+        if (m->from[k] == from)
+            m->from[k] = (uint8_t)to;
+}
+
+/* All that is left are cycles: open one. */
+static void break_cycle(Sel *s, Moves *m)
+{
+    unsigned to = m->to[0], from = m->from[0];
+    if (to < REG_X) {
+        x64_xchg_rr(s->a, W64, (Gpr){(uint8_t)to}, (Gpr){(uint8_t)from});
+        drop_move(m, 0);
+        for (unsigned k = 0; k < m->n; k++)
+            m->from[k] = (uint8_t)(m->from[k] == to ? from : m->from[k] == from ? to : m->from[k]);
+        return;
+    }
+    uint64_t busy = 0;
+    for (unsigned k = 0; k < m->n; k++)
+        busy |= REG_BIT(m->to[k]) | REG_BIT(m->from[k]);
+    CHECK(s->plan->pool_x & ~busy);
+    unsigned t = (unsigned)__builtin_ctzll(s->plan->pool_x & s->plan->temps & ~busy ? s->plan->pool_x & s->plan->temps & ~busy
+                                                                                  : s->plan->pool_x & ~busy);
+    ra_move(s, t, from);
+    redirect(m, from, t);
+}
+
+static void run_moves(Sel *s, Moves *m)
+{
+    while (m->n) {
+        bool moved = false;
+        for (unsigned k = 0; k < m->n;) {
+            if (m->to[k] == m->from[k]) {
+                drop_move(m, k);
+            } else if (!is_source(m, m->to[k])) {
+                ra_move(s, m->to[k], m->from[k]);
+                drop_move(m, k);
+                moved = true;
+            } else {
+                k++;
+            }
+        }
+        if (m->n && !moved)
+            break_cycle(s, m);
+    }
+}
+
+static void move_targets(Leave *l)
+{
+    Sel *s = l->s;
+    Moves m = {.n = 0};
+
+    for (unsigned k = 0; k < l->ntarget; k++) {
+        unsigned reg = ra_val(s, l->target[k].root)->reg;
+        if (reg != REG_NONE && reg != l->target[k].reg) {
+            m.to[m.n] = l->target[k].reg;
+            m.from[m.n++] = (uint8_t)reg;
+        }
+    }
+    /* a value that stays must not be overwritten, nor be moved by a cycle: it is a source and target at once */
+    run_moves(s, &m);
+    for (unsigned k = 0; k < l->ntarget; k++)
+        if (ra_val(s, l->target[k].root)->reg == REG_NONE)
+            ra_load_into(s, l->target[k].reg, l->target[k].root);
+}
+
+/* Guest state to where it is kept between translations, and up to two values to given registers. */
+static void leave_state(Sel *s, const IrInsn *i, const Target *extra, unsigned n)
+{
+    Leave *l = ARENA_NEW(s->arena, Leave);
+    l->s = s;
+    collect(l, i);
+    for (unsigned k = 0; k < n; k++)
+        add_target(l, extra[k].reg, extra[k].root);
+    rescue_all(l);
+    store_slots(l);
+    move_targets(l);
+}
+
+/* --- ways out ---------------------------------------------------------------------------------------------------------- */
+
+/* Leave to the run loop with pc in rax when an exit is requested. Only loads of rax may follow in the cold part. */
+static void emit_poll(Sel *s, const uint64_t *pc)
+{
+    uint32_t out = sel_label(s);
+    x64_alu_mi(s->a, ALU_CMP, W32, sel_cpu(s, offsetof(HostCpu, exit_request)), 0);
+    x64_jcc(s->a, CC_NE, out);
+    sel_cold_begin(s);
+    sel_bind(s, out);
+    if (pc)
+        emit_guest_addr(s, RAX, *pc);
+    x64_mov_ri(s->a, RCX, IR_STOP_CHECK);
+    x64_jmp(s->a, label_stub(STUB_LEAVE));
+    sel_cold_end(s);
+}
+
+/* The jump cache's entry for rax: flags say whether it matches; its hpc's operand is returned. Changes rcx. */
+static Mem emit_probe(Sel *s)
+{
+    unsigned shift = s->plan->cfg.pc_shift;
+    int32_t disp = plan_cpu_disp(offsetof(HostCpu, jcache));
+    unsigned scale = shift < 3 ? (unsigned[]){3, 3, 2}[shift] : 1;
+
+    x64_mov_rr(s->a, W32, RCX, RAX);
+    if (shift == 0)
+        x64_shift_i(s->a, SH_SHL, W32, RCX, 1);
+    x64_alu_ri(s->a, ALU_AND, W32, RCX, (int32_t)(((1u << HOST_JCACHE_BITS) - 1) << (shift ? shift : 1)));
+    x64_alu_rm(s->a, ALU_CMP, W64, RAX, rm_m(mem_bi(R15, RCX, scale, disp)));
+    return mem_bi(R15, RCX, scale, disp + (int32_t)offsetof(HostJump, hpc));
+}
+
+/* After a call has returned: drop the guest return address and go on there. */
+static void emit_return_point(Sel *s, bool known, uint64_t ret)
+{
+    if (!known) {
+        x64_pop(s->a, RAX);
+        x64_jmp(s->a, label_stub(STUB_LOOKUP));
+        return;
+    }
+    x64_lea(s->a, W64, RSP, mem_b(RSP, 8));
+    emit_chain(s, false, ret);
+}
+
+/* Push the guest return address: a small constant, or the value that leave_state put into rdx. */
+static void push_return(Sel *s, bool known, uint64_t ret)
+{
+    if (known && (int64_t)ret == (int32_t)ret)
+        x64_push_i(s->a, (int32_t)ret);
+    else
+        x64_push(s->a, RDX);
+}
+
+static void exit_call(Sel *s, const IrInsn *i)
+{
+    uint64_t ret;
+    bool known = sel_const(s, i->a, &ret), predict = s->plan->cfg.ret_predict;
+    Target t = {RDX.n, ra_root(s, i->a)};
+
+    leave_state(s, i, &t, predict && !(known && (int64_t)ret == (int32_t)ret));
+    if (i->aux & IR_EXIT_POLL)
+        emit_poll(s, &i->imm);
+    if (!predict) {
+        emit_chain(s, false, i->imm);
+        return;
+    }
+    push_return(s, known, ret);
+    emit_chain(s, true, i->imm);
+    emit_return_point(s, known, ret);
+}
+
+static void exit_ret(Sel *s)
+{
+    x64_alu_rm(s->a, ALU_CMP, W64, RAX, rm_m(mem_b(RSP, 8)));
+    x64_jcc(s->a, CC_NE, label_stub(STUB_RET_MISS));
+    x64_ret(s->a);
+}
+
+static void exit_ind(Sel *s, const IrInsn *i)
+{
+    bool predict = s->plan->cfg.ret_predict, call = i->aux == IR_HINT_CALL && predict;
+    uint64_t ret = 0;
+    bool known = call && sel_const(s, i->b, &ret);
+    Target t[2] = {{RAX.n, ra_root(s, i->a)}, {RDX.n, ra_root(s, i->b)}};
+
+    leave_state(s, i, t, call && !(known && (int64_t)ret == (int32_t)ret) ? 2 : 1);
+    if (i->aux == IR_HINT_RET && predict) {
+        exit_ret(s);
+        return;
+    }
+    emit_poll(s, NULL);
+    Mem hpc = emit_probe(s);
+    if (!call) {
+        x64_jcc(s->a, CC_NE, label_stub(STUB_LOOKUP));
+        x64_jmp_m(s->a, hpc);
+        return;
+    }
+    uint32_t miss = sel_label(s), back = sel_label(s);
+    push_return(s, known, ret);
+    x64_jcc(s->a, CC_NE, miss);
+    x64_call_m(s->a, hpc);
+    sel_bind(s, back);
+    sel_cold_begin(s);
+    sel_bind(s, miss);
+    x64_call(s->a, label_stub(STUB_LOOKUP));
+    x64_jmp(s->a, back);
+    sel_cold_end(s);
+    emit_return_point(s, known, ret);
+}
+
+static void exit_help(Sel *s, const IrInsn *i)
+{
+    Target t = {RAX.n, ra_root(s, i->c)};
+    for (uint32_t k = 0; k < i->b; k++)
+        sel_store_arg(s, k, s->r->pool[i->a + k]);
+    leave_state(s, i, &t, 1);
+    x64_mov_mr(s->a, W64, sel_cpu(s, offsetof(HostCpu, ir.pc)), RAX);
+    x64_mov_ri(s->a, RCX, i->imm);
+    x64_jmp(s->a, label_stub(STUB_HELP));
+}
+
+void sel_exit(Sel *s, const IrInsn *i)
+{
+    switch (i->op) {
+    case IR_EXIT:
+        leave_state(s, i, NULL, 0);
+        if (i->aux & IR_EXIT_POLL)
+            emit_poll(s, &i->imm);
+        emit_chain(s, false, i->imm);
+        break;
+    case IR_EXIT_CALL:
+        exit_call(s, i);
+        break;
+    case IR_EXIT_IND:
+        exit_ind(s, i);
+        break;
+    case IR_EXIT_HELP:
+        exit_help(s, i);
+        break;
+    default:
+        leave_state(s, i, NULL, 0);
+        emit_guest_addr(s, RAX, i->imm);
+        x64_mov_ri(s->a, RCX, i->aux);
+        x64_jmp(s->a, label_stub(STUB_LEAVE));
+        break;
+    }
+}

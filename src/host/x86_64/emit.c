@@ -1,0 +1,357 @@
+#include "host/x86_64/emit.h"
+
+#include "base/check.h"
+
+#include <string.h>
+
+enum { PART_NONE, PART_MAIN, PART_COLD };
+
+typedef struct Label {
+    uint32_t part, offset;
+} Label;
+
+typedef struct Site {
+    uint32_t part, offset, stub; /* stub: offset in the cold part */
+    uint64_t target;
+} Site;
+
+typedef struct GuestReloc {
+    uint32_t part, offset;
+} GuestReloc;
+
+typedef struct SideBuf {
+    uint8_t *p;
+    uint32_t len, cap;
+    uint32_t last; /* host offset of the last entry */
+} SideBuf;
+
+typedef struct SelEmit {
+    Label *label;
+    uint32_t nlabel, cap_label;
+    IrVal *pool;
+    uint32_t npool, cap_pool;
+    Site *site;
+    uint32_t nsite, cap_site;
+    GuestReloc *reloc;
+    uint32_t nreloc, cap_reloc;
+    SideBuf side[3];       /* by part */
+    uint8_t *open;         /* collected by side_open */
+    uint32_t open_len;
+    Asm *over_part;        /* sel_cold_begin inside cold code jumps over it */
+    uint32_t over;
+} SelEmit;
+
+static void *grow(Arena *a, void *old, uint32_t n, uint32_t *cap, size_t size)
+{
+    if (n < *cap)
+        return old;
+    uint32_t want = *cap ? 2 * *cap : 16;
+    void *p = arena_alloc(a, want * size);
+    if (n)
+        memcpy(p, old, n * size);
+    *cap = want;
+    return p;
+}
+
+void emit_init(Sel *s)
+{
+    s->em = ARENA_NEW(s->arena, SelEmit);
+    /* a snapshot has at most one entry a slot, of at most 18 bytes */
+    s->em->open = arena_alloc(s->arena, 32 + 18 * (size_t)s->r->slots->count);
+}
+
+/* --- labels ----------------------------------------------------------------------------------------------------------- */
+
+static uint32_t part_of(const Sel *s)
+{
+    return s->a == &s->main ? PART_MAIN : PART_COLD;
+}
+
+uint32_t sel_label(Sel *s)
+{
+    SelEmit *em = s->em;
+    em->label = grow(s->arena, em->label, em->nlabel, &em->cap_label, sizeof *em->label);
+    em->label[em->nlabel] = (Label){PART_NONE, 0};
+    return em->nlabel++;
+}
+
+void sel_bind(Sel *s, uint32_t label)
+{
+    CHECK(label < s->em->nlabel && s->em->label[label].part == PART_NONE);
+    s->em->label[label] = (Label){part_of(s), asm_here(s->a)};
+}
+
+void sel_cold_begin(Sel *s)
+{
+    SelEmit *em = s->em;
+    em->over_part = s->a;
+    if (s->a == &s->cold) {
+        em->over = sel_label(s);
+        x64_jmp(s->a, em->over);
+    }
+    s->a = &s->cold;
+}
+
+void sel_cold_end(Sel *s)
+{
+    SelEmit *em = s->em;
+    s->a = em->over_part;
+    if (s->a == &s->cold)
+        sel_bind(s, em->over);
+}
+
+/* --- constants and addresses ------------------------------------------------------------------------------------------ */
+
+Mem sel_vconst(Sel *s, uint64_t lo, uint64_t hi)
+{
+    SelEmit *em = s->em;
+    uint32_t k;
+    for (k = 0; k < em->npool; k++)
+        if (em->pool[k].u64[0] == lo && em->pool[k].u64[1] == hi)
+            break;
+    if (k == em->npool) {
+        em->pool = grow(s->arena, em->pool, em->npool, &em->cap_pool, sizeof *em->pool);
+        em->pool[em->npool++] = (IrVal){.u64 = {lo, hi}};
+    }
+    return (Mem){.base = MEM_NONE, .index = MEM_NONE, .rip = true, .label = LABEL_POOL | k};
+}
+
+Mem sel_cpu(const Sel *s, size_t offset)
+{
+    return plan_cpu(offset);
+}
+
+Mem sel_scratch(const Sel *s, unsigned n)
+{
+    return plan_scratch(n);
+}
+
+void emit_guest_addr(Sel *s, Gpr d, uint64_t addr)
+{
+    SelEmit *em = s->em;
+    x64_mov_ri64(s->a, d, addr);
+    em->reloc = grow(s->arena, em->reloc, em->nreloc, &em->cap_reloc, sizeof *em->reloc);
+    em->reloc[em->nreloc++] = (GuestReloc){part_of(s), asm_here(s->a) - 8};
+}
+
+void emit_chain(Sel *s, bool call, uint64_t target)
+{
+    SelEmit *em = s->em;
+    Asm *a = s->a;
+    uint32_t stub = sel_label(s), site = sel_label(s);
+
+    x64_nop(a, (3 - asm_here(a)) & 3);
+    (call ? x64_call : x64_jmp)(a, stub);
+    em->site = grow(s->arena, em->site, em->nsite, &em->cap_site, sizeof *em->site);
+    em->site[em->nsite++] = (Site){part_of(s), asm_here(a) - 4, 0, target};
+    em->label[site] = (Label){part_of(s), asm_here(a) - 4};
+    if (call && a == &s->cold) { /* the stub must not stand where the call returns to */
+        sel_cold_begin(s);
+    } else {
+        s->a = &s->cold;
+    }
+    sel_bind(s, stub);
+    em->site[em->nsite - 1].stub = asm_here(s->a);
+    emit_guest_addr(s, RAX, target);
+    x64_lea(s->a, W64, RCX, (Mem){.base = MEM_NONE, .index = MEM_NONE, .rip = true, .label = site});
+    x64_jmp(s->a, label_stub(STUB_LINK));
+    if (call && a == &s->cold)
+        sel_cold_end(s);
+    s->a = a;
+}
+
+/* --- side table ------------------------------------------------------------------------------------------------------- */
+
+static uint8_t *put_varint(uint8_t *p, uint64_t v)
+{
+    while (v >= 0x80) {
+        *p++ = (uint8_t)v | 0x80;
+        v >>= 7;
+    }
+    *p++ = (uint8_t)v;
+    return p;
+}
+
+static uint64_t zigzag(int64_t v)
+{
+    return (uint64_t)v << 1 ^ (uint64_t)(v >> 63);
+}
+
+static uint8_t *put_place(Sel *s, uint8_t *p, IrRef root)
+{
+    const Val *x = &s->ra->val[root];
+    IrVal c;
+    if (x->reg != REG_NONE) {
+        *p++ = x->reg;
+    } else if (ra_const(s, root, &c)) {
+        if (plan_is_x(ra_type(s, root))) {
+            *p++ = SIDE_CONST16;
+            memcpy(p, &c, 16);
+            return p + 16;
+        }
+        *p++ = SIDE_CONST;
+        p = put_varint(p, c.u64[0]);
+    } else if (x->spill) {
+        *p++ = SIDE_SPILL;
+        *p++ = (uint8_t)(x->spill - 1);
+    } else {
+        CHECK(x->home);
+        *p++ = SIDE_HOME;
+        *p++ = (uint8_t)(x->home - 1);
+    }
+    return p;
+}
+
+void side_open(Sel *s, const IrInsn *i)
+{
+    const IrSnap *snap = &s->r->snap[i->snap];
+    uint8_t *p = put_varint(s->em->open, zigzag((int64_t)(snap->pc - s->r->pc)));
+    uint8_t *count = p++;
+    uint64_t set = 0;
+    unsigned n = 0;
+
+    for (uint32_t k = 0; k < snap->count; k++) {
+        const IrSnapEnt *e = &s->r->snapent[snap->first + k];
+        IrRef root = ra_root(s, e->val);
+        unsigned pin = s->plan->slot_pin[e->slot];
+        if (pin != 0xff) {
+            set |= 1ull << pin;
+            if (ra_val(s, root)->reg == s->plan->pin[pin].reg)
+                continue;
+        }
+        *p++ = (uint8_t)e->slot;
+        p = put_place(s, p, root);
+        n++;
+    }
+    for (unsigned k = 0; k < s->plan->npin; k++) {
+        IrRef root = ra_pin_ref(s, k);
+        if ((set >> k & 1) || ra_val(s, root)->reg == s->plan->pin[k].reg)
+            continue;
+        *p++ = (uint8_t)s->plan->pin[k].slot;
+        p = put_place(s, p, root);
+        n++;
+    }
+    CHECK(n < 256);
+    *count = (uint8_t)n;
+    s->em->open_len = (uint32_t)(p - s->em->open);
+}
+
+void side_here(Sel *s)
+{
+    SideBuf *b = &s->em->side[part_of(s)];
+    uint32_t len = s->em->open_len;
+    uint32_t here = asm_here(s->a);
+
+    if (b->len + len + 10 > b->cap) {
+        uint32_t cap = 2 * b->cap + len + 1024;
+        uint8_t *p = arena_alloc(s->arena, cap);
+        if (b->len)
+            memcpy(p, b->p, b->len);
+        b->p = p;
+        b->cap = cap;
+    }
+    uint8_t *p = put_varint(b->p + b->len, here - b->last);
+    memcpy(p, s->em->open, len);
+    b->len = (uint32_t)(p - b->p) + len;
+    b->last = here;
+}
+
+/* --- putting it together ---------------------------------------------------------------------------------------------- */
+
+typedef struct Layout {
+    uint32_t part[3]; /* offset of each part */
+    uint32_t pool, size;
+    uint8_t *rw;
+    const uint8_t *rx;
+} Layout;
+
+static uint32_t align16(uint32_t n)
+{
+    return (n + 15) & ~15u;
+}
+
+static int64_t label_offset(const Sel *s, const Layout *l, uint32_t label)
+{
+    if (label & LABEL_STUB)
+        return s->plan->stub[label & ~LABEL_STUB] - l->rx;
+    if (label & LABEL_POOL)
+        return l->pool + 16 * (label & ~LABEL_POOL);
+    const Label *x = &s->em->label[label];
+    CHECK(x->part != PART_NONE);
+    return l->part[x->part] + x->offset;
+}
+
+static void resolve(Sel *s, const Layout *l, const Asm *a, uint32_t part, HostCode *out)
+{
+    for (uint32_t k = 0; k < a->nfix; k++) {
+        const AsmFix *f = &a->fix[k];
+        uint32_t at = l->part[part] + f->at;
+        int32_t v = (int32_t)(label_offset(s, l, f->label) - at + f->addend);
+        memcpy(l->rw + at, &v, 4);
+        if (f->label & LABEL_STUB)
+            out->reloc[out->nreloc++] =
+                (HostReloc){.offset = at, .kind = HOST_RELOC_STUB, .stub = (uint8_t)(f->label & ~LABEL_STUB)};
+    }
+}
+
+static void finish_sites(Sel *s, const Layout *l, HostCode *out)
+{
+    SelEmit *em = s->em;
+    out->site = ARENA_ARRAY(s->arena, HostSite, em->nsite ? em->nsite : 1);
+    out->nsite = em->nsite;
+    for (uint32_t k = 0; k < em->nsite; k++) {
+        const Site *x = &em->site[k];
+        out->site[k] = (HostSite){.offset = l->part[x->part] + x->offset,
+                                  .stub = l->part[PART_COLD] + x->stub,
+                                  .target = x->target};
+        CHECK(((uintptr_t)(l->rw + out->site[k].offset) & 3) == 0);
+    }
+    for (uint32_t k = 0; k < em->nreloc; k++)
+        out->reloc[out->nreloc++] =
+            (HostReloc){.offset = l->part[em->reloc[k].part] + em->reloc[k].offset, .kind = HOST_RELOC_GUEST};
+}
+
+static void finish_side(Sel *s, const Layout *l, HostCode *out)
+{
+    const SideBuf *m = &s->em->side[PART_MAIN], *c = &s->em->side[PART_COLD];
+    uint8_t *p = out->side = arena_alloc(s->arena, m->len + c->len + 28);
+    memcpy(p, &s->r->pc, 8);
+    p = put_varint(p + 8, m->len);
+    if (m->len)
+        memcpy(p, m->p, m->len);
+    p = put_varint(p + m->len, l->part[PART_COLD]);
+    if (c->len)
+        memcpy(p, c->p, c->len);
+    out->side_len = (uint32_t)(p + c->len - out->side);
+}
+
+bool emit_finish(Sel *s, CodeBuf *cb, HostCode *out)
+{
+    SelEmit *em = s->em;
+    Layout l = {.rw = s->main.start, .rx = s->main.start + cb->delta};
+    uint32_t main_len = asm_here(&s->main), cold_len = asm_here(&s->cold);
+
+    l.part[PART_COLD] = align16(main_len);
+    l.pool = align16(l.part[PART_COLD] + cold_len);
+    l.size = l.pool + 16 * em->npool;
+    if (s->main.overflow || l.size > (size_t)(cb->end - l.rw)) {
+        cb->overflow = true;
+        return false;
+    }
+    memset(l.rw + main_len, 0xcc, l.part[PART_COLD] - main_len);
+    memcpy(l.rw + l.part[PART_COLD], s->cold.start, cold_len);
+    memset(l.rw + l.part[PART_COLD] + cold_len, 0xcc, l.pool - l.part[PART_COLD] - cold_len);
+    if (em->npool)
+        memcpy(l.rw + l.pool, em->pool, 16 * (size_t)em->npool);
+
+    memset(out, 0, sizeof *out);
+    out->rw = l.rw;
+    out->size = l.size;
+    out->reloc = ARENA_ARRAY(s->arena, HostReloc, s->main.nfix + s->cold.nfix + em->nreloc + 1);
+    resolve(s, &l, &s->main, PART_MAIN, out);
+    resolve(s, &l, &s->cold, PART_COLD, out);
+    finish_sites(s, &l, out);
+    finish_side(s, &l, out);
+    cb->p = l.rw + l.size;
+    return true;
+}

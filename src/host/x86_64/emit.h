@@ -1,0 +1,68 @@
+/*
+ * What selection writes besides instructions: labels, the constant pool, chain sites, relocations and the side table; and
+ * putting the parts together. Layout of a translation: main path, cold code, constants, each aligned to 16.
+ *
+ * Side table (HostCode.side): for each host instruction that may fault, where the guest state of its guest instruction's
+ * start is. Numbers are LEB128 ("varint"); signed ones zigzag.
+ *   region's pc (8 bytes); length of the main part's entries; these; offset of the cold part; its entries
+ * An entry:
+ *   host offset - previous entry's (of the part)
+ *   signed: guest pc - region's pc
+ *   count, then that many: slot (byte), place
+ * A pinned slot that is not listed is in its register, any other in its home.
+ * Place: 0..47 register; SIDE_SPILL, number (byte); SIDE_HOME, slot (byte); SIDE_CONST, value; SIDE_CONST16, 16 bytes
+ */
+#ifndef HOST_X86_64_EMIT_H
+#define HOST_X86_64_EMIT_H
+
+#include "host/x86_64/regalloc.h"
+
+enum { SIDE_SPILL = 0x40, SIDE_HOME, SIDE_CONST, SIDE_CONST16 };
+
+/* Label numbers with these bits are a common stub, a constant of the pool. */
+#define LABEL_STUB 0x80000000u
+#define LABEL_POOL 0x40000000u
+
+static inline uint32_t label_stub(Stub s)
+{
+    return LABEL_STUB | s;
+}
+
+void emit_init(Sel *s);
+
+/*
+ * A jump or call whose 32-bit displacement is an aligned chain site for guest address `target`. Its own stub, written to
+ * the cold part here, asks the engine to link it. Nothing may follow it in its part but what is jumped to.
+ */
+void emit_chain(Sel *s, bool call, uint64_t target);
+/* A guest address in a register, relocatable. */
+void emit_guest_addr(Sel *s, Gpr d, uint64_t addr);
+
+/*
+ * Collect where the state of operation `i`'s snapshot is now, for side_here. Before any of these places is changed by
+ * code of the operation itself.
+ */
+void side_open(Sel *s, const IrInsn *i);
+/* The next host instruction may fault: note the collected state for it. */
+void side_here(Sel *s);
+
+/* Join the parts at cb->p, resolve labels, fill in *out, advance cb->p. False (cb->overflow) when out of room. */
+bool emit_finish(Sel *s, CodeBuf *cb, HostCode *out);
+
+/* control.c, mem.c, call.c: the core's rules */
+void sel_block(Sel *s, uint32_t block);
+void sel_dispatch(Sel *s, const IrInsn *i);
+bool sel_cond(Sel *s, const IrInsn *user, IrRef cond, SelCond *out);
+void sel_jump_if(Sel *s, SelCond c, bool sense, uint32_t label);
+void sel_eval(Sel *s, const IrInsn *i);
+void sel_store_arg(Sel *s, unsigned n, IrRef v);
+void sel_call(Sel *s, const IrInsn *i);
+void sel_load(Sel *s, const IrInsn *i);
+void sel_store(Sel *s, const IrInsn *i);
+void sel_cas(Sel *s, const IrInsn *i);
+void sel_rmw(Sel *s, const IrInsn *i);
+void sel_fence(Sel *s, const IrInsn *i);
+void sel_exit(Sel *s, const IrInsn *i);
+void sel_select(Sel *s, const IrInsn *i);
+
+#endif

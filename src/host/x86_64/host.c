@@ -1,0 +1,89 @@
+/* The x86-64 host as the engine sees it. Compiling a region is here: liveness, then selection with allocation, then layout. */
+#include "base/check.h"
+#include "host/x86_64/emit.h"
+
+#include <Zydis/Zydis.h>
+#include <string.h>
+
+/* One attempt with a cold part of at most `cold_cap` bytes. */
+static bool compile_once(HostPlan *plan, const IrRegion *r, CodeBuf *cb, HostCode *out, size_t cold_cap, bool *cold_full)
+{
+    Sel *s = ARENA_NEW(r->arena, Sel);
+    uint8_t *cold = arena_alloc(r->arena, cold_cap);
+
+    s->r = r;
+    s->plan = plan;
+    s->feat = &plan->feat;
+    s->arena = r->arena;
+    s->ra = ARENA_NEW(r->arena, SelAlloc);
+    s->main = (Asm){.start = cb->p, .p = cb->p, .end = cb->end, .arena = (struct Arena *)r->arena};
+    s->cold = (Asm){.start = cold, .p = cold, .end = cold + cold_cap, .arena = (struct Arena *)r->arena};
+    s->a = &s->main;
+    emit_init(s);
+    live_run(s);
+    ra_begin(s);
+    sel_block(s, 0);
+    *cold_full = s->cold.overflow;
+    return !*cold_full && emit_finish(s, cb, out);
+}
+
+static bool host_compile(HostPlan *plan, const IrRegion *r, CodeBuf *cb, HostCode *out)
+{
+    size_t cold_cap = 4 * ASM_ROOM + 128 * (size_t)r->ninsn;
+    bool cold_full;
+
+    cb->p = (uint8_t *)(((uintptr_t)cb->p + 15) & ~(uintptr_t)15);
+    if (cb->p > cb->end || (size_t)(cb->end - cb->p) < 2 * ASM_ROOM) {
+        cb->overflow = true;
+        return false;
+    }
+    for (;; cold_cap *= 2) {
+        if (compile_once(plan, r, cb, out, cold_cap, &cold_full))
+            return true;
+        if (!cold_full)
+            return false;
+    }
+}
+
+static IrStop host_enter(HostPlan *plan, HostCpu *cpu, const void *hpc)
+{
+    IrStop (*fn)(HostCpu *, const void *) = (IrStop (*)(HostCpu *, const void *))(uintptr_t)plan->stub[STUB_ENTER];
+    return fn(cpu, hpc);
+}
+
+static void host_patch(const HostSite *site, uint8_t *code_rw, int64_t delta, const void *target)
+{
+    const uint8_t *at = code_rw + delta + site->offset;
+    const uint8_t *to = target ? target : code_rw + delta + site->stub;
+    int64_t d = to - (at + 4);
+
+    CHECK(d == (int32_t)d && ((uintptr_t)at & 3) == 0);
+    __atomic_store_n((int32_t *)(code_rw + site->offset), (int32_t)d, __ATOMIC_RELEASE);
+}
+
+static unsigned host_disas(const uint8_t *rx, uint64_t addr, char *buf, size_t buflen)
+{
+    ZydisDisassembledInstruction insn;
+    if (!ZYAN_SUCCESS(ZydisDisassembleIntel(ZYDIS_MACHINE_MODE_LONG_64, addr, rx, 15, &insn))) {
+        snprintf(buf, buflen, ".byte 0x%02x", rx[0]);
+        return 1;
+    }
+    snprintf(buf, buflen, "%s", insn.text);
+    return insn.info.length;
+}
+
+const Host host_native = {
+    .name = "x86_64",
+    .plan_new = plan_new,
+    .plan_free = plan_free,
+    .stubs = plan_stubs,
+    .compile = host_compile,
+    .enter = host_enter,
+    .patch = host_patch,
+    .recover = x64_recover,
+    .leave = x64_leave,
+    .shadow_overflow = x64_shadow_overflow,
+    .fp_load = x64_fp_load,
+    .fp_store = x64_fp_store,
+    .disas = host_disas,
+};

@@ -1,0 +1,411 @@
+#include "host/x86_64/regalloc.h"
+
+#include "base/check.h"
+
+#include <string.h>
+
+/* --- order and aliases ------------------------------------------------------------------------------------------------ */
+
+void live_targets(const IrRegion *r, const IrInsn *brif, uint32_t *main, uint32_t *side)
+{
+    uint32_t yes = (uint32_t)brif->imm, no = (uint32_t)(brif->imm >> 32);
+    bool through_yes = r->block[no].cold && !r->block[yes].cold;
+    *main = through_yes ? yes : no;
+    *side = through_yes ? no : yes;
+}
+
+typedef struct Live {
+    Sel *s;
+    SelAlloc *ra;
+    const IrRegion *r;
+    uint32_t pos;
+    uint32_t *args;       /* by block: pool index of its arguments */
+    IrRef slot_get[IR_MAX_SLOTS];
+} Live;
+
+static IrRef alias_get(Live *l, IrRef ref, const IrInsn *i)
+{
+    unsigned pin = l->s->plan->slot_pin[i->imm];
+    if (pin != 0xff)
+        return ra_pin_ref(l->s, pin);
+    if (l->slot_get[i->imm])
+        return l->slot_get[i->imm];
+    l->slot_get[i->imm] = ref;
+    l->ra->val[ref].home = (uint16_t)(i->imm + 1);
+    return ref;
+}
+
+/* The value that the instruction's result is: itself, or an operand when registers would hold the same (see x64.h). */
+static IrRef alias_of(Live *l, uint32_t block, IrRef ref, const IrInsn *i)
+{
+    switch (i->op) {
+    case IR_COPY:
+    case IR_TRUNC:
+        return l->ra->root[i->a];
+    case IR_ZEXT:
+        if (i->lane == IR_I32 && ra_type(l->s, l->ra->root[i->a]) == IR_I32)
+            return l->ra->root[i->a];
+        return ref;
+    case IR_VGET:
+        if (i->imm == 0 && plan_is_x((IrType)i->type))
+            return l->ra->root[i->a];
+        return ref;
+    case IR_PARAM:
+        return l->ra->root[l->r->pool[l->args[block] + i->imm]];
+    case IR_GET:
+        return alias_get(l, ref, i);
+    default:
+        return ref;
+    }
+}
+
+/* Which of a, b, c are values. */
+static unsigned value_args(const IrInsn *i)
+{
+    const uint8_t *k = ir_ops[i->op].arg;
+    unsigned mask = 0;
+    for (unsigned n = 0; n < 3; n++)
+        mask |= (k[n] != IRR_N && k[n] != IRR_K) << n;
+    return mask;
+}
+
+static bool has_pool_args(const IrInsn *i)
+{
+    return i->op == IR_CALL || i->op == IR_EXIT_HELP;
+}
+
+static void count_operand(Live *l, IrRef ref)
+{
+    uint16_t *c = &l->ra->count[l->ra->root[ref]];
+    if (ref && *c != UINT16_MAX)
+        ++*c;
+}
+
+static void count_operands(Live *l, const IrInsn *i)
+{
+    unsigned mask = value_args(i);
+    if (mask & 1)
+        count_operand(l, i->a);
+    if (mask & 2)
+        count_operand(l, i->b);
+    if (mask & 4)
+        count_operand(l, i->c);
+    if (has_pool_args(i))
+        for (uint32_t k = 0; k < i->b; k++)
+            count_operand(l, l->r->pool[i->a + k]);
+}
+
+static void number_block(Live *l, uint32_t b)
+{
+    SelAlloc *ra = l->ra;
+    for (;;) {
+        const IrInsn *i = NULL;
+        for (IrRef ref = l->r->block[b].first; ref; ref = i->next) {
+            i = &l->r->insn[ref];
+            ra->root[ref] = alias_of(l, b, ref, i);
+            if (i->op == IR_CONST || i->op == IR_VCONST)
+                ra->val[ref].flags = VAL_CONST;
+            count_operands(l, i);
+            l->pos++;
+        }
+        CHECK(i);
+        if (i->op == IR_BR) {
+            b = (uint32_t)i->imm;
+            l->args[b] = i->a;
+        } else if (i->op == IR_BRIF) {
+            uint32_t main, side;
+            live_targets(l->r, i, &main, &side);
+            l->args[(uint32_t)i->imm] = i->b + 1;
+            l->args[(uint32_t)(i->imm >> 32)] = i->c + 1;
+            number_block(l, side);
+            ra->bend[side] = l->pos - 1;
+            b = main;
+        } else {
+            return;
+        }
+    }
+}
+
+/* --- uses, backward ---------------------------------------------------------------------------------------------------- */
+
+static void push_use(Live *l, IrRef root)
+{
+    SelAlloc *ra = l->ra;
+    if (ra->nuse == ra->cap_use) {
+        Use *u = ARENA_ARRAY(l->s->arena, Use, 2 * ra->cap_use);
+        memcpy(u, ra->use, ra->nuse * sizeof *u);
+        ra->use = u;
+        ra->cap_use *= 2;
+    }
+    ra->use[ra->nuse] = (Use){l->pos, ra->val[root].use};
+    ra->val[root].use = ra->nuse++;
+}
+
+static void use_value(Live *l, IrRef ref)
+{
+    IrRef root = l->ra->root[ref];
+    uint32_t u = l->ra->val[root].use;
+    if (ref && !(u && l->ra->use[u].pos == l->pos))
+        push_use(l, root);
+}
+
+/* A use that any place satisfies: it only keeps the value alive, so a later use in the same scope says it all. */
+static void keep_value(Live *l, IrRef root)
+{
+    uint32_t u = l->ra->val[root].use;
+    if (!(u && l->ra->use[u].pos <= l->ra->end))
+        push_use(l, root);
+}
+
+static void use_snapshot(Live *l, const IrInsn *i, bool exit)
+{
+    const HostPlan *plan = l->s->plan;
+    const IrSnap *snap = &l->r->snap[i->snap];
+    uint64_t set = 0;
+
+    for (uint32_t k = 0; k < snap->count; k++) {
+        const IrSnapEnt *e = &l->r->snapent[snap->first + k];
+        IrRef root = l->ra->root[e->val];
+        unsigned pin = plan->slot_pin[e->slot];
+        keep_value(l, root);
+        if (pin == 0xff)
+            continue;
+        set |= 1ull << pin;
+        if (exit && l->ra->val[root].hint == REG_NONE)
+            l->ra->val[root].hint = plan->pin[pin].reg;
+    }
+    for (unsigned k = 0; k < plan->npin; k++)
+        if (!(set >> k & 1))
+            keep_value(l, ra_pin_ref(l->s, k));
+}
+
+/* --- folding ----------------------------------------------------------------------------------------------------------- */
+
+bool live_has_cond(const IrInsn *i)
+{
+    if (plan_is_x((IrType)i->lane) || i->op == IR_VANY)
+        return sel_fp_conds[i->op] != NULL;
+    return sel_int_conds[i->op] != NULL;
+}
+
+/* `root` when it is an operation `op` that nothing else needs, so that it can be done where it is used; else NULL. */
+static const IrInsn *sole(Live *l, IrRef root, IrOp op)
+{
+    if (root >= l->r->ninsn || l->r->insn[root].op != op || l->ra->count[root] != 1 || l->ra->val[root].use)
+        return NULL;
+    return &l->r->insn[root];
+}
+
+static bool small_const(Live *l, IrRef ref, int64_t *v)
+{
+    IrVal c;
+    IrRef root = l->ra->root[ref];
+    if (!ra_const(l->s, root, &c) || plan_is_x(ra_type(l->s, root)))
+        return false;
+    *v = (int64_t)c.u64[0];
+    return *v == (int32_t)*v;
+}
+
+static void addr_index(Live *l, AddrMode *m, IrRef x, IrRef y)
+{
+    for (int swap = 0; swap < 2; swap++) {
+        IrRef idx = swap ? x : y;
+        int64_t k;
+        const IrInsn *i = sole(l, l->ra->root[idx], IR_SHL);
+        if (i && i->type == IR_I64 && small_const(l, i->b, &k) && k >= 0 && k <= 3) {
+            m->base = swap ? y : x;
+            m->index = i->a;
+            m->scale = (uint8_t)k;
+            return;
+        }
+    }
+    m->base = x;
+    m->index = y;
+}
+
+/* The address of memory operation `i` as an x86 address mode; adds that only it needs are folded. */
+static AddrMode addr_match(Live *l, const IrInsn *i)
+{
+    AddrMode m = {.base = i->a};
+    int64_t disp = (int64_t)i->imm, k;
+    bool has_disp = i->op == IR_LOAD || i->op == IR_STORE;
+
+    if (!has_disp)
+        disp = 0;
+    if (disp != (int32_t)disp)
+        return m; /* the rule adds the displacement itself */
+    for (int depth = 0; depth < 4; depth++) {
+        const IrInsn *add = sole(l, l->ra->root[m.base], IR_ADD);
+        if (!add)
+            break;
+        if (small_const(l, add->b, &k) && disp + k == (int32_t)(disp + k)) {
+            disp += k;
+            m.base = add->a;
+        } else {
+            addr_index(l, &m, add->a, add->b);
+            break;
+        }
+    }
+    m.disp = (int32_t)disp;
+    return m;
+}
+
+static void use_address(Live *l, IrRef ref, const IrInsn *i)
+{
+    SelAlloc *ra = l->ra;
+    AddrMode m = addr_match(l, i);
+    if (ra->nam == ra->cap_am) {
+        AddrMode *am = ARENA_ARRAY(l->s->arena, AddrMode, 2 * ra->cap_am);
+        memcpy(am, ra->am, ra->nam * sizeof *am);
+        ra->am = am;
+        ra->cap_am *= 2;
+    }
+    ra->val[ref].am = (uint16_t)ra->nam;
+    ra->am[ra->nam++] = m;
+    use_value(l, m.base);
+    use_value(l, m.index);
+}
+
+/* The condition of a BRIF or SELECT: in flags when a rule may do that, else as a value. */
+static void use_condition(Live *l, IrRef ref, IrRef cond)
+{
+    IrRef root = l->ra->root[cond];
+    if (root < l->r->ninsn && live_has_cond(&l->r->insn[root])) {
+        l->ra->val[ref].flags |= VAL_COND;
+        use_value(l, l->r->insn[root].a);
+        if (ir_ops[l->r->insn[root].op].arg[1] != IRR_N)
+            use_value(l, l->r->insn[root].b);
+    } else {
+        use_value(l, cond);
+    }
+}
+
+static void use_operands(Live *l, IrRef ref, const IrInsn *i)
+{
+    switch (i->op) {
+    case IR_BRIF:
+        use_condition(l, ref, i->a);
+        return;
+    case IR_SELECT:
+        use_condition(l, ref, i->a);
+        use_value(l, i->b);
+        use_value(l, i->c);
+        return;
+    case IR_LOAD:
+    case IR_STORE:
+    case IR_CAS:
+    case IR_RMW:
+        use_address(l, ref, i);
+        break;
+    default:
+        break;
+    }
+    unsigned mask = value_args(i);
+    if (i->op == IR_LOAD || i->op == IR_STORE || i->op == IR_CAS || i->op == IR_RMW)
+        mask &= ~1u;
+    if (mask & 1)
+        use_value(l, i->a);
+    if (mask & 2)
+        use_value(l, i->b);
+    if (mask & 4)
+        use_value(l, i->c);
+    if (has_pool_args(i))
+        for (uint32_t k = 0; k < i->b; k++)
+            use_value(l, l->r->pool[i->a + k]);
+}
+
+/* A value that ends in an operation with this hint would save a move by having it too. */
+static void pass_hint(Live *l, IrRef ref, const IrInsn *i)
+{
+    SelAlloc *ra = l->ra;
+    if (ra->val[ref].hint == REG_NONE || !i->a || !(value_args(i) & 1))
+        return;
+    Val *x = &ra->val[ra->root[i->a]];
+    if (!x->use && x->hint == REG_NONE && plan_is_x(ra_type(l->s, ra->root[i->a])) == plan_is_x((IrType)i->type))
+        x->hint = ra->val[ref].hint;
+}
+
+/* --- the pass ---------------------------------------------------------------------------------------------------------- */
+
+static void live_insn(Live *l, IrRef ref)
+{
+    const IrInsn *i = &l->r->insn[ref];
+    Val *x = &l->ra->val[ref];
+
+    if (l->ra->root[ref] != ref || (x->flags & VAL_CONST) || i->op == IR_GET || i->op == IR_NOP || i->op == IR_INSN ||
+        i->op == IR_PARAM)
+        return;
+    if ((ir_ops[i->op].flags & IRF_PURE) && !x->use)
+        return;
+    x->flags |= VAL_NEEDED;
+    pass_hint(l, ref, i);
+    use_operands(l, ref, i);
+    if (ir_ops[i->op].flags & IRF_SNAP)
+        use_snapshot(l, i, ir_ops[i->op].flags & IRF_END);
+}
+
+static void live_block(Live *l, uint32_t b)
+{
+    uint32_t *path = ARENA_ARRAY(l->s->arena, uint32_t, l->r->nblock);
+    uint32_t n = 0;
+
+    for (;;) {
+        const IrInsn *end = &l->r->insn[l->r->block[b].last];
+        uint32_t side;
+        path[n++] = b;
+        if (end->op == IR_BR)
+            b = (uint32_t)end->imm;
+        else if (end->op == IR_BRIF)
+            live_targets(l->r, end, &b, &side);
+        else
+            break;
+    }
+    while (n--) {
+        const IrBlock *blk = &l->r->block[path[n]];
+        const IrInsn *end = &l->r->insn[blk->last];
+        if (end->op == IR_BRIF) {
+            uint32_t main, side, scope = l->ra->end;
+            live_targets(l->r, end, &main, &side);
+            l->ra->end = l->ra->bend[side];
+            live_block(l, side);
+            l->ra->end = scope;
+        }
+        for (IrRef ref = blk->last; ref; ref = l->r->insn[ref].prev) {
+            l->pos--;
+            live_insn(l, ref);
+        }
+    }
+}
+
+static void live_alloc(Sel *s)
+{
+    SelAlloc *ra = s->ra;
+    ra->nval = s->r->ninsn + s->plan->npin;
+    ra->val = arena_zalloc(s->arena, ra->nval * sizeof *ra->val);
+    ra->root = ARENA_ARRAY(s->arena, IrRef, ra->nval);
+    ra->count = arena_zalloc(s->arena, ra->nval * sizeof *ra->count);
+    ra->bend = ARENA_ARRAY(s->arena, uint32_t, s->r->nblock);
+    ra->cap_use = 4 * ra->nval + 64;
+    ra->use = ARENA_ARRAY(s->arena, Use, ra->cap_use);
+    ra->nuse = 1;
+    ra->cap_am = s->r->ninsn / 4 + 16;
+    ra->am = ARENA_ARRAY(s->arena, AddrMode, ra->cap_am);
+    for (uint32_t v = 0; v < ra->nval; v++) {
+        ra->root[v] = v;
+        ra->val[v].reg = ra->val[v].hint = REG_NONE;
+    }
+}
+
+void live_run(Sel *s)
+{
+    live_alloc(s);
+    Live *l = ARENA_NEW(s->arena, Live);
+    l->s = s;
+    l->ra = s->ra;
+    l->r = s->r;
+    l->args = arena_zalloc(s->arena, s->r->nblock * sizeof *l->args);
+    number_block(l, 0);
+    s->ra->end = NEVER - 1;
+    live_block(l, 0);
+    CHECK(l->pos == 0);
+}

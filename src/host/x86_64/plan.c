@@ -1,0 +1,133 @@
+#include "host/x86_64/plan.h"
+
+#include <cpuid.h>
+#include <stdlib.h>
+#include <string.h>
+
+/*
+ * Registers for pinned slots, in order of use; the numbers of both classes are a matter of tuning. The rest are the
+ * allocator's temporaries: too few of them and every longer expression spills.
+ */
+static const uint8_t pin_regs_int[] = {3, 5, 6, 7, 12, 13, 14, 11}; /* rbx rbp rsi rdi r12 r13 r14 r11 */
+static const uint8_t pin_regs_vec[] = {8, 9, 10, 11, 12, 13, 14, 15};
+
+typedef struct CpuBit {
+    uint8_t leaf, reg; /* reg: 0 ebx, 1 ecx, 2 edx (leaf 7); leaf 1: ecx */
+    uint8_t bit;
+    const char *name;
+} CpuBit;
+
+/* x86-64-v3 */
+static const CpuBit required[] = {
+    {1, 1, 12, "FMA"}, {1, 1, 13, "CMPXCHG16B"}, {1, 1, 20, "SSE4.2"}, {1, 1, 22, "MOVBE"}, {1, 1, 23, "POPCNT"},
+    {1, 1, 28, "AVX"}, {1, 1, 29, "F16C"},       {7, 0, 3, "BMI1"},    {7, 0, 5, "AVX2"},   {7, 0, 8, "BMI2"},
+};
+
+static uint32_t cpu_word(unsigned leaf, unsigned reg)
+{
+    unsigned r[4] = {0};
+    __get_cpuid_count(leaf, 0, &r[0], &r[1], &r[2], &r[3]);
+    return r[reg + 1];
+}
+
+static bool has_bit(unsigned leaf, unsigned reg, unsigned bit)
+{
+    return cpu_word(leaf, reg) >> bit & 1;
+}
+
+/* Register state that the operating system saves. */
+static uint64_t xcr0(void)
+{
+    uint32_t lo, hi;
+    __asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
+    return (uint64_t)hi << 32 | lo;
+}
+
+static void find_features(X64Features *f, bool want_avx512)
+{
+    unsigned r[4] = {0};
+    f->aes = has_bit(1, 1, 25);
+    f->pclmul = has_bit(1, 1, 1);
+    f->sha = has_bit(7, 0, 29);
+    f->gfni = has_bit(7, 1, 8);
+    f->vaes = has_bit(7, 1, 9);
+    f->vpclmul = has_bit(7, 1, 10);
+    if (!want_avx512 || (xcr0() & 0xe6) != 0xe6)
+        return;
+    f->avx512 = has_bit(7, 0, 16) && has_bit(7, 0, 31) && has_bit(7, 0, 30) && has_bit(7, 0, 17);
+    if (!f->avx512)
+        return;
+    f->vbmi = has_bit(7, 1, 1);
+    f->vbmi2 = has_bit(7, 1, 6);
+    f->vnni512 = has_bit(7, 1, 11);
+    f->bitalg = has_bit(7, 1, 12);
+    f->vpopcntdq = has_bit(7, 1, 14);
+    f->ifma = has_bit(7, 0, 21);
+    f->fp16 = has_bit(7, 2, 23);
+    __get_cpuid_count(7, 1, &r[0], &r[1], &r[2], &r[3]);
+    f->bf16 = r[0] >> 5 & 1;
+}
+
+static bool check_required(Status *st)
+{
+    unsigned r[4] = {0};
+    for (size_t k = 0; k < sizeof required / sizeof *required; k++)
+        if (!has_bit(required[k].leaf, required[k].reg, required[k].bit))
+            return status_set(st, STATUS_HOST, "this processor lacks %s: x86-64-v3 is required", required[k].name);
+    __get_cpuid(0x80000001, &r[0], &r[1], &r[2], &r[3]);
+    if (!(r[2] >> 5 & 1))
+        return status_set(st, STATUS_HOST, "this processor lacks LZCNT: x86-64-v3 is required");
+    return true;
+}
+
+static void pin_slots(HostPlan *p, const uint16_t *slot, const uint8_t *reg, unsigned n, unsigned base)
+{
+    for (unsigned k = 0; slot && k < n && slot[k] != 0xffff; k++) {
+        p->slot_pin[slot[k]] = (uint8_t)p->npin;
+        p->pin[p->npin++] = (Pin){slot[k], (uint8_t)(reg[k] + base)};
+    }
+}
+
+static void fill(HostPlan *p, const HostConfig *cfg)
+{
+    p->cfg = *cfg;
+    memset(p->slot_pin, 0xff, sizeof p->slot_pin);
+    pin_slots(p, cfg->pin_int, pin_regs_int, sizeof pin_regs_int, 0);
+    pin_slots(p, cfg->pin_vec, pin_regs_vec, sizeof pin_regs_vec, REG_X);
+    p->pool_r = REG_ALL_R & ~REG_BIT(RSP.n) & ~REG_BIT(R15.n);
+    p->pool_x = REG_ALL_R << REG_X;
+    p->temps = p->pool_r | p->pool_x;
+    for (unsigned k = 0; k < p->npin; k++)
+        p->temps &= ~REG_BIT(p->pin[k].reg);
+}
+
+HostPlan *plan_new(const HostConfig *cfg, Status *st)
+{
+    bool native = !cfg->cpu || !strcmp(cfg->cpu, "native");
+    bool avx512 = cfg->cpu && !strcmp(cfg->cpu, "avx512");
+
+    if (!native && !avx512 && strcmp(cfg->cpu, "avx2")) {
+        status_set(st, STATUS_USAGE, "unknown host processor '%s': native, avx2 or avx512", cfg->cpu);
+        return NULL;
+    }
+    if (!check_required(st))
+        return NULL;
+    HostPlan *p = calloc(1, sizeof *p);
+    if (!p) {
+        status_set(st, STATUS_HOST, "out of memory");
+        return NULL;
+    }
+    fill(p, cfg);
+    find_features(&p->feat, native || avx512);
+    if (avx512 && !p->feat.avx512) {
+        status_set(st, STATUS_HOST, "this processor has no AVX-512");
+        free(p);
+        return NULL;
+    }
+    return p;
+}
+
+void plan_free(HostPlan *p)
+{
+    free(p);
+}

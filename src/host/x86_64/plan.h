@@ -1,0 +1,100 @@
+/*
+ * The register plan: which guest slots live in which host registers between translations, which registers the allocator
+ * may use, how guest state and HostCpu are addressed, and where the common stubs are. Fixed for the life of a process.
+ *
+ * r15 holds &cpu->state + 128, so that the first 256 bytes of guest state need a displacement of one byte only. rsp is
+ * the return predictor's stack. All other registers belong to the allocator; between translations the pinned ones hold
+ * their slots and the rest hold nothing.
+ */
+#ifndef HOST_X86_64_PLAN_H
+#define HOST_X86_64_PLAN_H
+
+#include "host/host.h"
+#include "host/x86_64/asm.h"
+#include "host/x86_64/x64.h"
+
+/* Registers of both classes in one numbering: 0..15 integer, 16.. vector. */
+enum { REG_X = 16, REG_COUNT = 48, REG_NONE = 0xff };
+#define REG_BIT(r) (1ull << (r))
+#define REG_ALL_R  0xffffull
+
+#define STATE_BIAS 128
+#define PLAN_MAX_PINS 40
+
+/* Routines at the start of the cache that translated code jumps to or calls; numbers are part of relocations. */
+typedef enum Stub {
+    STUB_ENTER,   /* C: IrStop enter(HostCpu *, const void *hpc) */
+    STUB_LEAVE,   /* rax pc, ecx IrStop: note the pc, store pinned slots, return from enter */
+    STUB_RESUME,  /* eax IrStop: return from enter, slots are stored already */
+    STUB_LINK,    /* rax pc, rcx chain site: translate, chain, go on there */
+    STUB_LOOKUP,  /* rax pc: find the translation, go on there */
+    STUB_RET_MISS,/* rax pc: a guest return that the return stack did not predict */
+    STUB_HELP,    /* ecx helper: slots stored, helper called; goes on at cpu->pc when it returns 0 */
+    STUB_EVAL,    /* ir_eval of the operation in scratch[4..5]; clobbers nothing */
+    STUB_CALL,    /* helper number scratch[4]; clobbers nothing */
+    STUB_COUNT
+} Stub;
+
+typedef struct Pin {
+    uint16_t slot;
+    uint8_t reg;
+} Pin;
+
+struct HostPlan {
+    HostConfig cfg;
+    X64Features feat;
+    Pin pin[PLAN_MAX_PINS];
+    unsigned npin;
+    uint8_t slot_pin[IR_MAX_SLOTS]; /* index into pin[], or 0xff */
+    uint64_t pool_r, pool_x;        /* registers that the allocator may use */
+    uint64_t temps;                 /* those that hold no pinned slot */
+    const uint8_t *stub[STUB_COUNT]; /* executable addresses */
+};
+
+/* Displacement from r15 of a byte of HostCpu, and of guest state. */
+static inline int32_t plan_cpu_disp(size_t offset)
+{
+    return (int32_t)offset - (int32_t)offsetof(HostCpu, state) - STATE_BIAS;
+}
+
+static inline Mem plan_cpu(size_t offset)
+{
+    return mem_b(R15, plan_cpu_disp(offset));
+}
+
+static inline Mem plan_slot(const HostPlan *p, unsigned slot)
+{
+    return mem_b(R15, (int32_t)p->cfg.slots->slot[slot].offset - STATE_BIAS);
+}
+
+/* Uses of HostCpu.scratch: 0..3 belong to rules, the rest to stubs. */
+enum { SCRATCH_OP = 4, SCRATCH_IMM = 5, SCRATCH_RSP = 6, SCRATCH_PC = 7 };
+
+static inline Mem plan_scratch(unsigned n)
+{
+    return plan_cpu(offsetof(HostCpu, scratch) + 8 * n);
+}
+
+static inline bool plan_is_x(IrType t)
+{
+    return t >= IR_F16 && t <= IR_V512;
+}
+
+HostPlan *plan_new(const HostConfig *cfg, Status *st);
+void plan_free(HostPlan *p);
+/* Emit the common stubs at cb->p and note their addresses (stubs.c). */
+bool plan_stubs(HostPlan *p, CodeBuf *cb);
+
+/* What the thunks call (call.c). */
+void x64_eval_thunk(HostCpu *cpu);
+void x64_call_thunk(HostCpu *cpu, const IrHelper *helpers);
+uint64_t x64_help_thunk(HostCpu *cpu, const IrHelper *helpers, uint64_t number);
+/* recover.c: see Host */
+bool x64_recover(HostPlan *plan, HostCpu *cpu, const uint8_t *code_rx, const uint8_t *side, uint32_t side_len,
+                 const void *hpc, void *uc);
+void x64_leave(HostPlan *plan, HostCpu *cpu, void *uc, IrStop why);
+bool x64_shadow_overflow(HostPlan *plan, HostCpu *cpu, void *uc, const void *fault_addr);
+void x64_fp_load(HostCpu *cpu);
+void x64_fp_store(HostCpu *cpu);
+
+#endif

@@ -1,0 +1,582 @@
+#include "host/x86_64/regalloc.h"
+
+#include "base/check.h"
+#include "host/x86_64/asm_vec.h"
+
+#include <string.h>
+
+IrType ra_type(const Sel *s, IrRef root)
+{
+    if (root >= s->r->ninsn)
+        return (IrType)s->r->slots->slot[s->plan->pin[root - s->r->ninsn].slot].type;
+    return (IrType)s->r->insn[root].type;
+}
+
+static uint64_t pool_of(const Sel *s, IrRef root)
+{
+    return plan_is_x(ra_type(s, root)) ? s->plan->pool_x : s->plan->pool_r;
+}
+
+uint32_t ra_next_use(const Sel *s, IrRef root, bool after)
+{
+    SelAlloc *ra = s->ra;
+    Val *x = &ra->val[root];
+    uint32_t u = x->use;
+    while (u && ra->use[u].pos < ra->pos)
+        u = ra->use[u].next;
+    x->use = u; /* positions only grow: what has been passed is never asked for again */
+    if (after && u && ra->use[u].pos == ra->pos)
+        u = ra->use[u].next;
+    return u && ra->use[u].pos <= ra->end ? ra->use[u].pos : NEVER;
+}
+
+/* --- places ----------------------------------------------------------------------------------------------------------- */
+
+bool ra_const(const Sel *s, IrRef root, IrVal *c)
+{
+    if (root >= s->r->ninsn || !(s->ra->val[root].flags & VAL_CONST))
+        return false;
+    const IrInsn *i = &s->r->insn[root];
+    if (i->op == IR_VCONST) {
+        *c = s->r->vconst[i->imm];
+        return true;
+    }
+    unsigned size = ir_type_size((IrType)i->type);
+    uint64_t v = size >= 8 ? i->imm : i->imm & ((1ull << 8 * size) - 1);
+    *c = (IrVal){.u64 = {v, 0}};
+    return true;
+}
+
+static Mem spill_mem(unsigned slot)
+{
+    return plan_cpu(offsetof(HostCpu, spill) + 8 * (size_t)slot);
+}
+
+bool ra_memory(const Sel *s, IrRef root, Mem *m)
+{
+    const Val *x = &s->ra->val[root];
+    if (x->spill)
+        *m = spill_mem(x->spill - 1u);
+    else if (x->home)
+        *m = plan_slot(s->plan, x->home - 1u);
+    else
+        return false;
+    return true;
+}
+
+void ra_trail(Sel *s, IrRef root)
+{
+    SelAlloc *ra = s->ra;
+    if (ra->ntrail == ra->cap_trail) {
+        Trail *t = ARENA_ARRAY(s->arena, Trail, ra->cap_trail ? 2 * ra->cap_trail : 64);
+        if (ra->ntrail)
+            memcpy(t, ra->trail, ra->ntrail * sizeof *t);
+        ra->trail = t;
+        ra->cap_trail = ra->cap_trail ? 2 * ra->cap_trail : 64;
+    }
+    ra->trail[ra->ntrail++] = (Trail){root, ra->val[root].spill, ra->val[root].home};
+}
+
+static unsigned spill_find(SelAlloc *ra, unsigned n)
+{
+    for (unsigned i = 0; i < SPILL_SLOTS; i += n) {
+        uint64_t bits = (n == 2 ? 3ull : 1ull) << (i & 63);
+        if (!(ra->spill_used[i / 64] & bits)) {
+            ra->spill_used[i / 64] |= bits;
+            return i;
+        }
+    }
+    return SPILL_SLOTS;
+}
+
+/* Free the slots of values that are not needed any more; on the main path only, where nothing is to be restored. */
+static void spill_reclaim(Sel *s)
+{
+    SelAlloc *ra = s->ra;
+    if (ra->depth)
+        return;
+    for (unsigned i = 0; i < SPILL_SLOTS; i++) {
+        IrRef v = ra->spill_val[i];
+        if (!v || ra_next_use(s, v, false) != NEVER)
+            continue;
+        ra->spill_used[i / 64] &= ~((plan_is_x(ra_type(s, v)) ? 3ull : 1ull) << (i & 63));
+        ra->spill_val[i] = 0;
+    }
+}
+
+Mem ra_spill_slot(Sel *s, IrRef root)
+{
+    SelAlloc *ra = s->ra;
+    unsigned n = plan_is_x(ra_type(s, root)) ? 2 : 1;
+    unsigned slot = spill_find(ra, n);
+    if (slot == SPILL_SLOTS) {
+        spill_reclaim(s);
+        slot = spill_find(ra, n);
+        CHECK(slot < SPILL_SLOTS);
+    }
+    ra->spill_val[slot] = root;
+    ra_trail(s, root);
+    ra->val[root].spill = (uint16_t)(slot + 1);
+    return spill_mem(slot);
+}
+
+/* --- registers -------------------------------------------------------------------------------------------------------- */
+
+void ra_move(Sel *s, unsigned to, unsigned from)
+{
+    if (to < REG_X)
+        x64_mov_rr(s->a, W64, (Gpr){(uint8_t)to}, (Gpr){(uint8_t)from});
+    else
+        x64_rm(s->a, VMOVAPS, (Xmm){(uint8_t)(to - REG_X)}, (Xmm){(uint8_t)(from - REG_X)});
+}
+
+static void load_const(Sel *s, unsigned reg, const IrVal *c)
+{
+    if (reg < REG_X) {
+        x64_mov_ri(s->a, (Gpr){(uint8_t)reg}, c->u64[0]);
+        return;
+    }
+    Xmm x = {(uint8_t)(reg - REG_X)};
+    if (!c->u64[0] && !c->u64[1])
+        x64_rvm(s->a, VPXOR, x, x, x);
+    else
+        x64_rm_m(s->a, VMOVDQU, x, sel_vconst(s, c->u64[0], c->u64[1]));
+}
+
+/* Load a value of this type from its spill slot or its home. */
+static void load_memory(Sel *s, unsigned reg, IrType t, bool spilled, Mem m)
+{
+    if (reg >= REG_X)
+        x64_rm_m(s->a, VMOVDQU, (Xmm){(uint8_t)(reg - REG_X)}, m);
+    else if (spilled || t == IR_I64)
+        x64_mov_rm(s->a, W64, (Gpr){(uint8_t)reg}, m);
+    else
+        x64_movzx(s->a, t == IR_I8 ? W8 : t == IR_I16 ? W16 : W32, (Gpr){(uint8_t)reg}, rm_m(m));
+}
+
+void ra_load_into(Sel *s, unsigned reg, IrRef root)
+{
+    const Val *x = &s->ra->val[root];
+    IrVal c;
+    Mem m;
+
+    if (x->reg != REG_NONE) {
+        if (x->reg != reg)
+            ra_move(s, reg, x->reg);
+    } else if (ra_const(s, root, &c)) {
+        load_const(s, reg, &c);
+    } else {
+        bool found = ra_memory(s, root, &m);
+        CHECK(found);
+        load_memory(s, reg, ra_type(s, root), x->spill != 0, m);
+    }
+}
+
+static void release(SelAlloc *ra, unsigned reg)
+{
+    ra->val[ra->reg_val[reg]].reg = REG_NONE;
+    ra->reg_val[reg] = 0;
+    ra->used &= ~REG_BIT(reg);
+}
+
+static void bind(SelAlloc *ra, unsigned reg, IrRef root)
+{
+    ra->reg_val[reg] = root;
+    ra->val[root].reg = (uint8_t)reg;
+    ra->used |= REG_BIT(reg);
+}
+
+static void store_reg(Sel *s, Mem m, unsigned reg)
+{
+    if (reg < REG_X)
+        x64_mov_mr(s->a, W64, m, (Gpr){(uint8_t)reg});
+    else
+        x64_mr_m(s->a, VMOVDQU_ST, m, (Xmm){(uint8_t)(reg - REG_X)});
+}
+
+static bool has_other_place(const Val *x)
+{
+    return (x->flags & VAL_CONST) || x->spill || x->home;
+}
+
+static void evict(Sel *s, unsigned reg)
+{
+    SelAlloc *ra = s->ra;
+    IrRef v = ra->reg_val[reg];
+    Val *x = &ra->val[v];
+
+    if (!has_other_place(x)) {
+        if (v >= s->r->ninsn) {
+            unsigned slot = s->plan->pin[v - s->r->ninsn].slot;
+            CHECK(s->r->slots->slot[slot].type == IR_I64 || reg >= REG_X);
+            store_reg(s, plan_slot(s->plan, slot), reg);
+            ra_trail(s, v);
+            x->home = (uint16_t)(slot + 1);
+        } else {
+            store_reg(s, ra_spill_slot(s, v), reg);
+        }
+    }
+    release(ra, reg);
+}
+
+/* Drop values that are not needed any more. */
+static void reclaim(Sel *s, uint64_t pool)
+{
+    SelAlloc *ra = s->ra;
+    for (uint64_t m = pool & ra->used & ~ra->locked; m; m &= m - 1) {
+        unsigned reg = (unsigned)__builtin_ctzll(m);
+        if (ra_next_use(s, ra->reg_val[reg], false) == NEVER)
+            release(ra, reg);
+    }
+}
+
+/* Empty the register whose value is needed latest; a value that is in memory too, or constant, counts double. */
+static void evict_one(Sel *s, uint64_t pool)
+{
+    SelAlloc *ra = s->ra;
+    uint64_t m = pool & ra->used & ~ra->locked;
+    unsigned best = REG_NONE;
+    uint64_t best_score = 0;
+
+    CHECK(m);
+    for (; m; m &= m - 1) {
+        unsigned reg = (unsigned)__builtin_ctzll(m);
+        IrRef v = ra->reg_val[reg];
+        uint64_t score = (uint64_t)ra_next_use(s, v, false) - ra->pos + 1;
+        if (has_other_place(&ra->val[v]))
+            score *= 2;
+        if (score > best_score) {
+            best_score = score;
+            best = reg;
+        }
+    }
+    evict(s, best);
+}
+
+/* Whether `reg` can be had for nothing. */
+static bool reg_free(Sel *s, unsigned reg)
+{
+    SelAlloc *ra = s->ra;
+    if (ra->locked & REG_BIT(reg))
+        return false;
+    if (!(ra->used & REG_BIT(reg)))
+        return true;
+    if (ra_next_use(s, ra->reg_val[reg], false) != NEVER)
+        return false;
+    release(ra, reg);
+    return true;
+}
+
+static unsigned alloc(Sel *s, uint64_t pool, unsigned hint)
+{
+    SelAlloc *ra = s->ra;
+    uint64_t avail;
+
+    if (hint != REG_NONE && (pool & REG_BIT(hint)) && reg_free(s, hint))
+        return hint;
+    avail = pool & ~ra->used & ~ra->locked;
+    if (!(avail & s->plan->temps)) {
+        reclaim(s, pool);
+        avail = pool & ~ra->used & ~ra->locked;
+    }
+    if (!avail) {
+        evict_one(s, pool);
+        avail = pool & ~ra->used & ~ra->locked;
+    }
+    if (avail & s->plan->temps)
+        avail &= s->plan->temps;
+    return (unsigned)__builtin_ctzll(avail);
+}
+
+/* --- instructions and scopes ------------------------------------------------------------------------------------------ */
+
+void ra_begin(Sel *s)
+{
+    SelAlloc *ra = s->ra;
+    for (unsigned k = 0; k < s->plan->npin; k++)
+        bind(ra, s->plan->pin[k].reg, ra_pin_ref(s, k));
+    ra->end = NEVER - 1;
+}
+
+void ra_insn_begin(Sel *s, IrRef ref)
+{
+    s->ra->locked = 0;
+    s->ref = ref;
+    asm_room(&s->main);
+    asm_room(&s->cold);
+}
+
+void ra_insn_end(Sel *s)
+{
+    SelAlloc *ra = s->ra;
+    uint64_t m = ra->locked & ra->used;
+    ra->locked = 0;
+    for (; m; m &= m - 1) {
+        unsigned reg = (unsigned)__builtin_ctzll(m);
+        if (ra_next_use(s, ra->reg_val[reg], true) == NEVER)
+            release(ra, reg);
+    }
+}
+
+void ra_scope_enter(Sel *s, Scope *save, uint32_t end)
+{
+    SelAlloc *ra = s->ra;
+    save->used = ra->used;
+    memcpy(save->reg_val, ra->reg_val, sizeof save->reg_val);
+    memcpy(save->spill_used, ra->spill_used, sizeof save->spill_used);
+    save->ntrail = ra->ntrail;
+    save->end = ra->end;
+    ra->end = end;
+    ra->depth++;
+}
+
+void ra_scope_leave(Sel *s, const Scope *save)
+{
+    SelAlloc *ra = s->ra;
+    for (uint64_t m = ra->used; m; m &= m - 1)
+        ra->val[ra->reg_val[__builtin_ctzll(m)]].reg = REG_NONE;
+    while (ra->ntrail > save->ntrail) {
+        const Trail *t = &ra->trail[--ra->ntrail];
+        ra->val[t->v].spill = t->spill;
+        ra->val[t->v].home = t->home;
+    }
+    ra->used = save->used;
+    memcpy(ra->reg_val, save->reg_val, sizeof ra->reg_val);
+    memcpy(ra->spill_used, save->spill_used, sizeof ra->spill_used);
+    for (uint64_t m = ra->used; m; m &= m - 1)
+        ra->val[ra->reg_val[__builtin_ctzll(m)]].reg = (uint8_t)__builtin_ctzll(m);
+    ra->end = save->end;
+    ra->depth--;
+}
+
+/* --- what rules ask for ----------------------------------------------------------------------------------------------- */
+
+bool sel_const(const Sel *s, IrRef v, uint64_t *c)
+{
+    IrVal x;
+    unsigned size = ir_type_size(sel_type(s, v));
+    if (size > 8 || !ra_const(s, ra_root(s, v), &x))
+        return false;
+    *c = size == 8 ? x.u64[0] : x.u64[0] & ((1ull << 8 * size) - 1);
+    return true;
+}
+
+bool sel_const128(const Sel *s, IrRef v, IrVal *c)
+{
+    return ra_const(s, ra_root(s, v), c);
+}
+
+/* An operation that may fault needs its operands' old values until it is done. */
+bool sel_dies(const Sel *s, IrRef v)
+{
+    return !(ir_ops[s->r->insn[s->ref].op].flags & IRF_SNAP) && ra_next_use(s, ra_root(s, v), true) == NEVER;
+}
+
+static unsigned use_reg(Sel *s, IrRef v, bool want_x)
+{
+    SelAlloc *ra = s->ra;
+    IrRef root = ra_root(s, v);
+    CHECK(plan_is_x(ra_type(s, root)) == want_x);
+    if (ra->val[root].reg == REG_NONE) {
+        unsigned reg = alloc(s, pool_of(s, root), ra->val[root].hint);
+        ra_load_into(s, reg, root);
+        bind(ra, reg, root);
+    }
+    ra->locked |= REG_BIT(ra->val[root].reg);
+    return ra->val[root].reg;
+}
+
+Gpr sel_use_r(Sel *s, IrRef v)
+{
+    return (Gpr){(uint8_t)use_reg(s, v, false)};
+}
+
+Xmm sel_use_x(Sel *s, IrRef v)
+{
+    return (Xmm){(uint8_t)(use_reg(s, v, true) - REG_X)};
+}
+
+/* Whether the operand is best read where it is in memory: it is not in a register, and is not needed again. */
+static bool use_mem(Sel *s, IrRef v, unsigned bytes, Mem *m)
+{
+    IrRef root = ra_root(s, v);
+    const Val *x = &s->ra->val[root];
+    if (x->reg != REG_NONE || (x->flags & VAL_CONST) || !ra_memory(s, root, m))
+        return false;
+    if (!x->spill && ir_type_size(ra_type(s, root)) < bytes)
+        return false;
+    return ra_next_use(s, root, true) == NEVER;
+}
+
+RGm sel_use_rm(Sel *s, IrRef v, unsigned bytes)
+{
+    Mem m;
+    if (use_mem(s, v, bytes, &m))
+        return rm_m(m);
+    return rm_r(sel_use_r(s, v));
+}
+
+RXm sel_use_xm(Sel *s, IrRef v, unsigned bytes)
+{
+    Mem m;
+    IrVal c;
+    if (s->ra->val[ra_root(s, v)].reg == REG_NONE && ra_const(s, ra_root(s, v), &c) && (c.u64[0] | c.u64[1]) &&
+        ra_next_use(s, ra_root(s, v), true) == NEVER)
+        return xm_m(sel_vconst(s, c.u64[0], c.u64[1]));
+    if (use_mem(s, v, bytes, &m))
+        return xm_m(m);
+    return xm_x(sel_use_x(s, v));
+}
+
+void sel_take_r(Sel *s, Gpr r)
+{
+    SelAlloc *ra = s->ra;
+    CHECK(!(ra->locked & REG_BIT(r.n)));
+    if (ra->used & REG_BIT(r.n)) {
+        IrRef v = ra->reg_val[r.n];
+        uint64_t avail = s->plan->pool_r & ~ra->used & ~ra->locked;
+        if (ra_next_use(s, v, false) == NEVER) {
+            release(ra, r.n);
+        } else if (avail && !has_other_place(&ra->val[v])) {
+            unsigned to = (unsigned)__builtin_ctzll(avail & s->plan->temps ? avail & s->plan->temps : avail);
+            ra_move(s, to, r.n);
+            release(ra, r.n);
+            bind(ra, to, v);
+        } else {
+            evict(s, r.n);
+        }
+    }
+    ra->locked |= REG_BIT(r.n);
+}
+
+/* Whether `v` dies here and is one operand of the instruction only. */
+static bool dies_once(const Sel *s, IrRef v)
+{
+    const IrInsn *i = &s->r->insn[s->ref];
+    IrRef root = ra_root(s, v);
+    unsigned n = (unsigned)(ra_root(s, i->a) == root) + (ra_root(s, i->b) == root) + (ra_root(s, i->c) == root);
+    return n <= 1 && sel_dies(s, v);
+}
+
+void sel_use_r_in(Sel *s, IrRef v, Gpr r)
+{
+    SelAlloc *ra = s->ra;
+    IrRef root = ra_root(s, v);
+    if (ra->val[root].reg == r.n) {
+        if (dies_once(s, v)) {
+            release(ra, r.n);
+            ra->locked |= REG_BIT(r.n);
+        } else {
+            ra->locked &= ~REG_BIT(r.n);
+            sel_take_r(s, r); /* the register keeps its contents */
+        }
+        return;
+    }
+    sel_take_r(s, r);
+    ra_load_into(s, r.n, root);
+}
+
+static unsigned def_bind(Sel *s, const IrInsn *i, unsigned reg)
+{
+    IrRef ref = (IrRef)(i - s->r->insn);
+    if (s->ra->used & REG_BIT(reg))
+        release(s->ra, reg);
+    bind(s->ra, reg, ref);
+    s->ra->locked |= REG_BIT(reg);
+    return reg;
+}
+
+static unsigned def_reg(Sel *s, const IrInsn *i)
+{
+    IrRef ref = (IrRef)(i - s->r->insn);
+    return def_bind(s, i, alloc(s, pool_of(s, ref), s->ra->val[ref].hint));
+}
+
+static unsigned def_last(Sel *s, const IrInsn *i)
+{
+    SelAlloc *ra = s->ra;
+    IrRef ref = (IrRef)(i - s->r->insn);
+    uint64_t pool = pool_of(s, ref), dying = 0;
+    unsigned hint = ra->val[ref].hint;
+
+    for (uint64_t m = pool & ra->locked & ra->used; m; m &= m - 1) {
+        unsigned reg = (unsigned)__builtin_ctzll(m);
+        if (ra_next_use(s, ra->reg_val[reg], true) == NEVER)
+            dying |= REG_BIT(reg);
+    }
+    if (!dying || (hint != REG_NONE && !(dying & REG_BIT(hint)) && reg_free(s, hint)))
+        return def_reg(s, i);
+    if (hint != REG_NONE && (dying & REG_BIT(hint)))
+        dying = REG_BIT(hint);
+    else if (dying & s->plan->temps)
+        dying &= s->plan->temps;
+    return def_bind(s, i, (unsigned)__builtin_ctzll(dying));
+}
+
+static unsigned def_from(Sel *s, const IrInsn *i, IrRef v)
+{
+    SelAlloc *ra = s->ra;
+    IrRef ref = (IrRef)(i - s->r->insn), root = ra_root(s, v);
+    unsigned reg = ra->val[root].reg, hint = ra->val[ref].hint, to;
+
+    if (reg != REG_NONE && sel_dies(s, v) && (hint == reg || hint == REG_NONE || !reg_free(s, hint)))
+        return def_bind(s, i, reg);
+    uint64_t keep = ra->locked;
+    if (reg != REG_NONE)
+        ra->locked |= REG_BIT(reg);
+    to = alloc(s, pool_of(s, ref), hint);
+    ra->locked = keep;
+    ra_load_into(s, to, root);
+    return def_bind(s, i, to);
+}
+
+Gpr sel_def_r(Sel *s, const IrInsn *i)
+{
+    return (Gpr){(uint8_t)def_reg(s, i)};
+}
+
+Xmm sel_def_x(Sel *s, const IrInsn *i)
+{
+    return (Xmm){(uint8_t)(def_reg(s, i) - REG_X)};
+}
+
+Gpr sel_def_r_last(Sel *s, const IrInsn *i)
+{
+    return (Gpr){(uint8_t)def_last(s, i)};
+}
+
+Xmm sel_def_x_last(Sel *s, const IrInsn *i)
+{
+    return (Xmm){(uint8_t)(def_last(s, i) - REG_X)};
+}
+
+Gpr sel_def_r_from(Sel *s, const IrInsn *i, IrRef v)
+{
+    return (Gpr){(uint8_t)def_from(s, i, v)};
+}
+
+Xmm sel_def_x_from(Sel *s, const IrInsn *i, IrRef v)
+{
+    return (Xmm){(uint8_t)(def_from(s, i, v) - REG_X)};
+}
+
+void sel_def_r_in(Sel *s, const IrInsn *i, Gpr r)
+{
+    s->ra->locked &= ~REG_BIT(r.n);
+    sel_take_r(s, r);
+    def_bind(s, i, r.n);
+}
+
+Gpr sel_tmp_r(Sel *s)
+{
+    unsigned reg = alloc(s, s->plan->pool_r, REG_NONE);
+    s->ra->locked |= REG_BIT(reg);
+    return (Gpr){(uint8_t)reg};
+}
+
+Xmm sel_tmp_x(Sel *s)
+{
+    unsigned reg = alloc(s, s->plan->pool_x, REG_NONE);
+    s->ra->locked |= REG_BIT(reg);
+    return (Xmm){(uint8_t)(reg - REG_X)};
+}

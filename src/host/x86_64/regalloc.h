@@ -1,0 +1,129 @@
+/*
+ * The register allocator: one backward pass over the region's tree (live.c) notes every use of every value; then, as the
+ * forward pass selects and emits, values are given registers on the spot (regalloc.c). It knows no operation: rules
+ * say what they need through the calls of x64.h.
+ *
+ * Order. Instructions are numbered so that a side exit's block comes right behind its branch and the main path goes on
+ * after it; code is emitted in that order too (into two parts, main and cold). A use in a side exit is therefore a use
+ * just behind the branch for the main path, and uses are consumed in ascending order by one list a value.
+ *
+ * Where a value can be: in a register; in a spill slot; in the home (HostCpu.state) of a guest slot; or it is a constant,
+ * which needs no place. Homes are written only where a region is left, so the entry value of a slot that is not pinned is
+ * always in its home and costs nothing to evict. The entry value of a pinned slot starts in its register, as a pseudo
+ * value numbered behind the instructions; evicted, it goes to its home.
+ */
+#ifndef HOST_X86_64_REGALLOC_H
+#define HOST_X86_64_REGALLOC_H
+
+#include "host/x86_64/plan.h"
+#include "host/x86_64/x64.h"
+
+#define NEVER UINT32_MAX
+
+typedef struct Use {
+    uint32_t pos, next; /* next: index, 0 none */
+} Use;
+
+enum {
+    VAL_NEEDED = 1,  /* to be emitted */
+    VAL_CONST = 2,   /* can be made anew anywhere */
+    VAL_COND = 4,    /* of a BRIF or SELECT: its condition is evaluated with it, in flags */
+};
+
+/* A value, by the number of the instruction that defines it; for instructions without a value, its bookkeeping. */
+typedef struct Val {
+    uint32_t use;    /* first use not yet passed; index into use[] */
+    uint16_t spill;  /* spill slot + 1 */
+    uint16_t home;   /* guest slot + 1 whose home holds the value */
+    uint8_t reg;     /* or REG_NONE */
+    uint8_t hint;    /* register that would suit, or REG_NONE */
+    uint8_t flags;
+    uint16_t am;     /* of a memory operation: its address mode's number */
+} Val;
+
+/* base + (index << scale) + disp; base and index are values, 0: none */
+typedef struct AddrMode {
+    IrRef base, index;
+    uint8_t scale;
+    int32_t disp;
+} AddrMode;
+
+typedef struct Trail {
+    IrRef v;
+    uint16_t spill, home;
+} Trail;
+
+#define SPILL_SLOTS (sizeof(((HostCpu *)0)->spill) / 8)
+
+/* State at a branch, to go back to after the side exit's code. */
+typedef struct Scope {
+    uint64_t used;
+    IrRef reg_val[REG_COUNT];
+    uint64_t spill_used[SPILL_SLOTS / 64];
+    uint32_t ntrail, end;
+} Scope;
+
+struct SelAlloc {
+    Val *val;
+    IrRef *root;     /* the value that this instruction's result is in fact */
+    uint16_t *count; /* operand uses (live.c) */
+    uint32_t nval;   /* instructions, then pseudo values */
+    uint32_t *bend;  /* by block: last position of its subtree */
+    Use *use;
+    uint32_t nuse, cap_use;
+    AddrMode *am;
+    uint32_t nam, cap_am;
+    uint32_t pos;    /* of the instruction being selected */
+    uint32_t end;    /* last position of the present scope; NEVER on the main path */
+    unsigned depth;  /* scopes entered */
+    uint64_t used, locked;
+    IrRef reg_val[REG_COUNT];
+    uint64_t spill_used[SPILL_SLOTS / 64];
+    IrRef spill_val[SPILL_SLOTS];
+    Trail *trail;
+    uint32_t ntrail, cap_trail;
+};
+
+/* live.c: number the instructions, find aliases, note uses, choose what is folded. */
+void live_run(Sel *s);
+/* Which of a BRIF's targets the code falls through to, and the other. */
+void live_targets(const IrRegion *r, const IrInsn *brif, uint32_t *main, uint32_t *side);
+bool live_has_cond(const IrInsn *i); /* whether a condition rule may take it */
+
+/* regalloc.c */
+void ra_begin(Sel *s);                 /* state at the region's entry */
+void ra_insn_begin(Sel *s, IrRef ref); /* next instruction */
+void ra_insn_end(Sel *s);
+void ra_scope_enter(Sel *s, Scope *save, uint32_t end);
+void ra_scope_leave(Sel *s, const Scope *save);
+
+static inline IrRef ra_root(const Sel *s, IrRef v)
+{
+    return s->ra->root[v];
+}
+
+static inline Val *ra_val(const Sel *s, IrRef root)
+{
+    return &s->ra->val[root];
+}
+
+static inline IrRef ra_pin_ref(const Sel *s, unsigned pin)
+{
+    return s->r->ninsn + pin;
+}
+
+IrType ra_type(const Sel *s, IrRef root);
+/* Position of the next use at or after the present instruction (`after`: strictly after it), or NEVER. */
+uint32_t ra_next_use(const Sel *s, IrRef root, bool after);
+/* Emit code that brings the value from wherever it is into `reg`, which stays unbound. */
+void ra_load_into(Sel *s, unsigned reg, IrRef root);
+void ra_move(Sel *s, unsigned to, unsigned from);
+/* Memory operand of a spill slot or home that holds the value; false when it is in none. */
+bool ra_memory(const Sel *s, IrRef root, Mem *m);
+bool ra_const(const Sel *s, IrRef root, IrVal *c);
+/* Give the value a spill slot, without storing. */
+Mem ra_spill_slot(Sel *s, IrRef root);
+/* Note the present places of a value on the trail before changing them. */
+void ra_trail(Sel *s, IrRef root);
+
+#endif

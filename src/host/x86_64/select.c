@@ -1,0 +1,238 @@
+/* The forward pass: every needed instruction in order, each by its rule. Conditions, selections, branches. */
+#include "host/x86_64/emit.h"
+
+#include "base/check.h"
+#include "host/x86_64/asm_vec.h"
+
+/* --- conditions in flags ---------------------------------------------------------------------------------------------- */
+
+static SelCondRule *cond_rule(const IrInsn *i)
+{
+    return plan_is_x((IrType)i->lane) || i->op == IR_VANY ? sel_fp_conds[i->op] : sel_int_conds[i->op];
+}
+
+/* Operations on floats are left to ir_eval in regions whose FP environment is not the host's. */
+static bool is_soft(const Sel *s, const IrInsn *i)
+{
+    return s->r->fp.soft && (ir_ops[i->op].flags & IRF_FP);
+}
+
+/*
+ * The condition of a BRIF or SELECT in flags. What the caller needs from the allocator must have been asked for. Returns
+ * true; *out says how to test.
+ */
+bool sel_cond(Sel *s, const IrInsn *user, IrRef cond, SelCond *out)
+{
+    IrRef root = ra_root(s, cond), ref = (IrRef)(user - s->r->insn);
+
+    if (ra_val(s, ref)->flags & VAL_COND) {
+        const IrInsn *i = &s->r->insn[root];
+        if (!is_soft(s, i) && cond_rule(i)(s, i, out))
+            return true;
+        if (ra_val(s, root)->reg == REG_NONE && !ra_val(s, root)->spill)
+            sel_dispatch(s, i); /* its operands are this instruction's */
+    }
+    Gpr c = sel_use_r(s, cond);
+    x64_test_rr(s->a, W8, c, c);
+    *out = (SelCond){.cc = CC_NE};
+    return true;
+}
+
+/* Jump when the condition is `sense`. */
+void sel_jump_if(Sel *s, SelCond c, bool sense, uint32_t label)
+{
+    if (c.inv != sense) {
+        x64_jcc(s->a, c.cc, label);
+        if (c.two)
+            x64_jcc(s->a, c.cc2, label);
+    } else if (c.two) {
+        uint32_t skip = x64_jcc_short(s->a, c.cc);
+        x64_jcc(s->a, c.cc2 ^ 1, label);
+        asm_short_here(s->a, skip);
+    } else {
+        x64_jcc(s->a, c.cc ^ 1, label);
+    }
+}
+
+/* A boolean operation as a value. */
+static bool cond_value(Sel *s, const IrInsn *i)
+{
+    SelCond c;
+    if (!live_has_cond(i) || !cond_rule(i)(s, i, &c))
+        return false;
+    Gpr t = c.two ? sel_tmp_r(s) : RAX;
+    Gpr d = sel_def_r_last(s, i);
+    x64_setcc(s->a, c.inv ? c.cc ^ 1 : c.cc, d);
+    if (c.two) {
+        x64_setcc(s->a, c.inv ? c.cc2 ^ 1 : c.cc2, t);
+        x64_alu_rr(s->a, c.inv ? ALU_AND : ALU_OR, W32, d, t);
+    }
+    return true;
+}
+
+/* Whether value `v` is an operand of the condition that is evaluated with instruction `i`. */
+static bool feeds_cond(const Sel *s, const IrInsn *i, IrRef v)
+{
+    const IrInsn *c = &s->r->insn[ra_root(s, i->a)];
+    IrRef root = ra_root(s, v);
+    if (ra_root(s, i->a) == root)
+        return true;
+    if (!(ra_val(s, (IrRef)(i - s->r->insn))->flags & VAL_COND))
+        return false;
+    return ra_root(s, c->a) == root || ra_root(s, c->b) == root || ra_root(s, c->c) == root;
+}
+
+static void select_int(Sel *s, const IrInsn *i)
+{
+    Width w = i->type == IR_I64 ? W64 : W32;
+    SelCond c;
+    Gpr yes = sel_use_r(s, i->b), d, no;
+    bool same = ra_root(s, i->b) == ra_root(s, i->c);
+
+    if (same || feeds_cond(s, i, i->c)) {
+        no = sel_use_r(s, i->c);
+        d = sel_def_r(s, i);
+    } else {
+        no = d = sel_def_r_from(s, i, i->c);
+    }
+    sel_cond(s, i, i->a, &c);
+    if (d.n != no.n || (c.inv && c.two)) /* in the last case below nothing may clear the upper half of an i32 */
+        x64_mov_rr(s->a, w, d, no);
+    if (!c.inv) {
+        x64_cmov(s->a, c.cc, w, d, rm_r(yes));
+        if (c.two)
+            x64_cmov(s->a, c.cc2, w, d, rm_r(yes));
+    } else if (!c.two) {
+        x64_cmov(s->a, c.cc ^ 1, w, d, rm_r(yes));
+    } else {
+        uint32_t skip = x64_jcc_short(s->a, c.cc);
+        x64_cmov(s->a, c.cc2 ^ 1, w, d, rm_r(yes));
+        asm_short_here(s->a, skip);
+    }
+}
+
+static void select_x(Sel *s, const IrInsn *i)
+{
+    SelCond c;
+    Xmm yes = sel_use_x(s, i->b), no = sel_use_x(s, i->c);
+    Xmm d = sel_def_x(s, i);
+    uint32_t done = sel_label(s);
+
+    sel_cond(s, i, i->a, &c);
+    x64_rm(s->a, VMOVAPS, d, no);
+    sel_jump_if(s, c, false, done);
+    x64_rm(s->a, VMOVAPS, d, yes);
+    sel_bind(s, done);
+}
+
+void sel_select(Sel *s, const IrInsn *i)
+{
+    if (plan_is_x((IrType)i->type))
+        select_x(s, i);
+    else
+        select_int(s, i);
+}
+
+/* --- rules by class --------------------------------------------------------------------------------------------------- */
+
+static SelRule *rule_of(const IrInsn *i)
+{
+    SelRule *rule;
+    if (i->type == IR_V128 || i->lanes)
+        rule = sel_vec_rules[i->op];
+    else if (plan_is_x((IrType)i->type) || plan_is_x((IrType)i->lane))
+        rule = sel_fp_rules[i->op];
+    else
+        rule = sel_int_rules[i->op];
+    return rule ? rule : sel_vec_rules[i->op] && i->op >= IR_VDUP ? sel_vec_rules[i->op] : NULL;
+}
+
+static void sel_pure(Sel *s, const IrInsn *i)
+{
+    if (!is_soft(s, i)) {
+        SelRule *rule = rule_of(i);
+        if (rule ? rule(s, i) : cond_value(s, i))
+            return;
+    }
+    sel_eval(s, i);
+}
+
+static void sel_prefetch(Sel *s, const IrInsn *i)
+{
+    x64_prefetch(s->a, mem_b(sel_use_r(s, i->a), 0), i->aux != 0);
+}
+
+void sel_dispatch(Sel *s, const IrInsn *i)
+{
+    switch (i->op) {
+    case IR_SELECT: sel_select(s, i); break;
+    case IR_LOAD: sel_load(s, i); break;
+    case IR_STORE: sel_store(s, i); break;
+    case IR_CAS: sel_cas(s, i); break;
+    case IR_RMW: sel_rmw(s, i); break;
+    case IR_FENCE: sel_fence(s, i); break;
+    case IR_PREFETCH: sel_prefetch(s, i); break;
+    case IR_CALL: sel_call(s, i); break;
+    case IR_EXIT: case IR_EXIT_CALL: case IR_EXIT_IND: case IR_EXIT_HELP: case IR_EXIT_STOP: sel_exit(s, i); break;
+    default: sel_pure(s, i); break;
+    }
+}
+
+/* --- blocks ----------------------------------------------------------------------------------------------------------- */
+
+/* The branch, then the code of the block that is not fallen through to; the allocator's state is as before after it. */
+static uint32_t sel_brif(Sel *s, const IrInsn *i)
+{
+    SelAlloc *ra = s->ra;
+    uint32_t main, side, label = sel_label(s);
+    Scope *save = ARENA_ARRAY(s->arena, Scope, 1);
+    Asm *from = s->a;
+    SelCond c;
+
+    live_targets(s->r, i, &main, &side);
+    sel_cond(s, i, i->a, &c);
+    bool sense = side == (uint32_t)i->imm;
+    bool inline_side = s->a == &s->cold;
+    sel_jump_if(s, c, inline_side ? !sense : sense, label);
+    ra_insn_end(s);
+
+    ra_scope_enter(s, save, ra->bend[side]);
+    s->a = &s->cold;
+    if (!inline_side)
+        sel_bind(s, label);
+    ra->pos++;
+    sel_block(s, side);
+    s->a = from;
+    if (inline_side)
+        sel_bind(s, label);
+    ra_scope_leave(s, save);
+    return main;
+}
+
+void sel_block(Sel *s, uint32_t block)
+{
+    SelAlloc *ra = s->ra;
+    for (;;) {
+        const IrInsn *i = NULL;
+        for (IrRef ref = s->r->block[block].first; ref; ref = i->next) {
+            i = &s->r->insn[ref];
+            if (i->op == IR_BR || i->op == IR_BRIF)
+                break;
+            if (ra->val[ref].flags & VAL_NEEDED) {
+                ra_insn_begin(s, ref);
+                sel_dispatch(s, i);
+                ra_insn_end(s);
+            }
+            ra->pos++;
+        }
+        if (i->op == IR_BR) {
+            block = (uint32_t)i->imm;
+            ra->pos++;
+        } else if (i->op == IR_BRIF) {
+            ra_insn_begin(s, (IrRef)(i - s->r->insn));
+            block = sel_brif(s, i);
+        } else {
+            return;
+        }
+    }
+}

@@ -1,0 +1,274 @@
+/*
+ * The common stubs at the start of the code cache: how C enters and leaves translated code, and how translated code calls
+ * C. Their numbers and register conventions are in plan.h. They are made anew in every process, so they may hold absolute
+ * addresses.
+ */
+#include "host/x86_64/plan.h"
+
+#include "base/check.h"
+#include "host/x86_64/asm_vec.h"
+
+#include <string.h>
+
+#define CPU(field) plan_cpu(offsetof(HostCpu, field))
+
+static const uint8_t callee_saved[] = {3, 5, 12, 13, 14, 15};       /* rbx rbp r12-r15 */
+static const uint8_t caller_saved[] = {0, 1, 2, 6, 7, 8, 9, 10, 11}; /* rax rcx rdx rsi rdi r8-r11 */
+
+enum { SAVE_XMM = 128, NXMM = 16 };
+
+/* One Asm for all stubs; labels are not used: distances are known when they are needed. */
+typedef struct Stubs {
+    HostPlan *plan;
+    Asm a;
+    int64_t delta;
+} Stubs;
+
+static void begin(Stubs *t, Stub s)
+{
+    x64_nop(&t->a, (16 - asm_here(&t->a) % 16) % 16);
+    t->plan->stub[s] = t->a.p + t->delta;
+}
+
+/* A jump or conditional jump to a stub that exists already. */
+static void jump_stub(Stubs *t, Stub s)
+{
+    asm_u8(&t->a, 0xe9);
+    asm_u32(&t->a, (uint32_t)(t->plan->stub[s] - (t->a.p + t->delta + 4)));
+}
+
+static void pins(Stubs *t, bool store)
+{
+    const HostPlan *p = t->plan;
+    for (unsigned k = 0; k < p->npin; k++) {
+        Mem m = plan_slot(p, p->pin[k].slot);
+        unsigned reg = p->pin[k].reg;
+        if (reg < REG_X && store)
+            x64_mov_mr(&t->a, W64, m, (Gpr){(uint8_t)reg});
+        else if (reg < REG_X)
+            x64_mov_rm(&t->a, W64, (Gpr){(uint8_t)reg}, m);
+        else if (store)
+            x64_mr_m(&t->a, VMOVDQU_ST, m, (Xmm){(uint8_t)(reg - REG_X)});
+        else
+            x64_rm_m(&t->a, VMOVDQU, (Xmm){(uint8_t)(reg - REG_X)}, m);
+    }
+}
+
+/* To the C stack, whose pointer enter() left aligned to 16, and first argument. */
+static void to_c(Stubs *t)
+{
+    x64_mov_mr(&t->a, W64, plan_scratch(SCRATCH_RSP), RSP);
+    x64_mov_rm(&t->a, W64, RSP, CPU(c_stack));
+    x64_lea(&t->a, W64, RDI, plan_cpu(0));
+}
+
+static void from_c(Stubs *t)
+{
+    x64_mov_rm(&t->a, W64, RSP, plan_scratch(SCRATCH_RSP));
+}
+
+static void host_fp(Stubs *t)
+{
+    x64_stmxcsr(&t->a, CPU(mxcsr));
+    x64_ldmxcsr(&t->a, CPU(host_mxcsr));
+}
+
+static void guest_fp(Stubs *t)
+{
+    x64_ldmxcsr(&t->a, CPU(mxcsr));
+}
+
+static void call_abs(Stubs *t, uintptr_t fn)
+{
+    x64_mov_ri(&t->a, RAX, fn);
+    x64_call_r(&t->a, RAX);
+}
+
+/* rdi: HostCpu, rsi: where to go */
+static void stub_enter(Stubs *t)
+{
+    Asm *a = &t->a;
+    begin(t, STUB_ENTER);
+    for (unsigned k = 0; k < sizeof callee_saved; k++)
+        x64_push(a, (Gpr){callee_saved[k]});
+    x64_alu_ri(a, ALU_SUB, W64, RSP, 8);
+    x64_lea(a, W64, R15, mem_b(RDI, -plan_cpu_disp(0)));
+    x64_mov_mr(a, W64, CPU(c_stack), RSP);
+    x64_mov_mr(a, W64, plan_scratch(SCRATCH_PC), RSI);
+    x64_mov_mi(a, W32, CPU(in_code), 1);
+    x64_stmxcsr(a, CPU(host_mxcsr));
+    guest_fp(t);
+    pins(t, false);
+    x64_mov_rm(a, W64, RSP, CPU(shadow_base));
+    x64_jmp_m(a, plan_scratch(SCRATCH_PC));
+}
+
+/* eax: IrStop */
+static void stub_resume(Stubs *t)
+{
+    Asm *a = &t->a;
+    begin(t, STUB_RESUME);
+    x64_mov_rm(a, W64, RSP, CPU(c_stack));
+    host_fp(t);
+    x64_mov_mi(a, W32, CPU(in_code), 0);
+    x64_alu_ri(a, ALU_ADD, W64, RSP, 8);
+    for (unsigned k = sizeof callee_saved; k--;)
+        x64_pop(a, (Gpr){callee_saved[k]});
+    x64_ret(a);
+}
+
+static void stub_leave(Stubs *t)
+{
+    begin(t, STUB_LEAVE);
+    x64_mov_mr(&t->a, W64, CPU(ir.pc), RAX);
+    pins(t, true);
+    x64_mov_rr(&t->a, W32, RAX, RCX);
+    jump_stub(t, STUB_RESUME);
+}
+
+/* Call the engine for an address to go on at: cpu->link or cpu->lookup. */
+static void stub_engine(Stubs *t, Mem fn)
+{
+    Asm *a = &t->a;
+    x64_mov_mr(a, W64, CPU(ir.pc), RAX);
+    pins(t, true);
+    to_c(t);
+    host_fp(t);
+    x64_call_m(a, fn);
+    guest_fp(t);
+    from_c(t);
+    x64_test_rr(a, W64, RAX, RAX);
+    uint32_t found = x64_jcc_short(a, CC_NE);
+    x64_mov_ri(a, RAX, IR_STOP_CHECK);
+    jump_stub(t, STUB_RESUME);
+    asm_short_here(a, found);
+    x64_mov_mr(a, W64, plan_scratch(SCRATCH_PC), RAX);
+    pins(t, false);
+    x64_jmp_m(a, plan_scratch(SCRATCH_PC));
+}
+
+static void stub_link(Stubs *t)
+{
+    begin(t, STUB_LINK);
+    x64_mov_mr(&t->a, W64, CPU(link_site), RCX);
+    stub_engine(t, CPU(link));
+}
+
+static void stub_lookup(Stubs *t)
+{
+    begin(t, STUB_LOOKUP);
+    stub_engine(t, CPU(lookup));
+}
+
+/* Go on at rax by the jump cache, or by the engine. */
+static void probe_or_lookup(Stubs *t)
+{
+    Asm *a = &t->a;
+    int32_t disp = plan_cpu_disp(offsetof(HostCpu, jcache));
+    x64_mov_rr(a, W32, RCX, RAX);
+    x64_shift_i(a, SH_SHR, W32, RCX, t->plan->cfg.pc_shift ? t->plan->cfg.pc_shift : 32);
+    x64_alu_ri(a, ALU_AND, W32, RCX, (1 << HOST_JCACHE_BITS) - 1);
+    x64_shift_i(a, SH_SHL, W32, RCX, 4);
+    x64_alu_rm(a, ALU_CMP, W64, RAX, rm_m(mem_bi(R15, RCX, 0, disp)));
+    uint32_t miss = x64_jcc_short(a, CC_NE);
+    x64_jmp_m(a, mem_bi(R15, RCX, 0, disp + (int32_t)offsetof(HostJump, hpc)));
+    asm_short_here(a, miss);
+    jump_stub(t, STUB_LOOKUP);
+}
+
+static void poll(Stubs *t)
+{
+    Asm *a = &t->a;
+    x64_alu_mi(a, ALU_CMP, W32, CPU(exit_request), 0);
+    uint32_t none = x64_jcc_short(a, CC_E);
+    x64_mov_ri(a, RCX, IR_STOP_CHECK);
+    jump_stub(t, STUB_LEAVE);
+    asm_short_here(a, none);
+}
+
+static void stub_ret_miss(Stubs *t)
+{
+    begin(t, STUB_RET_MISS);
+    x64_mov_rm(&t->a, W64, RSP, CPU(shadow_base));
+    poll(t);
+    probe_or_lookup(t);
+}
+
+/* ecx: helper. The code that jumped here may be gone when the helper returns, so execution goes on by pc. */
+static void stub_help(Stubs *t)
+{
+    Asm *a = &t->a;
+    begin(t, STUB_HELP);
+    pins(t, true);
+    x64_mov_rr(a, W32, RDX, RCX);
+    to_c(t);
+    host_fp(t);
+    x64_mov_ri(a, RSI, (uintptr_t)t->plan->cfg.helpers);
+    call_abs(t, (uintptr_t)x64_help_thunk);
+    guest_fp(t);
+    x64_test_rr(a, W64, RAX, RAX);
+    uint32_t go_on = x64_jcc_short(a, CC_E);
+    jump_stub(t, STUB_RESUME);
+    asm_short_here(a, go_on);
+    x64_mov_rm(a, W64, RSP, CPU(shadow_base));
+    pins(t, false);
+    x64_mov_rm(a, W64, RAX, CPU(ir.pc));
+    poll(t);
+    probe_or_lookup(t);
+}
+
+static void caller_regs(Stubs *t, bool save)
+{
+    Asm *a = &t->a;
+    Mem m = CPU(save);
+    for (unsigned k = 0; k < sizeof caller_saved; k++, m.disp += 8) {
+        if (save)
+            x64_mov_mr(a, W64, m, (Gpr){caller_saved[k]});
+        else
+            x64_mov_rm(a, W64, (Gpr){caller_saved[k]}, m);
+    }
+    m = plan_cpu(offsetof(HostCpu, save) + SAVE_XMM);
+    for (unsigned k = 0; k < NXMM; k++, m.disp += 16) {
+        if (save)
+            x64_mr_m(a, VMOVDQU_ST, m, (Xmm){(uint8_t)k});
+        else
+            x64_rm_m(a, VMOVDQU, (Xmm){(uint8_t)k}, m);
+    }
+}
+
+/* Call C without any effect on registers. It neither uses nor changes the host's FP environment. */
+static void stub_thunk(Stubs *t, Stub s, uintptr_t fn)
+{
+    begin(t, s);
+    caller_regs(t, true);
+    to_c(t);
+    x64_mov_ri(&t->a, RSI, (uintptr_t)t->plan->cfg.helpers);
+    call_abs(t, fn);
+    from_c(t);
+    caller_regs(t, false);
+    x64_ret(&t->a);
+}
+
+bool plan_stubs(HostPlan *p, CodeBuf *cb)
+{
+    Stubs t = {.plan = p, .delta = cb->delta};
+
+    if ((size_t)(cb->end - cb->p) < 2 * ASM_ROOM) {
+        cb->overflow = true;
+        return false;
+    }
+    t.a = (Asm){.start = cb->p, .p = cb->p, .end = cb->end};
+    stub_enter(&t);
+    stub_resume(&t);
+    stub_leave(&t);
+    stub_link(&t);
+    stub_lookup(&t);
+    stub_ret_miss(&t);
+    stub_help(&t);
+    stub_thunk(&t, STUB_EVAL, (uintptr_t)x64_eval_thunk);
+    stub_thunk(&t, STUB_CALL, (uintptr_t)x64_call_thunk);
+    x64_nop(&t.a, (16 - asm_here(&t.a) % 16) % 16);
+    CHECK(t.a.p <= cb->end);
+    cb->p = t.a.p;
+    return true;
+}

@@ -1,0 +1,264 @@
+/*
+ * The interpreter: runs a region as lifted (gets and puts) or as optimised (snapshots). It is the reference for backends,
+ * and an engine in its own right where there is none, so the common scalar operations are done in place and only the rest
+ * goes through ir_eval.
+ */
+#include "base/check.h"
+#include "ir/eval.h"
+
+typedef struct Interp {
+    const IrRegion *r;
+    IrCpu *cpu;
+    IrVal *val;        /* by instruction number */
+    uint32_t block;
+    uint64_t insn_pc;  /* guest instruction being done */
+    IrStop stop;
+} Interp;
+
+static void get_slot(const Interp *t, const IrInsn *i, IrVal *out)
+{
+    const IrSlot *s = &t->r->slots->slot[i->imm];
+
+    *out = (IrVal){{0, 0}};
+    memcpy(out, t->cpu->state + s->offset, ir_type_size(s->type));
+}
+
+static void put_slot(const Interp *t, unsigned slot, const IrVal *v)
+{
+    const IrSlot *s = &t->r->slots->slot[slot];
+
+    memcpy(t->cpu->state + s->offset, v, ir_type_size(s->type));
+}
+
+/* Write a snapshot's values to the guest state. */
+static void store_snap(const Interp *t, uint32_t snap)
+{
+    const IrSnap *s = &t->r->snap[snap];
+
+    for (uint32_t k = 0; k < s->count; k++)
+        put_slot(t, t->r->snapent[s->first + k].slot, &t->val[t->r->snapent[s->first + k].val]);
+}
+
+/* The guest state of the instruction's start, for a fault at `i`. */
+static IrStop fault(const Interp *t, const IrInsn *i)
+{
+    if (i->snap)
+        store_snap(t, i->snap);
+    t->cpu->pc = i->snap ? t->r->snap[i->snap].pc : t->insn_pc;
+    return IR_STOP_FAULT;
+}
+
+static void extend(IrVal *v, const IrInsn *i)
+{
+    unsigned n = 8 * ir_type_size(i->lane);
+
+    if ((i->flags & IR_MEM_SIGNED) && n < 64)
+        v->u64[0] = ir_low((uint64_t)ir_slow(v->u64[0], n), 8 * ir_type_size(i->type));
+}
+
+static bool do_memory(Interp *t, const IrInsn *i, IrVal *out)
+{
+    const IrMemOps *m = &t->cpu->world->mem;
+    IrCpu *cpu = t->cpu;
+    unsigned size = ir_type_size(i->lane);
+    uint64_t va = t->val[i->a].u64[0] + i->imm;
+    IrVal res = {{0, 0}};
+    bool ok;
+
+    switch (i->op) {
+    case IR_LOAD:
+        ok = m->load(cpu, va, size, i->flags, &res);
+        extend(&res, i);
+        break;
+    case IR_STORE:
+        ok = m->store(cpu, va, size, i->flags, &t->val[i->b]);
+        break;
+    case IR_CAS:
+        ok = m->cas(cpu, va, size, i->flags, &t->val[i->b], &t->val[i->c], &res);
+        break;
+    default:
+        ok = m->rmw(cpu, va, size, i->flags, (IrRmw)i->aux, &t->val[i->b], &res);
+        break;
+    }
+    *out = res;
+    return ok;
+}
+
+static void do_fence(const IrInsn *i)
+{
+    if ((i->flags & IR_ORDER_MASK) == IR_SEQ_CST)
+        __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    else
+        __atomic_thread_fence(__ATOMIC_ACQ_REL);
+}
+
+static uint64_t call_helper(Interp *t, const IrInsn *i)
+{
+    IrCpu *cpu = t->cpu;
+
+    for (uint32_t k = 0; k < i->b; k++)
+        cpu->call.arg[k] = t->val[t->r->pool[i->a + k]];
+    return t->r->helpers[i->imm].fn(cpu, &cpu->call);
+}
+
+static void do_call(Interp *t, const IrInsn *i, IrVal *out)
+{
+    IrVal res = {{0, 0}};
+
+    call_helper(t, i);
+    memcpy(&res, &t->cpu->call.ret, ir_type_size(i->type));
+    *out = res;
+}
+
+/* Hand `n` values to the parameters of `block`, all at once, and go there. */
+static IrRef enter_block(Interp *t, uint32_t block, const IrRef *args, uint32_t n)
+{
+    IrRef ref = t->r->block[block].first;
+    IrVal tmp[64];
+
+    CHECK(n <= 64);
+    for (uint32_t k = 0; k < n; k++)
+        tmp[k] = t->val[args[k]];
+    for (uint32_t k = 0; k < n; ref = ir_insn(t->r, ref)->next)
+        if (ir_insn(t->r, ref)->op == IR_PARAM)
+            t->val[ref] = tmp[k++];
+    return ref;
+}
+
+static IrRef branch_if(Interp *t, const IrInsn *i)
+{
+    bool yes = t->val[i->a].u8[0] != 0;
+    IrRef at = yes ? i->b : i->c;
+    uint32_t to = yes ? (uint32_t)i->imm : (uint32_t)(i->imm >> 32);
+
+    return enter_block(t, to, &t->r->pool[at + 1], at ? t->r->pool[at] : 0);
+}
+
+static IrStop jump(Interp *t, uint64_t pc, bool poll)
+{
+    const IrWorld *w = t->cpu->world;
+
+    t->cpu->pc = pc;
+    return poll && w->poll && w->poll(t->cpu) ? IR_STOP_CHECK : IR_STOP_NONE;
+}
+
+static IrStop do_exit(Interp *t, const IrInsn *i)
+{
+    uint64_t target = i->op == IR_EXIT_IND ? t->val[i->a].u64[0] : i->op == IR_EXIT_HELP ? t->val[i->c].u64[0] : i->imm;
+
+    if (i->snap)
+        store_snap(t, i->snap);
+    switch (i->op) {
+    case IR_EXIT:
+    case IR_EXIT_CALL:
+        return jump(t, target, i->aux & IR_EXIT_POLL);
+    case IR_EXIT_IND:
+        return jump(t, target, i->aux != IR_HINT_RET);
+    case IR_EXIT_HELP:
+        t->cpu->pc = target;
+        return (IrStop)call_helper(t, i);
+    default:
+        t->cpu->pc = target;
+        return (IrStop)i->aux;
+    }
+}
+
+/* Operations worth doing in place: the scalar ones that make up most of any program. */
+static inline bool do_common(const IrInsn *i, const IrVal *val, IrVal *out)
+{
+    unsigned n = i->type == IR_I64 ? 64 : 32;
+    uint64_t a = val[i->a].u64[0], b = val[i->b].u64[0], res;
+
+    switch (i->op) {
+    case IR_CONST: res = i->imm; break;
+    case IR_ADD: res = a + b; break;
+    case IR_SUB: res = a - b; break;
+    case IR_MUL: res = a * b; break;
+    case IR_AND: res = a & b; break;
+    case IR_OR: res = a | b; break;
+    case IR_XOR: res = a ^ b; break;
+    case IR_SHL: res = a << (b & (n - 1)); break;
+    case IR_SHR: res = a >> (b & (n - 1)); break;
+    case IR_SAR: res = (uint64_t)(ir_slow(a, n) >> (b & (n - 1))); break;
+    default: return false;
+    }
+    out->u64[0] = n == 64 ? res : (uint32_t)res;
+    out->u64[1] = 0;
+    return true;
+}
+
+static void do_eval(Interp *t, const IrInsn *i, IrVal *out)
+{
+    IrVal arg[3] = {t->val[i->a], t->val[i->b], t->val[i->c]};
+
+    if (i->op == IR_VCONST)
+        *out = t->r->vconst[i->imm];
+    else
+        ir_eval(i, arg, &t->cpu->fp, out);
+}
+
+static bool compare(const IrInsn *i, const IrVal *val)
+{
+    uint64_t a = val[i->a].u64[0], b = val[i->b].u64[0];
+
+    if (i->aux & IR_PSIGNED) {
+        unsigned n = 8 * ir_type_size(i->lane);
+        int64_t x = ir_slow(a, n), y = ir_slow(b, n);
+        return i->aux & (x < y ? IR_LT : x == y ? IR_EQ : IR_GT);
+    }
+    return i->aux & (a < b ? IR_LT : a == b ? IR_EQ : IR_GT);
+}
+
+static void scalar_out(IrVal *out, uint64_t x)
+{
+    out->u64[0] = x;
+    out->u64[1] = 0;
+}
+
+/* Run from `ref` on; returns when the region is left, t->stop telling how. */
+static void run(Interp *t, IrRef ref)
+{
+    const IrInsn *insn = t->r->insn;
+    IrVal *val = t->val;
+
+    for (;;) {
+        const IrInsn *i = &insn[ref];
+        IrVal *out = &val[ref];
+        ref = i->next;
+        switch (i->op) {
+        case IR_NOP: case IR_PARAM: case IR_PREFETCH: break;
+        case IR_INSN: t->insn_pc = i->imm; break;
+        case IR_GET: get_slot(t, i, out); break;
+        case IR_PUT: put_slot(t, (unsigned)i->imm, &val[i->a]); break;
+        case IR_TRUNC: scalar_out(out, ir_low(val[i->a].u64[0], 8 * ir_type_size(i->type))); break;
+        case IR_ZEXT: scalar_out(out, val[i->a].u64[0]); break;
+        case IR_ICMP: scalar_out(out, compare(i, val)); break;
+        case IR_LOAD: case IR_STORE: case IR_CAS: case IR_RMW:
+            if (!do_memory(t, i, out)) {
+                t->stop = fault(t, i);
+                return;
+            }
+            break;
+        case IR_FENCE: do_fence(i); break;
+        case IR_CALL: do_call(t, i, out); break;
+        case IR_BR: ref = enter_block(t, (uint32_t)i->imm, &t->r->pool[i->a], i->b); break;
+        case IR_BRIF: ref = branch_if(t, i); break;
+        case IR_EXIT: case IR_EXIT_CALL: case IR_EXIT_IND: case IR_EXIT_HELP: case IR_EXIT_STOP:
+            t->stop = do_exit(t, i);
+            return;
+        default:
+            if ((i->type != IR_I64 && i->type != IR_I32) || !do_common(i, val, out))
+                do_eval(t, i, out);
+            break;
+        }
+    }
+}
+
+IrStop ir_interp(const IrRegion *r, IrCpu *cpu, Arena *scratch)
+{
+    Interp t = {.r = r, .cpu = cpu, .val = ARENA_ARRAY(scratch, IrVal, r->ninsn), .insn_pc = r->pc};
+
+    t.val[0] = (IrVal){{0, 0}}; /* operand that is not there */
+    run(&t, r->block[0].first);
+    return t.stop;
+}

@@ -1,0 +1,145 @@
+/*
+ * Dead code: one backward walk over the tree. Roots are the operations with an effect: control, stores, and also loads and
+ * FP operations, since a fault and a sticky flag are effects. A snapshot's values are uses where its operation stands.
+ *
+ * Two rewritings need to know all uses of a value, and are done here, where each value is met after its last use:
+ *   - a difference that is only compared with zero, by eq and ne, gives way to comparing its operands;
+ *   - an unused FP comparison hands the raising of its flags to a quiet one of the same values that follows it, when
+ *     nothing between them can see the flags.
+ */
+#include "opt/pass.h"
+
+#define MAX_QUIET 4
+
+enum { LIVE = 1, LIVE_ZERO_CMP = 2 /* used by icmp eq/ne with 0 */ };
+
+typedef struct Dce {
+    IrRegion *r;
+    uint8_t *live;  /* by value */
+    IrRef *user;    /* by value: its last icmp with 0; by such an icmp: the next one of the same value */
+    IrRef quiet[MAX_QUIET]; /* quiet comparisons since the last operation that may see FP flags */
+    unsigned nquiet;
+} Dce;
+
+static void mark_list(Dce *d, IrRef at, uint32_t n)
+{
+    for (uint32_t k = 0; k < n; k++)
+        d->live[d->r->pool[at + k]] |= LIVE;
+}
+
+static bool is_zero_compare(const Dce *d, const IrInsn *i)
+{
+    uint64_t k;
+
+    return i->op == IR_ICMP && (i->aux == IR_EQ || i->aux == (IR_LT | IR_GT)) && ir_is_const(d->r, i->b, &k) && k == 0;
+}
+
+static void mark_uses(Dce *d, IrRef ref, const IrInsn *i)
+{
+    const IrOpInfo *o = &ir_ops[i->op];
+
+    if (is_zero_compare(d, i)) {
+        d->live[i->a] |= LIVE_ZERO_CMP;
+        d->live[i->b] |= LIVE;
+        d->user[ref] = d->user[i->a];
+        d->user[i->a] = ref;
+        return;
+    }
+    if (o->arg[0] != IRR_K)
+        d->live[i->a] |= LIVE;
+    if (o->arg[1] != IRR_K)
+        d->live[i->b] |= LIVE;
+    if (o->arg[2] != IRR_K)
+        d->live[i->c] |= LIVE;
+    if (i->op == IR_CALL || i->op == IR_BR || i->op == IR_EXIT_HELP) {
+        mark_list(d, i->a, i->b);
+    } else if (i->op == IR_BRIF) {
+        if (i->b)
+            mark_list(d, i->b + 1, d->r->pool[i->b]);
+        if (i->c)
+            mark_list(d, i->c + 1, d->r->pool[i->c]);
+    }
+}
+
+static void mark_snap(Dce *d, uint32_t snap)
+{
+    const IrSnap *s = &d->r->snap[snap];
+
+    for (uint32_t k = 0; k < s->count; k++)
+        d->live[d->r->snapent[s->first + k].val] |= LIVE;
+}
+
+static bool removable(const IrInsn *i)
+{
+    unsigned f = ir_ops[i->op].flags;
+
+    return (f & IRF_PURE) ? i->op != IR_PARAM : i->op == IR_GET || ((f & IRF_FP) && (i->flags & IR_QUIET));
+}
+
+/* The users of the difference `ref` compare its operands instead. */
+static void compare_operands(Dce *d, IrRef ref)
+{
+    IrInsn sub = *ir_insn(d->r, ref);
+
+    for (IrRef u = d->user[ref], next; u; u = next) {
+        IrInsn *i = ir_insn(d->r, u);
+        next = d->user[u];
+        i->a = sub.a;
+        i->b = sub.b;
+    }
+    d->live[sub.a] |= LIVE;
+    d->live[sub.b] |= LIVE;
+}
+
+/* Whether a quiet comparison that follows can raise the flags of the unused one `i`. */
+static bool hand_over(Dce *d, const IrInsn *i)
+{
+    for (unsigned k = 0; k < d->nquiet; k++) {
+        IrInsn *q = ir_insn(d->r, d->quiet[k]);
+        if (q->a == i->a && q->b == i->b && q->lane == i->lane && ((q->aux ^ i->aux) & IR_SIGNALLING) == 0) {
+            q->flags &= (uint16_t)~IR_QUIET;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool dead(Dce *d, IrRef ref, const IrInsn *i)
+{
+    if (d->live[ref] == LIVE_ZERO_CMP && i->op == IR_SUB && i->type != IR_V128) {
+        compare_operands(d, ref);
+        return true;
+    }
+    if (d->live[ref])
+        return false;
+    return removable(i) || (i->op == IR_FCMP && hand_over(d, i));
+}
+
+static void note_flags(Dce *d, IrRef ref, const IrInsn *i)
+{
+    if ((ir_ops[i->op].flags & IRF_SNAP) || i->op == IR_CALL)
+        d->nquiet = 0;
+    else if (i->op == IR_FCMP && (i->flags & IR_QUIET) && d->nquiet < MAX_QUIET)
+        d->quiet[d->nquiet++] = ref;
+}
+
+void opt_dce(IrRegion *r, const OptConfig *cfg)
+{
+    Dce d = {.r = r, .live = arena_zalloc(r->arena, r->ninsn), .user = arena_zalloc(r->arena, r->ninsn * sizeof(IrRef))};
+
+    for (uint32_t b = r->nblock; b-- > 0;) {
+        d.nquiet = 0;
+        for (IrRef ref = r->block[b].last, prev; ref; ref = prev) {
+            IrInsn *i = ir_insn(r, ref);
+            prev = i->prev;
+            if (dead(&d, ref, i)) {
+                ir_remove(r, b, ref);
+                continue;
+            }
+            note_flags(&d, ref, i);
+            mark_uses(&d, ref, i);
+            if (i->snap)
+                mark_snap(&d, i->snap);
+        }
+    }
+}

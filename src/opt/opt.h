@@ -1,0 +1,43 @@
+/*
+ * The optimiser: passes over one region, in the order of passes.def. Passes never fail and take linear time; they take
+ * what memory they need from the region's arena. `slots` must always run: it makes the form that backends take.
+ *
+ *     OptConfig cfg = {.verify = true};
+ *     opt_run(region, &cfg);
+ */
+#ifndef OPT_OPT_H
+#define OPT_OPT_H
+
+#include "ir/ir.h"
+
+typedef struct OptConfig {
+    uint32_t skip;   /* bit k: leave out pass k of passes.def, unless it is mandatory */
+    bool verify;     /* check the region before the first pass and after each one */
+    /*
+     * Slots (bit k: slot k < 64) whose value nobody will read when the guest goes on at `pc`; they are not stored at direct
+     * exits to there. NULL: every slot counts.
+     */
+    uint64_t (*dead)(void *ctx, uint64_t pc);
+    void *dead_ctx;
+    /* Called after each pass that ran, for --log=opt. May be NULL. */
+    void (*after)(void *ctx, const char *pass, const IrRegion *r);
+    void *after_ctx;
+} OptConfig;
+
+/* Run the passes on a verified tree region in lifted form (gets and puts). */
+void opt_run(IrRegion *r, const OptConfig *cfg);
+
+/*
+ * Passes to leave out, for OptConfig.skip.
+ *   list   "-gvn,-dce", as --opt takes it; NULL or empty: none
+ * Returns false when a name is unknown or the pass is mandatory, which *bad then points at (inside list).
+ */
+bool opt_parse_skip(const char *list, uint32_t *skip, const char **bad);
+
+/* Leave out all optional passes but the first `n`, for --opt-limit: add the result to OptConfig.skip. */
+uint32_t opt_limit_skip(unsigned n);
+
+/* Name of pass k, NULL when there are not so many. */
+const char *opt_pass_name(unsigned k);
+
+#endif

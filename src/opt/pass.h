@@ -1,0 +1,20 @@
+/* Private to opt/: the passes, and what they share. */
+#ifndef OPT_PASS_H
+#define OPT_PASS_H
+
+#include "opt/opt.h"
+
+#define OPT_PASS(name, fn, mandatory, what) void fn(IrRegion *r, const OptConfig *cfg);
+#include "opt/passes.def"
+#undef OPT_PASS
+
+/* Replace each operand u of *i by map[u]; map[0] is 0. */
+void opt_map_uses(IrRegion *r, IrInsn *i, const IrRef *map);
+
+/* The same for every snapshot of the region. */
+void opt_map_snaps(IrRegion *r, const IrRef *map);
+
+/* A map of every value to itself, with room for `extra` values to come. */
+IrRef *opt_map_new(IrRegion *r, uint32_t extra);
+
+#endif

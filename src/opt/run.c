@@ -1,0 +1,126 @@
+/* Runs the passes of passes.def. */
+#include "base/check.h"
+#include "opt/pass.h"
+
+#include <string.h>
+
+static const struct {
+    const char *name;
+    void (*fn)(IrRegion *r, const OptConfig *cfg);
+    bool mandatory;
+} passes[] = {
+#define OPT_PASS(name, fn, mandatory, what) {#name, fn, mandatory},
+#include "opt/passes.def"
+#undef OPT_PASS
+};
+
+#define NPASSES (sizeof passes / sizeof passes[0])
+
+static void verify(const IrRegion *r, const char *when)
+{
+    char err[200];
+
+    if (ir_verify(r, true, err, sizeof err))
+        return;
+    ir_print(stderr, r);
+    fprintf(stderr, "dragoman: bad IR after %s: %s\n", when, err);
+    CHECK(!"the region is valid");
+}
+
+void opt_run(IrRegion *r, const OptConfig *cfg)
+{
+    if (cfg->verify)
+        verify(r, "lifting");
+    for (unsigned k = 0; k < NPASSES; k++) {
+        if ((cfg->skip >> k & 1) && !passes[k].mandatory)
+            continue;
+        passes[k].fn(r, cfg);
+        if (cfg->verify)
+            verify(r, passes[k].name);
+        if (cfg->after)
+            cfg->after(cfg->after_ctx, passes[k].name, r);
+    }
+}
+
+static int pass_named(const char *name, size_t n)
+{
+    for (unsigned k = 0; k < NPASSES; k++)
+        if (!passes[k].mandatory && strlen(passes[k].name) == n && memcmp(passes[k].name, name, n) == 0)
+            return (int)k;
+    return -1;
+}
+
+bool opt_parse_skip(const char *list, uint32_t *skip, const char **bad)
+{
+    *skip = 0;
+    for (const char *p = list; p && *p; p += *p == ',') {
+        size_t n = strcspn(p, ",");
+        int k = *p == '-' ? pass_named(p + 1, n - 1) : -1;
+        if (k < 0) {
+            *bad = p;
+            return false;
+        }
+        *skip |= 1u << k;
+        p += n;
+    }
+    return true;
+}
+
+uint32_t opt_limit_skip(unsigned n)
+{
+    uint32_t skip = 0;
+
+    for (unsigned k = 0; k < NPASSES; k++)
+        if (!passes[k].mandatory && n-- == 0) {
+            skip = UINT32_MAX << k;
+            break;
+        }
+    return skip;
+}
+
+const char *opt_pass_name(unsigned k)
+{
+    return k < NPASSES ? passes[k].name : NULL;
+}
+
+/* --- shared by the passes --------------------------------------------------------------------------------------------------- */
+
+static void map_list(IrRegion *r, IrRef at, uint32_t n, const IrRef *map)
+{
+    for (uint32_t k = 0; k < n; k++)
+        r->pool[at + k] = map[r->pool[at + k]];
+}
+
+void opt_map_uses(IrRegion *r, IrInsn *i, const IrRef *map)
+{
+    const IrOpInfo *o = &ir_ops[i->op];
+
+    if (o->arg[0] != IRR_K)
+        i->a = map[i->a];
+    if (o->arg[1] != IRR_K)
+        i->b = map[i->b];
+    i->c = o->arg[2] != IRR_K ? map[i->c] : i->c;
+    if (i->op == IR_CALL || i->op == IR_BR || i->op == IR_EXIT_HELP) {
+        map_list(r, i->a, i->b, map);
+    } else if (i->op == IR_BRIF) {
+        if (i->b)
+            map_list(r, i->b + 1, r->pool[i->b], map);
+        if (i->c)
+            map_list(r, i->c + 1, r->pool[i->c], map);
+    }
+}
+
+void opt_map_snaps(IrRegion *r, const IrRef *map)
+{
+    for (uint32_t k = 0; k < r->nsnapent; k++)
+        r->snapent[k].val = map[r->snapent[k].val];
+}
+
+IrRef *opt_map_new(IrRegion *r, uint32_t extra)
+{
+    IrRef *map = ARENA_ARRAY(r->arena, IrRef, r->ninsn + extra);
+
+    for (IrRef k = 0; k < r->ninsn + extra; k++)
+        map[k] = k;
+    return map;
+}
