@@ -424,7 +424,8 @@ int64_t signal_wait_masked(UserThread *t, const SysCall *c, const uint64_t arg[6
     t->saved_mask = t->mask;
     t->mask = mask;
     if (t->sync_pend & ~mask) {
-        t->restore_mask = t->stop = 1;
+        t->restore_mask = true;
+        t->stop = 1;
         return -EINTR;
     }
     int64_t ret = host_block(t, c, arg);

@@ -159,8 +159,8 @@ int64_t sys_prctl(UserThread *t, SysCall *c)
     case PR_SET_SYSCALL_USER_DISPATCH:
     case PR_SET_TSC:
     case PR_GET_TSC:
-    case PR_SET_MDWE:
-    case PR_GET_MDWE:
+    case 65: /* PR_SET_MDWE, PR_GET_MDWE: newer than some hosts' headers */
+    case 66:
         return -EINVAL;
     default:
         return host_pass(t, c);

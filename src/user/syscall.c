@@ -6,6 +6,7 @@
 #include "user/process.h"
 #include "user/signal.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/uio.h>
