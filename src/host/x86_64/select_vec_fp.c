@@ -1,0 +1,451 @@
+/*
+ * Vector floating point. Shapes of 64 bits clear the upper lanes of operands first: whatever lay there could raise flags.
+ * Zeros there give zeros without flags (a zero of either sign for subtraction; division gets a divisor of one).
+ */
+#include "host/x86_64/vsel.h"
+
+static const uint64_t sign_bit[] = {0x8000, 0x80000000, 0x8000000000000000};
+static const uint64_t min_normal[] = {0x0400, 0x00800000, 0x0010000000000000};
+static const unsigned width[] = {16, 32, 64};
+
+static const X64Vec cmp_packed[] = {X64_NVEC, VCMPPS, VCMPPD};
+static const X64Vec round_packed[] = {X64_NVEC, VROUNDPS, VROUNDPD};
+
+static bool fp_host(const Sel *s, IrType lane)
+{
+    return lane == IR_F32 || lane == IR_F64 || (lane == IR_F16 && s->feat->fp16);
+}
+
+/* --- checks of results (see select_fp.c) --------------------------------------------------------------------------- */
+
+/* t = lanes of ones where |d| has exponent and quiet bits of a NaN: above infinity. For f16, by integers. */
+static void nan_lanes16(Sel *s, Xmm t, Xmm d)
+{
+    x64_rvm_m(s->a, VPAND, t, d, vsel_rep(s, 16, 0x7fff));
+    x64_rvm_m(s->a, VPCMPGTW, t, t, vsel_rep(s, 16, 0x7c00));
+}
+
+static void nan_check(Sel *s, const IrInsn *i, Xmm d, Xmm t)
+{
+    unsigned f = fp_index((IrType)i->lane);
+
+    if (f == 0)
+        nan_lanes16(s, t, d);
+    else
+        x64_rvmi(s->a, cmp_packed[f], t, d, d, X64_CMP_UNORD_Q);
+    vsel_cold_if_any(s, i, t);
+}
+
+/* NaNs and results of the least normal magnitude, in lanes of float type f. */
+static void tiny_check(Sel *s, const IrInsn *i, unsigned f, Xmm d, Xmm t, Xmm u)
+{
+    if (f == 0) {
+        nan_lanes16(s, u, d);
+        x64_rvm_m(s->a, VPAND, t, d, vsel_rep(s, 16, 0x7fff));
+        x64_rvm_m(s->a, VPCMPEQW, t, t, vsel_rep(s, 16, min_normal[0]));
+        x64_rvm(s->a, VPOR, t, t, u);
+    } else {
+        x64_rvm_m(s->a, VANDPS, t, d, vsel_rep(s, width[f], sign_bit[f] - 1));
+        x64_rvmi_m(s->a, cmp_packed[f], t, t, vsel_rep(s, width[f], min_normal[f]), X64_CMP_EQ_UQ);
+    }
+    vsel_cold_if_any(s, i, t);
+}
+
+/* --- arithmetic ------------------------------------------------------------------------------------------------------ */
+
+/* The divisor of a 64-bit shape: ones in the upper half. */
+static Xmm use_divisor(Sel *s, const IrInsn *i, IrRef v)
+{
+    static const uint64_t one[] = {0x3c00, 0x3f800000, 0x3ff0000000000000};
+    unsigned f = fp_index((IrType)i->lane);
+    Xmm x = sel_use_x(s, v);
+
+    if (!half_shape(i))
+        return x;
+    Xmm t = sel_tmp_x(s);
+    x64_rvm_m(s->a, VPUNPCKLQDQ, t, x, vsel_rep(s, width[f], one[f]));
+    return t;
+}
+
+bool vsel_fvec_arith(Sel *s, const IrInsn *i)
+{
+    static const X64Vec ops[4][3] = {
+        {VADDPH, VADDPS, VADDPD}, {VSUBPH, VSUBPS, VSUBPD}, {VMULPH, VMULPS, VMULPD}, {VDIVPH, VDIVPS, VDIVPD}};
+    unsigned f = fp_index((IrType)i->lane), k = i->op == IR_FADD ? 0 : i->op == IR_FSUB ? 1 : i->op == IR_FMUL ? 2 : 3;
+
+    if (!fp_host(s, (IrType)i->lane))
+        return false;
+    Xmm a = vsel_use_shaped(s, i, i->a);
+    Xmm b = k == 3 ? use_divisor(s, i, i->b) : vsel_use_shaped(s, i, i->b);
+    Xmm d = sel_def_x(s, i);
+    Xmm t = sel_tmp_x(s), u = sel_tmp_x(s);
+    x64_rvm(s->a, ops[k][f], d, a, b);
+    if (k == 1)
+        vsel_finish(s, i, d); /* 0 - 0 is -0 when rounding down */
+    if (k < 2)
+        nan_check(s, i, d, t);
+    else
+        tiny_check(s, i, f, d, t, u);
+    return true;
+}
+
+bool vsel_fvec_sqrt(Sel *s, const IrInsn *i)
+{
+    static const X64Vec op[] = {VSQRTPH, VSQRTPS, VSQRTPD};
+
+    if (!fp_host(s, (IrType)i->lane))
+        return false;
+    Xmm a = vsel_use_shaped(s, i, i->a);
+    Xmm d = sel_def_x(s, i);
+    Xmm t = sel_tmp_x(s);
+    x64_rm(s->a, op[fp_index((IrType)i->lane)], d, a);
+    nan_check(s, i, d, t);
+    return true;
+}
+
+bool vsel_fvec_fma(Sel *s, const IrInsn *i)
+{
+    static const X64Vec op[] = {VFMADD231PH, VFMADD231PS, VFMADD231PD};
+    unsigned f = fp_index((IrType)i->lane);
+
+    if (!fp_host(s, (IrType)i->lane))
+        return false;
+    Xmm a = vsel_use_shaped(s, i, i->a);
+    Xmm b = vsel_use_shaped(s, i, i->b);
+    Xmm c = vsel_use_shaped(s, i, i->c);
+    Xmm d = sel_def_x(s, i);
+    Xmm t = sel_tmp_x(s), u = sel_tmp_x(s);
+    x64_rm(s->a, VMOVAPS, d, c);
+    x64_rvm(s->a, op[f], d, a, b);
+    tiny_check(s, i, f, d, t, u);
+    return true;
+}
+
+/* Sign inverted or cleared: no arithmetic, so that a shape of 64 bits is a matter of the constant. */
+bool vsel_fvec_sign(Sel *s, const IrInsn *i)
+{
+    unsigned f = fp_index((IrType)i->lane);
+    bool neg = i->op == IR_FNEG;
+    uint64_t mask = neg ? sign_bit[f] : sign_bit[f] - 1;
+
+    for (unsigned w = width[f]; w < 64; w *= 2)
+        mask |= mask << w;
+    Xmm a = sel_use_x(s, i->a);
+    Xmm d = sel_def_x_last(s, i);
+    x64_rvm_m(s->a, neg ? VXORPS : VANDPS, d, a, sel_vconst(s, mask, half_shape(i) ? 0 : mask));
+    if (neg)
+        vsel_finish(s, i, d);
+    return true;
+}
+
+/*
+ * As min_max of select_fp.c: unordered lanes send everything to ir_eval; of equal lanes `or` and `and` give minimum and
+ * maximum, being the same bits or two zeros.
+ */
+bool vsel_fvec_minmax(Sel *s, const IrInsn *i)
+{
+    static const X64Vec op[2][3] = {{X64_NVEC, VMINPS, VMINPD}, {X64_NVEC, VMAXPS, VMAXPD}};
+    unsigned f = fp_index((IrType)i->lane);
+    bool max = i->op == IR_FMAX || i->op == IR_FMAXNUM;
+
+    if (f == 0)
+        return false;
+    Xmm a = vsel_use_shaped(s, i, i->a);
+    Xmm b = vsel_use_shaped(s, i, i->b);
+    Xmm d = sel_def_x(s, i);
+    Xmm t = sel_tmp_x(s), u = sel_tmp_x(s);
+    uint32_t slow = sel_label(s);
+    x64_rvmi(s->a, cmp_packed[f], t, a, b, X64_CMP_UNORD_Q);
+    x64_rm(s->a, VPTEST, t, t);
+    x64_jcc(s->a, CC_NE, slow);
+    x64_rvmi(s->a, cmp_packed[f], t, a, b, X64_CMP_EQ_OQ);
+    x64_rvm(s->a, max ? VANDPS : VORPS, u, a, b);
+    x64_rvm(s->a, op[max][f], d, a, b);
+    x64_rvms(s->a, VPBLENDVB, d, d, u, t);
+    sel_cold_eval_at(s, i, slow);
+    return true;
+}
+
+/* --- rounding to integral values ---------------------------------------------------------------------------------------- */
+
+typedef struct Away {
+    Xmm abs, frac;
+} Away;
+
+/* As round_away of select_fp.c; every lane must be small, else all go to `slow`. */
+static void round_away(Sel *s, unsigned f, Xmm d, Xmm a, Away w, uint32_t slow)
+{
+    static const uint64_t limit[] = {0, 0x4b000000, 0x4330000000000000};
+    static const uint64_t half[] = {0, 0x3f000000, 0x3fe0000000000000};
+    static const uint64_t one[] = {0, 0x3f800000, 0x3ff0000000000000};
+    unsigned n = width[f];
+
+    x64_rvm_m(s->a, VANDPS, w.abs, a, vsel_rep(s, n, sign_bit[f] - 1));
+    x64_rvmi_m(s->a, cmp_packed[f], w.frac, w.abs, vsel_rep(s, n, limit[f]), X64_CMP_NLT_UQ);
+    x64_rm(s->a, VPTEST, w.frac, w.frac);
+    x64_jcc(s->a, CC_NE, slow);
+    x64_rmi(s->a, round_packed[f], d, w.abs, X64_ROUND_RTZ | X64_ROUND_QUIET);
+    x64_rvm(s->a, f == 2 ? VSUBPD : VSUBPS, w.frac, w.abs, d);
+    x64_rvmi_m(s->a, cmp_packed[f], w.frac, w.frac, vsel_rep(s, n, half[f]), X64_CMP_GE_OQ);
+    x64_rvm_m(s->a, VANDPS, w.frac, w.frac, vsel_rep(s, n, one[f]));
+    x64_rvm(s->a, f == 2 ? VADDPD : VADDPS, d, d, w.frac);
+    x64_rvm_m(s->a, VANDPS, w.abs, a, vsel_rep(s, n, sign_bit[f]));
+    x64_rvm(s->a, VORPS, d, d, w.abs);
+}
+
+static bool rint_away(Sel *s, const IrInsn *i)
+{
+    Xmm a = vsel_use_shaped(s, i, i->a);
+    Xmm d = sel_def_x(s, i);
+    Away w = {sel_tmp_x(s), sel_tmp_x(s)};
+    uint32_t slow = sel_label(s);
+    round_away(s, fp_index((IrType)i->lane), d, a, w, slow);
+    sel_cold_eval_at(s, i, slow);
+    return true;
+}
+
+bool vsel_fvec_rint(Sel *s, const IrInsn *i)
+{
+    unsigned f = fp_index((IrType)i->lane), imm;
+
+    if (f == 0)
+        return false;
+    if ((i->aux & 7) == FP_RNA && !(i->aux & IR_EXACT))
+        return rint_away(s, i);
+    if (!vsel_round_imm(i->aux & 7, &imm))
+        return false;
+    Xmm a = vsel_use_shaped(s, i, i->a);
+    Xmm d = sel_def_x_last(s, i);
+    x64_rmi(s->a, round_packed[f], d, a, imm | (i->aux & IR_EXACT ? 0 : X64_ROUND_QUIET));
+    return true;
+}
+
+/* --- comparison ----------------------------------------------------------------------------------------------------------- */
+
+/* Half precision: both halves compared as f32, which is exact and signals the same; 16-bit masks by packing. */
+static bool compare16(Sel *s, const IrInsn *i, unsigned imm)
+{
+    Xmm a = vsel_use_shaped(s, i, i->a);
+    Xmm b = vsel_use_shaped(s, i, i->b);
+    Xmm d = sel_def_x(s, i);
+    Xmm t = sel_tmp_x(s), u = sel_tmp_x(s);
+
+    x64_rvm(s->a, VMOVHLPS, t, a, a);
+    x64_rvm(s->a, VMOVHLPS, u, b, b);
+    x64_rm(s->a, VCVTPH2PS, t, t);
+    x64_rm(s->a, VCVTPH2PS, u, u);
+    x64_rvmi(s->a, VCMPPS, t, t, u, imm);
+    x64_rm(s->a, VCVTPH2PS, d, a);
+    x64_rm(s->a, VCVTPH2PS, u, b);
+    x64_rvmi(s->a, VCMPPS, d, d, u, imm);
+    x64_rvm(s->a, VPACKSSDW, d, d, t);
+    vsel_finish(s, i, d);
+    return true;
+}
+
+bool vsel_vfcmp(Sel *s, const IrInsn *i)
+{
+    unsigned f = fp_index((IrType)i->lane), imm;
+
+    if (!vsel_cmp_imm(i->aux, &imm))
+        return false;
+    if (f == 0)
+        return compare16(s, i, imm);
+    Xmm a = vsel_use_shaped(s, i, i->a);
+    Xmm b = vsel_use_shaped(s, i, i->b);
+    Xmm d = sel_def_x_last(s, i);
+    x64_rvmi(s->a, cmp_packed[f], d, a, b, imm);
+    vsel_finish(s, i, d);
+    return true;
+}
+
+/* --- to integers ------------------------------------------------------------------------------------------------------------ */
+
+static const uint64_t least_int[] = {0x8000, 0x80000000, 0x8000000000000000};
+
+/* Two f64 to i64 by the scalar unit. */
+static void pair_to_int(Sel *s, Xmm d, Xmm t, Xmm a, Gpr g, Gpr h)
+{
+    x64_rvm(s->a, VMOVHLPS, t, a, a);
+    x64_gx(s->a, VCVTTSD2SI_Q, g, a);
+    x64_gx(s->a, VCVTTSD2SI_Q, h, t);
+    x64_xg(s->a, VMOVQ_XG, d, g);
+    x64_rvmi_g(s->a, VPINSRQ, d, d, h, 1);
+}
+
+/* What a conversion to integers works with. */
+typedef struct ToInt {
+    bool dbl, sign, usi;
+    Xmm d, t, u;
+    Gpr g, h;
+    uint32_t slow;
+} ToInt;
+
+/* k->d = truncated lanes of x. */
+static void truncate_lanes(Sel *s, const ToInt *k, Xmm d, Xmm x)
+{
+    if (!k->dbl)
+        x64_rm(s->a, k->usi ? VCVTTPS2UDQ : VCVTTPS2DQ, d, x);
+    else if (s->feat->avx512)
+        x64_rm(s->a, k->usi ? VCVTTPD2UQQ : VCVTTPD2QQ, d, x);
+    else
+        pair_to_int(s, d, k->t, x, k->g, k->h);
+}
+
+/* Convert the rounded lanes of x; a lane that does not fit, or whose result stands for that, leads to `slow`. */
+static void to_int_checked(Sel *s, const ToInt *k, Xmm x)
+{
+    unsigned f = k->dbl ? 2 : 1;
+
+    if (!k->sign && !k->usi) { /* 2^31 or 2^63 and more would be invalid to the signed conversion */
+        x64_rvmi_m(s->a, cmp_packed[f], k->t, x, vsel_rep(s, width[f], k->dbl ? 0x43e0000000000000 : 0x4f000000),
+                   X64_CMP_NLT_UQ);
+        x64_rm(s->a, VPTEST, k->t, k->t);
+        x64_jcc(s->a, CC_NE, k->slow);
+    }
+    truncate_lanes(s, k, k->d, x);
+    if (!k->sign && !k->usi)
+        x64_rm_m(s->a, VPTEST, k->d, vsel_rep(s, width[f], least_int[f]));
+    else {
+        x64_rvm_m(s->a, k->dbl ? VPCMPEQQ : VPCMPEQD, k->t, k->d, vsel_rep(s, width[f], k->sign ? least_int[f] : ~0ull));
+        x64_rm(s->a, VPTEST, k->t, k->t);
+    }
+    x64_jcc(s->a, CC_NE, k->slow);
+}
+
+bool vsel_vftoi(Sel *s, const IrInsn *i)
+{
+    unsigned round = i->aux & 7, imm = 0, f = fp_index((IrType)i->lane);
+    ToInt k = {.dbl = i->lane == IR_F64, .sign = i->aux & IR_SIGNED};
+    Away w;
+
+    if (f == 0 || i->imm || (round != FP_RNA && !vsel_round_imm(round, &imm)))
+        return false;
+    k.usi = !k.sign && s->feat->avx512;
+    Xmm a = vsel_use_shaped(s, i, i->a);
+    k.d = sel_def_x(s, i);
+    k.t = sel_tmp_x(s);
+    k.u = sel_tmp_x(s);
+    if (round == FP_RNA)
+        w = (Away){k.t, sel_tmp_x(s)};
+    if (k.dbl && !s->feat->avx512) {
+        k.g = sel_tmp_r(s);
+        k.h = sel_tmp_r(s);
+    }
+    k.slow = sel_label(s);
+    if (round == FP_RTZ && (k.sign || k.usi)) {
+        to_int_checked(s, &k, a);
+    } else {
+        if (round == FP_RNA)
+            round_away(s, f, k.u, a, w, k.slow);
+        else
+            x64_rmi(s->a, round_packed[f], k.u, a, imm | X64_ROUND_QUIET);
+        to_int_checked(s, &k, k.u);
+        truncate_lanes(s, &k, k.u, a); /* all lanes fit: raise "inexact" if the rounding was */
+    }
+    sel_cold_eval_at(s, i, k.slow);
+    return true;
+}
+
+/* --- from integers ---------------------------------------------------------------------------------------------------------- */
+
+/* Unsigned 32 bits: high half * 65536, exact, plus low half: one rounding. */
+static void from_u32(Sel *s, Xmm d, Xmm a, Xmm t)
+{
+    x64_vmi(s->a, VPSRLD_I, t, a, 16);
+    x64_rvmi_m(s->a, VPBLENDW, d, a, vsel_rep(s, 32, 0), 0xaa);
+    x64_rm(s->a, VCVTDQ2PS, t, t);
+    x64_rm(s->a, VCVTDQ2PS, d, d);
+    x64_rvm_m(s->a, VMULPS, t, t, vsel_rep(s, 32, 0x47800000));
+    x64_rvm(s->a, VADDPS, d, d, t);
+}
+
+/*
+ * Unsigned 64 bits: the halves become doubles by putting them into mantissas; (2^84 + high * 2^32) - (2^84 + 2^52) is
+ * exact, (2^52 + low) is, so that their sum is rounded once. A zero gets its sign cleared (rounding down makes it -0).
+ */
+static void from_u64(Sel *s, Xmm d, Xmm a, Xmm t)
+{
+    x64_vmi(s->a, VPSRLQ_I, t, a, 32);
+    x64_rvm_m(s->a, VPOR, t, t, vsel_rep(s, 64, 0x4530000000000000));
+    x64_rvmi_m(s->a, VPBLENDD, d, a, vsel_rep(s, 64, 0x4330000000000000), 0xa);
+    x64_rvm_m(s->a, VSUBPD, t, t, vsel_rep(s, 64, 0x4530000000100000));
+    x64_rvm(s->a, VADDPD, d, d, t);
+    x64_rvm_m(s->a, VANDPS, d, d, vsel_rep(s, 64, ~0ull >> 1));
+}
+
+static void from_s64(Sel *s, Xmm d, Xmm a, Xmm t, Gpr g)
+{
+    x64_gx(s->a, VMOVQ_GX, g, a);
+    x64_rvm(s->a, VPXOR, t, t, t);
+    x64_rvm_g(s->a, VCVTSI2SD_Q, t, t, g);
+    x64_gxi(s->a, VPEXTRQ, g, a, 1);
+    x64_rvm_g(s->a, VCVTSI2SD_Q, d, t, g);
+    x64_rvm(s->a, VPUNPCKLQDQ, d, t, d);
+}
+
+bool vsel_vitof(Sel *s, const IrInsn *i)
+{
+    bool dbl = i->lane == IR_F64, sign = i->aux & IR_SIGNED, new = s->feat->avx512;
+    unsigned f = fp_index((IrType)i->lane);
+    Gpr g = {0};
+
+    if (f == 0)
+        return false;
+    Xmm a = vsel_use_shaped(s, i, i->a);
+    Xmm d = sel_def_x(s, i);
+    Xmm t = sel_tmp_x(s);
+    if (dbl && sign && !new)
+        g = sel_tmp_r(s);
+    if (!dbl && (sign || new))
+        x64_rm(s->a, sign ? VCVTDQ2PS : VCVTUDQ2PS, d, a);
+    else if (dbl && new)
+        x64_rm(s->a, sign ? VCVTQQ2PD : VCVTUQQ2PD, d, a);
+    else if (!dbl)
+        from_u32(s, d, a, t);
+    else if (sign)
+        from_s64(s, d, a, t, g);
+    else
+        from_u64(s, d, a, t);
+    if (i->imm) /* exact: see scale_down in select_fp.c */
+        x64_rvm_m(s->a, dbl ? VMULPD : VMULPS, d, d,
+                  vsel_rep(s, width[f], dbl ? (1023 - i->imm) << 52 : (127 - i->imm) << 23));
+    return true;
+}
+
+/* --- between formats --------------------------------------------------------------------------------------------------------- */
+
+/* Exact; NaNs as in scalar widening. aux 1: from the high half. */
+bool vsel_vfwiden(Sel *s, const IrInsn *i)
+{
+    bool high = i->aux & 1;
+
+    if (i->lanes != (i->lane == IR_F32 ? 2 : 4) || i->lane == IR_F64)
+        return false;
+    Xmm a = sel_use_x(s, i->a);
+    Xmm d = sel_def_x_last(s, i);
+    if (high)
+        x64_rvm(s->a, VMOVHLPS, d, a, a);
+    x64_rm(s->a, i->lane == IR_F32 ? VCVTPS2PD : VCVTPH2PS, d, high ? d : a);
+    return true;
+}
+
+bool vsel_vfnarrow(Sel *s, const IrInsn *i)
+{
+    if ((i->aux & 7) != FP_RCUR || !full_shape(i) || i->lane == IR_F16)
+        return false;
+    Xmm a = sel_use_x(s, i->a);
+    Xmm d = sel_def_x(s, i);
+    Xmm t = sel_tmp_x(s);
+    if (i->lane == IR_F64) {
+        x64_rm(s->a, VCVTPD2PS, d, a);
+        x64_rvm_m(s->a, VANDPS, t, d, vsel_rep(s, 32, 0x7fffffff));
+        x64_rvm_m(s->a, VPCMPEQD, t, t, vsel_rep(s, 32, min_normal[1]));
+    } else {
+        x64_mri(s->a, VCVTPS2PH, d, a, X64_ROUND_CUR);
+        x64_rvm_m(s->a, VPAND, t, d, vsel_rep(s, 16, 0x7fff));
+        x64_rvm_m(s->a, VPCMPEQW, t, t, vsel_rep(s, 16, min_normal[0]));
+    }
+    vsel_cold_if_any(s, i, t);
+    return true;
+}
