@@ -1,5 +1,5 @@
 /*
- * Simplification of moves between scalars and vectors. A guest's scalar register is the low part of a vector register,
+ * Simplification of vector operations, most of all moves between scalars and vectors. A guest's scalar register is the low part of a vector register,
  * so that lifted code goes to and fro: every scalar result is a vzext, every scalar operand a vget. See simplify.h.
  */
 #include "ir/simplify.h"
@@ -140,9 +140,20 @@ static IrRef low_operands(IrSimplify *s, IrInsn *i)
     return high->op == IR_VHIGH && high->a == i->a ? i->a : 0;
 }
 
+/* A round's two halves, which guests have as two instructions, are one of the host's. */
+static void join_aes(IrSimplify *s, IrInsn *i, IrOp first)
+{
+    const IrInsn *x = def(s, i->a);
+
+    if (x->op == first && x->aux == 0)
+        *i = (IrInsn){.op = first, .type = IR_V128, .aux = 1, .a = x->a};
+}
+
 IrRef ir_simplify_vec(IrSimplify *s, IrInsn *i)
 {
     switch (i->op) {
+    case IR_AESMC: join_aes(s, i, IR_AESENC); return 0;
+    case IR_AESIMC: join_aes(s, i, IR_AESDEC); return 0;
     case IR_VGET: return simplify_get(s, i);
     case IR_VZEXT: return simplify_zext(s, i);
     case IR_VLOW: case IR_VCONCAT: return low_operands(s, i);
