@@ -99,7 +99,8 @@ static void mark_quiet(Gvn *g, uint32_t block, IrRef ref)
     IrInsn *i = ir_insn(g->r, ref);
     IrRef *e = entry(g, i, i->aux & IR_SIGNALLING);
 
-    if (*e) {
+    /* lookup() may have entered `ref` itself in this very place */
+    if (*e && *e != ref) {
         const IrInsn *other = ir_insn(g->r, *e);
         if (same_but_aux(other, i) && ((other->aux ^ i->aux) & IR_SIGNALLING) == 0 &&
             block_dominates(g, g->home[*e], block)) {
