@@ -1,6 +1,7 @@
 #include "base/os.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -24,6 +25,20 @@ uint64_t os_now_ns(void)
 
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+void os_cpu_features(char *buf, size_t len)
+{
+    size_t at = (size_t)snprintf(buf, len, "x86_64");
+
+    __builtin_cpu_init();
+#define HAS(name)                                                                                                      \
+    if (__builtin_cpu_supports(name) && at < len)                                                                      \
+        at += (size_t)snprintf(buf + at, len - at, " " name);
+    HAS("avx2") HAS("fma") HAS("bmi") HAS("bmi2") HAS("popcnt") HAS("aes") HAS("pclmul") HAS("gfni") HAS("vpclmulqdq")
+    HAS("avx512f") HAS("avx512vl") HAS("avx512bw") HAS("avx512dq") HAS("avx512vbmi") HAS("avx512vbmi2")
+    HAS("avx512ifma") HAS("avx512bitalg") HAS("avx512vpopcntdq")
+#undef HAS
 }
 
 void *os_reserve(size_t size, Status *st)

@@ -17,6 +17,9 @@ int os_tid(void);
 /* Monotonic time in nanoseconds: for statistics and logs only, never shown to the guest. */
 uint64_t os_now_ns(void);
 
+/* The host processor in words, for --version: "x86_64 avx2 avx512f ...". */
+void os_cpu_features(char *buf, size_t len);
+
 /* Address space without memory: any access faults. NULL with `st` set when refused. */
 void *os_reserve(size_t size, Status *st);
 /* Zeroed private memory; NULL when refused. */

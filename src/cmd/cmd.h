@@ -8,6 +8,7 @@
 #include "base/status.h"
 
 #include <stddef.h>
+#include <stdio.h>
 
 /* Exit statuses of dragoman itself; otherwise the guest's own. Documented in --help and the manual page. */
 enum {
@@ -19,6 +20,14 @@ enum {
 
 /* argv[0] is the command's name. Returns the exit status. */
 int cmd_sysroot(int argc, char **argv);
+int cmd_run(int argc, char **argv);
+int cmd_dev(int argc, char **argv);
+
+/* The table of commands, for --help. */
+void cmd_list(FILE *f);
+/* Exit status for a failure; cmd_fail prints its line as well. */
+int cmd_exit_status(const Status *st);
+int cmd_fail(const Status *st);
 
 /*
  * Directory of the default sysroot for a Debian architecture ("arm64"): $XDG_DATA_HOME/dragoman/ARCH, else

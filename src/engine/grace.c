@@ -11,9 +11,14 @@
 /* So many retired interpreter regions are worth interrupting vcpus for. */
 #define RETIRED_MANY 4096
 
-void grace_quiesce(Vcpu *cpu)
+uint64_t grace_now(Engine *e)
 {
-    atomic_store(&cpu->epoch, atomic_load(&cpu->e->epoch));
+    return atomic_load(&e->epoch);
+}
+
+void grace_quiesce(Vcpu *cpu, uint64_t epoch)
+{
+    atomic_store(&cpu->epoch, epoch);
 }
 
 uint64_t grace_stamp(Engine *e)

@@ -136,8 +136,9 @@ bool kill_mark(Translation *t);
 void kill_finish(Engine *e);
 
 /* --- grace.c -------------------------------------------------------------------------------------------------------- */
-/* This vcpu is in its run loop and holds no pointer to a translation. */
-void grace_quiesce(Vcpu *cpu);
+uint64_t grace_now(Engine *e);
+/* This vcpu is in its run loop, and since `epoch` was read it has dropped every pointer to a translation. */
+void grace_quiesce(Vcpu *cpu, uint64_t epoch);
 void grace_retire(Engine *e, Translation *t);
 /* Epoch to stamp something that was made unreachable just now. */
 uint64_t grace_stamp(Engine *e);

@@ -32,6 +32,8 @@ void kill_translation_locked(Engine *e, Translation *t)
     if (self && self->e == e)
         forget_own(self, t);
     atomic_fetch_add_explicit(&e->killed, 1, memory_order_relaxed);
+    /* Before the epoch moves on: who publishes the later epoch has looked at this after reading it (run_poll). */
+    atomic_fetch_add(&e->flush_seq, 1);
     if (!t->hpc)
         grace_retire(e, t);
 }
@@ -40,7 +42,6 @@ void kill_finish(Engine *e)
 {
     Vcpu *self = fault_current();
 
-    atomic_fetch_add(&e->flush_seq, 1);
     pthread_mutex_lock(&e->vcpu_lock);
     for (Vcpu *v = e->vcpus; v; v = v->next) {
         if (v != self)

@@ -52,13 +52,14 @@ static bool run_poll(Vcpu *cpu)
             return false;
         grace_collect(e);
     }
-    uint64_t flush = atomic_load(&e->flush_seq);
+    /* The epoch is read first, so that what was killed before it is forgotten before it is published. */
+    uint64_t epoch = grace_now(e), flush = atomic_load(&e->flush_seq);
     if (flush != cpu->flush_seen || cpu->h.ir.mode != cpu->mode_seen) {
         link_flush(cpu);
         cpu->flush_seen = flush;
         cpu->mode_seen = cpu->h.ir.mode;
     }
-    grace_quiesce(cpu);
+    grace_quiesce(cpu, epoch);
     return true;
 }
 

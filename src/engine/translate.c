@@ -113,6 +113,7 @@ IrRegion *translate_form(Vcpu *cpu, uint64_t pc, unsigned limit, Translation *t)
     ir_builder_init(&l.b, r);
     r->fp = g->fp_mode(cpu->h.ir.mode);
     for (r->guest_insns = 0; !l.ended; r->guest_insns++, l.pc = l.cont) {
+        l.budget = limit - r->guest_insns - 1;
         if (r->guest_insns < limit && lift_one(&l, &f))
             continue;
         if (r->guest_insns == 0)
@@ -156,7 +157,7 @@ static void optimise(Vcpu *cpu, IrRegion *r, Translation *t)
     Fetch f = {.cpu = cpu, .t = t};
     OptConfig cfg = {.skip = e->opt_skip, .dead_ctx = &f};
 
-#ifdef DRAGOMAN_DEBUG_CHECKS
+#ifdef DEBUG_CHECKS
     cfg.verify = true;
 #endif
     if (!e->cfg.exact_flags)

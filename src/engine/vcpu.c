@@ -122,7 +122,7 @@ void vcpu_attach(Vcpu *cpu)
     cpu->thread = pthread_self();
     cpu->tid = os_tid();
     fault_attach(cpu);
-    grace_quiesce(cpu);
+    grace_quiesce(cpu, grace_now(cpu->e));
 }
 
 void vcpu_detach(Vcpu *cpu)

@@ -24,7 +24,6 @@ struct Vcpu {
     atomic_bool blocked;       /* between engine_block_begin and engine_block_end */
     atomic_bool writing;       /* writes to the code cache: a fork waits for it (engine/fork.c) */
     bool drop_returns;         /* killed a translation itself */
-    bool interpreting;         /* --check: memory operations go to the overlay */
     uint32_t mode_seen;        /* mode that the jump cache and return stack are of */
     uint64_t flush_seen;       /* kills after which they were last emptied */
     _Atomic uint64_t epoch;    /* see engine/grace.c; 0: not attached to a thread */

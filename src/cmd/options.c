@@ -1,0 +1,367 @@
+#include "cmd/options.h"
+
+#include "base/check.h"
+#include "base/log.h"
+#include "opt/opt.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* --- one parser an option ------------------------------------------------------------------------------------------- */
+
+static bool parse_number(const char *name, const char *arg, uint64_t *out, Status *st)
+{
+    char *end;
+
+    *out = strtoull(arg, &end, 0);
+    if (end == arg || *end || *arg == '-')
+        return status_set(st, STATUS_USAGE, "--%s: '%s' is not a number", name, arg);
+    return true;
+}
+
+static void push(char ***list, unsigned *n, char *s)
+{
+    *list = realloc(*list, (*n + 2) * sizeof **list);
+    CHECK(*list != NULL);
+    (*list)[(*n)++] = s;
+    (*list)[*n] = NULL;
+}
+
+static bool opt_sysroot(Options *o, char *arg, Status *st)
+{
+    o->user.sysroot = arg;
+    return true;
+}
+
+static bool opt_set_env(Options *o, char *arg, Status *st)
+{
+    if (!strchr(arg, '=') || *arg == '=')
+        return status_set(st, STATUS_USAGE, "-E: '%s' is not VAR=VALUE", arg);
+    push(&o->set, &o->nset, arg);
+    return true;
+}
+
+static bool opt_unset_env(Options *o, char *arg, Status *st)
+{
+    push(&o->unset, &o->nunset, arg);
+    return true;
+}
+
+static bool opt_argv0(Options *o, char *arg, Status *st)
+{
+    o->user.argv0 = arg;
+    return true;
+}
+
+static bool opt_cpu(Options *o, char *arg, Status *st)
+{
+    o->cpu = arg;
+    return true;
+}
+
+static bool opt_engine(Options *o, char *arg, Status *st)
+{
+    if (!strcmp(arg, "jit"))
+        o->user.engine.kind = ENGINE_JIT;
+    else if (!strcmp(arg, "interp"))
+        o->user.engine.kind = ENGINE_INTERP;
+    else
+        return status_set(st, STATUS_USAGE, "--engine: '%s' is neither jit nor interp", arg);
+    return true;
+}
+
+static bool opt_strace(Options *o, char *arg, Status *st)
+{
+    o->user.strace = true;
+    return true;
+}
+
+static bool opt_stats(Options *o, char *arg, Status *st)
+{
+    o->user.stats = true;
+    return true;
+}
+
+static bool opt_log(Options *o, char *arg, Status *st)
+{
+    return log_setup(arg, st);
+}
+
+static bool opt_log_pc(Options *o, char *arg, Status *st)
+{
+    return log_set_range(arg, st);
+}
+
+static bool opt_check(Options *o, char *arg, Status *st)
+{
+    o->user.engine.check = true;
+    return true;
+}
+
+static bool opt_one_insn(Options *o, char *arg, Status *st)
+{
+    o->user.engine.one_insn = true;
+    return true;
+}
+
+static bool opt_no_chain(Options *o, char *arg, Status *st)
+{
+    o->user.engine.no_chain = true;
+    return true;
+}
+
+static bool opt_no_ret_predict(Options *o, char *arg, Status *st)
+{
+    o->user.engine.ret_predict = false;
+    return true;
+}
+
+static void skip_passes(Options *o, const char *list)
+{
+    size_t had = o->skip ? strlen(o->skip) : 0;
+
+    o->skip = realloc(o->skip, had + strlen(list) + 2);
+    CHECK(o->skip != NULL);
+    strcpy(o->skip + had, had ? "," : "");
+    strcat(o->skip, list);
+    o->user.engine.opt = o->skip;
+}
+
+static bool opt_opt(Options *o, char *arg, Status *st)
+{
+    uint32_t skip;
+    const char *bad;
+
+    if (!opt_parse_skip(arg, &skip, &bad))
+        return status_set(st, STATUS_USAGE, "--opt: no pass that can be left out at '%s' (write -PASS,-PASS)", bad);
+    skip_passes(o, arg);
+    return true;
+}
+
+static bool opt_opt_limit(Options *o, char *arg, Status *st)
+{
+    uint64_t n;
+
+    if (!parse_number("opt-limit", arg, &n, st))
+        return false;
+    uint32_t skip = opt_limit_skip(n < 32 ? (unsigned)n : 32);
+    for (unsigned k = 0; k < 32 && opt_pass_name(k); k++) {
+        char one[64];
+        uint32_t ignored;
+        const char *bad;
+        snprintf(one, sizeof one, "-%s", opt_pass_name(k));
+        if ((skip >> k & 1) && opt_parse_skip(one, &ignored, &bad))
+            skip_passes(o, one);
+    }
+    return true;
+}
+
+static bool opt_jit_limit(Options *o, char *arg, Status *st)
+{
+    return parse_number("jit-limit", arg, &o->user.engine.jit_limit, st);
+}
+
+static bool opt_cache_size(Options *o, char *arg, Status *st)
+{
+    uint64_t mib;
+
+    if (!parse_number("cache-size", arg, &mib, st))
+        return false;
+    if (mib < 1 || mib > 1024)
+        return status_set(st, STATUS_USAGE, "--cache-size: from 1 to 1024 MiB");
+    o->user.engine.cache_bytes = (size_t)mib << 20;
+    return true;
+}
+
+static bool opt_host_cpu(Options *o, char *arg, Status *st)
+{
+    o->user.engine.host_cpu = arg;
+    return true;
+}
+
+/* --- the table ------------------------------------------------------------------------------------------------------ */
+
+typedef struct Option {
+    char letter;
+    const char *name, *arg;
+    bool (*parse)(Options *o, char *arg, Status *st);
+    bool again;
+    const char *doc;
+} Option;
+
+static const Option table[] = {
+#define OPT(letter, name, arg, fn, again, doc) {letter, name, arg, opt_##fn, again, doc},
+#include "cmd/options.def"
+#undef OPT
+};
+
+#define NOPTIONS (sizeof table / sizeof table[0])
+
+void options_help(FILE *f)
+{
+    for (unsigned i = 0; i < NOPTIONS; i++) {
+        const Option *t = &table[i];
+        char left[64];
+        snprintf(left, sizeof left, "%c%c%s --%s%s%s", t->letter ? '-' : ' ', t->letter ? t->letter : ' ', t->letter ? "," : " ",
+                 t->name, t->arg ? "=" : "", t->arg ? t->arg : "");
+        fprintf(f, "  %-28s %s\n", left, t->doc);
+    }
+    fprintf(f, "  %-28s %s\n", "    --help", "this text");
+    fprintf(f, "  %-28s %s\n", "    --version", "version and host processor");
+}
+
+void options_init(Options *o)
+{
+    memset(o, 0, sizeof *o);
+    o->cpu = "max";
+    o->user.engine.kind = ENGINE_JIT;
+    o->user.engine.ret_predict = true;
+    o->user.engine.jit_limit = UINT64_MAX;
+}
+
+void options_done(Options *o)
+{
+    for (unsigned i = 0; i < o->nagain; i++)
+        free((char *)o->again[i]);
+    free(o->again);
+    free(o->set);
+    free(o->unset);
+    free(o->skip);
+}
+
+static void note_again(Options *o, const Option *t, const char *arg)
+{
+    char *s = malloc(strlen(t->name) + (arg ? strlen(arg) : 0) + 4);
+
+    CHECK(s != NULL);
+    sprintf(s, "--%s%s%s", t->name, arg ? "=" : "", arg ? arg : "");
+    push((char ***)&o->again, &o->nagain, s);
+    o->user.reexec = o->again;
+}
+
+static bool apply(Options *o, const Option *t, char *arg, Status *st)
+{
+    if (!t->parse(o, arg, st))
+        return false;
+    if (t->again)
+        note_again(o, t, arg);
+    return true;
+}
+
+static const Option *find_long(const char *name, size_t len)
+{
+    for (unsigned i = 0; i < NOPTIONS; i++) {
+        if (strlen(table[i].name) == len && !memcmp(table[i].name, name, len))
+            return &table[i];
+    }
+    return NULL;
+}
+
+static const Option *find_letter(char c)
+{
+    for (unsigned i = 0; i < NOPTIONS; i++) {
+        if (table[i].letter && table[i].letter == c)
+            return &table[i];
+    }
+    return NULL;
+}
+
+/* --name, --name=ARG or --name ARG. Advances *i over a separate argument. */
+static bool parse_long(Options *o, int argc, char **argv, int *i, Status *st)
+{
+    char *name = argv[*i] + 2, *eq = strchr(name, '=');
+    size_t len = eq ? (size_t)(eq - name) : strlen(name);
+
+    if (!strcmp(name, "help"))
+        return o->help = true;
+    if (!strcmp(name, "version"))
+        return o->version = true;
+    const Option *t = find_long(name, len);
+    if (!t)
+        return status_set(st, STATUS_USAGE, "unknown option '--%.*s' (see dragoman --help)", (int)len, name);
+    if (!t->arg && eq)
+        return status_set(st, STATUS_USAGE, "option '--%s' takes no argument", t->name);
+    char *arg = eq ? eq + 1 : NULL;
+    if (t->arg && !arg) {
+        if (*i + 1 >= argc)
+            return status_set(st, STATUS_USAGE, "option '--%s' needs an argument (%s)", t->name, t->arg);
+        arg = argv[++*i];
+    }
+    return apply(o, t, arg, st);
+}
+
+/* -L DIR, -LDIR, -s. */
+static bool parse_short(Options *o, int argc, char **argv, int *i, Status *st)
+{
+    char *p = argv[*i] + 1;
+
+    if (*p == 'h' && !p[1])
+        return o->help = true;
+    while (*p) {
+        const Option *t = find_letter(*p);
+        if (!t)
+            return status_set(st, STATUS_USAGE, "unknown option '-%c' (see dragoman --help)", *p);
+        if (!t->arg) {
+            if (!apply(o, t, NULL, st))
+                return false;
+            p++;
+            continue;
+        }
+        char *arg = p[1] ? p + 1 : *i + 1 < argc ? argv[++*i] : NULL;
+        if (!arg)
+            return status_set(st, STATUS_USAGE, "option '-%c' needs an argument (%s)", t->letter, t->arg);
+        return apply(o, t, arg, st);
+    }
+    return true;
+}
+
+int options_parse(Options *o, int argc, char **argv, Status *st)
+{
+    int i = 1;
+
+    for (; i < argc && argv[i][0] == '-' && argv[i][1]; i++) {
+        if (!strcmp(argv[i], "--"))
+            return i + 1;
+        bool is_long = argv[i][1] == '-';
+        if (!(is_long ? parse_long : parse_short)(o, argc, argv, &i, st))
+            return -1;
+    }
+    return i;
+}
+
+/* --- the guest's environment ------------------------------------------------------------------------------------------ */
+
+static size_t name_len(const char *var)
+{
+    return strcspn(var, "=");
+}
+
+static bool removed(const Options *o, const char *var)
+{
+    for (unsigned i = 0; i < o->nunset; i++) {
+        if (strlen(o->unset[i]) == name_len(var) && !memcmp(o->unset[i], var, name_len(var)))
+            return true;
+    }
+    for (unsigned i = 0; i < o->nset; i++) {
+        if (name_len(o->set[i]) == name_len(var) && !memcmp(o->set[i], var, name_len(var)))
+            return true;
+    }
+    return false;
+}
+
+char **options_env(const Options *o, char **base)
+{
+    char **env = NULL;
+    unsigned n = 0;
+
+    for (char **v = base; *v; v++) {
+        if (!removed(o, *v))
+            push(&env, &n, *v);
+    }
+    for (unsigned i = 0; i < o->nset; i++)
+        push(&env, &n, o->set[i]);
+    if (!env) {
+        push(&env, &n, NULL);
+    }
+    return env;
+}

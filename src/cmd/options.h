@@ -1,0 +1,31 @@
+/*
+ * The options of `run`, from options.def.
+ */
+#ifndef CMD_OPTIONS_H
+#define CMD_OPTIONS_H
+
+#include "user/user.h"
+
+#include <stdio.h>
+
+typedef struct Options {
+    UserConfig user;
+    const char *cpu;          /* feature list for the guest */
+    char *skip;               /* list of passes to leave out, malloc'd; for engine.opt */
+    char **set, **unset;      /* -E, -U in order; owned arrays of argv's strings */
+    unsigned nset, nunset;
+    const char **again;       /* user.reexec: owned array of owned strings */
+    unsigned nagain;
+    bool help, version;
+} Options;
+
+void options_init(Options *o);
+void options_done(Options *o);
+/* Parse options up to the first other argument; returns its index in argv, or -1 with `st` set. argv[0] is skipped. */
+int options_parse(Options *o, int argc, char **argv, Status *st);
+/* The table, for --help. */
+void options_help(FILE *f);
+/* The guest's environment: `base` changed by -E and -U. Owned array of borrowed strings. */
+char **options_env(const Options *o, char **base);
+
+#endif
