@@ -9,9 +9,8 @@
  * up to eight instructions, a branch out.
  */
 #define _GNU_SOURCE
-#include "rand_case.h"
+#include "rand_state.h"
 
-#include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -20,9 +19,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-#define SLOT_WORDS 16
-#define BATCH 256
 
 /* At RAND_AREA, one page for the state, then the slots. */
 typedef struct Area {
@@ -34,7 +30,6 @@ _Static_assert(offsetof(Area, save) == 800, "used below");
 _Static_assert(offsetof(RandState, sp) == 248 && offsetof(RandState, nzcv) == 264 && offsetof(RandState, v) == 280, "used below");
 
 static Area *const area = (Area *)RAND_AREA;
-static uint32_t *const slots = (uint32_t *)(RAND_AREA + 4096);
 
 void rand_enter(Area *a, const uint32_t *slot);
 void rand_exit(void);
@@ -78,135 +73,17 @@ __asm__(".text\n.balign 4\n.globl rand_enter, rand_exit, rand_leave\n"
         "ldp d8, d9, [x2, #112]\nldp d10, d11, [x2, #128]\nldp d12, d13, [x2, #144]\nldp d14, d15, [x2, #160]\n"
         "ret\n");
 
-/* --- initial state --------------------------------------------------------------------------------------------------------- */
-
-static uint64_t rnd(uint64_t *s)
-{
-    uint64_t z = *s += 0x9e3779b97f4a7c15;
-
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
-    z = (z ^ z >> 27) * 0x94d049bb133111eb;
-    return z ^ z >> 31;
-}
-
-static uint64_t rnd_int(uint64_t *s)
-{
-    static const uint64_t special[] = {0, 1, 2, 0x7f, 0x80, 0xff, 0x7fff, 0x8000, 0xffff, 0x7fffffff, 0x80000000, 0xffffffff,
-                                       0x100000000, 0x7fffffffffffffff, 0x8000000000000000, UINT64_MAX};
-    uint64_t kind = rnd(s), v = rnd(s);
-
-    switch (kind & 7) {
-    case 0: case 1: return special[v & 15];
-    case 2: return v & 127;
-    case 3: return -(v & 127);
-    case 4: return v >> (kind >> 8 & 63);
-    case 5: return (uint64_t)((int64_t)v >> (kind >> 8 & 63));
-    default: return v;
-    }
-}
-
-/* A float of `ebits` and `fbits`, rich in the values where rules differ. */
-static uint64_t rnd_float(uint64_t *s, int ebits, int fbits)
-{
-    uint64_t kind = rnd(s), v = rnd(s), ones = (1ull << ebits) - 1, fmask = (1ull << fbits) - 1;
-    uint64_t exp = v >> 3 & ones, frac = rnd(s) & fmask, bias = ones >> 1;
-
-    switch (kind & 15) {
-    case 0: exp = 0; break;
-    case 1: exp = ones; break;
-    case 2: exp = 0, frac = 0; break;
-    case 3: exp = ones, frac = 0; break;
-    case 4: exp = 1 + (v & 3); break;
-    case 5: exp = ones - 1 - (v & 3); break;
-    case 6: case 7: case 8: exp = bias - 4 + (v & 7); break;
-    case 9: exp = bias + (v & 63); break;
-    case 10: exp = bias / 2 + (v & 7); break;
-    }
-    exp &= ones;
-    switch (kind >> 4 & 3) {
-    case 0: frac &= ~(fmask >> 4); break;
-    case 1: frac = kind & 64 ? 0 : fmask; break;
-    }
-    return (v & 1) << (ebits + fbits) | exp << fbits | frac;
-}
-
-static void rnd_vector(uint64_t *s, uint64_t out[2])
-{
-    uint64_t kind = rnd(s);
-
-    for (int i = 0; i < 2; i++) {
-        switch (kind & 7) {
-        case 0: case 1: out[i] = rnd_float(s, 11, 52); break;
-        case 2: case 3:
-            out[i] = rnd_float(s, 8, 23);
-            out[i] |= rnd_float(s, 8, 23) << 32;
-            break;
-        case 4: case 5:
-            out[i] = 0;
-            for (int k = 0; k < 64; k += 16)
-                out[i] |= (kind & 8 ? rnd_float(s, 5, 10) : rnd_float(s, 8, 7)) << k;
-            break;
-        case 6: out[i] = rnd_int(s); break;
-        default:
-            out[i] = 0;
-            for (int k = 0; k < 64; k += 8)
-                out[i] |= (rnd_int(s) & 255) << k;
-        }
-    }
-}
-
-static uint64_t *scratch(void)
-{
-    return (uint64_t *)(RAND_MEM - RAND_MEM_WINDOW);
-}
-
-static void fill_state(const RandCase *c, RandState *st)
-{
-    uint64_t s = c->seed, r = rnd(&s);
-
-    memset(st, 0, sizeof *st);
-    for (int i = 0; i < 30; i++)
-        st->x[i] = rnd_int(&s);
-    for (int i = 0; i < 32; i++)
-        rnd_vector(&s, st->v[i]);
-    st->nzcv = (uint32_t)(r & 15) << 28;
-    st->fpcr = c->fpcr;
-    st->fpsr = r & 0x70 ? 0 : (uint32_t)rnd(&s) & 0x0800009f;
-    st->x[24] = RAND_MEM | (r >> 8 & 255) << 56;  /* tagged */
-    st->x[25] = 0x100 + (r >> 16 & 0xff);         /* faults */
-    st->x[26] = RAND_MEM + (r >> 24 & 0xff);      /* unaligned */
-    st->x[27] = (uint64_t)((int64_t)(r << 24) >> 57); /* a small index */
-    st->x[28] = RAND_MEM;
-    st->sp = RAND_MEM + (r >> 40 & 0xf0);
-    for (int i = 0; i < 2 * RAND_MEM_WINDOW / 8; i++)
-        scratch()[i] = s += 0x9e3779b97f4a7c15;
-}
-
-static uint64_t digest(void)
-{
-    uint64_t h = 0;
-
-    for (int i = 0; i < 2 * RAND_MEM_WINDOW / 8; i++)
-        h = (h ^ scratch()[i]) * 0x9e3779b97f4a7c15, h ^= h >> 29;
-    return h;
-}
-
 /* --- running ------------------------------------------------------------------------------------------------------------------- */
 
 static volatile int running = -1; /* number of the slot */
 
-static uint32_t *slot_code(int slot)
-{
-    return slots + slot * SLOT_WORDS + 1; /* after the load of x30 */
-}
-
-static void on_signal(int sig, siginfo_t *si, void *ctx)
+static void on_signal(int sig, siginfo_t *si __attribute__((unused)), void *ctx)
 {
     ucontext_t *uc = ctx;
     mcontext_t *mc = &uc->uc_mcontext;
     RandState *st = &area->st;
 
-    if (running < 0 || mc->pc - (uint64_t)slots >= BATCH * SLOT_WORDS * 4) {
+    if (running < 0 || mc->pc - (uint64_t)slots >= RAND_BATCH * RAND_SLOT_WORDS * 4) {
         fprintf(stderr, "rand_guest: signal %d at %llx\n", sig, (unsigned long long)mc->pc);
         _exit(3);
     }
@@ -224,24 +101,6 @@ static void on_signal(int sig, siginfo_t *si, void *ctx)
     mc->pc = (uint64_t)rand_leave;
 }
 
-static uint32_t branch(const uint32_t *from, uint64_t to)
-{
-    return 0x14000000 | (uint32_t)((to - (uint64_t)from) >> 2 & 0x3ffffff);
-}
-
-/* The branch goes to the copy of rand_exit in the first page, which it reaches. */
-static void write_slot(int slot, const RandCase *c)
-{
-    uint32_t *code = slot_code(slot), *p = code;
-    uint64_t s = c->seed ^ 0x30, x30 = rnd_int(&s);
-
-    code[-1] = 0x58000000 | (SLOT_WORDS - 2) << 5 | 30; /* ldr x30, end of the slot */
-    for (uint32_t i = 0; i < c->n; i++)
-        *p++ = c->code[i];
-    *p = branch(p, RAND_AREA + 2048);
-    memcpy(code - 1 + SLOT_WORDS - 2, &x30, 8);
-}
-
 static void run_case(int slot, const RandCase *c, RandState *out)
 {
     fill_state(c, &area->st);
@@ -252,32 +111,23 @@ static void run_case(int slot, const RandCase *c, RandState *out)
     out->mem = digest();
 }
 
-static void put(int fd, const void *p, size_t n)
+/* Cases `first` to `first + n` of the file: each has the slot of its number, however the file is cut. */
+static void run_batch(const RandCase *c, size_t first, size_t n, int fd)
 {
-    for (const char *s = p; n;) {
-        ssize_t k = write(fd, s, n);
-        if (k <= 0)
-            _exit(4);
-        s += k, n -= (size_t)k;
-    }
-}
+    static RandState out[RAND_BATCH];
 
-static void run_batch(const RandCase *c, int n, int fd)
-{
-    static RandState out[BATCH];
-
-    for (int i = 0; i < n; i++)
-        write_slot(i, &c[i]);
-    __builtin___clear_cache((char *)slots, (char *)(slots + n * SLOT_WORDS));
-    for (int i = 0; i < n; i++)
-        run_case(i, &c[i], &out[i]);
-    put(fd, out, sizeof out[0] * (size_t)n);
+    for (size_t i = 0; i < n; i++)
+        write_slot((int)((first + i) % RAND_BATCH), &c[first + i]);
+    __builtin___clear_cache((char *)slots, (char *)(slots + RAND_BATCH * RAND_SLOT_WORDS));
+    for (size_t i = 0; i < n; i++)
+        run_case((int)((first + i) % RAND_BATCH), &c[first + i], &out[i]);
+    put(fd, out, sizeof out[0] * n);
 }
 
 /* Map the areas, copy rand_exit next to the slots, so that their branches reach it, and take the signals. */
 static void set_up(void)
 {
-    void *a = mmap((void *)RAND_AREA, 4096 + BATCH * SLOT_WORDS * 4, PROT_READ | PROT_WRITE | PROT_EXEC,
+    void *a = mmap((void *)RAND_AREA, RAND_AREA_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC,
                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
     void *m = mmap((void *)(RAND_MEM - RAND_MEM_HALF), 2 * RAND_MEM_HALF, PROT_READ | PROT_WRITE,
                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
@@ -289,7 +139,7 @@ static void set_up(void)
         fprintf(stderr, "rand_guest: cannot map its areas\n");
         _exit(3);
     }
-    memcpy((void *)(RAND_AREA + 2048), (void *)rand_exit, (size_t)((char *)rand_leave - (char *)rand_exit) + 128);
+    memcpy((void *)(RAND_EXIT), (void *)rand_exit, (size_t)((char *)rand_leave - (char *)rand_exit) + 128);
     sa.sa_sigaction = on_signal;
     sigaltstack(&ss, NULL);
     sigaction(SIGILL, &sa, NULL);
@@ -313,21 +163,6 @@ static void show(const RandCase *c)
     printf("nzcv %x\nfpcr %x\nfpsr %x\n\n", st.nzcv, st.fpcr, st.fpsr);
 }
 
-static RandCase *read_cases(const char *path, size_t *n)
-{
-    int fd = open(path, O_RDONLY);
-    off_t size = fd < 0 ? -1 : lseek(fd, 0, SEEK_END);
-    RandCase *c = size < 0 ? NULL : malloc((size_t)size + 1);
-
-    if (!c || pread(fd, c, (size_t)size, 0) != size) {
-        fprintf(stderr, "rand_guest: cannot read %s\n", path);
-        _exit(2);
-    }
-    close(fd);
-    *n = (size_t)size / sizeof *c;
-    return c;
-}
-
 int main(int argc, char **argv)
 {
     size_t n;
@@ -345,10 +180,10 @@ int main(int argc, char **argv)
         return 0;
     }
     int fd = open(argv[2], O_WRONLY | O_CREAT | O_TRUNC, 0666);
-    size_t first = argc > 3 ? strtoul(argv[3], NULL, 0) : 0, step = argc > 3 ? 1 : BATCH;
+    size_t first = argc > 3 ? strtoul(argv[3], NULL, 0) : 0, step = argc > 3 ? 1 : RAND_BATCH;
     if (argc > 4 && first + strtoul(argv[4], NULL, 0) < n)
         n = first + strtoul(argv[4], NULL, 0);
     for (size_t i = first; i < n; i += step)
-        run_batch(&c[i], (int)(n - i < step ? n - i : step), fd);
+        run_batch(c, i, n - i < step ? n - i : step, fd);
     return 0;
 }
