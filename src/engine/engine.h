@@ -57,7 +57,8 @@ void engine_invalidate(Engine *e, uint64_t va, uint64_t len);
 
 /*
  * Enter and leave a system call that may block: an extended quiescent state, so that others' reclamation does not wait
- * for this thread.
+ * for this thread, and engine_kick interrupts it (EngineConfig.kick_signal). Between the two nothing of the engine is
+ * called but engine_kick. The caller looks at h.exit_request after engine_block_begin and before it blocks.
  */
 void engine_block_begin(Vcpu *cpu);
 void engine_block_end(Vcpu *cpu);

@@ -148,12 +148,21 @@ void engine_kick_all(Engine *e)
 
 void engine_block_begin(Vcpu *cpu)
 {
+    /* No translation is gone back to after a helper (it goes on by pc): this thread delays nobody's grace period. */
+    atomic_store(&cpu->epoch, 0);
     atomic_store(&cpu->blocked, true);
 }
 
 void engine_block_end(Vcpu *cpu)
 {
     atomic_store(&cpu->blocked, false);
+    /* First counted again, then a look at what was killed meanwhile: the jump cache may lead there. */
+    atomic_store(&cpu->epoch, grace_now(cpu->e));
+    uint64_t flush = atomic_load(&cpu->e->flush_seq);
+    if (flush != cpu->flush_seen) {
+        link_flush(cpu);
+        cpu->flush_seen = flush;
+    }
 }
 
 void vcpu_fp_sync(Vcpu *cpu)

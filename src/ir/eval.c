@@ -27,17 +27,3 @@ void ir_eval(const IrInsn *op, const IrVal arg[3], FpEnv *fp, IrVal *out)
     CHECK(known);
     *out = res;
 }
-
-/* Stand-ins for parts that are not in the tree: their operations are unknown. */
-#ifdef IR_NO_EVAL_INT
-bool ir_eval_int(const IrInsn *op, const IrVal arg[3], IrVal *out) { return false; }
-#endif
-#ifdef IR_NO_EVAL_VEC
-bool ir_eval_vec(const IrInsn *op, const IrVal arg[3], IrVal *out) { return false; }
-#endif
-#ifdef IR_NO_EVAL_FP
-bool ir_eval_fp(const IrInsn *op, const IrVal arg[3], FpEnv *fp, IrVal *out) { return false; }
-#endif
-#ifdef IR_NO_EVAL_CRYPTO
-bool ir_eval_crypto(const IrInsn *op, const IrVal arg[3], IrVal *out) { return false; }
-#endif

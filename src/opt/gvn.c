@@ -109,7 +109,8 @@ static void mark_quiet(Gvn *g, uint32_t block, IrRef ref)
     IrInsn *i = ir_insn(g->r, ref);
     IrRef *e = entry(g, i, i->aux & IR_SIGNALLING);
 
-    if (*e && block_dominates(g, g->home[*e], block)) {
+    /* lookup() may have entered `ref` itself in this very place */
+    if (*e && *e != ref && block_dominates(g, g->home[*e], block)) {
         const IrInsn *other = ir_insn(g->r, *e);
         if (same_but_aux(other, i) && ((other->aux ^ i->aux) & IR_SIGNALLING) == 0) {
             i->flags |= IR_QUIET;

@@ -503,7 +503,7 @@ SelRule *const sel_fp_rules[IR_NOPS] = {
 /* Whether any bit of a vector is set. */
 static bool any_bit(Sel *s, const IrInsn *i, SelCond *out)
 {
-    Xmm a = i->lanes && half_shape(i) ? vsel_use_low(s, i->a) : sel_use_x(s, i->a);
+    Xmm a = sel_use_x(s, i->a);
     x64_rm(s->a, VPTEST, a, a);
     *out = (SelCond){.cc = CC_NE};
     return true;

@@ -40,12 +40,12 @@ static inline unsigned lane_bits(const IrInsn *i)
 /* Whether the shape is 64 bits: the upper half of the result is zero, that of operands is to be ignored. */
 static inline bool half_shape(const IrInsn *i)
 {
-    return i->lanes * lane_bits(i) == 64;
+    return i->lanes && i->lanes * lane_bits(i) == 64;
 }
 
 static inline bool full_shape(const IrInsn *i)
 {
-    return i->lanes * lane_bits(i) == 128;
+    return i->lanes && i->lanes * lane_bits(i) == 128;
 }
 
 /* Whether bits 127:64 of the value are known to be zero. */
