@@ -422,8 +422,8 @@ IrRef ir_simplify(IrSimplify *s, IrInsn *i)
         return simplify_select(s, i);
     if (i->op == IR_COPY)
         return i->a;
-    if (i->type == IR_V128)
-        return 0;
+    if (i->type == IR_V128 || i->op == IR_VGET)
+        return ir_simplify_vec(s, i);
     canonical_order(s, i);
     switch (i->op) {
     case IR_ADD: case IR_SUB: case IR_MUL: case IR_DIVU: case IR_ADC: case IR_ADC_C: case IR_ADC_V: case IR_ADD_C: case IR_ADD_V:

@@ -22,6 +22,9 @@ typedef struct IrSimplify {
  */
 IrRef ir_simplify(IrSimplify *s, IrInsn *i);
 
+/* The part of it for operations that make a vector, and VGET (simplify_vec.c). */
+IrRef ir_simplify_vec(IrSimplify *s, IrInsn *i);
+
 /* An upper bound of the number of significant low bits of an integer value (a boolean: 1). */
 unsigned ir_value_bits(const IrRegion *r, IrRef ref);
 
