@@ -14,6 +14,8 @@ FIELD, most significant first, 32 bits in all:
     name=01x       a field with fixed bits, given to the lifter all the same
 COND, any number, all must hold or the line does not match:
     name!=01x      the field differs from these bits (x: any)
+    !(a=01,b=x1)   not all of these fields have these bits
+    $NAME          the conditions of an earlier line `let NAME COND...`
 FEATURE            the line exists only for a guest with that feature
 FN                 the lifter, when several encodings share one: PREFIX_lift_FN(Lift *, const Args *)
 <                  takes precedence over lines with fewer `<` that it overlaps. Lines of equal rank must not overlap.
@@ -61,8 +63,37 @@ def parse_bits(text, where):
     return mask, value
 
 
-def parse_line(line, where):
-    tokens = line.split()
+def exclusions(p, text):
+    """The cube of `a=01,b=x1`, which must not match."""
+    mask = value = 0
+    for part in text.split(','):
+        m = re.fullmatch(r'([A-Za-z_]\w*)=([01x]+)', part)
+        field = m and [f for f in p.fields if f[0] == m.group(1)]
+        if not field:
+            raise SpecError(f'{p.where}: {p.name}: bad condition on "{part}"')
+        _, lsb, width = field[0]
+        if len(m.group(2)) != width:
+            raise SpecError(f'{p.where}: {p.name}: {m.group(1)} has {width} bits')
+        fm, fv = parse_bits(m.group(2), p.where)
+        mask |= fm << lsb
+        value |= fv << lsb
+    return mask, value
+
+
+def expand(line, lets, where):
+    """Tokens of a line, with $NAME replaced."""
+    tokens = []
+    for t in line.split():
+        if t.startswith('$'):
+            if t[1:] not in lets:
+                raise SpecError(f'{where}: no "let {t[1:]}" before')
+            tokens += lets[t[1:]]
+        else:
+            tokens.append(t)
+    return tokens
+
+
+def parse_line(tokens, where):
     p = Pattern(where)
     while tokens and set(tokens[0]) == {'<'}:
         p.rank += len(tokens.pop(0))
@@ -77,12 +108,15 @@ def parse_line(line, where):
         field = re.fullmatch(r'([A-Za-z_]\w*):(\d+)', t)
         fixed = re.fullmatch(r'([A-Za-z_]\w*)=([01x]+)', t)
         cond = re.fullmatch(r'([A-Za-z_]\w*)!=([01x]+)', t)
+        joint = re.fullmatch(r'!\((.*)\)', t)
         if t.startswith('@'):
             if p.feature:
                 raise SpecError(f'{where}: two features')
             p.feature = t[1:]
         elif cond:
-            conds.append(cond.groups())
+            conds.append('='.join(cond.groups()))
+        elif joint:
+            conds.append(joint.group(1))
         else:
             bits = fixed.group(2) if fixed else t
             width = int(field.group(2)) if field else len(bits)
@@ -100,28 +134,25 @@ def parse_line(line, where):
                 p.value |= value << pos
     if pos != 0:
         raise SpecError(f'{where}: {p.name} is {32 - pos} bits wide, not 32')
-    for name, bits in conds:
-        for fname, lsb, width in p.fields:
-            if fname == name:
-                break
-        else:
-            raise SpecError(f'{where}: {p.name} has no field {name}')
-        if len(bits) != width:
-            raise SpecError(f'{where}: {p.name}: {name} has {width} bits')
-        mask, value = parse_bits(bits, where)
-        p.exclude.append((mask << lsb, value << lsb))
+    p.exclude = [exclusions(p, c) for c in conds]
     return p
 
 
 def parse_files(paths):
     patterns, names = [], {}
     for path in paths:
+        lets = {}
         with open(path) as f:
             for number, line in enumerate(f, 1):
                 line = line.split('#')[0].strip()
                 if not line:
                     continue
-                p = parse_line(line, f'{path}:{number}')
+                where = f'{path}:{number}'
+                tokens = expand(line, lets, where)
+                if tokens[0] == 'let':
+                    lets[tokens[1]] = tokens[2:]
+                    continue
+                p = parse_line(tokens, where)
                 if p.name in names:
                     raise SpecError(f'{p.where}: {p.name} is already at {names[p.name]}')
                 names[p.name] = p.where

@@ -25,12 +25,23 @@ static bool done(IrCpu *cpu, int failed, uint64_t va, unsigned size, bool write)
     return !failed;
 }
 
+/* An access that must be aligned and is not: the guest's fault, noted. */
+static bool misaligned(IrCpu *cpu, uint64_t va, unsigned size, unsigned flags)
+{
+    if (!(flags & IR_MEM_ALIGNED) || (va & (size - 1)) == 0)
+        return false;
+    vcpu_of(cpu)->fault = (GuestFault){.sig = SIGBUS, .code = BUS_ADRALN, .addr = va};
+    return true;
+}
+
 static bool mem_load(IrCpu *cpu, uint64_t va, unsigned size, unsigned flags, IrVal *out)
 {
     const void *p = host_ptr(strip(va, flags));
     int failed;
 
     *out = (IrVal){{0, 0}};
+    if (misaligned(cpu, va, size, flags))
+        return false;
     switch (size) {
     case 1: failed = safe_load1(p, out); break;
     case 2: failed = safe_load2(p, out); break;

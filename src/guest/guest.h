@@ -82,8 +82,10 @@ void lift_jump_ind(Lift *l, IrRef target, IrHint hint, uint64_t ret);
 void lift_helper(Lift *l, unsigned helper, unsigned nargs, const IrRef *args);
 /* End with a stop at this instruction (pc of the instruction itself). */
 void lift_stop(Lift *l, IrStop why);
-/* Go on when cond (i8) is not 0, else end with a stop at this instruction. */
-void lift_guard(Lift *l, IrRef cond, IrStop why);
+/* Go on when cond (i8) is not 0, else leave by an EXIT_HELP helper with cpu->pc at this instruction. */
+void lift_guard(Lift *l, IrRef cond, unsigned helper, unsigned nargs, const IrRef *args);
+/* End the region and go on at l->next: what follows may have been changed by other code. */
+void lift_sync(Lift *l);
 /* Address for a guest access: strips the tag byte where this site needs it (LIFT_CAREFUL_TAG); else unchanged. */
 IrRef lift_addr(Lift *l, IrRef va);
 

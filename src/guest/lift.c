@@ -88,16 +88,20 @@ void lift_stop(Lift *l, IrStop why)
     end(l);
 }
 
-void lift_guard(Lift *l, IrRef cond, IrStop why)
+void lift_guard(Lift *l, IrRef cond, unsigned helper, unsigned nargs, const IrRef *args)
 {
-    uint32_t here = l->b.block;
-    uint32_t stop = ir_block_new(l->b.r), on = ir_block_new(l->b.r);
-    l->b.block = stop;
-    ir_exit_stop(&l->b, l->pc, why);
-    l->b.r->block[stop].cold = true;
-    l->b.block = here;
-    ir_brif(&l->b, cond, on, stop);
+    uint32_t on = ir_block_new(l->b.r), failed = ir_block_new(l->b.r);
+    ir_brif(&l->b, cond, on, failed);
+    l->b.block = failed;
+    ir_exit_help(&l->b, helper, l->pc, nargs, args);
+    l->b.r->block[failed].cold = true;
     l->b.block = on;
+}
+
+void lift_sync(Lift *l)
+{
+    ir_exit(&l->b, l->next, 0);
+    end(l);
 }
 
 IrRef lift_addr(Lift *l, IrRef va)

@@ -1,214 +1,209 @@
 /*
- * Simplification of vector operations: elements that are read where it is known what was put there, so that scalar code on
- * vector registers becomes code on scalars; moves written as logic; halves that are zero already.
+ * Simplification of vector operations, most of all moves between scalars and vectors. A guest's scalar register is the low
+ * part of a vector register, so that lifted code goes to and fro: every scalar result is a vzext, every scalar operand a
+ * vget. See simplify.h.
  */
 #include "ir/simplify.h"
 
-static const IrInsn *def(IrSimplify *s, IrRef ref)
+static unsigned bits_of(unsigned t)
+{
+    return 8 * ir_type_size(t);
+}
+
+static const IrInsn *def(const IrSimplify *s, IrRef ref)
 {
     return ir_insn(s->r, ref);
 }
 
-/* Whether a vector value is a constant; its halves. */
-static bool vector_const(IrSimplify *s, const IrInsn *x, IrVal *v)
+unsigned ir_vector_bits(const IrRegion *r, IrRef ref)
 {
-    if (x->op == IR_VCONST)
-        *v = s->r->vconst[x->imm];
-    else if (x->op == IR_CONST && x->type == IR_V128)
-        *v = (IrVal){{x->imm, 0}};
-    else
-        return false;
-    return true;
-}
+    const IrInsn *i = ir_insn(r, ref);
 
-static IrRef become_const(IrInsn *i, uint64_t v)
-{
-    *i = (IrInsn){.op = IR_CONST, .type = i->type, .imm = v};
-    return 0;
-}
-
-/* *i becomes the scalar x as a value of i->type, of the same size. */
-static IrRef become(IrSimplify *s, IrInsn *i, IrRef x)
-{
-    IrType from = def(s, x)->type;
-
-    if (from == i->type)
-        return x;
-    *i = (IrInsn){.op = IR_BITCAST, .type = i->type, .lane = from, .a = x};
-    return ir_simplify(s, i);
-}
-
-/* Bytes of the vector that x's shape covers; the rest of its result is zero. */
-static unsigned shape_bytes(const IrInsn *x)
-{
-    return x->lanes * ir_type_size(x->lane);
-}
-
-/* --- reading an element: `off` and `size` in bytes --------------------------------------------------------------------- */
-
-typedef struct Read {
-    IrRef from;
-    unsigned off, size;
-} Read;
-
-/* The element of a constant */
-static uint64_t const_element(const IrVal *v, const Read *g)
-{
-    uint64_t word = v->u64[g->off / 8] >> 8 * (g->off % 8);
-
-    return g->size == 8 ? word : word & ((UINT64_C(1) << 8 * g->size) - 1);
-}
-
-/*
- * One step towards the origin of the element: x copies it from another vector unchanged. A source byte offset, or one that
- * lies where x is zero (16 and above), is stored.
- */
-static bool read_through(const IrInsn *x, Read *g)
-{
-    unsigned elem = ir_type_size(x->lane), at = (unsigned)(x->imm & 255) * elem;
-
-    switch (x->op) {
-    case IR_VLOW:
-        *g = (Read){x->a, g->off < 8 ? g->off : 16, g->size};
-        return true;
-    case IR_VHIGH:
-        *g = (Read){x->a, g->off + 8, g->size};
-        return true;
-    case IR_VCONCAT:
-        *g = (Read){g->off < 8 ? x->a : x->b, g->off % 8, g->size};
-        return true;
-    case IR_VDUPL:
-        if (g->size != elem || g->off >= shape_bytes(x))
-            return false;
-        *g = (Read){x->a, at, g->size};
-        return true;
-    case IR_VSET:
-    case IR_VSETL:
-        if (shape_bytes(x) != 16)
-            return false;
-        if (g->off + g->size <= at || at + elem <= g->off) {
-            g->from = x->a;
-            return true;
-        }
-        if (x->op == IR_VSET || g->size != elem)
-            return false;
-        *g = (Read){x->b, (unsigned)(x->imm >> 8) * elem, g->size};
-        return true;
+    switch (i->op) {
+    case IR_CONST:
+        return 64;
+    case IR_VCONST:
+        return r->vconst[i->imm].u64[1] ? 128 : 64;
+    case IR_VZEXT:
+        return bits_of(i->lane);
+    case IR_VLOW: case IR_VHIGH: case IR_VNARROW: case IR_VFNARROW: case IR_VBFCVT:
+        return 64;
+    case IR_LOAD:
+        return bits_of(i->lane);
+    case IR_VDUP: case IR_VDUPL: case IR_VFTOI: case IR_VITOF:
+        return i->lanes * bits_of(i->lane) <= 64 ? 64 : 128;
     default:
-        return false;
+        return ir_ops[i->op].result == IRR_T && i->lanes && i->lanes * bits_of(i->lane) <= 64 ? 64 : 128;
     }
 }
 
-/* The element is in, or is, the scalar that x was made from. */
-static IrRef read_scalar(IrSimplify *s, IrInsn *i, const IrInsn *x, const Read *g)
+/* Lane `i->imm` of a vector whose only content is scalar `x` of type `u` at the bottom. */
+static IrRef get_of_scalar(IrInsn *i, IrRef x, IrType u)
 {
-    unsigned elem = ir_type_size(x->lane);
+    IrType t = (IrType)i->type;
+    unsigned want = bits_of(t), have = bits_of(u);
 
-    switch (x->op) {
+    if (i->imm * want >= have) {
+        *i = (IrInsn){.op = IR_CONST, .type = t};
+        return 0;
+    }
+    if (i->imm)
+        return 0;
+    if (t == u)
+        return x;
+    if (want == have)
+        *i = (IrInsn){.op = IR_BITCAST, .type = t, .lane = u, .a = x};
+    else if (ir_type_is_int(t) && ir_type_is_int(u))
+        *i = (IrInsn){.op = want < have ? IR_TRUNC : IR_ZEXT, .type = t, .lane = u, .a = x};
+    return 0;
+}
+
+/* Lane `i->imm` of the constant v. */
+static void get_of_const(const IrRegion *r, IrInsn *i, const IrInsn *v)
+{
+    unsigned size = ir_type_size(i->type), at = (unsigned)i->imm * size;
+    IrVal k = {{v->imm, 0}};
+
+    if (v->op == IR_VCONST)
+        k = r->vconst[v->imm];
+    uint64_t word = k.u64[at / 8] >> 8 * (at % 8);
+    *i = (IrInsn){.op = IR_CONST, .type = i->type, .imm = size == 8 ? word : word & ((UINT64_C(1) << 8 * size) - 1)};
+}
+
+/* One step: through the operation that made the vector. Returns false when there is none; *res: an equal value. */
+static bool get_step(IrSimplify *s, IrInsn *i, IrRef *res)
+{
+    const IrInsn *v = def(s, i->a);
+    unsigned bits = bits_of(i->type), at = (unsigned)i->imm * bits;
+
+    switch (v->op) {
+    case IR_CONST: case IR_VCONST:
+        get_of_const(s->r, i, v);
+        return false;
     case IR_VZEXT:
-        if (g->off >= elem)
-            return become_const(i, 0);
-        if (g->off == 0 && g->size == elem)
-            return become(s, i, x->a);
-        if (g->off == 0 && ir_type_is_int(x->lane) && ir_type_is_int(i->type)) {
-            *i = (IrInsn){.op = g->size < elem ? IR_TRUNC : IR_ZEXT, .type = i->type, .lane = x->lane, .a = x->a};
-            return ir_simplify(s, i);
-        }
-        return 0;
-    case IR_VDUP:
-        return g->size == elem && g->off < shape_bytes(x) ? become(s, i, x->a) : 0;
-    case IR_VSET:
-        return g->size == elem && g->off == (unsigned)x->imm * elem ? become(s, i, x->b) : 0;
+        *res = get_of_scalar(i, v->a, (IrType)v->lane);
+        return false;
     case IR_VPAIR:
-        return g->size == 8 ? become(s, i, g->off ? x->b : x->a) : 0;
+        if (i->type == IR_I64)
+            *res = i->imm ? v->b : v->a;
+        return false;
+    case IR_VDUP:
+        if (i->type == v->lane && i->imm < v->lanes)
+            *res = v->a;
+        return false;
+    case IR_VLOW:
+        if (at >= 64)
+            return false;
+        i->a = v->a;
+        return true;
+    case IR_VHIGH:
+        if (at >= 64)
+            return false;
+        i->imm += 64 / bits;
+        i->a = v->a;
+        return true;
+    case IR_VCONCAT:
+        i->a = at < 64 ? v->a : v->b;
+        i->imm = at % 64 / bits;
+        return true;
+    case IR_VDUPL:
+        if (bits_of(v->lane) != bits || i->imm >= v->lanes)
+            return false;
+        i->imm = v->imm;
+        i->a = v->a;
+        return true;
+    case IR_VSETL:
+        if (bits_of(v->lane) != bits || v->lanes * bits != 128)
+            return false;
+        i->a = i->imm == (v->imm & 255) ? v->b : v->a;
+        i->imm = i->imm == (v->imm & 255) ? v->imm >> 8 : i->imm;
+        return true;
+    case IR_VSET:
+        if (bits_of(v->lane) != bits)
+            return false;
+        if (v->imm != i->imm)
+            i->a = v->a;
+        else if (v->lane == i->type)
+            *res = v->b;
+        return v->imm != i->imm;
     default:
-        return 0;
+        return false;
     }
 }
 
 static IrRef simplify_get(IrSimplify *s, IrInsn *i)
 {
-    Read g = {i->a, 0, ir_type_size(i->lane)};
-    IrVal v;
+    IrRef res = 0;
 
-    g.off = (unsigned)i->imm * g.size;
-    while (read_through(def(s, g.from), &g)) {
-        if (g.off >= 16)
-            return become_const(i, 0);
-    }
-    i->a = g.from;
-    i->imm = g.off / g.size;
-    if (vector_const(s, def(s, g.from), &v))
-        return become_const(i, const_element(&v, &g));
-    return read_scalar(s, i, def(s, g.from), &g);
+    while (i->op == IR_VGET && get_step(s, i, &res))
+        ;
+    return res;
 }
 
-/* --- whole vectors ------------------------------------------------------------------------------------------------------ */
-
-/* Whether the upper half of a vector value is known to be zero. */
-static bool upper_zero(IrSimplify *s, IrRef ref)
-{
-    const IrInsn *x = def(s, ref);
-    IrVal v;
-
-    if (vector_const(s, x, &v))
-        return v.u64[1] == 0;
-    if (x->op == IR_VZEXT || x->op == IR_VLOW || x->op == IR_VHIGH || x->op == IR_VNARROW || x->op == IR_VFNARROW)
-        return true;
-    /* A result of the operation's own shape */
-    return ir_ops[x->op].result == IRR_T && (ir_ops[x->op].flags & (IRF_PURE | IRF_FP)) && x->op != IR_CALL &&
-           x->type == IR_V128 && x->lanes && shape_bytes(x) == 8;
-}
-
-/* x cut to its low half */
-static IrRef low_half(IrSimplify *s, IrInsn *i, IrRef x)
-{
-    if (upper_zero(s, x))
-        return x;
-    *i = (IrInsn){.op = IR_VLOW, .type = IR_V128, .lane = IR_I64, .lanes = 2, .a = x};
-    return 0;
-}
-
+/* The low lane of a vector put into a vector again. */
 static IrRef simplify_zext(IrSimplify *s, IrInsn *i)
 {
     const IrInsn *x = def(s, i->a);
 
-    if (x->op == IR_CONST)
-        return become_const(i, x->imm);
     if (x->op == IR_BITCAST) {
         i->lane = x->lane;
         i->a = x->a;
-    } else if (x->op == IR_VGET && x->imm == 0 && ir_type_size(x->lane) == 8) {
-        return low_half(s, i, x->a);
+        x = def(s, i->a);
     }
+    if (x->op != IR_VGET || x->imm || x->lane != i->lane)
+        return 0;
+    if (ir_vector_bits(s->r, x->a) <= bits_of(i->lane))
+        return x->a;
+    if (bits_of(i->lane) == 64)
+        *i = (IrInsn){.op = IR_VLOW, .type = IR_V128, .a = x->a};
     return 0;
 }
 
-/* Two equal operands: moves and zeros as compilers write them */
+/* Both take the low halves of their operands alone. */
+static IrRef low_operands(IrSimplify *s, IrInsn *i)
+{
+    if (def(s, i->a)->op == IR_VLOW)
+        i->a = def(s, i->a)->a;
+    if (i->op == IR_VLOW)
+        return ir_vector_bits(s->r, i->a) <= 64 ? i->a : 0;
+    if (def(s, i->b)->op == IR_VLOW)
+        i->b = def(s, i->b)->a;
+    const IrInsn *high = def(s, i->b);
+    return high->op == IR_VHIGH && high->a == i->a ? i->a : 0;
+}
+
+/* Both operands the same: moves and zeros, as compilers write them. */
 static IrRef simplify_same(IrSimplify *s, IrInsn *i)
 {
-    switch (i->op) {
-    case IR_AND: case IR_OR: case IR_MINS: case IR_MAXS: case IR_MINU: case IR_MAXU:
-        return i->lanes && shape_bytes(i) == 8 ? low_half(s, i, i->a) : i->a;
-    case IR_XOR: case IR_ANDN: case IR_SUB:
-        return become_const(i, 0);
-    default:
+    if (i->op == IR_XOR || i->op == IR_ANDN || i->op == IR_SUB) {
+        *i = (IrInsn){.op = IR_CONST, .type = IR_V128};
         return 0;
     }
+    if (i->lanes * bits_of(i->lane) == 128 || ir_vector_bits(s->r, i->a) <= 64)
+        return i->a;
+    *i = (IrInsn){.op = IR_VLOW, .type = IR_V128, .a = i->a};
+    return low_operands(s, i);
+}
+
+/* A round's two halves, which guests have as two instructions, are one of the host's. */
+static void join_aes(IrSimplify *s, IrInsn *i, IrOp first)
+{
+    const IrInsn *x = def(s, i->a);
+
+    if (x->op == first && x->aux == 0)
+        *i = (IrInsn){.op = first, .type = IR_V128, .aux = 1, .a = x->a};
 }
 
 IrRef ir_simplify_vec(IrSimplify *s, IrInsn *i)
 {
     switch (i->op) {
-    case IR_VGET:
-        return simplify_get(s, i);
-    case IR_VZEXT:
-        return simplify_zext(s, i);
-    case IR_VLOW:
-        return low_half(s, i, i->a);
+    case IR_AESMC: join_aes(s, i, IR_AESENC); return 0;
+    case IR_AESIMC: join_aes(s, i, IR_AESDEC); return 0;
+    case IR_VGET: return simplify_get(s, i);
+    case IR_VZEXT: return simplify_zext(s, i);
     case IR_AND: case IR_OR: case IR_MINS: case IR_MAXS: case IR_MINU: case IR_MAXU: case IR_XOR: case IR_ANDN: case IR_SUB:
         return i->a == i->b ? simplify_same(s, i) : 0;
-    default:
-        return 0;
+    case IR_VLOW: case IR_VCONCAT: return low_operands(s, i);
+    default: return 0;
     }
 }

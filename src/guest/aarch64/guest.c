@@ -163,6 +163,7 @@ const Guest guest_aarch64 = {
     .pin_vec = pin_vec,
     .helpers = helpers,
     .nhelpers = A64_NHELPERS,
+    .careful = LIFT_CAREFUL_TAG,
     .cpu_new = cpu_new,
     .reset = reset,
     .fp_mode = fp_mode,

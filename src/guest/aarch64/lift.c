@@ -135,3 +135,11 @@ IrRef a64_addi(Lift *l, IrRef x, int64_t v)
 {
     return v ? ir_op2(&l->b, IR_ADD, IR_I64, x, a64_c64(l, v)) : x;
 }
+
+IrRef a64_extend(Lift *l, IrType t, unsigned m, unsigned option, unsigned shift)
+{
+    IrType from = IR_I8 + (option & 3);
+    IrRef x = ir_trunc(&l->b, from < t ? from : t, a64_get_x(l, m));
+    x = option & 4 ? ir_sext(&l->b, t, x) : ir_zext(&l->b, t, x);
+    return shift ? ir_op2(&l->b, IR_SHL, t, x, a64_c8(l, shift)) : x;
+}

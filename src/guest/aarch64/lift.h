@@ -69,6 +69,13 @@ static inline IrRef a64_c8(Lift *l, uint8_t v)
 /* x + constant, 64 bits. */
 IrRef a64_addi(Lift *l, IrRef x, int64_t v);
 
+/* Register m extended (ExtendReg: option 0..3 unsigned, 4..7 signed, of 8 << (option & 3) bits) to type t, shifted left. */
+IrRef a64_extend(Lift *l, IrType t, unsigned m, unsigned option, unsigned shift);
+
+/* Pointer authentication: key numbers, and AUT of a pointer with a modifier. See pauth.h. */
+typedef enum A64KeyId { A64_KEY_IA, A64_KEY_IB, A64_KEY_DA, A64_KEY_DB, A64_KEY_GA } A64KeyId;
+IrRef a64_auth(Lift *l, A64KeyId key, IrRef ptr, IrRef modifier);
+
 /* Low `bits` of v, sign-extended. */
 static inline int64_t a64_sext(uint64_t v, unsigned bits)
 {

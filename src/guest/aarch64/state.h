@@ -15,7 +15,7 @@ typedef struct A64Key {
 typedef struct A64State {
     uint64_t x[31], sp;
     uint8_t n, z, c, v;     /* PSTATE flags, 0 or 1 each */
-    uint8_t btype, ssbs;    /* PSTATE.BTYPE (0..3), PSTATE.SSBS */
+    uint8_t btype, ssbs, dit; /* PSTATE.BTYPE (0..3), PSTATE.SSBS, PSTATE.DIT */
     uint64_t fpcr;          /* as written; the decoded form is cpu->fp */
     uint64_t tpidr;         /* TPIDR_EL0 */
     uint64_t excl_addr;     /* address of the open exclusive, A64_NO_EXCL when none */
@@ -29,6 +29,9 @@ typedef struct A64State {
 
 #define A64_NO_EXCL UINT64_MAX
 
+/* CNTFRQ_EL0: ticks of the virtual counter a second */
+#define A64_COUNTER_HZ 1000000000ull
+
 /* cpu->mode bits */
 enum {
     A64_MODE_SOFTFP = 1, /* FPCR asks for what the host cannot do: FZ, DN, FZ16, AHP */
@@ -41,6 +44,7 @@ typedef enum A64Slot {
     A64_X30 = A64_X0 + 30,
     A64_SP,
     A64_FPCR, A64_TPIDR, A64_EXCL_ADDR, A64_EXCL_LO, A64_EXCL_HI, A64_BTYPE, A64_SSBS,
+    A64_DIT,
     A64_V0,
     A64_V31 = A64_V0 + 31,
     A64_QC,

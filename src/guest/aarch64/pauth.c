@@ -1,0 +1,187 @@
+/*
+ * QARMA5 and the codes made of it: see pauth.h.
+ *
+ * The cipher's state is 16 cells of 4 bits, cell 0 in bits 63:60, in a 4 by 4 matrix row by row. Five forward rounds, a
+ * reflector, five backward rounds that undo the tweak's schedule.
+ */
+#include "guest/aarch64/pauth.h"
+
+#include "guest/aarch64/helpers.h"
+#include "guest/aarch64/lift.h"
+
+#include <string.h>
+
+enum { ROUNDS = 4, CELLS = 16 };
+
+static const uint64_t alpha = 0xc0ac29b7c97c50dd;
+static const uint64_t round_const[ROUNDS + 1] = {
+    0, 0x13198a2e03707344, 0xa4093822299f31d0, 0x082efa98ec4e6c89, 0x452821e638d01377,
+};
+
+static const uint8_t sbox[16] = {11, 6, 8, 15, 12, 0, 9, 14, 3, 7, 4, 5, 13, 2, 1, 10};
+static const uint8_t sbox_inv[16] = {5, 14, 13, 8, 10, 11, 1, 9, 2, 6, 15, 0, 4, 12, 7, 3};
+
+/* Where each cell of the result comes from. */
+static const uint8_t shuffle[CELLS] = {0, 11, 6, 13, 10, 1, 12, 7, 5, 14, 3, 8, 15, 4, 9, 2};
+static const uint8_t shuffle_inv[CELLS] = {0, 5, 15, 10, 13, 8, 2, 7, 11, 14, 4, 1, 6, 3, 9, 12};
+static const uint8_t tweak_shuffle[CELLS] = {6, 5, 14, 15, 0, 1, 2, 3, 7, 12, 13, 4, 8, 9, 10, 11};
+static const uint8_t tweak_shuffle_inv[CELLS] = {4, 5, 6, 7, 11, 1, 0, 8, 12, 13, 14, 15, 9, 10, 2, 3};
+/* Cells of the tweak that its feedback register steps: bit i for cell i. */
+static const uint16_t tweak_cells = 1 << 0 | 1 << 1 | 1 << 3 | 1 << 4 | 1 << 8 | 1 << 11 | 1 << 13;
+
+static unsigned cell(uint64_t x, unsigned i)
+{
+    return x >> (60 - 4 * i) & 15;
+}
+
+static uint64_t permute(uint64_t x, const uint8_t from[CELLS])
+{
+    uint64_t r = 0;
+    for (unsigned i = 0; i < CELLS; i++)
+        r = r << 4 | cell(x, from[i]);
+    return r;
+}
+
+static uint64_t substitute(uint64_t x, const uint8_t box[16])
+{
+    uint64_t r = 0;
+    for (unsigned i = 0; i < CELLS; i++)
+        r = r << 4 | box[cell(x, i)];
+    return r;
+}
+
+static uint64_t rotate_rows(uint64_t x, unsigned rows)
+{
+    return x << 16 * rows | x >> (64 - 16 * rows);
+}
+
+/* Each cell rotated left by one bit; by two bits. */
+static uint64_t cells_rot1(uint64_t x)
+{
+    return (x << 1 & 0xeeeeeeeeeeeeeeee) | (x >> 3 & 0x1111111111111111);
+}
+
+static uint64_t cells_rot2(uint64_t x)
+{
+    return (x << 2 & 0xcccccccccccccccc) | (x >> 2 & 0x3333333333333333);
+}
+
+/* MixColumns by circ(0, rot1, rot2, rot1): an involution. */
+static uint64_t mix(uint64_t x)
+{
+    return cells_rot1(rotate_rows(x, 1) ^ rotate_rows(x, 3)) ^ cells_rot2(rotate_rows(x, 2));
+}
+
+static uint64_t tweak_next(uint64_t t)
+{
+    uint64_t r = 0;
+    t = permute(t, tweak_shuffle);
+    for (unsigned i = 0; i < CELLS; i++) {
+        unsigned c = cell(t, i);
+        if (tweak_cells >> i & 1)
+            c = c >> 1 | ((c ^ c >> 1) & 1) << 3;
+        r = r << 4 | c;
+    }
+    return r;
+}
+
+static uint64_t tweak_back(uint64_t t)
+{
+    uint64_t r = 0;
+    for (unsigned i = 0; i < CELLS; i++) {
+        unsigned c = cell(t, i);
+        if (tweak_cells >> i & 1)
+            c = (c << 1 & 15) | ((c ^ c >> 3) & 1);
+        r = r << 4 | c;
+    }
+    return permute(r, tweak_shuffle_inv);
+}
+
+uint64_t a64_qarma5(uint64_t text, uint64_t tweak, A64Key key)
+{
+    uint64_t k0 = key.hi, k1 = key.lo, k0_ortho = k0 << 63 | (k0 >> 1 ^ k0 >> 63);
+    uint64_t x = text ^ k0;
+    for (unsigned i = 0; i <= ROUNDS; i++) {
+        x ^= k1 ^ tweak ^ round_const[i];
+        if (i > 0)
+            x = mix(permute(x, shuffle));
+        x = substitute(x, sbox);
+        tweak = tweak_next(tweak);
+    }
+    x ^= k0_ortho ^ tweak;
+    x = substitute(mix(permute(x, shuffle)), sbox);
+    x = mix(permute(x, shuffle)) ^ k1;
+    x = substitute(permute(x, shuffle_inv), sbox_inv);
+    x = permute(mix(x), shuffle_inv) ^ k0 ^ tweak;
+    for (unsigned i = 0; i <= ROUNDS; i++) {
+        x = substitute(x, sbox_inv);
+        if (i < ROUNDS)
+            x = permute(mix(x), shuffle_inv);
+        tweak = tweak_back(tweak);
+        x ^= round_const[ROUNDS - i] ^ k1 ^ tweak ^ alpha;
+    }
+    return x ^ k0_ortho;
+}
+
+/* The pointer without code: bits 54:48 as bit 55. */
+static uint64_t canonical(uint64_t ptr)
+{
+    return ptr >> 55 & 1 ? ptr | A64_PAC_BITS : ptr & ~A64_PAC_BITS;
+}
+
+static const uint64_t code_bits = A64_PAC_BITS & ~(1ull << 55);
+
+uint64_t a64_pac_add(uint64_t ptr, uint64_t modifier, A64Key key)
+{
+    uint64_t ext = canonical(ptr), pac = a64_qarma5(ext, modifier, key);
+    if (ext != ptr) /* a pointer that was not canonical must not authenticate */
+        pac ^= 1ull << 54;
+    return (ext & ~code_bits) | (pac & code_bits);
+}
+
+uint64_t a64_pac_auth(uint64_t ptr, uint64_t modifier, A64Key key, bool b)
+{
+    uint64_t ext = canonical(ptr), pac = a64_qarma5(ext, modifier, key);
+    if (((ptr ^ pac) & code_bits) == 0)
+        return ext;
+    return (ext & ~(3ull << 53)) | (b ? 2ull : 1ull) << 53;
+}
+
+void a64_set_keys(IrCpu *cpu, const uint8_t random[80])
+{
+    A64State *s = a64_state(cpu);
+    A64Key *const key[5] = {&s->key_ia, &s->key_ib, &s->key_da, &s->key_db, &s->key_ga};
+    for (unsigned i = 0; i < 5; i++)
+        memcpy(key[i], random + i * sizeof(A64Key), sizeof(A64Key));
+}
+
+/* --- helpers: pointer, modifier, key number --- */
+
+static A64Key key_of(IrCpu *cpu, unsigned id)
+{
+    const A64State *s = a64_state(cpu);
+    const A64Key key[5] = {s->key_ia, s->key_ib, s->key_da, s->key_db, s->key_ga};
+    return key[id];
+}
+
+uint64_t a64_help_pac(IrCpu *cpu, IrArgs *args)
+{
+    uint64_t r = a64_pac_add(args->arg[0].u64[0], args->arg[1].u64[0], key_of(cpu, args->arg[2].u32[0]));
+    args->ret = (IrVal){{r, 0}};
+    return r;
+}
+
+uint64_t a64_help_aut(IrCpu *cpu, IrArgs *args)
+{
+    unsigned id = args->arg[2].u32[0];
+    uint64_t r = a64_pac_auth(args->arg[0].u64[0], args->arg[1].u64[0], key_of(cpu, id), id & 1);
+    args->ret = (IrVal){{r, 0}};
+    return r;
+}
+
+uint64_t a64_help_pacga(IrCpu *cpu, IrArgs *args)
+{
+    uint64_t r = a64_qarma5(args->arg[0].u64[0], args->arg[1].u64[0], key_of(cpu, A64_KEY_GA)) & ~0xffffffffull;
+    args->ret = (IrVal){{r, 0}};
+    return r;
+}
