@@ -202,7 +202,7 @@ static void env_new(const IrHelper *helpers, unsigned nhelpers, bool ret_predict
     env = e;
 }
 
-static bool env_compile(const IrRegion *r)
+static inline bool env_compile(const IrRegion *r)
 {
     env->cb.p = env->code_start;
     env->cb.overflow = false;
@@ -212,7 +212,7 @@ static bool env_compile(const IrRegion *r)
     return true;
 }
 
-static void env_disas(FILE *f)
+static inline void env_disas(FILE *f)
 {
     char text[128];
     for (uint32_t at = 0; at < env->code.size;) {
