@@ -21,7 +21,7 @@
 #define HOST_STATE_MAX 2048 /* bytes of guest state */
 
 typedef struct HostJump {
-    uint64_t pc;     /* guest pc; 1 when empty (never an instruction address in any guest mode that uses it) */
+    uint64_t pc;     /* guest pc; an empty one holds a pc that has another index */
     const void *hpc; /* executable address */
 } HostJump;
 
@@ -36,7 +36,7 @@ typedef struct HostCpu {
     uint32_t host_mxcsr;     /* what C code runs with */
     uint32_t in_code;        /* 1 while translated code or its thunks run (fault handler) */
     void *c_stack;           /* saved C stack pointer while in translated code */
-    void *shadow_base;       /* address of the sentinel frame of the return stack: four words of 1, set by the engine */
+    void *shadow_base;       /* address of the sentinel frame of the return stack: 16 bytes, filled in by enter() */
     void *shadow_limit;      /* lowest usable address */
     const void *exits;       /* reserved for the host's stubs */
     uint64_t link_site;      /* chain site (executable address of its displacement) passed to the link routine */
@@ -89,7 +89,7 @@ typedef struct HostReloc {
 typedef struct HostCode {
     uint8_t *rw;       /* start of the code, writable view */
     uint32_t size;     /* bytes, padding included */
-    HostSite *site;
+    HostSite *site;   /* ascending by offset */
     uint32_t nsite;
     HostReloc *reloc;
     uint32_t nreloc;

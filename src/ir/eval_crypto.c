@@ -236,8 +236,15 @@ bool ir_eval_crypto(const IrInsn *op, const IrVal arg[3], IrVal *out)
     static const uint8_t mix[4] = {2, 3, 1, 1}, inv_mix[4] = {14, 11, 13, 9};
 
     switch (op->op) {
-    case IR_AESENC: aes_sub_shift(&arg[0], false, out); break;
-    case IR_AESDEC: aes_sub_shift(&arg[0], true, out); break;
+    case IR_AESENC: case IR_AESDEC: {
+        IrVal t;
+        aes_sub_shift(&arg[0], op->op == IR_AESDEC, &t);
+        if (op->aux)
+            aes_mix(&t, op->op == IR_AESENC ? mix : inv_mix, out);
+        else
+            *out = t;
+        break;
+    }
     case IR_AESMC: aes_mix(&arg[0], mix, out); break;
     case IR_AESIMC: aes_mix(&arg[0], inv_mix, out); break;
     case IR_SHA1: sha1_rounds(&arg[0], arg[1].u32[0], &arg[2], op->aux, out); break;

@@ -52,7 +52,7 @@ static bool same_format(const IrInsn *op, FpFmt f, uint64_t a, uint64_t b, uint6
     else if (binary[op->op])
         *out = binary[op->op](f, a, b, e);
     else if (op->op == IR_FMA)
-        *out = fp_fma(f, a, b, c, e);
+        *out = fp_fma(f, op->aux & 1 ? a ^ sign_bit(f) : a, b, op->aux & 2 ? c ^ sign_bit(f) : c, e);
     else if (op->op == IR_FNEG)
         *out = a ^ sign_bit(f);
     else if (op->op == IR_FABS)

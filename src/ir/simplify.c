@@ -146,7 +146,7 @@ static IrRef add_const(IrSimplify *s, IrInsn *i, uint64_t k)
 
 static IrRef simplify_arith(IrSimplify *s, IrInsn *i)
 {
-    uint64_t k;
+    uint64_t k = 0;
     bool right = is_konst(s, i->b, &k);
 
     switch (i->op) {
@@ -233,7 +233,7 @@ static IrRef xor_const(IrSimplify *s, IrInsn *i, uint64_t k)
 
 static IrRef simplify_logic(IrSimplify *s, IrInsn *i)
 {
-    uint64_t k, ones = ir_low(UINT64_MAX, bits_of(i->type));
+    uint64_t k = 0, ones = ir_low(UINT64_MAX, bits_of(i->type));
     bool right = is_konst(s, i->b, &k), same = i->a == i->b;
 
     switch (i->op) {
@@ -422,8 +422,8 @@ IrRef ir_simplify(IrSimplify *s, IrInsn *i)
         return simplify_select(s, i);
     if (i->op == IR_COPY)
         return i->a;
-    if (i->type == IR_V128)
-        return 0;
+    if (i->type == IR_V128 || i->op == IR_VGET)
+        return ir_simplify_vec(s, i);
     canonical_order(s, i);
     switch (i->op) {
     case IR_ADD: case IR_SUB: case IR_MUL: case IR_DIVU: case IR_ADC: case IR_ADC_C: case IR_ADC_V: case IR_ADD_C: case IR_ADD_V:

@@ -22,6 +22,12 @@ typedef struct IrSimplify {
  */
 IrRef ir_simplify(IrSimplify *s, IrInsn *i);
 
+/* The part of it for moves between scalars and vectors (simplify_vec.c). */
+IrRef ir_simplify_vec(IrSimplify *s, IrInsn *i);
+
+/* An upper bound of the number of low bits of a v128 value above which it is zero. */
+unsigned ir_vector_bits(const IrRegion *r, IrRef ref);
+
 /* An upper bound of the number of significant low bits of an integer value (a boolean: 1). */
 unsigned ir_value_bits(const IrRegion *r, IrRef ref);
 

@@ -106,6 +106,21 @@ static void fold_pure(Fold *f, IrRef ref)
     *old = i;
 }
 
+/* Negated operands of a fused multiplication become attributes of it: hosts have instructions for them. */
+static void fold_fma(Fold *f, IrInsn *i)
+{
+    const IrInsn *a = ir_insn(f->r, i->a), *c = ir_insn(f->r, i->c);
+
+    if (a->op == IR_FNEG && a->lane == i->lane && a->lanes == i->lanes) {
+        i->a = a->a;
+        i->aux ^= 1;
+    }
+    if (c->op == IR_FNEG && c->lane == i->lane && c->lanes == i->lanes) {
+        i->c = c->a;
+        i->aux ^= 2;
+    }
+}
+
 void opt_fold(IrRegion *r, const OptConfig *cfg)
 {
     Fold f = {.s = {.r = r, .konst = konst}, .r = r, .cap = r->ninsn + r->ninsn / 2};
@@ -121,6 +136,8 @@ void opt_fold(IrRegion *r, const OptConfig *cfg)
                 fold_pure(&f, ref);
             else if (i->op == IR_LOAD || i->op == IR_STORE)
                 fold_address(&f, i);
+            else if (i->op == IR_FMA)
+                fold_fma(&f, i);
             else if (i->op == IR_BRIF)
                 fold_branch(&f, i);
         }

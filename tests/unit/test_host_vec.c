@@ -328,7 +328,8 @@ static void scalar_fp(void)
             try(two[k], t, 0, 0, 0, 0, t, t, 0);
         for (unsigned k = 0; k < sizeof one / sizeof *one; k++)
             try(one[k], t, 0, 0, 0, 0, t, 0, 0);
-        try(IR_FMA, t, 0, 0, 0, 0, t, t, t);
+        for (unsigned x = 0; x < 4; x++)
+            try(IR_FMA, t, 0, 0, x, 0, t, t, t);
         for (unsigned r = 0; r < 8; r++)
             if (r <= FP_RNA || r == FP_RCUR)
                 for (unsigned x = 0; x <= IR_EXACT; x += IR_EXACT)
@@ -395,7 +396,8 @@ static void fp_vector(IrType t, unsigned n)
         try(two[k], IR_V128, t, n, 0, 0, IR_V128, IR_V128, 0);
     for (unsigned k = 0; k < sizeof one / sizeof *one; k++)
         try(one[k], IR_V128, t, n, 0, 0, IR_V128, 0, 0);
-    try(IR_FMA, IR_V128, t, n, 0, 0, IR_V128, IR_V128, IR_V128);
+    for (unsigned x = 0; x < 4; x++)
+        try(IR_FMA, IR_V128, t, n, x, 0, IR_V128, IR_V128, IR_V128);
     for (unsigned r = 0; r < 8; r++)
         if (r <= FP_RNA || r == FP_RCUR)
             for (unsigned x = 0; x <= IR_EXACT; x += IR_EXACT)
@@ -567,7 +569,8 @@ static void crypto(void)
     static const IrOp one[] = {IR_AESENC, IR_AESDEC, IR_AESMC, IR_AESIMC};
 
     for (unsigned k = 0; k < 4; k++)
-        try(one[k], IR_V128, 0, 0, 0, 0, IR_V128, 0, 0);
+        for (unsigned x = 0; x < (k < 2 ? 2 : 1); x++)
+            try(one[k], IR_V128, 0, 0, x, 0, IR_V128, 0, 0);
     for (unsigned x = 0; x < 3; x++)
         try(IR_SHA1, IR_V128, 0, 0, x, 0, IR_V128, IR_I32, IR_V128);
     for (unsigned x = 0; x < 2; x++) {

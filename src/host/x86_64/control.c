@@ -29,11 +29,6 @@ static bool in_home(const Sel *s, IrRef root, unsigned slot)
     return ra_val(s, root)->home == slot + 1;
 }
 
-static bool is_pinned(const Sel *s, unsigned slot)
-{
-    return s->plan->slot_pin[slot] != 0xff;
-}
-
 static void add_target(Leave *l, unsigned reg, IrRef root)
 {
     l->target[l->ntarget++] = (Target){(uint8_t)reg, root};

@@ -273,8 +273,8 @@ static void use_condition(Live *l, IrRef ref, IrRef cond)
     if (root < l->r->ninsn && live_has_cond(&l->r->insn[root])) {
         l->ra->val[ref].flags |= VAL_COND;
         use_value(l, l->r->insn[root].a);
-        if (ir_ops[l->r->insn[root].op].arg[1] != IRR_N)
-            use_value(l, l->r->insn[root].b);
+        use_value(l, l->r->insn[root].b);
+        use_value(l, l->r->insn[root].c);
     } else {
         use_value(l, cond);
     }

@@ -15,10 +15,10 @@ bool vsel_aes(Sel *s, const IrInsn *i)
     Mem zero = sel_vconst(s, 0, 0);
     switch (i->op) {
     case IR_AESENC:
-        x64_rvm_m(s->a, VAESENCLAST, d, a, zero);
+        x64_rvm_m(s->a, i->aux ? VAESENC : VAESENCLAST, d, a, zero);
         break;
     case IR_AESDEC:
-        x64_rvm_m(s->a, VAESDECLAST, d, a, zero);
+        x64_rvm_m(s->a, i->aux ? VAESDEC : VAESDECLAST, d, a, zero);
         break;
     case IR_AESMC:
         x64_rvm_m(s->a, VAESDECLAST, d, a, zero);
@@ -155,5 +155,139 @@ bool vsel_sha256su(Sel *s, const IrInsn *i)
     x64_rvmi(s->a, VPALIGNR, d, c, b, 4);
     x64_rvm(s->a, VPADDD, d, d, a);
     x64_rm(s->a, SHA256MSG2, d, c);
+    return true;
+}
+
+/* --- SHA-512: rounds in integer registers -------------------------------------------------------------------------------- */
+
+typedef struct Sha512 {
+    Gpr x0, x1, y, hi, lo, t;
+} Sha512;
+
+/* d = a rotated right by three amounts, combined. */
+static void sigma(Sel *s, Gpr d, Gpr a, Gpr t, unsigned r1, unsigned r2, unsigned r3)
+{
+    x64_rorx(s->a, W64, d, rm_r(a), r1);
+    x64_rorx(s->a, W64, t, rm_r(a), r2);
+    x64_alu_rr(s->a, ALU_XOR, W64, d, t);
+    x64_rorx(s->a, W64, t, rm_r(a), r3);
+    x64_alu_rr(s->a, ALU_XOR, W64, d, t);
+}
+
+static void half(Sel *s, Gpr d, Xmm v, unsigned n)
+{
+    if (n)
+        x64_gxi(s->a, VPEXTRQ, d, v, 1);
+    else
+        x64_gx(s->a, VMOVQ_GX, d, v);
+}
+
+static void add_half(Sel *s, Gpr d, Xmm v, unsigned n, Gpr t)
+{
+    half(s, t, v, n);
+    x64_alu_rr(s->a, ALU_ADD, W64, d, t);
+}
+
+/* t = x ? y : z by bits */
+static void choose(Sel *s, Gpr t, Gpr x, Gpr y, Gpr z)
+{
+    x64_mov_rr(s->a, W64, t, z);
+    x64_alu_rr(s->a, ALU_XOR, W64, t, y);
+    x64_alu_rr(s->a, ALU_AND, W64, t, x);
+    x64_alu_rr(s->a, ALU_XOR, W64, t, z);
+}
+
+/* SHA512H: two rounds' values of e, from w (with schedule and constant), x = (f g), y = (d e). */
+static void sha512_first(Sel *s, const Sha512 *g, Xmm w, Xmm x, Xmm y)
+{
+    half(s, g->y, y, 1);
+    half(s, g->x0, x, 0);
+    half(s, g->x1, x, 1);
+    sigma(s, g->hi, g->y, g->t, 14, 18, 41);
+    choose(s, g->t, g->y, g->x0, g->x1);
+    x64_alu_rr(s->a, ALU_ADD, W64, g->hi, g->t);
+    add_half(s, g->hi, w, 1, g->t);
+    half(s, g->x1, y, 0);
+    x64_alu_rr(s->a, ALU_ADD, W64, g->x1, g->hi);
+    sigma(s, g->lo, g->x1, g->t, 14, 18, 41);
+    choose(s, g->t, g->x1, g->y, g->x0);
+    x64_alu_rr(s->a, ALU_ADD, W64, g->lo, g->t);
+    add_half(s, g->lo, w, 0, g->t);
+}
+
+/* SHA512H2: two rounds' values of a. The majority of v, y0, y1 is (v & (y0 ^ y1)) ^ (y0 & y1). */
+static void sha512_second(Sel *s, const Sha512 *g, Xmm w, Xmm x, Xmm y)
+{
+    Gpr differ = g->x1, both = g->y;
+
+    half(s, g->y, y, 0);
+    half(s, g->x0, y, 1);
+    sigma(s, g->hi, g->y, g->t, 28, 34, 39);
+    x64_mov_rr(s->a, W64, differ, g->y);
+    x64_alu_rr(s->a, ALU_XOR, W64, differ, g->x0);
+    x64_alu_rr(s->a, ALU_AND, W64, both, g->x0);
+    half(s, g->t, x, 0);
+    x64_alu_rr(s->a, ALU_AND, W64, g->t, differ);
+    x64_alu_rr(s->a, ALU_XOR, W64, g->t, both);
+    x64_alu_rr(s->a, ALU_ADD, W64, g->hi, g->t);
+    add_half(s, g->hi, w, 1, g->t);
+    sigma(s, g->lo, g->hi, g->t, 28, 34, 39);
+    x64_alu_rr(s->a, ALU_AND, W64, differ, g->hi);
+    x64_alu_rr(s->a, ALU_XOR, W64, differ, both);
+    x64_alu_rr(s->a, ALU_ADD, W64, g->lo, differ);
+    add_half(s, g->lo, w, 0, g->t);
+}
+
+bool vsel_sha512h(Sel *s, const IrInsn *i)
+{
+    Xmm w = sel_use_x(s, i->a);
+    Xmm x = sel_use_x(s, i->b);
+    Xmm y = sel_use_x(s, i->c);
+    Xmm d = sel_def_x(s, i);
+    Sha512 g = {sel_tmp_r(s), sel_tmp_r(s), sel_tmp_r(s), sel_tmp_r(s), sel_tmp_r(s), sel_tmp_r(s)};
+
+    if (i->aux == 0)
+        sha512_first(s, &g, w, x, y);
+    else
+        sha512_second(s, &g, w, x, y);
+    x64_xg(s->a, VMOVQ_XG, d, g.lo);
+    x64_rvmi_g(s->a, VPINSRQ, d, d, g.hi, 1);
+    return true;
+}
+
+/* d ^= lanes of x rotated right by n */
+static void xor_rotated(Sel *s, Xmm d, Xmm x, unsigned n, Xmm t)
+{
+    if (s->feat->avx512) {
+        x64_vmi(s->a, VPRORQ, t, x, n);
+        x64_rvm(s->a, VPXOR, d, d, t);
+        return;
+    }
+    x64_vmi(s->a, VPSRLQ_I, t, x, n);
+    x64_rvm(s->a, VPXOR, d, d, t);
+    x64_vmi(s->a, VPSLLQ_I, t, x, 64 - n);
+    x64_rvm(s->a, VPXOR, d, d, t);
+}
+
+/* The schedule: small sigma of x, added to a (and, for the second step, to c). */
+bool vsel_sha512su(Sel *s, const IrInsn *i)
+{
+    bool second = i->aux == 1;
+    Xmm a = sel_use_x(s, i->a);
+    Xmm b = sel_use_x(s, i->b);
+    Xmm c = second ? sel_use_x(s, i->c) : a;
+    Xmm d = sel_def_x(s, i);
+    Xmm t = sel_tmp_x(s), x = sel_tmp_x(s);
+
+    if (second)
+        x64_rm(s->a, VMOVAPS, x, b);
+    else
+        x64_rvmi(s->a, VPALIGNR, x, b, a, 8);
+    x64_vmi(s->a, VPSRLQ_I, d, x, second ? 6 : 7);
+    xor_rotated(s, d, x, second ? 19 : 1, t);
+    xor_rotated(s, d, x, second ? 61 : 8, t);
+    x64_rvm(s->a, VPADDQ, d, d, a);
+    if (second)
+        x64_rvm(s->a, VPADDQ, d, d, c);
     return true;
 }

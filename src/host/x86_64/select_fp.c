@@ -101,7 +101,9 @@ static bool square_root(Sel *s, const IrInsn *i)
 
 static bool fused(Sel *s, const IrInsn *i)
 {
-    static const X64Vec op[] = {VFMADD231SH, VFMADD231SS, VFMADD231SD};
+    static const X64Vec op[4][3] = {
+        {VFMADD231SH, VFMADD231SS, VFMADD231SD}, {VFNMADD231SH, VFNMADD231SS, VFNMADD231SD},
+        {VFMSUB231SH, VFMSUB231SS, VFMSUB231SD}, {VFNMSUB231SH, VFNMSUB231SS, VFNMSUB231SD}};
     IrType f = (IrType)i->type;
 
     if (!fp_host(s, f))
@@ -112,7 +114,7 @@ static bool fused(Sel *s, const IrInsn *i)
     Xmm d = sel_def_x(s, i);
     Xmm t = sel_tmp_x(s);
     x64_rm(s->a, VMOVAPS, d, c);
-    x64_rvm_xm(s->a, op[fp_index(f)], d, a, b);
+    x64_rvm_xm(s->a, op[i->aux & 3][fp_index(f)], d, a, b);
     tiny_check(s, i, d, t);
     return true;
 }

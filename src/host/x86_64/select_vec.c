@@ -548,4 +548,5 @@ SelRule *const sel_vec_rules[IR_NOPS] = {
     [IR_VITOF] = vsel_vitof, [IR_VFWIDEN] = vsel_vfwiden, [IR_VFNARROW] = vsel_vfnarrow,
     [IR_AESENC] = vsel_aes, [IR_AESDEC] = vsel_aes, [IR_AESMC] = vsel_aes, [IR_AESIMC] = vsel_aes,
     [IR_SHA1] = vsel_sha1, [IR_SHA1SU] = vsel_sha1su, [IR_SHA256H] = vsel_sha256h, [IR_SHA256SU] = vsel_sha256su,
+    [IR_SHA512H] = vsel_sha512h, [IR_SHA512SU] = vsel_sha512su,
 };

@@ -105,7 +105,9 @@ bool vsel_fvec_sqrt(Sel *s, const IrInsn *i)
 
 bool vsel_fvec_fma(Sel *s, const IrInsn *i)
 {
-    static const X64Vec op[] = {VFMADD231PH, VFMADD231PS, VFMADD231PD};
+    static const X64Vec op[4][3] = {
+        {VFMADD231PH, VFMADD231PS, VFMADD231PD}, {VFNMADD231PH, VFNMADD231PS, VFNMADD231PD},
+        {VFMSUB231PH, VFMSUB231PS, VFMSUB231PD}, {VFNMSUB231PH, VFNMSUB231PS, VFNMSUB231PD}};
     unsigned f = fp_index((IrType)i->lane);
 
     if (!fp_host(s, (IrType)i->lane))
@@ -116,7 +118,9 @@ bool vsel_fvec_fma(Sel *s, const IrInsn *i)
     Xmm d = sel_def_x(s, i);
     Xmm t = sel_tmp_x(s), u = sel_tmp_x(s);
     x64_rm(s->a, VMOVAPS, d, c);
-    x64_rvm(s->a, op[f], d, a, b);
+    x64_rvm(s->a, op[i->aux & 3][f], d, a, b);
+    if (i->aux)
+        vsel_finish(s, i, d); /* zeros may have become negative */
     tiny_check(s, i, f, d, t, u);
     return true;
 }

@@ -100,6 +100,10 @@ static void stub_enter(Stubs *t)
     guest_fp(t);
     pins(t, false);
     x64_mov_rm(a, W64, RSP, CPU(shadow_base));
+    /* the sentinel frame: a guest may return to any number, so its host address must be safe too */
+    x64_mov_ri(a, RAX, (uintptr_t)t->plan->stub[STUB_RET_MISS]);
+    x64_mov_mr(a, W64, mem_b(RSP, 0), RAX);
+    x64_mov_mi(a, W64, mem_b(RSP, 8), 1);
     x64_jmp_m(a, plan_scratch(SCRATCH_PC));
 }
 
@@ -258,12 +262,12 @@ bool plan_stubs(HostPlan *p, CodeBuf *cb)
         return false;
     }
     t.a = (Asm){.start = cb->p, .p = cb->p, .end = cb->end};
-    stub_enter(&t);
     stub_resume(&t);
     stub_leave(&t);
     stub_link(&t);
     stub_lookup(&t);
     stub_ret_miss(&t);
+    stub_enter(&t);
     stub_help(&t);
     stub_thunk(&t, STUB_EVAL, (uintptr_t)x64_eval_thunk);
     stub_thunk(&t, STUB_CALL, (uintptr_t)x64_call_thunk);

@@ -78,6 +78,6 @@ SelRule vsel_mul, vsel_mull, vsel_pmul, vsel_pmull, vsel_satdmulh, vsel_satdmull
 SelRule vsel_shift_imm, vsel_rotate, vsel_shift, vsel_sat;
 SelRule vsel_dup, vsel_dupl, vsel_get, vsel_set, vsel_setl, vsel_zext, vsel_pair, vsel_concat, vsel_lowhigh, vsel_zip,
     vsel_uzp, vsel_trn, vsel_ext, vsel_rev, vsel_tbl;
-SelRule vsel_aes, vsel_sha1, vsel_sha1su, vsel_sha256h, vsel_sha256su;
+SelRule vsel_aes, vsel_sha1, vsel_sha1su, vsel_sha256h, vsel_sha256su, vsel_sha512h, vsel_sha512su;
 
 #endif

@@ -1,0 +1,219 @@
+/*
+ * Ways from one translation to the next, with an engine of a few lines: chained jumps, calls and returns over the host's
+ * return stack and when it mispredicts or overflows, the jump cache, helpers, polls, unlinking.
+ */
+#include "jit_env.h"
+#include "test.h"
+
+#define MAX_REGIONS 16
+
+typedef struct Region {
+    uint64_t pc;
+    HostCode code;
+    const uint8_t *rx;
+} Region;
+
+typedef struct Link {
+    const HostSite *site;
+    uint8_t *rw;
+} Link;
+
+static Region regions[MAX_REGIONS];
+static unsigned nregions, nlinks, nlookups;
+static Link linked[64];
+static uint8_t *shadow_map;
+
+static Region *find(uint64_t pc)
+{
+    for (unsigned k = 0; k < nregions; k++)
+        if (regions[k].pc == pc)
+            return &regions[k];
+    return NULL;
+}
+
+static const void *do_link(HostCpu *cpu)
+{
+    const uint8_t *at = (const uint8_t *)(uintptr_t)cpu->link_site;
+    Region *to = find(cpu->ir.pc);
+    if (!to)
+        return NULL;
+    for (unsigned k = 0; k < nregions; k++) {
+        const Region *r = &regions[k];
+        for (uint32_t n = 0; n < r->code.nsite; n++)
+            if (r->rx + r->code.site[n].offset == at) {
+                host_native.patch(&r->code.site[n], r->code.rw, env->cb.delta, to->rx);
+                linked[nlinks++] = (Link){&r->code.site[n], r->code.rw};
+            }
+    }
+    return to->rx;
+}
+
+static const void *do_lookup(HostCpu *cpu)
+{
+    Region *to = find(cpu->ir.pc);
+    nlookups++;
+    if (!to)
+        return NULL;
+    cpu->jcache[host_jcache_index(cpu->ir.pc, 2)] = (HostJump){cpu->ir.pc, to->rx};
+    return to->rx;
+}
+
+static void unlink_all(void)
+{
+    while (nlinks) {
+        Link *l = &linked[--nlinks];
+        host_native.patch(l->site, l->rw, env->cb.delta, NULL);
+    }
+}
+
+static void add(uint64_t pc, const char *text)
+{
+    char err[256];
+    OptConfig cfg = {0};
+    IrRegion *r = ir_parse(&env->arena, text, &env->slots, env->helpers, env->nhelpers, err, sizeof err);
+    if (!r) {
+        fprintf(stderr, "%s\n", err);
+        exit(1);
+    }
+    r->pc = pc;
+    opt_run(r, &cfg);
+    Region *x = &regions[nregions++];
+    x->pc = pc;
+    if (!host_native.compile(env->plan, r, &env->cb, &x->code))
+        exit(1);
+    x->rx = x->code.rw + env->cb.delta;
+}
+
+static uint64_t reg(unsigned n)
+{
+    return ((uint64_t *)env->cpu->state)[n];
+}
+
+static IrStop run(uint64_t pc)
+{
+    memset(env->cpu->state, 0, STATE_SIZE);
+    nlookups = 0;
+    host_native.fp_load(env->cpu);
+    return host_native.enter(env->plan, env->cpu, find(pc)->rx);
+}
+
+static uint64_t help_next(IrCpu *cpu, IrArgs *args)
+{
+    ((uint64_t *)cpu->state)[4] += args->arg[0].u64[0];
+    return 0;
+}
+
+static uint64_t help_kick(IrCpu *cpu, IrArgs *args)
+{
+    ((HostCpu *)cpu)->exit_request = 1;
+    return 0;
+}
+
+static const IrHelper helpers[] = {
+    {"next", help_next, IR_VOID, 1, {IR_I64}},
+    {"kick", help_kick, IR_VOID, 0, {0}},
+};
+
+/* Overrun of the return stack, beside what env_signal does. */
+static void on_fault(int sig, siginfo_t *info, void *uc)
+{
+    if (sig == SIGSEGV && host_native.shadow_overflow(env->plan, env->cpu, uc, info->si_addr)) {
+        env->faults++;
+        return;
+    }
+    env_signal(sig, info, uc);
+}
+
+static void setup(bool predict)
+{
+    struct sigaction sa = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
+    env_new(helpers, 2, predict, NULL);
+    sigaction(SIGSEGV, &sa, NULL);
+    shadow_map = mmap(NULL, 3 * 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    mprotect(shadow_map + 4096, 4096, PROT_READ | PROT_WRITE);
+    env->cpu->shadow_base = shadow_map + 8192 - 64;
+    env->cpu->shadow_limit = shadow_map + 4096;
+    env->cpu->link = do_link;
+    env->cpu->lookup = do_lookup;
+    nregions = nlinks = 0;
+}
+
+/* x1 times: call 0x2000 (x0 += 1); then stop */
+static void test_calls(const char *name)
+{
+    char t[80];
+    add(0x1000, "block0:\n insn 0x1000\n %1:i64 = get x1\n %2:i64 = const 1000\n put x1, %2\n exit 0x1010\n");
+    add(0x1010, "block0:\n insn 0x1010\n %1:i64 = const 0x1014\n put x30, %1\n exit.call 0x2000, %1\n");
+    add(0x1014, "block0:\n insn 0x1014\n %1:i64 = get x1\n %2:i64 = const 1\n %3:i64 = sub %1, %2\n put x1, %3\n"
+                " %4:i64 = const 0\n %5:i8 = icmp.i64 eq %3, %4\n brif %5, block1, block2\n"
+                "block1:\n exit.stop 0x1018 break\nblock2:\n exit 0x1010 poll\n");
+    add(0x2000, "block0:\n insn 0x2000\n %1:i64 = get x0\n %2:i64 = const 1\n %3:i64 = add %1, %2\n put x0, %3\n"
+                " %4:i64 = get x30\n exit.ind ret %4\n");
+    IrStop why = run(0x1000);
+    snprintf(t, sizeof t, "%s: calls and returns", name);
+    TEST(t, why == IR_STOP_BREAK && reg(0) == 1000 && reg(1) == 0 && env->cpu->ir.pc == 0x1018);
+    snprintf(t, sizeof t, "%s: few misses (%u links, %u lookups)", name, nlinks, nlookups);
+    TEST(t, nlinks <= 8 && nlookups <= 2);
+    unlink_all();
+    why = run(0x1000);
+    snprintf(t, sizeof t, "%s: the same after unlinking", name);
+    TEST(t, why == IR_STOP_BREAK && reg(0) == 1000 && nlinks > 0);
+}
+
+/* 0x3000: recurses x0 deep by 0x3010, counts in x2 on the way back */
+static void test_recursion(const char *name)
+{
+    char t[80];
+    add(0x3000, "block0:\n insn 0x3000\n %1:i64 = const 2000\n put x0, %1\n %2:i64 = const 0x3004\n put x30, %2\n"
+                " exit.call 0x3010, %2\n");
+    add(0x3004, "block0:\n insn 0x3004\n exit.stop 0x3004 break\n");
+    /* counts down; at 0 returns; else calls itself with its caller's kind of frame */
+    add(0x3010, "block0:\n insn 0x3010\n %1:i64 = get x0\n %2:i64 = const 0\n %3:i8 = icmp.i64 eq %1, %2\n"
+                " brif %3, block1, block2\nblock1:\n %4:i64 = get x30\n exit.ind ret %4\n"
+                "block2:\n %5:i64 = const 1\n %6:i64 = sub %1, %5\n put x0, %6\n %7:i64 = const 0x3014\n put x30, %7\n"
+                " exit.call 0x3010, %7 poll\n");
+    add(0x3014, "block0:\n insn 0x3014\n %1:i64 = get x2\n %2:i64 = const 1\n %3:i64 = add %1, %2\n put x2, %3\n"
+                " %4:i64 = const 2000\n %5:i8 = icmp.i64 eq %3, %4\n %6:i64 = const 0x3004\n %7:i64 = const 0x3014\n"
+                " %8:i64 = select %5, %6, %7\n exit.ind ret %8\n");
+    uint64_t before = env->faults;
+    IrStop why = run(0x3000);
+    snprintf(t, sizeof t, "%s: deep recursion, the return stack overflowed %lu times", name,
+             (unsigned long)(env->faults - before));
+    TEST(t, why == IR_STOP_BREAK && reg(2) == 2000 && reg(0) == 0);
+}
+
+static void test_indirect(const char *name)
+{
+    char t[80];
+    add(0x4000, "block0:\n insn 0x4000\n %1:i64 = const 0x4010\n %2:i64 = const 0x4004\n put x30, %2\n"
+                " exit.ind call %1, %2\n");
+    add(0x4004, "block0:\n insn 0x4004\n %1:i64 = const 0x4020\n exit.ind jump %1\n");
+    add(0x4010, "block0:\n insn 0x4010\n %1:i64 = get x30\n exit.ind ret %1\n");
+    add(0x4020, "block0:\n insn 0x4020\n %1:i64 = const 7\n %2:i64 = const 0x4030\n put x5, %1\n exit.help next(%1), %2\n");
+    add(0x4030, "block0:\n insn 0x4030\n %1:i64 = const 0x4040\n exit.help kick(), %1\n");
+    IrStop why = run(0x4000);
+    snprintf(t, sizeof t, "%s: indirect calls and jumps, helpers, exit request", name);
+    TEST(t, why == IR_STOP_CHECK && reg(4) == 7 && reg(5) == 7 && env->cpu->ir.pc == 0x4040);
+    env->cpu->exit_request = 0;
+    why = run(0x4000);
+    snprintf(t, sizeof t, "%s: the jump cache hits", name);
+    TEST(t, why == IR_STOP_CHECK && nlookups == 0);
+    env->cpu->exit_request = 1;
+    why = run(0x1014);
+    env->cpu->exit_request = 0;
+    snprintf(t, sizeof t, "%s: a poll leaves at the target", name);
+    TEST(t, why == IR_STOP_CHECK && env->cpu->ir.pc == 0x1010 && reg(1) == UINT64_MAX);
+}
+
+int main(void)
+{
+    TEST_BEGIN();
+    for (int predict = 0; predict < 2; predict++) {
+        const char *name = predict ? "predicted" : "plain";
+        setup(predict);
+        test_calls(name);
+        test_recursion(name);
+        test_indirect(name);
+    }
+    return TEST_END();
+}
