@@ -95,6 +95,9 @@ static bool in_code(Vcpu *cpu, int sig, const siginfo_t *info, void *uc)
     Translation *t = cache_find(&e->cache, hpc);
     if (!t || !e->host->recover(e->plan, &cpu->h, t->hpc, t->side, t->side_len, hpc, uc))
         return false;
+    /* A non-canonical address in a form with rbp as its base is a stack fault, which arrives as SIGBUS. */
+    if (info->si_code == SI_KERNEL)
+        sig = SIGSEGV;
     cpu->fault = (GuestFault){
         .sig = sig, .code = info->si_code, .addr = (uintptr_t)info->si_addr, .write = os_uc_is_write(uc)};
     e->host->leave(e->plan, &cpu->h, uc, IR_STOP_FAULT);

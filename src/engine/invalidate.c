@@ -51,7 +51,7 @@ void kill_finish(Engine *e)
     if (!self || self->e != e || !self->drop_returns)
         return;
     self->drop_returns = false;
-    if (e->host->drop_returns && e->plan)
+    if (e->plan && e->host->drop_returns)
         e->host->drop_returns(e->plan, &self->h);
     /* Its own jump cache is clean already, but its grace period has to go on. */
     __atomic_store_n(&self->h.exit_request, 1, __ATOMIC_RELAXED);

@@ -112,9 +112,11 @@ IrRegion *translate_form(Vcpu *cpu, uint64_t pc, unsigned limit, Translation *t)
     Lift l = {.guest = g, .pc = pc, .mode = cpu->h.ir.mode, .cpu_features = e->cfg.features};
     ir_builder_init(&l.b, r);
     r->fp = g->fp_mode(cpu->h.ir.mode);
-    for (r->guest_insns = 0; !l.ended; r->guest_insns++, l.pc = l.cont) {
-        l.budget = limit - r->guest_insns - 1;
-        if (r->guest_insns < limit && lift_one(&l, &f))
+    /* Each INSN mark counts in r->guest_insns. */
+    for (; !l.ended; l.pc = l.cont) {
+        unsigned left = limit - r->guest_insns;
+        l.budget = left - 1;
+        if (left && lift_one(&l, &f))
             continue;
         if (r->guest_insns == 0)
             return NULL;
@@ -195,10 +197,12 @@ static void keep_code(Translation *t, const HostCode *code, int64_t delta)
     CHECK(t->link && t->side);
     memcpy(t->side, code->side, code->side_len);
     t->side_len = code->side_len;
+    /* By offset, as link_find wants them; the host lists them as it meets them. */
     for (uint32_t i = 0; i < code->nsite; i++) {
-        CHECK(i == 0 || code->site[i].offset > code->site[i - 1].offset);
-        t->link[i].from = t;
-        t->link[i].site = code->site[i];
+        uint32_t k = i;
+        for (; k > 0 && t->link[k - 1].site.offset > code->site[i].offset; k--)
+            t->link[k] = t->link[k - 1];
+        t->link[k] = (Link){.from = t, .site = code->site[i]};
     }
 }
 

@@ -1,0 +1,469 @@
+#include "user/mm.h"
+
+#include "base/check.h"
+#include "user/mm_set.h"
+#include "user/process.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ipc.h>
+#include <sys/mman.h>
+#include <sys/shm.h>
+#include <sys/syscall.h>
+
+#define TASK_END 0x7ffffffff000u /* 47 bits, less the guard page that the host's kernel keeps */
+
+#define LOW_END 0x7fff0000u      /* below the address sanitizer's tables */
+
+/* Where things go. The first layout whose window holds nothing of the host is used: sanitizers take the usual places. */
+typedef struct Layout {
+    uint64_t pie_base, mmap_low, mmap_top, guest_top;
+} Layout;
+
+static const Layout layouts[] = {
+    { 0x2aaaaaaa0000, 0x110000000000, 0x3ff000000000, 0x400000000000 },
+    { 0x5500000000, 0x1000000000, 0x7a00000000, 0x7b00000000 },      /* 39 bits: under the thread sanitizer */
+};
+
+struct UserMm {
+    pthread_rwlock_t lock;
+    Nondet *nondet;
+    Engine *engine;
+    const Layout *at;
+    MmSet set;
+    uint64_t brk_start, brk;
+};
+
+static long call(UserMm *mm, long nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f)
+{
+    const uint64_t arg[6] = { a, b, c, d, e, f };
+    UserThread *t = user_self();
+    return mm->nondet->ops->syscall(mm->nondet, t ? t->tid : 0, NULL, nr, arg, NULL, 0);
+}
+
+/* Whether the host has nothing between the bounds of `l`. */
+static bool layout_is_free(const Layout *l)
+{
+    FILE *f = fopen("/proc/self/maps", "re");
+    if (!f)
+        return true;
+    char line[512];
+    bool ok = true;
+    while (ok && fgets(line, sizeof line, f)) {
+        uint64_t start, end;
+        if (sscanf(line, "%" SCNx64 "-%" SCNx64, &start, &end) == 2)
+            ok = end <= l->mmap_low || start >= l->guest_top;
+    }
+    fclose(f);
+    return ok;
+}
+
+UserMm *mm_new(Nondet *n, Status *st)
+{
+    const Layout *at = NULL;
+    for (size_t i = 0; !at && i < sizeof layouts / sizeof layouts[0]; i++)
+        if (layout_is_free(&layouts[i]))
+            at = &layouts[i];
+    if (!at) {
+        status_set(st, STATUS_HOST, "no room for the guest's address space");
+        return NULL;
+    }
+    UserMm *mm = calloc(1, sizeof *mm);
+    CHECK(mm != NULL);
+    pthread_rwlock_init(&mm->lock, NULL);
+    mm->nondet = n;
+    mm->at = at;
+    return mm;
+}
+
+void mm_free(UserMm *mm)
+{
+    if (!mm)
+        return;
+    for (size_t i = 0; i < mm->set.n; i++)
+        munmap((void *)mm->set.r[i].start, mm->set.r[i].end - mm->set.r[i].start);
+    mmset_done(&mm->set);
+    pthread_rwlock_destroy(&mm->lock);
+    free(mm);
+}
+
+void mm_set_engine(UserMm *mm, Engine *e)
+{
+    mm->engine = e;
+}
+
+void mm_fork_prepare(UserMm *mm)
+{
+    pthread_rwlock_wrlock(&mm->lock);
+}
+
+void mm_fork_done(UserMm *mm)
+{
+    pthread_rwlock_unlock(&mm->lock);
+}
+
+static int host_prot(int prot)
+{
+    int h = prot & (PROT_READ | PROT_WRITE);
+    return prot & PROT_EXEC ? h | PROT_READ : h; /* the translator reads code; nobody executes it */
+}
+
+static uint64_t page_up(uint64_t v)
+{
+    return (v + MM_PAGE - 1) & ~(uint64_t)(MM_PAGE - 1);
+}
+
+static bool page_aligned(uint64_t v)
+{
+    return (v & (MM_PAGE - 1)) == 0;
+}
+
+/* Unlock; then, when code was there, tell the engine. */
+static void unlock_changed(UserMm *mm, uint64_t start, uint64_t end, bool had_code)
+{
+    pthread_rwlock_unlock(&mm->lock);
+    if (had_code && mm->engine)
+        engine_invalidate(mm->engine, start, end - start);
+}
+
+/* Whether all of it lies where the host never puts anything: the low 2 GiB and the layout's window. */
+static bool in_window(UserMm *mm, uint64_t start, uint64_t end)
+{
+    return end <= LOW_END || (start >= mm->at->mmap_low && end <= mm->at->guest_top);
+}
+
+/* Make sure that [start, end), asked for by address, may be replaced: outside the windows, what is not the guest's must be
+ * free on the host, which reserving it shows. */
+static int claim(UserMm *mm, uint64_t start, uint64_t end)
+{
+    if (in_window(mm, start, end))
+        return 0;
+    uint64_t p = start;
+    while (p < end) {
+        size_t i = mmset_find(&mm->set, p);
+        if (i < mm->set.n && mm->set.r[i].start <= p) {
+            p = mm->set.r[i].end;
+            continue;
+        }
+        uint64_t stop = i < mm->set.n && mm->set.r[i].start < end ? mm->set.r[i].start : end;
+        long got = call(mm, SYS_mmap, p, stop - p, PROT_NONE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, (uint64_t)-1, 0);
+        if (got < 0)
+            return -ENOMEM;
+        mmset_insert(&mm->set, p, stop, PROT_NONE, MM_PLAIN);
+        p = stop;
+    }
+    return 0;
+}
+
+/* Choose or check the address of a new mapping. */
+static int64_t place(UserMm *mm, uint64_t addr, uint64_t len, int flags)
+{
+    if (len > TASK_END)
+        return -ENOMEM;
+    if (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) {
+        if (!page_aligned(addr))
+            return -EINVAL;
+        if (addr > TASK_END - len)
+            return -ENOMEM;
+        if (addr < MM_MIN_ADDR)
+            return -EPERM;
+        if ((flags & MAP_FIXED_NOREPLACE) && !mmset_is_free(&mm->set, addr, addr + len))
+            return -EEXIST;
+        int err = claim(mm, addr, addr + len);
+        return err ? err : (int64_t)addr;
+    }
+    addr = addr & ~(uint64_t)(MM_PAGE - 1);
+    if (addr >= MM_MIN_ADDR && addr <= TASK_END - len && in_window(mm, addr, addr + len) &&
+        mmset_is_free(&mm->set, addr, addr + len))
+        return (int64_t)addr;
+    uint64_t found = mmset_find_free(&mm->set, mm->at->mmap_low, mm->at->mmap_top, len);
+    return found ? (int64_t)found : -ENOMEM;
+}
+
+int64_t mm_map(UserMm *mm, uint64_t addr, uint64_t len, int prot, int flags, int fd, uint64_t off)
+{
+    if (len == 0 || !page_aligned(off))
+        return -EINVAL;
+    if (len > TASK_END)
+        return -ENOMEM;
+    len = page_up(len);
+    flags &= ~(0x40 /* x86's MAP_32BIT: nothing to this guest */ | MAP_GROWSDOWN);
+    pthread_rwlock_wrlock(&mm->lock);
+    int64_t at = place(mm, addr, len, flags);
+    if (at < 0) {
+        pthread_rwlock_unlock(&mm->lock);
+        return at;
+    }
+    uint64_t start = (uint64_t)at, end = start + len;
+    bool had_code = mmset_any_prot(&mm->set, start, end, PROT_EXEC);
+    long got = call(mm, SYS_mmap, start, len, (uint64_t)host_prot(prot),
+                    (uint64_t)((flags & ~MAP_FIXED_NOREPLACE) | MAP_FIXED), (uint64_t)(int64_t)fd, off);
+    if (got >= 0)
+        mmset_insert(&mm->set, start, end, (uint32_t)prot & (PROT_READ | PROT_WRITE | PROT_EXEC | MM_PROT_BTI), MM_PLAIN);
+    unlock_changed(mm, start, end, had_code);
+    return got;
+}
+
+int64_t mm_unmap(UserMm *mm, uint64_t addr, uint64_t len)
+{
+    if (len == 0 || !page_aligned(addr) || len > TASK_END || addr > TASK_END - len)
+        return -EINVAL;
+    uint64_t end = addr + page_up(len);
+    pthread_rwlock_wrlock(&mm->lock);
+    bool had_code = mmset_any_prot(&mm->set, addr, end, PROT_EXEC);
+    long err = 0;
+    for (size_t i = mmset_find(&mm->set, addr); err == 0 && i < mm->set.n && mm->set.r[i].start < end; i++) {
+        uint64_t s = mm->set.r[i].start > addr ? mm->set.r[i].start : addr;
+        uint64_t e = mm->set.r[i].end < end ? mm->set.r[i].end : end;
+        err = call(mm, SYS_munmap, s, e - s, 0, 0, 0, 0);
+    }
+    if (err == 0)
+        mmset_remove(&mm->set, addr, end);
+    unlock_changed(mm, addr, end, had_code);
+    return err;
+}
+
+int64_t mm_protect(UserMm *mm, uint64_t addr, uint64_t len, int prot)
+{
+    const int known = PROT_READ | PROT_WRITE | PROT_EXEC | MM_PROT_BTI | PROT_GROWSDOWN | PROT_GROWSUP;
+    if (!page_aligned(addr) || (prot & ~known))
+        return -EINVAL;
+    if (len == 0)
+        return 0;
+    if (len > TASK_END || addr > TASK_END - len)
+        return -ENOMEM;
+    uint64_t end = addr + page_up(len);
+    prot &= ~(PROT_GROWSDOWN | PROT_GROWSUP);
+    pthread_rwlock_wrlock(&mm->lock);
+    if (!mmset_covers(&mm->set, addr, end)) {
+        pthread_rwlock_unlock(&mm->lock);
+        return -ENOMEM;
+    }
+    bool had_code = mmset_any_prot(&mm->set, addr, end, PROT_EXEC);
+    long err = call(mm, SYS_mprotect, addr, end - addr, (uint64_t)host_prot(prot), 0, 0, 0);
+    if (err == 0)
+        mmset_set_prot(&mm->set, addr, end, (uint32_t)prot);
+    unlock_changed(mm, addr, end, had_code);
+    return err;
+}
+
+/* Where a growing mapping moves to. */
+static int64_t remap_place(UserMm *mm, uint64_t addr, uint64_t old_len, uint64_t new_len, int flags, uint64_t new_addr)
+{
+    if (flags & MREMAP_FIXED) {
+        if (!page_aligned(new_addr) || (new_addr < addr + old_len && addr < new_addr + new_len))
+            return -EINVAL;
+        return place(mm, new_addr, new_len, MAP_FIXED);
+    }
+    return place(mm, new_addr, new_len, 0);
+}
+
+static int64_t remap_move(UserMm *mm, uint64_t addr, uint64_t old_len, uint64_t new_len, int flags, uint64_t new_addr,
+                          const MmRange *was)
+{
+    int64_t to = remap_place(mm, addr, old_len, new_len, flags, new_addr);
+    if (to < 0)
+        return to;
+    long got = call(mm, SYS_mremap, addr, old_len, new_len, (uint64_t)(flags | MREMAP_MAYMOVE | MREMAP_FIXED), (uint64_t)to, 0);
+    if (got < 0)
+        return got;
+    if (old_len != 0 && !(flags & MREMAP_DONTUNMAP))
+        mmset_remove(&mm->set, addr, addr + old_len);
+    mmset_insert(&mm->set, (uint64_t)to, (uint64_t)to + new_len, was->prot, was->kind == MM_HEAP ? MM_PLAIN : was->kind);
+    return to;
+}
+
+static int64_t remap_locked(UserMm *mm, uint64_t addr, uint64_t old_len, uint64_t new_len, int flags, uint64_t new_addr)
+{
+    size_t i = mmset_find(&mm->set, addr);
+    if (i == mm->set.n || mm->set.r[i].start > addr || !mmset_covers(&mm->set, addr, addr + old_len))
+        return -EFAULT;
+    MmRange was = mm->set.r[i];
+    if (flags & (MREMAP_FIXED | MREMAP_DONTUNMAP))
+        return flags & MREMAP_MAYMOVE ? remap_move(mm, addr, old_len, new_len, flags, new_addr, &was) : -EINVAL;
+    if (old_len != 0 && new_len <= old_len) {
+        if (new_len < old_len) {
+            long err = call(mm, SYS_munmap, addr + new_len, old_len - new_len, 0, 0, 0, 0);
+            if (err)
+                return err;
+            mmset_remove(&mm->set, addr + new_len, addr + old_len);
+        }
+        return (int64_t)addr;
+    }
+    uint64_t end = addr + old_len;
+    if (old_len != 0 && in_window(mm, addr, addr + new_len) &&
+        mmset_is_free(&mm->set, end, addr + new_len)) {
+        long got = call(mm, SYS_mremap, addr, old_len, new_len, 0, 0, 0);
+        if (got >= 0) {
+            mmset_insert(&mm->set, end, addr + new_len, was.prot, was.kind);
+            return got;
+        }
+    }
+    if (!(flags & MREMAP_MAYMOVE))
+        return -ENOMEM;
+    return remap_move(mm, addr, old_len, new_len, flags, 0, &was);
+}
+
+int64_t mm_remap(UserMm *mm, uint64_t addr, uint64_t old_len, uint64_t new_len, int flags, uint64_t new_addr)
+{
+    if (!page_aligned(addr) || (flags & ~7) || new_len == 0)
+        return -EINVAL;
+    if (old_len > TASK_END || new_len > TASK_END)
+        return -ENOMEM;
+    old_len = page_up(old_len);
+    new_len = page_up(new_len);
+    if (addr > TASK_END - old_len)
+        return -EFAULT;
+    if ((flags & MREMAP_FIXED) && new_addr > TASK_END - new_len)
+        return -EINVAL;
+    pthread_rwlock_wrlock(&mm->lock);
+    bool had_code = mmset_any_prot(&mm->set, addr, addr + old_len, PROT_EXEC);
+    bool over = (flags & MREMAP_FIXED) && mmset_any_prot(&mm->set, new_addr, new_addr + new_len, PROT_EXEC);
+    int64_t ret = remap_locked(mm, addr, old_len, new_len, flags, new_addr);
+    unlock_changed(mm, addr, addr + old_len, had_code);
+    if (over && mm->engine)
+        engine_invalidate(mm->engine, new_addr, new_len);
+    return ret;
+}
+
+/* --- heap, stack, programs ---------------------------------------------------------------------------------------- */
+
+int64_t mm_brk(UserMm *mm, uint64_t addr)
+{
+    pthread_rwlock_wrlock(&mm->lock);
+    uint64_t old = page_up(mm->brk), new = page_up(addr);
+    bool ok = addr >= mm->brk_start && addr < mm->at->guest_top;
+    if (ok && new > old) {
+        /* one page is left free above, so that the heap never touches a mapping */
+        ok = mmset_is_free(&mm->set, old, new + MM_PAGE) &&
+             call(mm, SYS_mmap, old, new - old, PROT_READ | PROT_WRITE,
+                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, (uint64_t)-1, 0) >= 0;
+        if (ok)
+            mmset_insert(&mm->set, old, new, PROT_READ | PROT_WRITE, MM_HEAP);
+    } else if (ok && new < old) {
+        ok = call(mm, SYS_munmap, new, old - new, 0, 0, 0, 0) == 0;
+        if (ok)
+            mmset_remove(&mm->set, new, old);
+    }
+    if (ok)
+        mm->brk = addr;
+    int64_t ret = (int64_t)mm->brk;
+    pthread_rwlock_unlock(&mm->lock);
+    return ret;
+}
+
+void mm_set_brk(UserMm *mm, uint64_t addr)
+{
+    mm->brk_start = mm->brk = page_up(addr);
+}
+
+uint64_t mm_brk_start(const UserMm *mm)
+{
+    return mm->brk_start;
+}
+
+uint64_t mm_pie_base(UserMm *mm, uint64_t len)
+{
+    return mm->at->pie_base;
+}
+
+void mm_set_kind(UserMm *mm, uint64_t addr, uint64_t len, MmKind kind)
+{
+    pthread_rwlock_wrlock(&mm->lock);
+    mmset_set_kind(&mm->set, addr, addr + len, kind);
+    pthread_rwlock_unlock(&mm->lock);
+}
+
+uint64_t mm_map_stack(UserMm *mm, uint64_t size)
+{
+    uint64_t room = mm->at->guest_top - mm->at->mmap_top - 256 * (uint64_t)MM_PAGE;
+    size = page_up(size < room ? size : room);
+    uint64_t top = mm->at->guest_top - 16 * MM_PAGE;
+    int64_t got = mm_map(mm, top - size, size, PROT_READ | PROT_WRITE,
+                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+    if (got < 0)
+        return 0;
+    mm_set_kind(mm, top - size, size, MM_STACK);
+    return top;
+}
+
+/* --- System V shared memory ----------------------------------------------------------------------------------------- */
+
+int64_t mm_shmat(UserMm *mm, int id, uint64_t addr, int flags)
+{
+    struct shmid_ds ds;
+    long err = call(mm, SYS_shmctl, (uint64_t)id, IPC_STAT, (uint64_t)(uintptr_t)&ds, 0, 0, 0);
+    if (err < 0)
+        return err;
+    uint64_t len = page_up(ds.shm_segsz);
+    if (addr && (flags & SHM_RND))
+        addr &= ~(uint64_t)(MM_PAGE - 1);
+    if (addr && !page_aligned(addr))
+        return -EINVAL;
+    if (!addr && (flags & SHM_REMAP))
+        return -EINVAL;
+    pthread_rwlock_wrlock(&mm->lock);
+    int how = !addr ? 0 : flags & SHM_REMAP ? MAP_FIXED : MAP_FIXED_NOREPLACE;
+    int64_t at = place(mm, addr, len, how);
+    if (at < 0) {
+        pthread_rwlock_unlock(&mm->lock);
+        return at == -EEXIST ? -EINVAL : at;
+    }
+    bool had_code = mmset_any_prot(&mm->set, (uint64_t)at, (uint64_t)at + len, PROT_EXEC);
+    long got = call(mm, SYS_shmat, (uint64_t)id, (uint64_t)at, (uint64_t)((flags & SHM_RDONLY) | SHM_REMAP), 0, 0, 0);
+    if (got >= 0) {
+        uint32_t prot = PROT_READ | (flags & SHM_RDONLY ? 0 : PROT_WRITE) | (flags & SHM_EXEC ? PROT_EXEC : 0);
+        mmset_insert(&mm->set, (uint64_t)at, (uint64_t)at + len, prot, MM_SHM);
+    }
+    unlock_changed(mm, (uint64_t)at, (uint64_t)at + len, had_code);
+    return got;
+}
+
+int64_t mm_shmdt(UserMm *mm, uint64_t addr)
+{
+    pthread_rwlock_wrlock(&mm->lock);
+    size_t i = mmset_find(&mm->set, addr);
+    if (i == mm->set.n || mm->set.r[i].start != addr || mm->set.r[i].kind != MM_SHM) {
+        pthread_rwlock_unlock(&mm->lock);
+        return -EINVAL;
+    }
+    MmRange r = mm->set.r[i];
+    long err = call(mm, SYS_shmdt, addr, 0, 0, 0, 0, 0);
+    if (err == 0)
+        mmset_remove(&mm->set, r.start, r.end);
+    unlock_changed(mm, r.start, r.end, (r.prot & PROT_EXEC) != 0);
+    return err;
+}
+
+/* --- questions ------------------------------------------------------------------------------------------------------ */
+
+const uint8_t *mm_code(UserMm *mm, uint64_t pc, size_t *len)
+{
+    pthread_rwlock_rdlock(&mm->lock);
+    size_t i = mmset_find(&mm->set, pc);
+    uint64_t end = pc;
+    while (i < mm->set.n && mm->set.r[i].start <= end && (mm->set.r[i].prot & PROT_EXEC))
+        end = mm->set.r[i++].end;
+    pthread_rwlock_unlock(&mm->lock);
+    *len = end - pc;
+    return end > pc ? (const uint8_t *)(uintptr_t)pc : NULL;
+}
+
+bool mm_owned(UserMm *mm, uint64_t addr, uint64_t len)
+{
+    pthread_rwlock_rdlock(&mm->lock);
+    bool yes = len <= TASK_END && addr <= TASK_END - len && mmset_covers(&mm->set, addr, addr + len);
+    pthread_rwlock_unlock(&mm->lock);
+    return yes;
+}
+
+void mm_each(UserMm *mm, void (*fn)(void *ctx, const MmRange *r), void *ctx)
+{
+    pthread_rwlock_rdlock(&mm->lock);
+    for (size_t i = 0; i < mm->set.n; i++)
+        fn(ctx, &mm->set.r[i]);
+    pthread_rwlock_unlock(&mm->lock);
+}

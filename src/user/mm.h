@@ -1,0 +1,73 @@
+/*
+ * The guest's address space. The guest is mapped 1:1, so this file's business is where things go (one policy, here
+ * alone), which addresses are the guest's, and what protection the guest believes each has: guest code is never
+ * executable for the host.
+ *
+ * Layout (all addresses of guest and host share one 47-bit space):
+ *   0x10000 .. 2 GiB            programs with fixed addresses, their heap
+ *   mmap_low .. guest_top       position-independent programs at pie_base, brk after them; mmap from mmap_top downwards; the
+ *                               main stack below guest_top
+ *   above                       the host's: dragoman, its libraries, heaps and code cache, where the host kernel puts them
+ * A fixed mapping outside the first two succeeds only where nothing of the host is.
+ *
+ * Threads: every function may be called by any thread; mm_code takes the lock for reading only and is called only when code
+ * is translated.
+ */
+#ifndef USER_MM_H
+#define USER_MM_H
+
+#include "base/status.h"
+#include "engine/engine.h"
+#include "replay/nondet.h"
+
+#include <stdio.h>
+
+typedef struct UserMm UserMm;
+
+#define MM_PAGE 4096u
+#define MM_MIN_ADDR 0x10000u
+
+/* Guest protections beyond PROT_READ, PROT_WRITE, PROT_EXEC. */
+enum { MM_PROT_BTI = 0x10, MM_PROT_MTE = 0x20 };
+
+/* One stretch of the guest's address space. */
+typedef struct MmRange {
+    uint64_t start, end;
+    uint32_t prot;   /* the guest's */
+    uint32_t kind;   /* MmKind */
+} MmRange;
+
+typedef enum MmKind { MM_PLAIN, MM_HEAP, MM_STACK, MM_VDSO, MM_SHM } MmKind;
+
+UserMm *mm_new(Nondet *n, Status *st);
+void mm_free(UserMm *mm);
+/* Told once the engine exists: changes of code are reported to it. */
+void mm_set_engine(UserMm *mm, Engine *e);
+void mm_fork_prepare(UserMm *mm);
+void mm_fork_done(UserMm *mm);
+
+/* The calls, with the kernel's results (-errno on error). */
+int64_t mm_map(UserMm *mm, uint64_t addr, uint64_t len, int prot, int flags, int fd, uint64_t off);
+int64_t mm_unmap(UserMm *mm, uint64_t addr, uint64_t len);
+int64_t mm_protect(UserMm *mm, uint64_t addr, uint64_t len, int prot);
+int64_t mm_remap(UserMm *mm, uint64_t addr, uint64_t old_len, uint64_t new_len, int flags, uint64_t new_addr);
+int64_t mm_brk(UserMm *mm, uint64_t addr);
+int64_t mm_shmat(UserMm *mm, int id, uint64_t addr, int flags);
+int64_t mm_shmdt(UserMm *mm, uint64_t addr);
+
+/* Where a position-independent program of `len` bytes goes; start of the heap after it; the kind of a range. */
+uint64_t mm_pie_base(UserMm *mm, uint64_t len);
+void mm_set_brk(UserMm *mm, uint64_t addr);
+void mm_set_kind(UserMm *mm, uint64_t addr, uint64_t len, MmKind kind);
+/* Map the main stack; returns its top, 0 when refused. */
+uint64_t mm_map_stack(UserMm *mm, uint64_t size);
+
+/* EnvOps.code. */
+const uint8_t *mm_code(UserMm *mm, uint64_t pc, size_t *len);
+/* Whether all of [addr, addr + len) is the guest's. */
+bool mm_owned(UserMm *mm, uint64_t addr, uint64_t len);
+/* Call fn for each range, in order of address, adjacent equal ones merged. */
+void mm_each(UserMm *mm, void (*fn)(void *ctx, const MmRange *r), void *ctx);
+uint64_t mm_brk_start(const UserMm *mm);
+
+#endif

@@ -1,0 +1,425 @@
+/* New processes and programs: fork, vfork, clone without CLONE_THREAD, execve. */
+#include "base/check.h"
+#include "user/path.h"
+#include "user/process.h"
+#include "user/procfs.h"
+#include "user/program.h"
+#include "user/signal.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define VFORK_STACK (1u << 20)
+#define EXEC_MAX_STRINGS (1u << 20)
+#define CLONE_CLEAR_SIGHAND_FLAG UINT64_C(0x100000000)
+#define HANDLED_HERE (CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID)
+
+/* --- fork ----------------------------------------------------------------------------------------------------------- */
+
+static void put_tid(UserThread *t, uint64_t va, int tid)
+{
+    const uint32_t v = (uint32_t)tid;
+    guest_write(t->cpu, va, &v, sizeof v);
+}
+
+/* Registers and identity of the child, in the child. */
+static void become_child(UserThread *t, const CloneArgs *a)
+{
+    const UserAbi *abi = t->p->abi;
+    IrCpu *ir = &t->cpu->h.ir;
+    t->tid = (int)syscall(SYS_gettid);
+    t->p->pid = (int)syscall(SYS_getpid);
+    t->npend = t->stop = 0;
+    t->sync_pend = 0;
+    t->clear_tid = a->flags & CLONE_CHILD_CLEARTID ? a->child_tid : 0;
+    if (a->stack)
+        abi->set_stack(ir, a->stack + a->stack_size);
+    if (a->flags & CLONE_SETTLS)
+        abi->set_tls(ir, a->tls);
+    if (a->flags & CLONE_CHILD_SETTID)
+        put_tid(t, a->child_tid, t->tid);
+}
+
+/* Only the calling thread came along. The others' structures are left: they are copies of memory nobody else uses. */
+static void child_process(UserThread *t, const CloneArgs *a)
+{
+    UserProc *p = t->p;
+    engine_fork_child(p->engine, t->cpu);
+    mm_fork_done(p->mm);
+    pthread_mutex_unlock(&p->sigs->lock);
+    p->threads = t;
+    p->nthreads = 1;
+    t->next = t->prev = NULL;
+    pthread_mutex_unlock(&p->lock);
+    if (a->flags & CLONE_CLEAR_SIGHAND_FLAG)
+        sigs_reset(p->sigs);
+    become_child(t, a);
+}
+
+/* libc's fork() keeps its own locks right; it knows no flags, so a call with any goes to the kernel. */
+static long host_fork(UserThread *t, const CloneArgs *a)
+{
+    uint64_t flags = a->flags & ~(uint64_t)(HANDLED_HERE | CLONE_VFORK | CLONE_CLEAR_SIGHAND_FLAG);
+    if (flags == 0 && a->exit_signal == SIGCHLD) {
+        pid_t pid = fork();
+        return pid < 0 ? -errno : pid;
+    }
+    const struct {
+        uint64_t v[11];
+    } args = { { flags, a->pidfd, 0, 0, a->exit_signal, 0, 0, 0, a->set_tid, a->set_tid_size, a->cgroup } };
+    return HOST2(t, SYS_clone3, (uintptr_t)&args, sizeof args);
+}
+
+static int64_t do_fork(UserThread *t, const CloneArgs *a)
+{
+    UserProc *p = t->p;
+    signal_block_all();
+    if (t->npend) {
+        return SYS_AGAIN;
+    }
+    pthread_mutex_lock(&p->lock);
+    pthread_mutex_lock(&p->sigs->lock);
+    mm_fork_prepare(p->mm);
+    engine_fork_prepare(p->engine);
+    long pid = host_fork(t, a);
+    if (pid == 0) {
+        child_process(t, a);
+    } else {
+        engine_fork_parent(p->engine);
+        mm_fork_done(p->mm);
+        pthread_mutex_unlock(&p->sigs->lock);
+        pthread_mutex_unlock(&p->lock);
+        if (pid > 0 && (a->flags & CLONE_PARENT_SETTID))
+            put_tid(t, a->parent_tid, (int)pid);
+    }
+    signal_unblock(t);
+    return pid;
+}
+
+/* --- vfork ---------------------------------------------------------------------------------------------------------- */
+
+/*
+ * A child that shares memory runs on this very host thread's data while the parent waits in the kernel: it has
+ * structures of its own and a C stack of its own, borrows the vcpu, and the parent finds its registers again from a copy.
+ * So what the child writes is seen by the parent, as posix_spawn in the guest's C library expects.
+ */
+typedef struct Vfork {
+    UserThread *parent, *child;
+    const CloneArgs *args;
+} Vfork;
+
+static int vfork_child(void *arg)
+{
+    Vfork *v = arg;
+    UserThread *t = v->child;
+    engine_block_end(t->cpu);
+    user_set_self(t);
+    t->cpu->env = t;
+    become_child(t, v->args);
+    t->p->abi->set_result(&t->cpu->h.ir, 0);
+    if (v->args->flags & CLONE_CLEAR_SIGHAND_FLAG)
+        sigs_reset(t->p->sigs);
+    signal_unblock(t);
+    vcpu_run(t->cpu);
+    int status = t->exit_status;
+    thread_exit(t);
+    engine_block_begin(t->cpu);
+    _exit(status);
+}
+
+static UserThread *vfork_structures(UserThread *t)
+{
+    UserProc *p = malloc(sizeof *p);
+    CHECK(p != NULL);
+    *p = *t->p;
+    pthread_mutex_init(&p->lock, NULL);
+    p->sigs = sigs_copy(t->p->sigs);
+    p->threads = NULL;
+    p->nthreads = 0;
+    UserThread *child = thread_new(p, t->cpu);
+    t->cpu->env = t;
+    child->mask = t->mask;
+    child->alt_sp = t->alt_sp;
+    child->alt_size = t->alt_size;
+    child->alt_flags = t->alt_flags;
+    child->vforked = true;
+    return child;
+}
+
+static int64_t do_vfork(UserThread *t, const CloneArgs *a)
+{
+    signal_block_all();
+    if (t->npend)
+        return SYS_AGAIN;
+    char *stack = mmap(NULL, VFORK_STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (stack == MAP_FAILED) {
+        signal_unblock(t);
+        return -ENOMEM;
+    }
+    const size_t saved = offsetof(HostCpu, jcache);
+    void *copy = malloc(saved);
+    CHECK(copy != NULL);
+    memcpy(copy, &t->cpu->h, saved);
+    Vfork v = { t, vfork_structures(t), a };
+    uint64_t passed = a->flags & ~(uint64_t)(HANDLED_HERE | CLONE_CLEAR_SIGHAND_FLAG | CLONE_SIGHAND);
+    engine_block_begin(t->cpu);
+    int pidfd = -1;
+    int pid = clone(vfork_child, stack + VFORK_STACK, (int)(passed | CLONE_VM | CLONE_VFORK | a->exit_signal), &v,
+                    a->flags & CLONE_PIDFD ? &pidfd : NULL);
+    int err = errno;
+    engine_block_end(t->cpu);
+    memcpy(&t->cpu->h, copy, saved);
+    t->cpu->env = t;
+    user_set_self(t);
+    engine_kick(t->cpu); /* a request made meanwhile was overwritten */
+    sigs_free(v.child->p->sigs);
+    free(v.child->p);
+    thread_free(v.child);
+    free(copy);
+    munmap(stack, VFORK_STACK);
+    if (pid > 0 && (a->flags & CLONE_PARENT_SETTID))
+        put_tid(t, a->parent_tid, pid);
+    if (pid > 0 && (a->flags & CLONE_PIDFD))
+        guest_write(t->cpu, a->pidfd, &pidfd, sizeof pidfd);
+    signal_unblock(t);
+    return pid < 0 ? -err : pid;
+}
+
+int64_t clone_process(UserThread *t, const CloneArgs *a)
+{
+    if ((a->flags & CLONE_SIGHAND) && !(a->flags & CLONE_VM))
+        return -EINVAL;
+    return a->flags & CLONE_VM ? do_vfork(t, a) : do_fork(t, a);
+}
+
+static int64_t do_clone(UserThread *t, const CloneArgs *a)
+{
+    return a->flags & CLONE_THREAD ? clone_thread(t, a) : clone_process(t, a);
+}
+
+int64_t sys_clone(UserThread *t, SysCall *c)
+{
+    CloneArgs a = { .flags = (uint32_t)c->arg[0] & ~0xffu, .exit_signal = c->arg[0] & 0xff, .stack = c->arg[1],
+                    .parent_tid = c->arg[2] };
+    t->p->abi->clone_args(c->arg, &a.tls, &a.child_tid);
+    if (a.flags & CLONE_PIDFD) { /* it shares an argument with the parent's tid */
+        if (a.flags & CLONE_PARENT_SETTID)
+            return -EINVAL;
+        a.pidfd = a.parent_tid;
+    }
+    return do_clone(t, &a);
+}
+
+int64_t sys_clone3(UserThread *t, SysCall *c)
+{
+    CloneArgs a = { 0 };
+    uint64_t size = c->arg[1];
+    if (size < 64)
+        return -EINVAL;
+    if (size > MM_PAGE)
+        return -E2BIG;
+    for (uint64_t i = sizeof a; i < size; i++) {
+        uint8_t byte;
+        if (!guest_read(t->cpu, &byte, c->arg[0] + i, 1))
+            return -EFAULT;
+        if (byte)
+            return -E2BIG;
+    }
+    if (!guest_read(t->cpu, &a, c->arg[0], size < sizeof a ? size : sizeof a))
+        return -EFAULT;
+    if ((a.flags & 0xff) || a.exit_signal > USER_NSIG || !a.stack != !a.stack_size)
+        return -EINVAL;
+    if ((a.flags & CLONE_THREAD) && a.exit_signal)
+        return -EINVAL;
+    return do_clone(t, &a);
+}
+
+/* --- execve --------------------------------------------------------------------------------------------------------- */
+
+/* A growing NULL-terminated list of strings. */
+typedef struct Strings {
+    char **v;
+    size_t n, cap;
+} Strings;
+
+static void add(Strings *s, const char *text)
+{
+    if (s->n + 1 >= s->cap) {
+        s->cap = s->cap ? s->cap * 2 : 64;
+        s->v = realloc(s->v, s->cap * sizeof *s->v);
+        CHECK(s->v != NULL);
+    }
+    s->v[s->n++] = (char *)text;
+    s->v[s->n] = NULL;
+}
+
+/* A guest's array of strings, left where they are: the guest is mapped 1:1. */
+static int64_t read_strings(UserThread *t, uint64_t va, Strings *out)
+{
+    for (uint64_t i = 0; va; i++) {
+        uint64_t p;
+        if (!guest_read(t->cpu, &p, va + i * 8, sizeof p))
+            return -EFAULT;
+        if (!p)
+            return 0;
+        if (i >= EXEC_MAX_STRINGS)
+            return -E2BIG;
+        if (guest_strlen(t->cpu, p, 32 * MM_PAGE) < 0) /* the kernel's limit of one string */
+            return -EFAULT;
+        add(out, (char *)(uintptr_t)p);
+    }
+    return 0;
+}
+
+/* Variables that the host's own dynamic linker and C library act on: they reach the guest as options instead. */
+static bool is_host_variable(const char *v)
+{
+    return strncmp(v, "LD_", 3) == 0 || strncmp(v, "GLIBC_TUNABLES=", 15) == 0 || strncmp(v, "MALLOC_", 7) == 0 ||
+           strncmp(v, "ASAN_OPTIONS=", 13) == 0 || strncmp(v, "GCONV_PATH=", 11) == 0;
+}
+
+/* Start dragoman again for a guest program or script. */
+static int64_t exec_guest(UserThread *t, const char *path, Strings *argv, Strings *envp)
+{
+    const UserConfig *cfg = t->p->cfg;
+    Strings a = { 0 }, e = { 0 };
+    char self[PATH_MAX];
+    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+    if (n < 0)
+        return -ENOENT;
+    self[n] = 0;
+    add(&a, "dragoman");
+    add(&a, "run");
+    for (size_t i = 0; cfg->reexec && cfg->reexec[i]; i++)
+        add(&a, cfg->reexec[i]);
+    if (!cfg->reexec && t->p->sysroot[0]) {
+        add(&a, "-L");
+        add(&a, t->p->sysroot);
+    }
+    add(&a, "-0");
+    add(&a, argv->n ? argv->v[0] : "");
+    for (size_t i = 0; i < envp->n; i++) {
+        if (is_host_variable(envp->v[i])) {
+            add(&a, "-E");
+            add(&a, envp->v[i]);
+        } else {
+            add(&e, envp->v[i]);
+        }
+    }
+    add(&a, "--");
+    add(&a, path);
+    for (size_t i = 1; i < argv->n; i++)
+        add(&a, argv->v[i]);
+    char *none[1] = { NULL };
+    const uint64_t arg[6] = { (uintptr_t)self, (uintptr_t)a.v, (uintptr_t)(e.v ? e.v : none) };
+    int64_t err = signal_exec(t, arg, SYS_execve);
+    free(a.v);
+    free(e.v);
+    return err;
+}
+
+static int64_t exec_host(UserThread *t, const char *host_path, Strings *argv, Strings *envp)
+{
+    char *none[1] = { NULL };
+    const uint64_t arg[6] = { (uintptr_t)host_path, (uintptr_t)(argv->v ? argv->v : none), (uintptr_t)(envp->v ? envp->v : none) };
+    return signal_exec(t, arg, SYS_execve);
+}
+
+/* Whether the guest program's interpreter is there; the kernel answers ENOENT when it is not. */
+static bool has_interp(const PathEnv *env, const Program *prog)
+{
+    char host[PATH_MAX];
+    return !prog->elf.interp[0] || (path_resolve(env, prog->elf.interp, 0, host) == 0 && access(host, R_OK) == 0);
+}
+
+static int64_t do_exec(UserThread *t, const char *path, Strings *argv, Strings *envp)
+{
+    Program prog;
+    Status st;
+    char host[PATH_MAX];
+    char cwd[PATH_MAX];
+    memcpy(cwd, t->p->cwd, sizeof cwd);
+    if (procfs_is_exe(t, path))
+        path = t->p->exe_guest;
+    const PathEnv env = { t->p->sysroot, cwd, t->p->nondet, t->tid };
+    int64_t err = path_resolve(&env, path, 0, host);
+    if (err)
+        return err;
+    char *noargs[1] = { NULL };
+    if (!program_find(&env, path, argv->v ? argv->v : noargs, &prog, &st))
+        err = -prog.err;
+    else if (prog.elf.guest && abi_by_guest(prog.elf.guest))
+        err = has_interp(&env, &prog) ? 0 : -ENOENT;
+    else
+        err = 1; /* not a guest's: the host's kernel knows what to do with it */
+    program_close(&prog);
+    if (err < 0)
+        return err;
+    return err ? exec_host(t, host, argv, envp) : exec_guest(t, path, argv, envp);
+}
+
+static int64_t exec_strings(UserThread *t, const char *path, uint64_t argv, uint64_t envp)
+{
+    Strings a = { 0 }, e = { 0 };
+    int64_t err = read_strings(t, argv, &a);
+    if (!err)
+        err = read_strings(t, envp, &e);
+    if (!err)
+        err = do_exec(t, path, &a, &e);
+    free(a.v);
+    free(e.v);
+    return err;
+}
+
+int64_t sys_execve(UserThread *t, SysCall *c)
+{
+    int64_t err = path_read(t, c->arg[0], t->path[0]);
+    return err ? err : exec_strings(t, t->path[0], c->arg[1], c->arg[2]);
+}
+
+/* The path of a descriptor that is to be executed: by name when the file has one, else through a copy that stays open. */
+static int64_t descriptor_path(UserThread *t, int fd, char *out)
+{
+    char link[64];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    int64_t n = HOST4(t, SYS_readlinkat, AT_FDCWD, (uintptr_t)link, (uintptr_t)out, PATH_MAX - 1);
+    if (n < 0)
+        return n == -ENOENT ? -EBADF : n;
+    out[n] = 0;
+    if (out[0] == '/' && access(out, F_OK) == 0) {
+        const char *guest = path_guest_name(t->p, out);
+        memmove(out, guest, strlen(guest) + 1);
+        return 0;
+    }
+    int64_t copy = HOST3(t, SYS_fcntl, fd, F_DUPFD, 100);
+    if (copy < 0)
+        return copy;
+    snprintf(out, PATH_MAX, "/proc/self/fd/%d", (int)copy);
+    return 0;
+}
+
+int64_t sys_execveat(UserThread *t, SysCall *c)
+{
+    char *path = t->path[0];
+    int64_t err = path_read(t, c->arg[1], path);
+    if (err)
+        return err;
+    if (path[0] == 0) {
+        if (!(c->arg[4] & AT_EMPTY_PATH))
+            return -ENOENT;
+        err = descriptor_path(t, (int)c->arg[0], path);
+    } else if (path[0] != '/' && (int)c->arg[0] != AT_FDCWD) {
+        char dir[PATH_MAX];
+        err = descriptor_path(t, (int)c->arg[0], dir);
+        if (!err && snprintf(t->path[1], PATH_MAX, "%s/%s", dir, path) >= PATH_MAX)
+            err = -ENAMETOOLONG;
+        path = t->path[1];
+    }
+    return err ? err : exec_strings(t, path, c->arg[2], c->arg[3]);
+}

@@ -1,0 +1,108 @@
+/*
+ * The guest process and its threads, as the files of this folder share them. One UserProc a process; one UserThread a
+ * guest thread, owned by the host thread that runs it, whose kernel thread id is the guest's too.
+ */
+#ifndef USER_PROCESS_H
+#define USER_PROCESS_H
+
+#include "clock/clock.h"
+#include "user/abi.h"
+#include "user/elf.h"
+#include "user/mm.h"
+#include "user/syscall.h"
+#include "user/user.h"
+
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/resource.h>
+
+#define USER_NSIG 64
+
+/* A guest's struct sigaction, as the kernel has it. */
+typedef struct UserSigAction {
+    uint64_t handler, flags, restorer, mask;
+} UserSigAction;
+
+typedef struct UserSigs {
+    pthread_mutex_t lock;
+    UserSigAction act[USER_NSIG + 1];
+    uint64_t restorer;         /* the host's own return trampoline */
+} UserSigs;
+
+typedef struct UserProc {
+    const UserConfig *cfg;
+    const UserAbi *abi;
+    Engine *engine;
+    Nondet *nondet;
+    Clock clock;
+    UserMm *mm;
+    UserSigs *sigs;
+    pthread_mutex_t lock;      /* of the members below */
+    UserThread *threads;
+    unsigned nthreads;
+    int pid;
+    int strace_fd;             /* a copy of stderr, out of the guest's way; -1 */
+    bool tagged_addr;          /* PR_SET_TAGGED_ADDR_CTRL: system calls take tagged pointers */
+    uint64_t persona;
+    struct rlimit limit_as, limit_data; /* shown, not enforced: the translator lives in the same space */
+    char sysroot[PATH_MAX];    /* absolute, no slash at its end; "" when there is none */
+    char cwd[PATH_MAX];        /* the guest's name of the directory, while relative paths are looked up in the sysroot; or "" */
+    char exe[PATH_MAX];        /* host path of the program */
+    char exe_guest[PATH_MAX];  /* the guest's name of it */
+    ElfImage main, interp;     /* what was loaded; interp.entry 0 when there is none */
+    uint64_t arg_start, arg_end, env_start, env_end, auxv_start, auxv_end, stack_start;
+    uint64_t vdso;
+} UserProc;
+
+struct UserThread {
+    UserProc *p;
+    Vcpu *cpu;
+    int tid;
+    bool attached;             /* this host thread was made for it */
+    bool vforked;              /* it borrows its parent's vcpu and memory */
+    UserThread *next, *prev;
+
+    /* Signals: see signal.c. */
+    volatile uint32_t stop;    /* something is in `pend`; tested on the way into a host call that may wait */
+    volatile uint32_t npend;   /* written by the host's handler, or with every signal blocked */
+    siginfo_t pend[8];
+    uint64_t mask;             /* blocked by the guest */
+    bool restore_mask;         /* a call waited under another mask: `saved_mask` is the one that a frame must show */
+    uint64_t saved_mask;
+    uint64_t sync_pend;        /* sent SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, which the host never blocks: blocked here */
+    siginfo_t sync_info[5];
+    uint64_t alt_sp, alt_size;
+    uint32_t alt_flags;
+    void *host_alt;            /* the host's signal stack, when it is ours */
+
+    int exit_status;           /* of exit or exit_group */
+    uint64_t clear_tid;        /* cleared and woken when the thread ends */
+    char path[3][PATH_MAX];    /* looked-up paths of the call being answered */
+};
+
+/* The thread that runs here; NULL in host threads that run no guest. Async-signal-safe. */
+UserThread *user_self(void);
+void user_set_self(UserThread *t);
+
+static inline UserThread *user_thread(Vcpu *cpu)
+{
+    return cpu->env;
+}
+
+/* thread.c: a thread structure for `cpu`, in the process's list. */
+UserThread *thread_new(UserProc *p, Vcpu *cpu);
+void thread_free(UserThread *t);
+/* The thread ends: clear_tid, list. */
+void thread_exit(UserThread *t);
+/* End the process at once with `status`. */
+_Noreturn void process_exit(UserThread *t, int status);
+
+/* clone, clone3, fork and vfork after their arguments were decoded (thread.c, proc.c). */
+typedef struct CloneArgs {
+    uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, cgroup;
+} CloneArgs;
+int64_t clone_thread(UserThread *t, const CloneArgs *a);
+int64_t clone_process(UserThread *t, const CloneArgs *a);
+
+#endif

@@ -1,0 +1,15 @@
+/*
+ * /proc as the guest should see it: files about the process itself that the host's kernel would fill with facts about
+ * dragoman. Each is made when it is opened, in memory.
+ */
+#ifndef USER_PROCFS_H
+#define USER_PROCFS_H
+
+#include "user/process.h"
+
+/* Whether `path` names the link to this process's program (/proc/self/exe and its like). */
+bool procfs_is_exe(UserThread *t, const char *path);
+/* Open `path` when it is one of ours: a host descriptor, or -errno. -ENXIO: not one of ours. `flags` are the host's. */
+int64_t procfs_open(UserThread *t, const char *path, int flags);
+
+#endif

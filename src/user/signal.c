@@ -1,0 +1,597 @@
+#include "user/signal.h"
+
+#include "base/check.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#define ALT_STACK (64u << 10) /* host handlers of translated code run here: the C stack pointer may not be one */
+#define SYNC_SIGNALS (SIG_BIT(SIGSEGV) | SIG_BIT(SIGBUS) | SIG_BIT(SIGFPE) | SIG_BIT(SIGILL) | SIG_BIT(SIGTRAP))
+#define NEVER_BLOCKED (SIG_BIT(SIGKILL) | SIG_BIT(SIGSTOP))
+#define IGNORED_BY_DEFAULT (SIG_BIT(SIGCHLD) | SIG_BIT(SIGURG) | SIG_BIT(SIGWINCH) | SIG_BIT(SIGCONT))
+#define STOPS_BY_DEFAULT (SIG_BIT(SIGSTOP) | SIG_BIT(SIGTSTP) | SIG_BIT(SIGTTIN) | SIG_BIT(SIGTTOU))
+#define DEFAULT_ACTION UINT64_C(0)
+#define IGNORE_ACTION UINT64_C(1)
+#define SA_RESTORER_FLAG 0x04000000u
+#define ALT_DISABLE 2u
+#define ALT_AUTODISARM (1u << 31)
+
+/* The signal handler finds its thread here: it has no argument of ours. Written by the thread itself only. */
+static _Thread_local UserThread *self_thread;
+
+UserThread *user_self(void)
+{
+    return self_thread;
+}
+
+void user_set_self(UserThread *t)
+{
+    self_thread = t;
+}
+
+/* --- the host's side ------------------------------------------------------------------------------------------------ */
+
+/* The kernel's struct sigaction, the same on every 64-bit host that has SA_RESTORER. libc's sigaction() refuses 32 and 33. */
+typedef struct KernelSigAction {
+    uint64_t handler, flags, restorer, mask;
+} KernelSigAction;
+
+static long kernel_sigaction(int sig, const KernelSigAction *act, KernelSigAction *old)
+{
+    return syscall(SYS_rt_sigaction, sig, act, old, 8);
+}
+
+static void kernel_mask(int how, uint64_t set, uint64_t *old)
+{
+    syscall(SYS_rt_sigprocmask, how, &set, old, 8);
+}
+
+uint64_t signal_host_set(uint64_t mask)
+{
+    return mask & ~(SYNC_SIGNALS | NEVER_BLOCKED);
+}
+
+void signal_block_all(void)
+{
+    kernel_mask(SIG_SETMASK, signal_host_set(~UINT64_C(0)), NULL);
+}
+
+void signal_unblock(UserThread *t)
+{
+    kernel_mask(SIG_SETMASK, signal_host_set(t->mask), NULL);
+}
+
+uint64_t signal_host_mask(void)
+{
+    uint64_t old = 0;
+    kernel_mask(SIG_BLOCK, 0, &old);
+    return old;
+}
+
+/* Put a signal in the thread's queue; every other is blocked when this returns to the interrupted code. */
+static void note_signal(UserThread *t, int sig, const siginfo_t *info, void *ucv)
+{
+    ucontext_t *uc = ucv;
+    uint32_t n = t->npend;
+    if (n < sizeof t->pend / sizeof t->pend[0]) {
+        t->pend[n] = *info;
+        t->pend[n].si_signo = sig;
+        t->npend = n + 1;
+    }
+    t->stop = 1;
+    engine_kick(t->cpu);
+    uint64_t all = signal_host_set(~UINT64_C(0));
+    memcpy(&uc->uc_sigmask, &all, sizeof all);
+    t->p->nondet->ops->interrupt(t->p->nondet, uc);
+}
+
+static void on_signal(int sig, siginfo_t *info, void *uc)
+{
+    UserThread *t = self_thread;
+    int err = errno;
+    if (t)
+        note_signal(t, sig, info, uc);
+    errno = err;
+}
+
+static unsigned sync_index(int sig)
+{
+    return sig == SIGSEGV ? 0 : sig == SIGBUS ? 1 : sig == SIGFPE ? 2 : sig == SIGILL ? 3 : 4;
+}
+
+void signal_async(int sig, siginfo_t *info, void *uc)
+{
+    UserThread *t = self_thread;
+    if (!t)
+        return;
+    if (t->mask & SIG_BIT(sig)) {
+        t->sync_pend |= SIG_BIT(sig);
+        t->sync_info[sync_index(sig)] = *info;
+    } else {
+        note_signal(t, sig, info, uc);
+    }
+}
+
+/* libc's return trampoline, found by letting libc install a handler for a signal that is put back at once. */
+static uint64_t libc_restorer(void)
+{
+    struct sigaction mine = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO }, old;
+    KernelSigAction k = { 0 };
+    sigaction(SIGURG, &mine, &old);
+    kernel_sigaction(SIGURG, NULL, &k);
+    sigaction(SIGURG, &old, NULL);
+    return k.restorer;
+}
+
+/* Make the host's disposition of `sig` follow the guest's. */
+static void install(const UserSigs *s, int sig)
+{
+    const UserSigAction *a = &s->act[sig];
+    KernelSigAction k = { .handler = a->handler, .mask = signal_host_set(~UINT64_C(0)) };
+    if (SYNC_SIGNALS & SIG_BIT(sig))
+        return;
+    if (a->handler != DEFAULT_ACTION && a->handler != IGNORE_ACTION) {
+        k.handler = (uint64_t)(uintptr_t)on_signal;
+        k.flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART | SA_RESTORER_FLAG;
+        k.restorer = s->restorer;
+    }
+    k.flags |= a->flags & (SA_NOCLDSTOP | SA_NOCLDWAIT);
+    kernel_sigaction(sig, &k, NULL);
+}
+
+/* --- dispositions ----------------------------------------------------------------------------------------------------- */
+
+UserSigs *sigs_inherit(void)
+{
+    UserSigs *s = calloc(1, sizeof *s);
+    CHECK(s != NULL);
+    pthread_mutex_init(&s->lock, NULL);
+    for (int sig = 1; sig <= USER_NSIG; sig++) {
+        KernelSigAction k = { 0 };
+        if (kernel_sigaction(sig, NULL, &k) == 0 && k.handler == IGNORE_ACTION)
+            s->act[sig].handler = IGNORE_ACTION;
+    }
+    s->restorer = libc_restorer();
+    return s;
+}
+
+UserSigs *sigs_copy(UserSigs *from)
+{
+    UserSigs *s = calloc(1, sizeof *s);
+    CHECK(s != NULL);
+    pthread_mutex_lock(&from->lock);
+    memcpy(s->act, from->act, sizeof s->act);
+    s->restorer = from->restorer;
+    pthread_mutex_unlock(&from->lock);
+    pthread_mutex_init(&s->lock, NULL);
+    return s;
+}
+
+void sigs_free(UserSigs *s)
+{
+    pthread_mutex_destroy(&s->lock);
+    free(s);
+}
+
+void sigs_reset(UserSigs *s)
+{
+    for (int sig = 1; sig <= USER_NSIG; sig++) {
+        if (s->act[sig].handler == IGNORE_ACTION)
+            continue;
+        s->act[sig] = (UserSigAction){ 0 };
+        if (!(NEVER_BLOCKED & SIG_BIT(sig)))
+            install(s, sig);
+    }
+}
+
+static bool read_action(UserThread *t, uint64_t va, UserSigAction *a)
+{
+    return guest_read(t->cpu, a, va, sizeof *a);
+}
+
+int64_t sys_rt_sigaction(UserThread *t, SysCall *c)
+{
+    const uint64_t known = SA_NOCLDSTOP | SA_NOCLDWAIT | SA_SIGINFO | SA_ONSTACK | SA_RESTART | SA_NODEFER | SA_RESETHAND |
+                           SA_RESTORER_FLAG | 0x800 /* SA_EXPOSE_TAGBITS */;
+    int sig = (int)c->arg[0];
+    UserSigAction act, old;
+    if (c->arg[3] != 8 || sig < 1 || sig > USER_NSIG)
+        return -EINVAL;
+    if (c->arg[1] && (NEVER_BLOCKED & SIG_BIT(sig)))
+        return -EINVAL;
+    if (c->arg[1] && !read_action(t, c->arg[1], &act))
+        return -EFAULT;
+    UserSigs *s = t->p->sigs;
+    signal_block_all(); /* the lock is taken on delivery too */
+    pthread_mutex_lock(&s->lock);
+    old = s->act[sig];
+    if (c->arg[1]) {
+        act.flags &= known;
+        act.mask &= ~NEVER_BLOCKED;
+        s->act[sig] = act;
+        install(s, sig);
+    }
+    pthread_mutex_unlock(&s->lock);
+    signal_unblock(t);
+    if (c->arg[2] && !guest_write(t->cpu, c->arg[2], &old, sizeof old))
+        return -EFAULT;
+    return 0;
+}
+
+/* --- delivery --------------------------------------------------------------------------------------------------------- */
+
+static bool on_alt_stack(const UserThread *t, uint64_t sp)
+{
+    return sp > t->alt_sp && sp - t->alt_sp <= t->alt_size;
+}
+
+static uint32_t alt_state(const UserThread *t, uint64_t sp)
+{
+    if (!t->alt_size)
+        return ALT_DISABLE;
+    return (on_alt_stack(t, sp) ? SS_ONSTACK : 0) | (t->alt_flags & ALT_AUTODISARM);
+}
+
+void signal_default(UserThread *t, int sig)
+{
+    KernelSigAction k = { .handler = DEFAULT_ACTION };
+    if (!(STOPS_BY_DEFAULT & SIG_BIT(sig)) && t->p->cfg->stats)
+        engine_stats(t->p->engine, stderr);
+    kernel_sigaction(sig, &k, NULL);
+    syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), sig);
+    kernel_mask(SIG_UNBLOCK, SIG_BIT(sig), NULL);
+    if (STOPS_BY_DEFAULT & SIG_BIT(sig)) {
+        kernel_mask(SIG_BLOCK, SIG_BIT(sig), NULL);
+        return;
+    }
+    _exit(128 + sig); /* not reached */
+}
+
+/* The action to take for `sig` now; SA_RESETHAND is done here. */
+static UserSigAction take_action(UserThread *t, int sig)
+{
+    UserSigs *s = t->p->sigs;
+    pthread_mutex_lock(&s->lock);
+    UserSigAction a = s->act[sig];
+    if (a.handler > IGNORE_ACTION && (a.flags & SA_RESETHAND)) {
+        s->act[sig].handler = DEFAULT_ACTION;
+        install(s, sig);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return a;
+}
+
+static uint64_t frame_stack(UserThread *t, const UserSigAction *a)
+{
+    uint64_t sp = t->p->abi->get_stack(&t->cpu->h.ir);
+    bool on = on_alt_stack(t, sp) && !(t->alt_flags & ALT_AUTODISARM);
+    if ((a->flags & SA_ONSTACK) && t->alt_size && !on)
+        return t->alt_sp + t->alt_size;
+    return sp;
+}
+
+/* Deliver one signal. Returns whether a handler runs now. */
+static bool deliver(UserThread *t, const siginfo_t *info, const GuestFault *fault)
+{
+    int sig = info->si_signo;
+    UserSigAction a = take_action(t, sig);
+    t->p->nondet->ops->signal(t->p->nondet, t->tid, info);
+    if (t->p->cfg->strace)
+        strace_signal(t, info);
+    bool forced = fault && ((t->mask & SIG_BIT(sig)) || a.handler == IGNORE_ACTION);
+    if (!forced && a.handler == IGNORE_ACTION)
+        return false;
+    if (forced || a.handler == DEFAULT_ACTION) {
+        if (fault || !(IGNORED_BY_DEFAULT & SIG_BIT(sig)))
+            signal_default(t, sig);
+        return false;
+    }
+    uint64_t restorer = a.flags & SA_RESTORER_FLAG ? a.restorer : t->p->vdso + *t->p->abi->vdso_sigreturn;
+    AbiFrame f = {
+        .sig = sig, .info = info, .handler = a.handler, .restorer = restorer,
+        .mask = t->restore_mask ? t->saved_mask : t->mask, .alt_sp = t->alt_sp, .alt_size = t->alt_size,
+        .alt_flags = alt_state(t, t->p->abi->get_stack(&t->cpu->h.ir)), .stack = frame_stack(t, &a), .fault = fault,
+    };
+    t->restore_mask = false;
+    if (!t->p->abi->push_frame(t->cpu, &f))
+        signal_default(t, SIGSEGV);
+    if (t->alt_flags & ALT_AUTODISARM)
+        t->alt_size = 0;
+    t->mask |= a.mask | (a.flags & SA_NODEFER ? 0 : SIG_BIT(sig));
+    return true;
+}
+
+/* Take the first waiting signal that may be delivered. Every signal is blocked on the host. */
+static bool take_pending(UserThread *t, siginfo_t *info)
+{
+    uint64_t ready = t->sync_pend & ~t->mask;
+    if (ready) {
+        int sig = __builtin_ctzll(ready) + 1;
+        t->sync_pend &= ~SIG_BIT(sig);
+        *info = t->sync_info[sync_index(sig)];
+        return true;
+    }
+    if (t->npend == 0)
+        return false;
+    *info = t->pend[0];
+    t->npend--;
+    memmove(&t->pend[0], &t->pend[1], t->npend * sizeof t->pend[0]);
+    return true;
+}
+
+/* Deliver everything that waits, then let the host's signals in again. Returns whether a handler was started. */
+static bool deliver_all(UserThread *t)
+{
+    bool any = false;
+    siginfo_t info;
+    do {
+        while (take_pending(t, &info))
+            any |= deliver(t, &info, NULL);
+        t->stop = 0;
+        if (t->restore_mask && !any) {
+            t->mask = t->saved_mask;
+            t->restore_mask = false;
+        }
+        signal_unblock(t); /* a further signal may come at once: its frame goes on top, as the kernel does it */
+    } while (t->npend != 0);
+    return any;
+}
+
+bool signal_pending(Vcpu *cpu)
+{
+    UserThread *t = user_thread(cpu);
+    if (t->npend != 0 || (t->sync_pend & ~t->mask)) {
+        signal_block_all();
+        deliver_all(t);
+    }
+    return true;
+}
+
+bool signal_fault(Vcpu *cpu, const GuestFault *f)
+{
+    UserThread *t = user_thread(cpu);
+    siginfo_t info;
+    memset(&info, 0, sizeof info);
+    info.si_signo = f->sig;
+    info.si_code = f->code;
+    info.si_addr = (void *)(uintptr_t)f->addr;
+    signal_block_all();
+    deliver(t, &info, f);
+    signal_unblock(t);
+    return true;
+}
+
+/* Whether a call that was waiting is made again: the kernel asks the first handler's SA_RESTART. */
+static bool restarts(UserThread *t)
+{
+    uint64_t ready = t->sync_pend & ~t->mask;
+    int sig = ready ? __builtin_ctzll(ready) + 1 : t->npend ? t->pend[0].si_signo : 0;
+    if (!sig)
+        return true;
+    pthread_mutex_lock(&t->p->sigs->lock);
+    UserSigAction a = t->p->sigs->act[sig];
+    pthread_mutex_unlock(&t->p->sigs->lock);
+    return a.handler <= IGNORE_ACTION || (a.flags & SA_RESTART);
+}
+
+bool signal_after_call(UserThread *t, int64_t ret)
+{
+    IrCpu *ir = &t->cpu->h.ir;
+    signal_block_all();
+    if (ret == SYS_AGAIN || (ret == SYS_RESTART && restarts(t)))
+        ir->pc -= t->p->abi->insn_size;
+    else if (ret != SYS_NORETURN)
+        t->p->abi->set_result(ir, (uint64_t)(ret == SYS_RESTART ? -EINTR : ret));
+    deliver_all(t);
+    return true;
+}
+
+/* --- masks ------------------------------------------------------------------------------------------------------------ */
+
+/* Whether a waiting signal would be blocked by `mask`. */
+static bool blocks_waiting(const UserThread *t, uint64_t mask)
+{
+    for (uint32_t i = 0; i < t->npend; i++)
+        if (mask & SIG_BIT(t->pend[i].si_signo))
+            return true;
+    return false;
+}
+
+int64_t signal_set_mask(UserThread *t, uint64_t mask)
+{
+    mask &= ~NEVER_BLOCKED;
+    if (signal_host_set(mask) != signal_host_set(t->mask))
+        kernel_mask(SIG_SETMASK, signal_host_set(mask), NULL);
+    if (blocks_waiting(t, mask))
+        return SYS_AGAIN;
+    t->mask = mask;
+    if (t->sync_pend & ~mask)
+        t->stop = 1;
+    return 0;
+}
+
+int64_t signal_wait_masked(UserThread *t, const SysCall *c, const uint64_t arg[6], uint64_t mask)
+{
+    mask &= ~NEVER_BLOCKED;
+    signal_block_all();
+    if (t->npend != 0) /* it came before the call */
+        return SYS_AGAIN;
+    t->saved_mask = t->mask;
+    t->mask = mask;
+    if (t->sync_pend & ~mask) {
+        t->restore_mask = true;
+        t->stop = 1;
+        return -EINTR;
+    }
+    int64_t ret = host_block(t, c, arg);
+    if (t->npend != 0 && (ret == -EINTR || ret == SYS_RESTART)) {
+        t->restore_mask = true; /* the handler's frame shows the old mask */
+        return -EINTR;
+    }
+    t->mask = t->saved_mask;
+    signal_unblock(t);
+    return ret == -EINTR || ret == SYS_RESTART ? SYS_AGAIN : ret;
+}
+
+int64_t sys_rt_sigprocmask(UserThread *t, SysCall *c)
+{
+    uint64_t set = 0, old = t->mask, mask = old;
+    if (c->arg[3] != 8)
+        return -EINVAL;
+    if (c->arg[1]) {
+        if (!guest_read(t->cpu, &set, c->arg[1], 8))
+            return -EFAULT;
+        switch ((int)c->arg[0]) {
+        case SIG_BLOCK: mask |= set; break;
+        case SIG_UNBLOCK: mask &= ~set; break;
+        case SIG_SETMASK: mask = set; break;
+        default: return -EINVAL;
+        }
+        int64_t err = signal_set_mask(t, mask);
+        if (err)
+            return err;
+    }
+    return c->arg[2] && !guest_write(t->cpu, c->arg[2], &old, 8) ? -EFAULT : 0;
+}
+
+int64_t sys_rt_sigpending(UserThread *t, SysCall *c)
+{
+    uint64_t set = 0;
+    if (c->arg[1] > 8)
+        return -EINVAL;
+    const uint64_t arg[6] = { (uint64_t)(uintptr_t)&set, 8 };
+    int64_t err = host_call_out(t, SYS_rt_sigpending, arg, &set, sizeof set);
+    if (err < 0)
+        return err;
+    set |= t->sync_pend;
+    return guest_write(t->cpu, c->arg[0], &set, c->arg[1]) ? 0 : -EFAULT;
+}
+
+int64_t sys_rt_sigsuspend(UserThread *t, SysCall *c)
+{
+    uint64_t set;
+    if (c->arg[1] != 8)
+        return -EINVAL;
+    if (!guest_read(t->cpu, &set, c->arg[0], 8))
+        return -EFAULT;
+    uint64_t host = signal_host_set(set);
+    const uint64_t arg[6] = { (uint64_t)(uintptr_t)&host, 8 };
+    return signal_wait_masked(t, c, arg, set);
+}
+
+int64_t sys_rt_sigtimedwait(UserThread *t, SysCall *c)
+{
+    uint64_t set;
+    if (c->arg[3] != 8)
+        return -EINVAL;
+    if (!guest_read(t->cpu, &set, c->arg[0], 8))
+        return -EFAULT;
+    uint64_t ready = t->sync_pend & set;
+    if (ready) {
+        int sig = __builtin_ctzll(ready) + 1;
+        t->sync_pend &= ~SIG_BIT(sig);
+        if (c->arg[1] && !guest_write(t->cpu, c->arg[1], &t->sync_info[sync_index(sig)], sizeof(siginfo_t)))
+            return -EFAULT;
+        return sig;
+    }
+    set = signal_host_set(set);
+    const uint64_t arg[6] = { (uint64_t)(uintptr_t)&set, c->arg[1], c->arg[2], 8 };
+    return host_block(t, c, arg);
+}
+
+int64_t sys_rt_sigreturn(UserThread *t, SysCall *c)
+{
+    AbiReturn r;
+    if (!t->p->abi->pop_frame(t->cpu, &r)) {
+        signal_block_all();
+        signal_default(t, SIGSEGV);
+    }
+    if (t->alt_flags & ALT_AUTODISARM) { /* the frame holds the stack that the handler's entry took away */
+        t->alt_sp = r.alt_sp;
+        t->alt_size = r.alt_flags & ALT_DISABLE ? 0 : r.alt_size;
+    }
+    t->mask = r.mask & ~NEVER_BLOCKED; /* in force once signal_after_call has run */
+    return SYS_NORETURN;
+}
+
+int64_t sys_sigaltstack(UserThread *t, SysCall *c)
+{
+    struct {
+        uint64_t sp;
+        uint32_t flags, pad;
+        uint64_t size;
+    } new, old = { t->alt_sp, 0, 0, t->alt_size };
+    uint64_t sp = t->p->abi->get_stack(&t->cpu->h.ir);
+    old.flags = alt_state(t, sp);
+    if (c->arg[0]) {
+        if (!guest_read(t->cpu, &new, c->arg[0], sizeof new))
+            return -EFAULT;
+        if (old.flags & SS_ONSTACK)
+            return -EPERM;
+        uint32_t mode = new.flags & ~ALT_AUTODISARM;
+        if (mode != 0 && mode != SS_ONSTACK && mode != ALT_DISABLE)
+            return -EINVAL;
+        if (mode != ALT_DISABLE && new.size < t->p->abi->min_sigstack)
+            return -ENOMEM;
+        t->alt_sp = mode == ALT_DISABLE ? 0 : new.sp;
+        t->alt_size = mode == ALT_DISABLE ? 0 : new.size;
+        t->alt_flags = new.flags & ALT_AUTODISARM;
+    }
+    return c->arg[1] && !guest_write(t->cpu, c->arg[1], &old, sizeof old) ? -EFAULT : 0;
+}
+
+/* --- threads, exec ---------------------------------------------------------------------------------------------------- */
+
+void signal_thread_start(UserThread *t)
+{
+    stack_t have;
+    if (sigaltstack(NULL, &have) == 0 && (have.ss_flags & SS_DISABLE)) {
+        stack_t s = { .ss_size = ALT_STACK };
+        s.ss_sp = mmap(NULL, ALT_STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        CHECK(s.ss_sp != MAP_FAILED);
+        t->host_alt = s.ss_sp;
+        sigaltstack(&s, NULL);
+    }
+    signal_unblock(t);
+}
+
+void signal_thread_end(UserThread *t)
+{
+    if (!t->host_alt)
+        return;
+    stack_t off = { .ss_flags = SS_DISABLE };
+    sigaltstack(&off, NULL);
+    munmap(t->host_alt, ALT_STACK);
+    t->host_alt = NULL;
+}
+
+static void restore_faults(UserThread *t, KernelSigAction saved[USER_NSIG + 1], bool undo)
+{
+    for (int sig = 1; sig <= USER_NSIG; sig++) {
+        if (!(SYNC_SIGNALS & SIG_BIT(sig)))
+            continue;
+        KernelSigAction ignore = { .handler = IGNORE_ACTION };
+        if (undo)
+            kernel_sigaction(sig, &saved[sig], NULL);
+        else if (t->p->sigs->act[sig].handler == IGNORE_ACTION)
+            kernel_sigaction(sig, &ignore, NULL);
+    }
+}
+
+int64_t signal_exec(UserThread *t, const uint64_t arg[6], long nr)
+{
+    KernelSigAction saved[USER_NSIG + 1];
+    for (int sig = 1; sig <= USER_NSIG; sig++)
+        kernel_sigaction(sig, NULL, &saved[sig]);
+    restore_faults(t, saved, false);
+    kernel_mask(SIG_SETMASK, t->mask & ~NEVER_BLOCKED, NULL);
+    int64_t err = t->p->nondet->ops->syscall(t->p->nondet, t->tid, NULL, nr, arg, NULL, 0);
+    restore_faults(t, saved, true);
+    signal_unblock(t);
+    return err;
+}

@@ -1,0 +1,205 @@
+/* Files: what differs in flags and structures, and paths that are not plain lookups. */
+#include "user/path.h"
+#include "user/procfs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static int64_t open_at(UserThread *t, SysCall *c, int dir, const char *guest, uint64_t flags, uint64_t mode)
+{
+    uint64_t host = t->p->abi->open_flags_in(flags);
+    int64_t fd = procfs_open(t, guest, (int)host);
+    if (fd != -ENXIO)
+        return fd;
+    unsigned how = host & O_NOFOLLOW ? PATH_NOFOLLOW : 0;
+    if (host & O_CREAT)
+        how |= host & O_EXCL ? PATH_NEW : PATH_CREATE;
+    int64_t err = path_lookup(t, dir, guest, how, t->path[1]);
+    if (err)
+        return err;
+    const uint64_t arg[6] = { (uint64_t)(int64_t)dir, (uintptr_t)t->path[1], host, mode };
+    return host_block(t, c, arg); /* a FIFO waits for its other end */
+}
+
+int64_t sys_openat(UserThread *t, SysCall *c)
+{
+    int64_t err = path_read(t, c->arg[1], t->path[0]);
+    return err ? err : open_at(t, c, (int)c->arg[0], t->path[0], (uint32_t)c->arg[2], c->arg[3]);
+}
+
+int64_t sys_openat2(UserThread *t, SysCall *c)
+{
+    struct {
+        uint64_t flags, mode, resolve;
+    } how;
+    if (c->arg[3] < sizeof how)
+        return -EINVAL;
+    if (!guest_read(t->cpu, &how, c->arg[2], sizeof how))
+        return -EFAULT;
+    int64_t err = path_read(t, c->arg[1], t->path[0]);
+    if (err)
+        return err;
+    int64_t fd = how.resolve ? -ENXIO : procfs_open(t, t->path[0], (int)t->p->abi->open_flags_in(how.flags));
+    if (fd != -ENXIO)
+        return fd;
+    how.flags = t->p->abi->open_flags_in(how.flags);
+    unsigned flags = how.flags & O_NOFOLLOW ? PATH_NOFOLLOW : 0;
+    if (how.flags & O_CREAT)
+        flags |= how.flags & O_EXCL ? PATH_NEW : PATH_CREATE;
+    err = path_lookup(t, (int)c->arg[0], t->path[0], flags, t->path[1]);
+    if (err)
+        return err;
+    const uint64_t arg[6] = { c->arg[0], (uintptr_t)t->path[1], (uintptr_t)&how, sizeof how };
+    return host_block(t, c, arg);
+}
+
+int64_t sys_open_by_handle_at(UserThread *t, SysCall *c)
+{
+    c->arg[2] = t->p->abi->open_flags_in((uint32_t)c->arg[2]);
+    return host_pass(t, c);
+}
+
+int64_t sys_pipe2(UserThread *t, SysCall *c)
+{
+    c->arg[1] = t->p->abi->open_flags_in((uint32_t)c->arg[1]);
+    return host_pass(t, c);
+}
+
+int64_t sys_fcntl(UserThread *t, SysCall *c)
+{
+    int64_t ret;
+    switch ((int)c->arg[1]) {
+    case F_GETFL:
+        ret = host_pass(t, c);
+        return ret < 0 ? ret : (int64_t)t->p->abi->open_flags_out((uint64_t)ret);
+    case F_SETFL:
+        c->arg[2] = t->p->abi->open_flags_in((uint32_t)c->arg[2]);
+        return host_pass(t, c);
+    case F_SETLKW:
+    case F_OFD_SETLKW:
+        return host_block(t, c, c->arg);
+    default:
+        return host_pass(t, c);
+    }
+}
+
+int64_t sys_ioctl(UserThread *t, SysCall *c)
+{
+    return host_block(t, c, c->arg); /* requests and structures are those of asm-generic on guest and host */
+}
+
+/* --- stat ----------------------------------------------------------------------------------------------------------- */
+
+static int64_t give_stat(UserThread *t, uint64_t va, const struct stat *st)
+{
+    uint8_t buf[256];
+    t->p->abi->put_stat(buf, st);
+    return guest_write(t->cpu, va, buf, t->p->abi->stat_size) ? 0 : -EFAULT;
+}
+
+int64_t sys_fstat(UserThread *t, SysCall *c)
+{
+    struct stat st;
+    const uint64_t arg[6] = { c->arg[0], (uintptr_t)&st };
+    int64_t err = host_call_out(t, SYS_fstat, arg, &st, sizeof st);
+    return err ? err : give_stat(t, c->arg[1], &st);
+}
+
+int64_t sys_newfstatat(UserThread *t, SysCall *c)
+{
+    struct stat st;
+    unsigned how = c->arg[3] & AT_SYMLINK_NOFOLLOW ? PATH_NOFOLLOW : 0;
+    int64_t err = path_arg(t, (int)c->arg[0], c->arg[1], how, t->path[0]);
+    if (err)
+        return err;
+    const uint64_t arg[6] = { c->arg[0], (uintptr_t)t->path[0], (uintptr_t)&st, c->arg[3] };
+    err = host_call_out(t, SYS_newfstatat, arg, &st, sizeof st);
+    return err ? err : give_stat(t, c->arg[2], &st);
+}
+
+/* --- names ---------------------------------------------------------------------------------------------------------- */
+
+/* Whether the link is one of /proc's that lead to a path of the host's kernel's making. */
+static bool names_host_path(const char *path)
+{
+    return strncmp(path, "/proc/", 6) == 0;
+}
+
+int64_t sys_readlinkat(UserThread *t, SysCall *c)
+{
+    int64_t err = path_read(t, c->arg[1], t->path[0]);
+    if (err)
+        return err;
+    if ((int)c->arg[3] <= 0)
+        return -EINVAL;
+    const char *text = NULL;
+    if (procfs_is_exe(t, t->path[0])) {
+        text = t->p->exe_guest;
+    } else {
+        err = path_lookup(t, (int)c->arg[0], t->path[0], PATH_NOFOLLOW, t->path[1]);
+        if (err)
+            return err;
+        const uint64_t arg[6] = { c->arg[0], (uintptr_t)t->path[1], (uintptr_t)t->path[2], PATH_MAX - 1 };
+        int64_t n = host_call_out(t, SYS_readlinkat, arg, t->path[2], PATH_MAX);
+        if (n < 0)
+            return n;
+        t->path[2][n] = 0;
+        text = names_host_path(t->path[1]) ? path_guest_name(t->p, t->path[2]) : t->path[2];
+    }
+    size_t n = strlen(text);
+    if (n > c->arg[3])
+        n = c->arg[3];
+    return guest_write(t->cpu, c->arg[2], text, n) ? (int64_t)n : -EFAULT;
+}
+
+int64_t sys_getcwd(UserThread *t, SysCall *c)
+{
+    const uint64_t arg[6] = { (uintptr_t)t->path[0], PATH_MAX };
+    int64_t n = host_call_out(t, SYS_getcwd, arg, t->path[0], PATH_MAX);
+    if (n < 0)
+        return n;
+    const char *name = path_guest_name(t->p, t->path[0]);
+    size_t size = strlen(name) + 1;
+    if (size > c->arg[1])
+        return -ERANGE;
+    return guest_write(t->cpu, c->arg[0], name, size) ? (int64_t)size : -EFAULT;
+}
+
+static int64_t changed_directory(UserThread *t, int64_t err)
+{
+    if (err == 0) {
+        pthread_mutex_lock(&t->p->lock);
+        path_note_cwd(t->p, t->tid);
+        pthread_mutex_unlock(&t->p->lock);
+    }
+    return err;
+}
+
+int64_t sys_chdir(UserThread *t, SysCall *c)
+{
+    int64_t err = path_arg(t, AT_FDCWD, c->arg[0], 0, t->path[0]);
+    return err ? err : changed_directory(t, HOST1(t, SYS_chdir, (uintptr_t)t->path[0]));
+}
+
+int64_t sys_fchdir(UserThread *t, SysCall *c)
+{
+    return changed_directory(t, host_pass(t, c));
+}
+
+/* chroot: the guest's root is a matter of lookup here; inside the sysroot it becomes the host's new root as well. */
+int64_t sys_chroot(UserThread *t, SysCall *c)
+{
+    int64_t err = path_arg(t, AT_FDCWD, c->arg[0], 0, t->path[0]);
+    if (!err)
+        err = HOST1(t, SYS_chroot, (uintptr_t)t->path[0]);
+    if (!err) {
+        pthread_mutex_lock(&t->p->lock);
+        t->p->sysroot[0] = t->p->cwd[0] = 0;
+        pthread_mutex_unlock(&t->p->lock);
+    }
+    return err;
+}

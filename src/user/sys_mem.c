@@ -1,0 +1,51 @@
+/* Memory: the calls of mm.c. */
+#include "user/process.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+int64_t sys_mmap(UserThread *t, SysCall *c)
+{
+    return mm_map(t->p->mm, c->arg[0], c->arg[1], (int)c->arg[2], (int)c->arg[3], (int)c->arg[4], c->arg[5]);
+}
+
+int64_t sys_munmap(UserThread *t, SysCall *c)
+{
+    return mm_unmap(t->p->mm, c->arg[0], c->arg[1]);
+}
+
+int64_t sys_mprotect(UserThread *t, SysCall *c)
+{
+    return mm_protect(t->p->mm, c->arg[0], c->arg[1], (int)c->arg[2]);
+}
+
+int64_t sys_mremap(UserThread *t, SysCall *c)
+{
+    return mm_remap(t->p->mm, c->arg[0], c->arg[1], c->arg[2], (int)c->arg[3], c->arg[4]);
+}
+
+int64_t sys_brk(UserThread *t, SysCall *c)
+{
+    return mm_brk(t->p->mm, c->arg[0]);
+}
+
+int64_t sys_shmat(UserThread *t, SysCall *c)
+{
+    return mm_shmat(t->p->mm, (int)c->arg[0], c->arg[1], (int)c->arg[2]);
+}
+
+int64_t sys_shmdt(UserThread *t, SysCall *c)
+{
+    return mm_shmdt(t->p->mm, c->arg[0]);
+}
+
+int64_t sys_madvise(UserThread *t, SysCall *c)
+{
+    uint64_t addr = c->arg[0], len = (c->arg[1] + MM_PAGE - 1) & ~(uint64_t)(MM_PAGE - 1);
+    if (addr & (MM_PAGE - 1))
+        return -EINVAL;
+    if (len && !mm_owned(t->p->mm, addr, len)) /* it might be dragoman's own */
+        return -ENOMEM;
+    return host_pass(t, c);
+}

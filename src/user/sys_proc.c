@@ -1,0 +1,168 @@
+/* The process: identity, limits, ends. */
+#include "user/process.h"
+#include "user/signal.h"
+
+#include <errno.h>
+#include <linux/prctl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+
+#define OLDEST_RELEASE "6.12.0" /* shown when the host's kernel is older than the system calls that the table knows */
+
+int64_t sys_exit(UserThread *t, SysCall *c)
+{
+    t->exit_status = (int)c->arg[0] & 0xff;
+    return SYS_EXIT;
+}
+
+int64_t sys_exit_group(UserThread *t, SysCall *c)
+{
+    t->exit_status = (int)c->arg[0] & 0xff;
+    pthread_mutex_lock(&t->p->lock);
+    bool last = t->p->nthreads == 1 && !t->attached;
+    pthread_mutex_unlock(&t->p->lock);
+    if (!last && !t->vforked)
+        process_exit(t, t->exit_status);
+    return SYS_EXIT;
+}
+
+int64_t sys_set_tid_address(UserThread *t, SysCall *c)
+{
+    t->clear_tid = c->arg[0];
+    return t->tid;
+}
+
+int64_t sys_ptrace(UserThread *t, SysCall *c)
+{
+    return -EPERM; /* a tracer would see the translator's registers, not the guest's */
+}
+
+int64_t sys_personality(UserThread *t, SysCall *c)
+{
+    uint64_t old = t->p->persona;
+    if ((uint32_t)c->arg[0] != 0xffffffffu)
+        t->p->persona = (uint32_t)c->arg[0];
+    return (int64_t)old;
+}
+
+int64_t sys_uname(UserThread *t, SysCall *c)
+{
+    struct utsname u;
+    const uint64_t arg[6] = { (uintptr_t)&u };
+    int64_t err = host_call_out(t, SYS_uname, arg, &u, sizeof u);
+    if (err)
+        return err;
+    memset(u.machine, 0, sizeof u.machine);
+    strcpy(u.machine, t->p->abi->machine);
+    int major = 0, minor = 0;
+    if (sscanf(u.release, "%d.%d", &major, &minor) < 2 || major < 6 || (major == 6 && minor < 12))
+        strcpy(u.release, OLDEST_RELEASE);
+    return guest_write(t->cpu, c->arg[0], &u, sizeof u) ? 0 : -EFAULT;
+}
+
+int64_t sys_getrandom(UserThread *t, SysCall *c)
+{
+    uint8_t buf[256];
+    uint64_t n = c->arg[1] < INT32_MAX ? c->arg[1] : INT32_MAX;
+    if (c->arg[2] & ~7ull)
+        return -EINVAL;
+    for (uint64_t done = 0; done < n;) {
+        size_t part = n - done < sizeof buf ? n - done : sizeof buf;
+        t->p->nondet->ops->random(t->p->nondet, t->tid, buf, part);
+        if (!guest_write(t->cpu, c->arg[0] + done, buf, part))
+            return done ? (int64_t)done : -EFAULT;
+        done += part;
+    }
+    return (int64_t)n;
+}
+
+/* --- limits --------------------------------------------------------------------------------------------------------- */
+
+/* Limits of address space are remembered but not given to the host: the translator lives under them too. */
+static struct rlimit *kept_limit(UserProc *p, uint64_t resource)
+{
+    return resource == RLIMIT_AS ? &p->limit_as : resource == RLIMIT_DATA ? &p->limit_data : NULL;
+}
+
+static int64_t set_kept(UserThread *t, struct rlimit *kept, const struct rlimit *new)
+{
+    if (new->rlim_cur > new->rlim_max)
+        return -EINVAL;
+    if (new->rlim_max > kept->rlim_max)
+        return -EPERM;
+    *kept = *new;
+    return 0;
+}
+
+int64_t sys_prlimit64(UserThread *t, SysCall *c)
+{
+    uint64_t pid = (uint32_t)c->arg[0];
+    struct rlimit *kept = pid == 0 || pid == (uint64_t)t->p->pid ? kept_limit(t->p, c->arg[1]) : NULL;
+    if (!kept)
+        return host_pass(t, c);
+    struct rlimit new, old = *kept;
+    if (c->arg[2]) {
+        if (!guest_read(t->cpu, &new, c->arg[2], sizeof new))
+            return -EFAULT;
+        int64_t err = set_kept(t, kept, &new);
+        if (err)
+            return err;
+    }
+    return c->arg[3] && !guest_write(t->cpu, c->arg[3], &old, sizeof old) ? -EFAULT : 0;
+}
+
+int64_t sys_getrlimit(UserThread *t, SysCall *c)
+{
+    struct rlimit *kept = kept_limit(t->p, c->arg[0]);
+    if (!kept)
+        return host_pass(t, c);
+    return guest_write(t->cpu, c->arg[1], kept, sizeof *kept) ? 0 : -EFAULT;
+}
+
+int64_t sys_setrlimit(UserThread *t, SysCall *c)
+{
+    struct rlimit new, *kept = kept_limit(t->p, c->arg[0]);
+    if (!kept)
+        return host_pass(t, c);
+    return guest_read(t->cpu, &new, c->arg[1], sizeof new) ? set_kept(t, kept, &new) : -EFAULT;
+}
+
+/* --- prctl ---------------------------------------------------------------------------------------------------------- */
+
+static int64_t tagged_addr_ctrl(UserThread *t, const uint64_t arg[6])
+{
+    if (arg[0] == PR_GET_TAGGED_ADDR_CTRL)
+        return arg[1] || arg[2] || arg[3] || arg[4] ? -EINVAL : t->p->tagged_addr;
+    if ((arg[1] & ~(uint64_t)PR_TAGGED_ADDR_ENABLE) || arg[2] || arg[3] || arg[4])
+        return -EINVAL;
+    t->p->tagged_addr = arg[1] & PR_TAGGED_ADDR_ENABLE;
+    return 0;
+}
+
+int64_t sys_prctl(UserThread *t, SysCall *c)
+{
+    int64_t ret;
+    if (t->p->abi->prctl(t->cpu, c->arg, &ret))
+        return ret;
+    switch ((int)c->arg[0]) {
+    case PR_SET_TAGGED_ADDR_CTRL:
+    case PR_GET_TAGGED_ADDR_CTRL:
+        return tagged_addr_ctrl(t, c->arg);
+    case PR_GET_TID_ADDRESS:
+        return guest_write(t->cpu, c->arg[1], &t->clear_tid, 8) ? 0 : -EFAULT;
+    case PR_SET_SECCOMP: /* filters would see the host's calls: as a kernel without them */
+    case PR_GET_SECCOMP:
+    case PR_SET_MM:
+    case PR_SET_SYSCALL_USER_DISPATCH:
+    case PR_SET_TSC:
+    case PR_GET_TSC:
+    case 65: /* PR_SET_MDWE, PR_GET_MDWE: newer than some hosts' headers */
+    case 66:
+        return -EINVAL;
+    default:
+        return host_pass(t, c);
+    }
+}

@@ -1,0 +1,168 @@
+/* Dispatch of system calls by the table. */
+#include "user/syscall.h"
+
+#include "base/check.h"
+#include "user/path.h"
+#include "user/process.h"
+#include "user/signal.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/uio.h>
+
+#define MAX_OUTS 16
+#define AT_NOFOLLOW 0x100u
+#define TAG_SHIFT 8
+
+static_assert((int)SYS_RESTART == (int)NONDET_RESTART && (int)SYS_AGAIN == (int)NONDET_NOT_BEGUN, "one set of values");
+
+/* --- the way to the host -------------------------------------------------------------------------------------------- */
+
+int64_t host_call_out(UserThread *t, long nr, const uint64_t arg[6], void *out, size_t out_size)
+{
+    NondetOut o = { out, out_size };
+    return t->p->nondet->ops->syscall(t->p->nondet, t->tid, NULL, nr, arg, &o, out ? 1 : 0);
+}
+
+int64_t host_call(UserThread *t, long nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f)
+{
+    const uint64_t arg[6] = { a, b, c, d, e, f };
+    return host_call_out(t, nr, arg, NULL, 0);
+}
+
+static uint64_t arg_size(UserThread *t, const SysArg *a, const uint64_t arg[6])
+{
+    uint32_t len = 0;
+    if (!a->size_arg)
+        return a->size;
+    uint64_t v = arg[a->size_arg - 1];
+    if (!a->deref)
+        return v;
+    return v && guest_read(t->cpu, &len, v, sizeof len) ? len : 0;
+}
+
+/* Every piece of guest memory that a call may write, as the table says. */
+static unsigned list_outs(UserThread *t, const SysDesc *d, const uint64_t arg[6], NondetOut outs[MAX_OUTS])
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < d->nargs && n < MAX_OUTS; i++) {
+        const SysArg *a = &d->arg[i];
+        if (!arg[i])
+            continue;
+        if (a->kind == SCA_OUT || a->kind == SCA_STRUCT_OUT || a->kind == SCA_STRUCT_IO)
+            outs[n++] = (NondetOut){ (void *)(uintptr_t)arg[i], arg_size(t, a, arg) };
+        if (a->kind == SCA_OIOV) {
+            uint64_t count = arg_size(t, a, arg);
+            struct iovec iov;
+            for (uint64_t k = 0; k < count && n < MAX_OUTS && guest_read(t->cpu, &iov, arg[i] + k * sizeof iov, sizeof iov); k++)
+                outs[n++] = (NondetOut){ iov.iov_base, iov.iov_len };
+        }
+    }
+    return n;
+}
+
+int64_t host_block(UserThread *t, const SysCall *c, const uint64_t arg[6])
+{
+    NondetOut outs[MAX_OUTS];
+    unsigned n = list_outs(t, c->d, arg, outs);
+    engine_block_begin(t->cpu);
+    int64_t ret = t->p->nondet->ops->syscall(t->p->nondet, t->tid, &t->stop, c->d->host, arg, outs, n);
+    engine_block_end(t->cpu);
+    return ret;
+}
+
+int64_t host_pass(UserThread *t, const SysCall *c)
+{
+    if (c->d->host < 0)
+        return -ENOSYS;
+    if (c->d->handler == SC_BLOCK)
+        return host_block(t, c, c->arg);
+    NondetOut outs[MAX_OUTS];
+    unsigned n = list_outs(t, c->d, c->arg, outs);
+    return t->p->nondet->ops->syscall(t->p->nondet, t->tid, NULL, c->d->host, c->arg, outs, n);
+}
+
+/* --- paths ---------------------------------------------------------------------------------------------------------- */
+
+static unsigned path_how(const SysCall *c, uint8_t kind)
+{
+    switch (kind) {
+    case SCA_LPATH:
+        return PATH_NOFOLLOW;
+    case SCA_NPATH:
+        return PATH_NEW;
+    case SCA_APATH:
+        return c->d->at_flags && (c->arg[c->d->at_flags - 1] & AT_NOFOLLOW) ? PATH_NOFOLLOW : 0;
+    default:
+        return 0;
+    }
+}
+
+/* Replace each path argument by the host's path for it. */
+static int64_t lookup_paths(UserThread *t, SysCall *c)
+{
+    unsigned buf = 0;
+    for (unsigned i = 0; i < c->d->nargs; i++) {
+        if (!(c->d->paths >> i & 1) || !c->arg[i])
+            continue;
+        int dir = i > 0 && c->d->arg[i - 1].kind == SCA_DIRFD ? (int)c->arg[i - 1] : AT_FDCWD;
+        int64_t err = path_arg(t, dir, c->arg[i], path_how(c, c->d->arg[i].kind), t->path[buf]);
+        if (err < 0)
+            return err;
+        c->arg[i] = (uint64_t)(uintptr_t)t->path[buf++];
+    }
+    return 0;
+}
+
+/* --- dispatch ------------------------------------------------------------------------------------------------------- */
+
+static int64_t dispatch(UserThread *t, SysCall *c)
+{
+    switch (c->d->handler) {
+    case SC_PASS:
+    case SC_BLOCK: {
+        int64_t err = c->d->paths ? lookup_paths(t, c) : 0;
+        return err ? err : host_pass(t, c);
+    }
+    case SC_FN:
+        return c->d->fn(t, c);
+    case SC_EPERM:
+        return -EPERM;
+    default:
+        return -ENOSYS;
+    }
+}
+
+/* With PR_SET_TAGGED_ADDR_CTRL the kernel takes pointers with a tag in their top byte. */
+static void untag(SysCall *c)
+{
+    for (unsigned i = 0; i < 6; i++)
+        if (c->d->pointers >> i & 1)
+            c->arg[i] = (uint64_t)((int64_t)(c->arg[i] << TAG_SHIFT) >> TAG_SHIFT);
+}
+
+IrStop user_syscall(Vcpu *cpu)
+{
+    static const SysDesc unknown = { .name = NULL, .handler = SC_NONE, .host = -1 };
+    UserThread *t = user_thread(cpu);
+    SysCall c;
+    t->p->abi->get_call(&cpu->h.ir, &c.nr, c.arg);
+    c.d = c.nr < SYSCALL_LIMIT && syscall_table[c.nr].name ? &syscall_table[c.nr] : &unknown;
+    if (t->p->tagged_addr)
+        untag(&c);
+    SysCall shown = c;
+    if (t->p->cfg->strace)
+        strace_enter(t, &shown);
+    int64_t ret = dispatch(t, &c);
+    t = user_thread(cpu); /* a vfork child has a thread structure of its own, and it returns here in both */
+    if (t->p->cfg->strace)
+        strace_leave(t, &shown, ret);
+    if (ret == SYS_EXIT)
+        return IR_STOP_EXIT;
+    if (ret >= -4095 && !t->stop) {
+        t->p->abi->set_result(&cpu->h.ir, (uint64_t)ret);
+        return IR_STOP_NONE;
+    }
+    return signal_after_call(t, ret) ? IR_STOP_CHECK : IR_STOP_EXIT;
+}

@@ -1,0 +1,163 @@
+/* Guest threads: one host thread each, whose kernel thread id is the guest's. */
+#include "base/check.h"
+#include "user/process.h"
+#include "user/signal.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <sched.h>
+#include <semaphore.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define HOST_STACK (1u << 20) /* of a thread's C code: the translator and handlers; touched pages only cost memory */
+
+UserThread *thread_new(UserProc *p, Vcpu *cpu)
+{
+    UserThread *t = calloc(1, sizeof *t);
+    CHECK(t != NULL);
+    t->p = p;
+    t->cpu = cpu;
+    cpu->env = t;
+    pthread_mutex_lock(&p->lock);
+    t->next = p->threads;
+    if (p->threads)
+        p->threads->prev = t;
+    p->threads = t;
+    p->nthreads++;
+    pthread_mutex_unlock(&p->lock);
+    return t;
+}
+
+void thread_free(UserThread *t)
+{
+    free(t);
+}
+
+static void unlink_thread(UserThread *t)
+{
+    UserProc *p = t->p;
+    pthread_mutex_lock(&p->lock);
+    if (t->prev)
+        t->prev->next = t->next;
+    else
+        p->threads = t->next;
+    if (t->next)
+        t->next->prev = t->prev;
+    p->nthreads--;
+    pthread_mutex_unlock(&p->lock);
+}
+
+void thread_exit(UserThread *t)
+{
+    signal_block_all();
+    if (t->clear_tid) {
+        const uint32_t zero = 0;
+        if (guest_write(t->cpu, t->clear_tid, &zero, sizeof zero))
+            HOST3(t, SYS_futex, t->clear_tid, FUTEX_WAKE, 1);
+    }
+    unlink_thread(t);
+    signal_thread_end(t);
+    user_set_self(NULL);
+}
+
+void process_exit(UserThread *t, int status)
+{
+    if (t->p->cfg->stats)
+        engine_stats(t->p->engine, stderr);
+    for (;;)
+        HOST1(t, SYS_exit_group, status);
+}
+
+typedef struct Birth {
+    UserThread *t;
+    uint64_t flags, parent_tid, child_tid;
+    int tid;
+    sem_t born;
+} Birth;
+
+/* Set what the kernel sets before a child runs. */
+static void announce(UserThread *t, uint64_t flags, uint64_t parent_tid, uint64_t child_tid)
+{
+    const uint32_t tid = (uint32_t)t->tid;
+    if (flags & CLONE_PARENT_SETTID)
+        guest_write(t->cpu, parent_tid, &tid, sizeof tid);
+    if (flags & CLONE_CHILD_SETTID)
+        guest_write(t->cpu, child_tid, &tid, sizeof tid);
+}
+
+static void *thread_main(void *arg)
+{
+    Birth *b = arg;
+    UserThread *t = b->t;
+    t->tid = (int)syscall(SYS_gettid);
+    user_set_self(t);
+    vcpu_attach(t->cpu);
+    announce(t, b->flags, b->parent_tid, b->child_tid);
+    b->tid = t->tid;
+    sem_post(&b->born); /* b is gone from here on */
+    signal_thread_start(t);
+    vcpu_run(t->cpu);
+    Vcpu *cpu = t->cpu;
+    thread_exit(t);
+    vcpu_detach(cpu);
+    vcpu_free(cpu);
+    thread_free(t);
+    return NULL;
+}
+
+static int start_host_thread(Birth *b)
+{
+    pthread_attr_t attr;
+    pthread_t id;
+    pthread_attr_init(&attr);
+    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+    pthread_attr_setstacksize(&attr, HOST_STACK);
+    int err = pthread_create(&id, &attr, thread_main, b);
+    pthread_attr_destroy(&attr);
+    return err;
+}
+
+static void setup_child(UserThread *child, const UserThread *parent, const CloneArgs *a)
+{
+    const UserAbi *abi = parent->p->abi;
+    IrCpu *ir = &child->cpu->h.ir;
+    child->mask = parent->mask;
+    abi->set_result(ir, 0);
+    if (a->stack)
+        abi->set_stack(ir, a->stack + a->stack_size);
+    if (a->flags & CLONE_SETTLS)
+        abi->set_tls(ir, a->tls);
+    if (a->flags & CLONE_CHILD_CLEARTID)
+        child->clear_tid = a->child_tid;
+}
+
+int64_t clone_thread(UserThread *t, const CloneArgs *a)
+{
+    const uint64_t needed = CLONE_VM | CLONE_SIGHAND | CLONE_THREAD;
+    if ((a->flags & needed) != needed)
+        return -EINVAL;
+    signal_block_all(); /* the child starts with everything blocked */
+    Vcpu *cpu = vcpu_clone(t->cpu);
+    UserThread *child = thread_new(t->p, cpu);
+    child->attached = true;
+    setup_child(child, t, a);
+    Birth b = { child, a->flags, a->parent_tid, a->child_tid };
+    sem_init(&b.born, 0, 0);
+    int64_t ret;
+    if (start_host_thread(&b) == 0) {
+        while (sem_wait(&b.born) != 0)
+            ;
+        ret = b.tid; /* the child itself may be gone already */
+    } else {
+        unlink_thread(child);
+        vcpu_free(cpu);
+        thread_free(child);
+        ret = -EAGAIN;
+    }
+    sem_destroy(&b.born);
+    signal_unblock(t);
+    return ret;
+}

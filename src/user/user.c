@@ -1,0 +1,270 @@
+/* A guest process from its program to its end. */
+#include "user/user.h"
+
+#include "base/check.h"
+#include "user/path.h"
+#include "user/process.h"
+#include "user/program.h"
+#include "user/signal.h"
+#include "user/stack.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static const UserAbi *const abis[] = { &abi_aarch64 };
+
+const UserAbi *abi_by_guest(const Guest *g)
+{
+    for (size_t i = 0; i < sizeof abis / sizeof abis[0]; i++)
+        if (strcmp(abis[i]->guest, g->name) == 0)
+            return abis[i];
+    return NULL;
+}
+
+/* --- the vcpu's environment ----------------------------------------------------------------------------------------- */
+
+static const uint8_t *env_code(Vcpu *cpu, uint64_t pc, size_t *len)
+{
+    return mm_code(user_thread(cpu)->p->mm, pc, len);
+}
+
+static uint64_t env_counter(Vcpu *cpu, uint64_t frequency)
+{
+    UserThread *t = user_thread(cpu);
+    return clock_counter(&t->p->clock, t->tid, frequency);
+}
+
+static uint64_t env_random(Vcpu *cpu)
+{
+    UserThread *t = user_thread(cpu);
+    uint64_t v = 0;
+    t->p->nondet->ops->random(t->p->nondet, t->tid, &v, sizeof v);
+    return v;
+}
+
+static const EnvOps env_ops = {
+    .code = env_code, .pending = signal_pending, .fault = signal_fault, .syscall = user_syscall, .counter = env_counter,
+    .random = env_random, .async_signal = signal_async,
+};
+
+/* --- finding the program -------------------------------------------------------------------------------------------- */
+
+static PathEnv path_env(const UserProc *p)
+{
+    return (PathEnv){ p->sysroot, p->cwd, p->nondet, p->pid };
+}
+
+/* Say why a program that is a fine ELF file cannot be run here. */
+static bool check_machine(const Program *prog, Status *st)
+{
+    char buf[32];
+    if (prog->elf.guest && abi_by_guest(prog->elf.guest))
+        return true;
+    return status_set(st, STATUS_NOT_RUN, "%s: is for %s%s, which is not a guest that dragoman runs", prog->path,
+                      elf_machine_name(prog->elf.machine, buf),
+                      !prog->elf.wide && prog->elf.machine != EM_386 && prog->elf.machine != EM_ARM ? " (32-bit)" : "");
+}
+
+/* A sysroot's path without links and a slash at its end, so that it is a prefix of what the host's kernel reports. */
+static bool set_sysroot(UserProc *p, const char *dir, Status *st)
+{
+    p->sysroot[0] = 0;
+    if (!dir || !*dir)
+        return true;
+    if (!realpath(dir, p->sysroot))
+        return status_set(st, STATUS_NOT_FOUND, "sysroot %s: %s", dir, strerror(errno));
+    if (strcmp(p->sysroot, "/") == 0)
+        p->sysroot[0] = 0;
+    return true;
+}
+
+const Guest *user_probe(const char *path, const char *sysroot, Status *st)
+{
+    UserProc *p = calloc(1, sizeof *p);
+    CHECK(p != NULL);
+    p->nondet = nondet_live();
+    const Guest *g = NULL;
+    Program prog = { .fd = -1 };
+    if (set_sysroot(p, sysroot, st)) {
+        path_note_cwd(p, 0);
+        PathEnv env = path_env(p);
+        char *none[1] = { NULL };
+        if (program_find(&env, path, none, &prog, st) && check_machine(&prog, st))
+            g = prog.elf.guest;
+        program_close(&prog);
+    }
+    free(p);
+    return g;
+}
+
+static void set_exe(UserProc *p, const Program *prog)
+{
+    if (!realpath(prog->host, p->exe))
+        snprintf(p->exe, sizeof p->exe, "%s", prog->host);
+    snprintf(p->exe_guest, sizeof p->exe_guest, "%s", path_guest_name(p, p->exe));
+}
+
+static bool load_interp(UserProc *p, const Program *prog, Status *st)
+{
+    char host[PATH_MAX];
+    const char *name = prog->elf.interp;
+    if (!name[0])
+        return true;
+    PathEnv env = path_env(p);
+    int err = path_resolve(&env, name, 0, host);
+    int fd = err ? -1 : open(host, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return status_set(st, STATUS_NOT_RUN, "%s: its interpreter %s is missing%s%s: make a sysroot that has it "
+                          "(dragoman sysroot create --arch %s DIR libc6) and give it with -L", prog->path, name,
+                          p->sysroot[0] ? " in " : "", p->sysroot, prog->elf.guest->deb_arch);
+    ElfInfo info;
+    bool ok = elf_probe(fd, name, &info, st);
+    if (ok && info.machine != prog->elf.machine) {
+        char buf[32];
+        ok = status_set(st, STATUS_NOT_RUN, "%s: its interpreter %s is for %s: give a sysroot of %s with -L", prog->path, host,
+                        elf_machine_name(info.machine, buf), prog->elf.guest->deb_arch);
+    }
+    ok = ok && elf_load(p->mm, fd, name, false, &p->interp, st);
+    close(fd);
+    return ok;
+}
+
+static bool map_vdso(UserProc *p, Status *st)
+{
+    const int rw = PROT_READ | PROT_WRITE, flags = MAP_PRIVATE | MAP_ANONYMOUS;
+    int64_t at = mm_map(p->mm, 0, MM_PAGE, rw, flags, -1, 0);
+    if (at < 0)
+        return status_set(st, STATUS_HOST, "no memory for the vDSO");
+    memcpy((void *)(uintptr_t)at, p->abi->vdso, *p->abi->vdso_size);
+    mm_protect(p->mm, (uint64_t)at, MM_PAGE, PROT_READ | PROT_EXEC);
+    mm_set_kind(p->mm, (uint64_t)at, MM_PAGE, MM_VDSO);
+    p->vdso = (uint64_t)at;
+    return true;
+}
+
+/* Map everything; returns the initial stack pointer, 0 with st set. */
+static uint64_t load(UserProc *p, Program *prog, Status *st)
+{
+    const UserConfig *cfg = p->cfg;
+    if (!elf_load(p->mm, prog->fd, prog->path, true, &p->main, st))
+        return 0;
+    mm_set_brk(p->mm, p->main.brk);
+    if (!load_interp(p, prog, st) || !map_vdso(p, st))
+        return 0;
+    const char *argv0 = prog->argv[0];
+    if (cfg->argv0 && !prog->script && prog->argv[0])
+        prog->argv[0] = (char *)cfg->argv0;
+    uint64_t sp = stack_build(p, prog->argv, cfg->envp, cfg->program, st);
+    prog->argv[0] = (char *)argv0;
+    return sp;
+}
+
+/* --- a process ------------------------------------------------------------------------------------------------------ */
+
+static UserProc *proc_new(const UserConfig *cfg, Status *st)
+{
+    UserProc *p = calloc(1, sizeof *p);
+    CHECK(p != NULL);
+    p->cfg = cfg;
+    p->nondet = nondet_live();
+    clock_init_host(&p->clock, p->nondet);
+    pthread_mutex_init(&p->lock, NULL);
+    p->pid = (int)getpid();
+    p->strace_fd = cfg->strace ? fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 200) : -1;
+    getrlimit(RLIMIT_AS, &p->limit_as);
+    getrlimit(RLIMIT_DATA, &p->limit_data);
+    p->sigs = sigs_inherit();
+    if (!set_sysroot(p, cfg->sysroot, st))
+        return p;
+    path_note_cwd(p, p->pid);
+    p->mm = mm_new(p->nondet, st);
+    return p;
+}
+
+static void proc_free(UserProc *p)
+{
+    if (p->strace_fd >= 0)
+        close(p->strace_fd);
+    mm_free(p->mm);
+    sigs_free(p->sigs);
+    pthread_mutex_destroy(&p->lock);
+    free(p);
+}
+
+/* The name that ps and the kernel know the process by. */
+static void set_name(const char *program)
+{
+    const char *base = strrchr(program, '/');
+    prctl(PR_SET_NAME, base ? base + 1 : program);
+}
+
+/* Run the first thread to the end of the process. */
+static int run_first(UserProc *p, uint64_t sp, uint64_t mask)
+{
+    Vcpu *cpu = vcpu_new(p->engine);
+    UserThread *t = thread_new(p, cpu);
+    uint8_t secrets[80];
+    t->tid = p->pid;
+    t->mask = mask;
+    user_set_self(t);
+    vcpu_attach(cpu);
+    p->nondet->ops->random(p->nondet, t->tid, secrets, sizeof secrets);
+    p->abi->set_secrets(&cpu->h.ir, secrets, 0);
+    p->abi->start(&cpu->h.ir, p->interp.entry ? p->interp.entry : p->main.entry, sp);
+    signal_thread_start(t);
+    vcpu_run(cpu);
+    int status = t->exit_status;
+    thread_exit(t);
+    pthread_mutex_lock(&p->lock);
+    bool others = p->nthreads > 0;
+    pthread_mutex_unlock(&p->lock);
+    if (others) /* exit of the first thread alone: the process lives on */
+        for (;;)
+            syscall(SYS_exit, status);
+    vcpu_detach(cpu);
+    vcpu_free(cpu);
+    thread_free(t);
+    return status;
+}
+
+int user_run(const UserConfig *cfg, Status *st)
+{
+    st->code = STATUS_OK;
+    uint64_t mask = signal_host_mask();
+    UserProc *p = proc_new(cfg, st);
+    Program prog = { .fd = -1 };
+    int status = -1;
+    if (!p->mm)
+        goto out;
+    PathEnv env = path_env(p);
+    if (!program_find(&env, cfg->program, cfg->argv, &prog, st) || !check_machine(&prog, st))
+        goto out;
+    p->abi = abi_by_guest(prog.elf.guest);
+    set_exe(p, &prog);
+    uint64_t sp = load(p, &prog, st);
+    if (!sp)
+        goto out;
+    set_name(prog.script ? cfg->program : p->exe_guest);
+    program_close(&prog);
+    EngineConfig ec = cfg->engine;
+    ec.env = &env_ops;
+    p->engine = engine_new(&ec, st);
+    if (!p->engine)
+        goto out;
+    mm_set_engine(p->mm, p->engine);
+    status = run_first(p, sp, mask);
+    if (cfg->stats)
+        engine_stats(p->engine, stderr);
+    engine_free(p->engine);
+out:
+    program_close(&prog);
+    proc_free(p);
+    return status;
+}
