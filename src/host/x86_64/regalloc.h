@@ -28,6 +28,7 @@ enum {
     VAL_NEEDED = 1,  /* to be emitted */
     VAL_CONST = 2,   /* can be made anew anywhere */
     VAL_COND = 4,    /* of a BRIF or SELECT: its condition is evaluated with it, in flags */
+    VAL_CLEAN = 8,   /* a scalar float whose register is zero above it: its vzext needs no instruction */
 };
 
 /* A value, by the number of the instruction that defines it; for instructions without a value, its bookkeeping. */
@@ -89,6 +90,9 @@ void live_run(Sel *s);
 /* Which of a BRIF's targets the code falls through to, and the other. */
 void live_targets(const IrRegion *r, const IrInsn *brif, uint32_t *main, uint32_t *side);
 bool live_has_cond(const IrInsn *i); /* whether a condition rule may take it */
+
+/* select_fp.c: whether VAL_CLEAN holds for an operation's result, by its rule and its operands' flags */
+bool fp_clean(const Sel *s, const IrInsn *i);
 
 /* regalloc.c */
 void ra_begin(Sel *s);                 /* state at the region's entry */

@@ -2,7 +2,7 @@
  * Scalar floating point. The upper bits of scalars are unspecified, so that scalar instructions are used as they are; only
  * conversions that exist for packed operands alone clear them first.
  */
-#include "base/check.h"
+#include "host/x86_64/regalloc.h"
 #include "host/x86_64/vsel.h"
 
 /* Whether the host has arithmetic for this type. */
@@ -54,6 +54,50 @@ static void tiny_check(Sel *s, const IrInsn *i, Xmm d, Xmm t)
     sel_cold_eval(s, i, CC_E);
 }
 
+/*
+ * The upper bits of results are the first operand's. Where they are zero the result is the whole vector register that the
+ * guest sees, and its vzext costs nothing. Operands that may change places do so for that.
+ */
+static bool clean(const Sel *s, IrRef v)
+{
+    return ra_val(s, v)->flags & VAL_CLEAN;
+}
+
+static bool swap(const Sel *s, const IrInsn *i)
+{
+    return (i->op == IR_FADD || i->op == IR_FMUL) && !clean(s, i->a) && clean(s, i->b);
+}
+
+bool fp_clean(const Sel *s, const IrInsn *i)
+{
+    if (!ir_type_is_float((IrType)i->type) || i->lanes > 1)
+        return false;
+    switch (i->op) {
+    case IR_CONST: case IR_LOAD: case IR_FABS: case IR_ITOF:
+        return true;
+    case IR_BITCAST:
+        return i->type != IR_F16;
+    case IR_FADD: case IR_FMUL:
+        return clean(s, i->a) || clean(s, i->b);
+    case IR_FSUB: case IR_FDIV: case IR_FSQRT: case IR_FNEG:
+        return clean(s, i->a);
+    case IR_FRINT:
+        return clean(s, i->a) || (i->aux & 7) == FP_RNA;
+    case IR_FMIN: case IR_FMAX: case IR_FMINNUM: case IR_FMAXNUM:
+        return clean(s, i->a) && clean(s, i->b);
+    case IR_FMA:
+        return clean(s, i->c);
+    case IR_FCVT:
+        return i->lane != IR_F32 || i->type != IR_F64 || clean(s, i->a);
+    case IR_SELECT:
+        return clean(s, i->b) && clean(s, i->c);
+    case IR_VGET:
+        return i->imm == 0 && vsel_bits(s, i->a) <= 8 * fp_bytes((IrType)i->type);
+    default:
+        return false;
+    }
+}
+
 static bool add_sub(Sel *s, const IrInsn *i)
 {
     static const X64Vec op[2][3] = {{VADDSH, VADDSS, VADDSD}, {VSUBSH, VSUBSS, VSUBSD}};
@@ -61,8 +105,9 @@ static bool add_sub(Sel *s, const IrInsn *i)
 
     if (!fp_host(s, f))
         return false;
-    Xmm a = sel_use_x(s, i->a);
-    RXm b = sel_use_xm(s, i->b, fp_bytes(f));
+    bool sw = swap(s, i);
+    Xmm a = sel_use_x(s, sw ? i->b : i->a);
+    RXm b = sel_use_xm(s, sw ? i->a : i->b, fp_bytes(f));
     Xmm d = sel_def_x(s, i);
     x64_rvm_xm(s->a, op[i->op == IR_FSUB][fp_index(f)], d, a, b);
     nan_check(s, i, d);
@@ -76,8 +121,9 @@ static bool mul_div(Sel *s, const IrInsn *i)
 
     if (!fp_host(s, f))
         return false;
-    Xmm a = sel_use_x(s, i->a);
-    RXm b = sel_use_xm(s, i->b, fp_bytes(f));
+    bool sw = swap(s, i);
+    Xmm a = sel_use_x(s, sw ? i->b : i->a);
+    RXm b = sel_use_xm(s, sw ? i->a : i->b, fp_bytes(f));
     Xmm d = sel_def_x(s, i);
     Xmm t = sel_tmp_x(s);
     x64_rvm_xm(s->a, op[i->op == IR_FDIV][fp_index(f)], d, a, b);
@@ -295,7 +341,8 @@ static bool narrow_f32(Sel *s, const IrInsn *i)
     Xmm a = sel_use_x(s, i->a);
     Xmm d = sel_def_x(s, i);
     Xmm t = sel_tmp_x(s);
-    x64_rvm(s->a, VCVTSD2SS, d, a, a);
+    x64_rvm(s->a, VPXOR, d, d, d);
+    x64_rvm(s->a, VCVTSD2SS, d, d, a);
     tiny_check(s, i, d, t);
     return true;
 }
@@ -307,7 +354,8 @@ static bool narrow_f16(Sel *s, const IrInsn *i)
     Gpr t = sel_tmp_r(s);
 
     if (i->lane == IR_F64) {
-        x64_rvm(s->a, VCVTSD2SH, d, a, a);
+        x64_rvm(s->a, VPXOR, d, d, d);
+        x64_rvm(s->a, VCVTSD2SH, d, d, a);
     } else {
         isolate(s, d, a, 4);
         x64_mri(s->a, VCVTPS2PH, d, d, X64_ROUND_CUR);

@@ -8,23 +8,28 @@
 
 /* --- shared (vsel.h) --------------------------------------------------------------------------------------------------- */
 
-bool vsel_upper_zero(const Sel *s, IrRef v)
+unsigned vsel_bits(const Sel *s, IrRef v)
 {
     const IrInsn *i = &s->r->insn[v];
     IrVal c;
 
     if (sel_const128(s, v, &c))
-        return c.u64[1] == 0;
+        return c.u64[1] ? 128 : 64;
     switch (i->op) {
-    case IR_VZEXT: case IR_VLOW: case IR_VHIGH: case IR_VFNARROW: case IR_VNARROW: case IR_VBFCVT:
-        return true;
-    case IR_LOAD:
-        return ir_type_size((IrType)i->lane) <= 8;
+    case IR_VLOW: case IR_VHIGH: case IR_VFNARROW: case IR_VNARROW: case IR_VBFCVT:
+        return 64;
+    case IR_VZEXT: case IR_LOAD:
+        return 8 * ir_type_size((IrType)i->lane);
     case IR_VDUP: case IR_VDUPL: case IR_VFTOI: case IR_VITOF:
-        return half_shape(i);
+        return half_shape(i) ? 64 : 128;
     default:
-        return ir_ops[i->op].result == IRR_T && i->type == IR_V128 && i->lanes && half_shape(i);
+        return ir_ops[i->op].result == IRR_T && i->type == IR_V128 && half_shape(i) ? 64 : 128;
     }
+}
+
+bool vsel_upper_zero(const Sel *s, IrRef v)
+{
+    return vsel_bits(s, v) <= 64;
 }
 
 Xmm vsel_use_low(Sel *s, IrRef v)

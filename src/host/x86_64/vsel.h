@@ -48,6 +48,8 @@ static inline bool full_shape(const IrInsn *i)
     return i->lanes && i->lanes * lane_bits(i) == 128;
 }
 
+/* An upper bound of the number of low bits of a vector above which it is zero. */
+unsigned vsel_bits(const Sel *s, IrRef v);
 /* Whether bits 127:64 of the value are known to be zero. */
 bool vsel_upper_zero(const Sel *s, IrRef v);
 /* Operand whose bits 127:64 are zero (cleared in a temporary unless known). For arithmetic on 64-bit shapes. */
