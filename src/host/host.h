@@ -89,7 +89,7 @@ typedef struct HostReloc {
 typedef struct HostCode {
     uint8_t *rw;       /* start of the code, writable view */
     uint32_t size;     /* bytes, padding included */
-    HostSite *site;
+    HostSite *site;   /* ascending by offset */
     uint32_t nsite;
     HostReloc *reloc;
     uint32_t nreloc;

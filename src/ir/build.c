@@ -374,16 +374,6 @@ void ir_exit_stop(IrBuilder *b, uint64_t pc, IrStop why)
     ir_emit(b, (IrInsn){.op = IR_EXIT_STOP, .aux = (uint8_t)why, .imm = pc});
 }
 
-bool ir_is_const(const IrRegion *r, IrRef ref, uint64_t *v)
-{
-    const IrInsn *i = ir_insn(r, ref);
-
-    if (i->op != IR_CONST || i->type == IR_V128)
-        return false;
-    *v = i->imm;
-    return true;
-}
-
 static void each_in_list(IrRegion *r, IrRef at, void (*fn)(void *ctx, IrRef *use), void *ctx)
 {
     if (at)

@@ -267,8 +267,14 @@ static inline IrInsn *ir_insn(const IrRegion *r, IrRef ref)
     return &r->insn[ref];
 }
 
+extern const uint8_t ir_type_sizes[IR_NTYPES];
+
 /* Size in bytes of a scalar or vector type; 0 for void and p. */
-unsigned ir_type_size(IrType t);
+static inline unsigned ir_type_size(IrType t)
+{
+    return ir_type_sizes[t];
+}
+
 bool ir_type_is_int(IrType t);
 bool ir_type_is_float(IrType t);
 const char *ir_type_name(IrType t);
@@ -322,7 +328,16 @@ void ir_exit_help(IrBuilder *b, unsigned helper, uint64_t next_pc, unsigned narg
 void ir_exit_stop(IrBuilder *b, uint64_t pc, IrStop why);
 
 /* Whether `ref` is a scalar constant; its value in *v. */
-bool ir_is_const(const IrRegion *r, IrRef ref, uint64_t *v);
+static inline bool ir_is_const(const IrRegion *r, IrRef ref, uint64_t *v)
+{
+    const IrInsn *i = ir_insn(r, ref);
+
+    if (i->op != IR_CONST || i->type == IR_V128)
+        return false;
+    *v = i->imm;
+    return true;
+}
+
 /* Operands of an instruction, all kinds (a, b, c, pool): calls fn(ctx, &ref) for each. Snapshots are not included. */
 void ir_each_use(IrRegion *r, IrInsn *i, void (*fn)(void *ctx, IrRef *use), void *ctx);
 /* Unlink an instruction from its block (becomes NOP). */

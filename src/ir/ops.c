@@ -13,19 +13,15 @@ const IrOpInfo ir_ops[IR_NOPS] = {
 #undef IR_OP
 };
 
-static const struct {
-    const char *name;
-    uint8_t size;
-} types[IR_NTYPES] = {
-    [IR_VOID] = {"void", 0}, [IR_I8] = {"i8", 1}, [IR_I16] = {"i16", 2}, [IR_I32] = {"i32", 4}, [IR_I64] = {"i64", 8},
-    [IR_F16] = {"f16", 2}, [IR_F32] = {"f32", 4}, [IR_F64] = {"f64", 8},
-    [IR_V128] = {"v128", 16}, [IR_V256] = {"v256", 32}, [IR_V512] = {"v512", 64}, [IR_P] = {"p", 0},
+static const char *const type_names[IR_NTYPES] = {
+    [IR_VOID] = "void", [IR_I8] = "i8", [IR_I16] = "i16", [IR_I32] = "i32", [IR_I64] = "i64", [IR_F16] = "f16",
+    [IR_F32] = "f32", [IR_F64] = "f64", [IR_V128] = "v128", [IR_V256] = "v256", [IR_V512] = "v512", [IR_P] = "p",
 };
 
-unsigned ir_type_size(IrType t)
-{
-    return types[t].size;
-}
+const uint8_t ir_type_sizes[IR_NTYPES] = {
+    [IR_I8] = 1, [IR_I16] = 2, [IR_I32] = 4, [IR_I64] = 8, [IR_F16] = 2, [IR_F32] = 4, [IR_F64] = 8, [IR_V128] = 16,
+    [IR_V256] = 32, [IR_V512] = 64,
+};
 
 bool ir_type_is_int(IrType t)
 {
@@ -39,5 +35,5 @@ bool ir_type_is_float(IrType t)
 
 const char *ir_type_name(IrType t)
 {
-    return types[t].name;
+    return type_names[t];
 }

@@ -146,7 +146,7 @@ static IrRef add_const(IrSimplify *s, IrInsn *i, uint64_t k)
 
 static IrRef simplify_arith(IrSimplify *s, IrInsn *i)
 {
-    uint64_t k;
+    uint64_t k = 0;
     bool right = is_konst(s, i->b, &k);
 
     switch (i->op) {
@@ -233,7 +233,7 @@ static IrRef xor_const(IrSimplify *s, IrInsn *i, uint64_t k)
 
 static IrRef simplify_logic(IrSimplify *s, IrInsn *i)
 {
-    uint64_t k, ones = ir_low(UINT64_MAX, bits_of(i->type));
+    uint64_t k = 0, ones = ir_low(UINT64_MAX, bits_of(i->type));
     bool right = is_konst(s, i->b, &k), same = i->a == i->b;
 
     switch (i->op) {

@@ -1,6 +1,7 @@
 /*
- * Simplification of vector operations, most of all moves between scalars and vectors. A guest's scalar register is the low part of a vector register,
- * so that lifted code goes to and fro: every scalar result is a vzext, every scalar operand a vget. See simplify.h.
+ * Simplification of vector operations, most of all moves between scalars and vectors. A guest's scalar register is the low
+ * part of a vector register, so that lifted code goes to and fro: every scalar result is a vzext, every scalar operand a
+ * vget. See simplify.h.
  */
 #include "ir/simplify.h"
 
@@ -57,6 +58,18 @@ static IrRef get_of_scalar(IrInsn *i, IrRef x, IrType u)
     return 0;
 }
 
+/* Lane `i->imm` of the constant v. */
+static void get_of_const(const IrRegion *r, IrInsn *i, const IrInsn *v)
+{
+    unsigned size = ir_type_size(i->type), at = (unsigned)i->imm * size;
+    IrVal k = {{v->imm, 0}};
+
+    if (v->op == IR_VCONST)
+        k = r->vconst[v->imm];
+    uint64_t word = k.u64[at / 8] >> 8 * (at % 8);
+    *i = (IrInsn){.op = IR_CONST, .type = i->type, .imm = size == 8 ? word : word & ((UINT64_C(1) << 8 * size) - 1)};
+}
+
 /* One step: through the operation that made the vector. Returns false when there is none; *res: an equal value. */
 static bool get_step(IrSimplify *s, IrInsn *i, IrRef *res)
 {
@@ -64,6 +77,9 @@ static bool get_step(IrSimplify *s, IrInsn *i, IrRef *res)
     unsigned bits = bits_of(i->type), at = (unsigned)i->imm * bits;
 
     switch (v->op) {
+    case IR_CONST: case IR_VCONST:
+        get_of_const(s->r, i, v);
+        return false;
     case IR_VZEXT:
         *res = get_of_scalar(i, v->a, (IrType)v->lane);
         return false;
@@ -85,6 +101,22 @@ static bool get_step(IrSimplify *s, IrInsn *i, IrRef *res)
             return false;
         i->imm += 64 / bits;
         i->a = v->a;
+        return true;
+    case IR_VCONCAT:
+        i->a = at < 64 ? v->a : v->b;
+        i->imm = at % 64 / bits;
+        return true;
+    case IR_VDUPL:
+        if (bits_of(v->lane) != bits || i->imm >= v->lanes)
+            return false;
+        i->imm = v->imm;
+        i->a = v->a;
+        return true;
+    case IR_VSETL:
+        if (bits_of(v->lane) != bits || v->lanes * bits != 128)
+            return false;
+        i->a = i->imm == (v->imm & 255) ? v->b : v->a;
+        i->imm = i->imm == (v->imm & 255) ? v->imm >> 8 : i->imm;
         return true;
     case IR_VSET:
         if (bits_of(v->lane) != bits)
@@ -140,6 +172,19 @@ static IrRef low_operands(IrSimplify *s, IrInsn *i)
     return high->op == IR_VHIGH && high->a == i->a ? i->a : 0;
 }
 
+/* Both operands the same: moves and zeros, as compilers write them. */
+static IrRef simplify_same(IrSimplify *s, IrInsn *i)
+{
+    if (i->op == IR_XOR || i->op == IR_ANDN || i->op == IR_SUB) {
+        *i = (IrInsn){.op = IR_CONST, .type = IR_V128};
+        return 0;
+    }
+    if (i->lanes * bits_of(i->lane) == 128 || ir_vector_bits(s->r, i->a) <= 64)
+        return i->a;
+    *i = (IrInsn){.op = IR_VLOW, .type = IR_V128, .a = i->a};
+    return low_operands(s, i);
+}
+
 /* A round's two halves, which guests have as two instructions, are one of the host's. */
 static void join_aes(IrSimplify *s, IrInsn *i, IrOp first)
 {
@@ -156,6 +201,8 @@ IrRef ir_simplify_vec(IrSimplify *s, IrInsn *i)
     case IR_AESIMC: join_aes(s, i, IR_AESDEC); return 0;
     case IR_VGET: return simplify_get(s, i);
     case IR_VZEXT: return simplify_zext(s, i);
+    case IR_AND: case IR_OR: case IR_MINS: case IR_MAXS: case IR_MINU: case IR_MAXU: case IR_XOR: case IR_ANDN: case IR_SUB:
+        return i->a == i->b ? simplify_same(s, i) : 0;
     case IR_VLOW: case IR_VCONCAT: return low_operands(s, i);
     default: return 0;
     }

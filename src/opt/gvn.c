@@ -45,20 +45,15 @@ static bool block_dominates(const Gvn *g, uint32_t d, uint32_t b)
     return g->pre[b] - g->pre[d] < g->size[d];
 }
 
-static uint64_t mix(uint64_t h, uint64_t x)
-{
-    h = (h ^ x) * 0x9e3779b97f4a7c15ull;
-    return h ^ h >> 29;
-}
-
 /* `aux` apart, so that FP comparisons of one pair of values meet in one place. */
-static uint64_t hash(const IrInsn *i, unsigned aux)
+static uint32_t hash(const IrInsn *i, unsigned aux)
 {
-    uint64_t h = mix(0, i->op | (uint64_t)i->type << 16 | (uint64_t)i->lane << 24 | (uint64_t)i->lanes << 32 |
-                            (uint64_t)aux << 40);
+    uint64_t what = i->op | (uint64_t)i->type << 16 | (uint64_t)i->lane << 24 | (uint64_t)i->lanes << 32 | (uint64_t)aux << 40;
+    uint64_t h = (what ^ (uint64_t)i->a << 20) * 0x9e3779b97f4a7c15ull;
 
-    h = mix(h, i->a | (uint64_t)i->b << 32);
-    return mix(h, i->imm ^ (uint64_t)i->c << 32);
+    h ^= (i->b | (uint64_t)i->c << 32) * 0xc2b2ae3d27d4eb4full;
+    h ^= i->imm * 0xd6e8feb86659fd93ull;
+    return (uint32_t)(h >> 32) ^ (uint32_t)(h >> 52);
 }
 
 static bool same_but_aux(const IrInsn *x, const IrInsn *y)
@@ -67,12 +62,10 @@ static bool same_but_aux(const IrInsn *x, const IrInsn *y)
            x->b == y->b && x->c == y->c && x->imm == y->imm;
 }
 
-static void order_operands(IrInsn *i)
+/* One order for the operands of commutative operations. Constants stay on the right, where rules and backends look. */
+static void order_operands(Gvn *g, IrInsn *i)
 {
-    const IrOpInfo *o = &ir_ops[i->op];
-
-    /* Constants stay on the right: they have been put there for the sake of other rules and of backends. */
-    if ((o->flags & IRF_COMM) && i->a > i->b) {
+    if ((ir_ops[i->op].flags & IRF_COMM) && i->a > i->b && ir_insn(g->r, i->b)->op != IR_CONST) {
         IrRef t = i->a;
         i->a = i->b;
         i->b = t;
@@ -87,15 +80,12 @@ static IrRef *entry(Gvn *g, const IrInsn *i, unsigned aux)
 /* An equal value that dominates, or 0; then *ref is entered. */
 static IrRef lookup(Gvn *g, uint32_t block, IrRef ref)
 {
-    IrInsn key = *ir_insn(g->r, ref);
-    IrRef *e;
+    const IrInsn *i = ir_insn(g->r, ref);
+    IrRef *e = entry(g, i, i->aux);
 
-    order_operands(&key);
-    e = entry(g, &key, key.aux);
-    if (*e && block_dominates(g, g->home[*e], block)) {
-        IrInsn other = *ir_insn(g->r, *e);
-        order_operands(&other);
-        if (same_but_aux(&other, &key) && other.aux == key.aux)
+    if (*e) {
+        const IrInsn *other = ir_insn(g->r, *e);
+        if (same_but_aux(other, i) && other->aux == i->aux && block_dominates(g, g->home[*e], block))
             return *e;
     }
     *e = ref;
@@ -110,9 +100,10 @@ static void mark_quiet(Gvn *g, uint32_t block, IrRef ref)
     IrRef *e = entry(g, i, i->aux & IR_SIGNALLING);
 
     /* lookup() may have entered `ref` itself in this very place */
-    if (*e && *e != ref && block_dominates(g, g->home[*e], block)) {
+    if (*e && *e != ref) {
         const IrInsn *other = ir_insn(g->r, *e);
-        if (same_but_aux(other, i) && ((other->aux ^ i->aux) & IR_SIGNALLING) == 0) {
+        if (same_but_aux(other, i) && ((other->aux ^ i->aux) & IR_SIGNALLING) == 0 &&
+            block_dominates(g, g->home[*e], block)) {
             i->flags |= IR_QUIET;
             return;
         }
@@ -151,6 +142,7 @@ void opt_gvn(IrRegion *r, const OptConfig *cfg)
                 select_to_logic(&g, i);
             if (!(ir_ops[i->op].flags & (IRF_PURE | IRF_FP)) || i->op == IR_CALL || i->op == IR_PARAM)
                 continue;
+            order_operands(&g, i);
             IrRef same = lookup(&g, b, ref);
             if (same) {
                 g.map[ref] = same;

@@ -91,22 +91,17 @@ static void map_list(IrRegion *r, IrRef at, uint32_t n, const IrRef *map)
         r->pool[at + k] = map[r->pool[at + k]];
 }
 
-void opt_map_uses(IrRegion *r, IrInsn *i, const IrRef *map)
+void opt_map_lists(IrRegion *r, IrInsn *i, const IrRef *map)
 {
-    const IrOpInfo *o = &ir_ops[i->op];
-
-    if (o->arg[0] != IRR_K)
+    if (i->op == IR_BRIF) {
         i->a = map[i->a];
-    if (o->arg[1] != IRR_K)
-        i->b = map[i->b];
-    i->c = o->arg[2] != IRR_K ? map[i->c] : i->c;
-    if (i->op == IR_CALL || i->op == IR_BR || i->op == IR_EXIT_HELP) {
-        map_list(r, i->a, i->b, map);
-    } else if (i->op == IR_BRIF) {
         if (i->b)
             map_list(r, i->b + 1, r->pool[i->b], map);
         if (i->c)
             map_list(r, i->c + 1, r->pool[i->c], map);
+    } else {
+        map_list(r, i->a, i->b, map);
+        i->c = map[i->c]; /* EXIT_HELP */
     }
 }
 

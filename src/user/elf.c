@@ -167,8 +167,8 @@ static bool reserve(Loader *l, bool main)
     int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
     if (l->eh.e_type == ET_EXEC)
         flags |= MAP_FIXED_NOREPLACE;
-    else
-        want = main ? mm_pie_base(l->mm, len) : 0;
+    else if (main)
+        want = mm_pie_base(l->mm, len);
     int64_t at = mm_map(l->mm, want, len, PROT_NONE, flags, -1, 0);
     if (at < 0)
         return status_set(l->st, STATUS_NOT_RUN, "%s: cannot be placed at 0x%llx: %s", l->name, (unsigned long long)want,
@@ -179,7 +179,8 @@ static bool reserve(Loader *l, bool main)
     return true;
 }
 
-/* Zero from the end of the file's bytes to the end of their page; more pages come from anonymous memory. */
+/* Zero from the end of the file's bytes to the end of their page (the guest's dynamic linker allocates in what is left of
+ * it and relies on zeroes); more pages come from anonymous memory. */
 static bool map_bss(Loader *l, const Elf64_Phdr *p, int prot)
 {
     uint64_t from = l->img->base + p->p_vaddr + p->p_filesz, to = l->img->base + p->p_vaddr + p->p_memsz;
@@ -187,7 +188,7 @@ static bool map_bss(Loader *l, const Elf64_Phdr *p, int prot)
     if (p->p_filesz && from < page) {
         if (!(prot & PROT_WRITE))
             mm_protect(l->mm, page - MM_PAGE, MM_PAGE, prot | PROT_WRITE);
-        memset((void *)(uintptr_t)from, 0, (page < to ? page : to) - from);
+        memset((void *)(uintptr_t)from, 0, page - from);
         if (!(prot & PROT_WRITE))
             mm_protect(l->mm, page - MM_PAGE, MM_PAGE, prot);
     }

@@ -472,15 +472,16 @@ static bool products(void)
         IrVal a = rndv(), b = rndv(), c = rndv(), dot = {{0, 0}}, mm = {{0, 0}}, rd = {{0, 0}}, rq = {{0, 0}};
         unsigned signs = k & 3;
         for (unsigned i = 0; i < 4; i++) {
-            int32_t d = (int32_t)a.u32[i], p = d;
+            uint32_t d = a.u32[i], p = d;
             for (unsigned j = 0; j < 4; j++)
-                d += (signs & 1 ? (int8_t)b.u8[4 * i + j] : b.u8[4 * i + j]) * (signs & 2 ? (int8_t)c.u8[4 * i + j] : c.u8[4 * i + j]);
+                d += (uint32_t)((signs & 1 ? (int8_t)b.u8[4 * i + j] : b.u8[4 * i + j]) *
+                                (signs & 2 ? (int8_t)c.u8[4 * i + j] : c.u8[4 * i + j]));
             for (unsigned j = 0; j < 8; j++)
-                p += (signs & 1 ? (int8_t)b.u8[8 * (i / 2) + j] : b.u8[8 * (i / 2) + j]) *
-                     (signs & 2 ? (int8_t)c.u8[8 * (i % 2) + j] : c.u8[8 * (i % 2) + j]);
-            dot.u32[i] = (uint32_t)d;
-            mm.u32[i] = (uint32_t)p;
-            __int128 x = ((__int128)(int32_t)a.u32[i] << 32) + (k & 4 ? -2 : 2) * (__int128)(int32_t)b.u32[i] * (int32_t)c.u32[i] + (1ll << 31);
+                p += (uint32_t)((signs & 1 ? (int8_t)b.u8[8 * (i / 2) + j] : b.u8[8 * (i / 2) + j]) *
+                                (signs & 2 ? (int8_t)c.u8[8 * (i % 2) + j] : c.u8[8 * (i % 2) + j]));
+            dot.u32[i] = d;
+            mm.u32[i] = p;
+            __int128 x = (__int128)(int32_t)a.u32[i] * (1ll << 32) + (k & 4 ? -2 : 2) * (__int128)(int32_t)b.u32[i] * (int32_t)c.u32[i] + (1ll << 31);
             x >>= 32;
             rd.u32[i] = (uint32_t)sat(x, (__int128)INT32_MIN, (__int128)INT32_MAX);
             rq.u32[i] = x < INT32_MIN || x > INT32_MAX ? UINT32_MAX : 0;

@@ -19,13 +19,14 @@ static const IrSlots slots = {.slot = slot_list, .count = A64_NSLOTS, .state_siz
 static IrRegion *lift(Arena *arena, const Case *c)
 {
     IrRegion *r = ir_region_new(arena, &slots, NULL, 0, PC);
-    Lift l = {.pc = PC};
+    static const A64Features all = {.has = UINT64_MAX};
+    Lift l = {.pc = PC, .cpu_features = &all};
 
     ir_builder_init(&l.b, r);
     for (uint32_t i = 0; i < c->ninsn; i++, l.pc += 4) {
         l.next = l.cont = l.pc + 4;
         ir_emit(&l.b, (IrInsn){.op = IR_INSN, .aux = 4, .imm = l.pc});
-        if (!a64_decode_lift(&l, UINT64_MAX, c->insn[i]))
+        if (!a64_decode_lift(&l, all.has, c->insn[i]))
             return NULL;
     }
     ir_exit(&l.b, l.pc, 0);

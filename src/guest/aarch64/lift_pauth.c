@@ -51,14 +51,13 @@ bool a64_lift_pacga(Lift *l, const A64Args *a)
     return true;
 }
 
-/* Strip: bits 54:48 become bit 55. */
 static bool strip(Lift *l, unsigned n)
 {
     IrRef x = a64_get_x(l, n);
-    IrRef high = ir_op1i(&l->b, IR_SBFX, IR_I64, x, 55 | 1 << 8);
-    IrRef ext = ir_op2(&l->b, IR_AND, IR_I64, high, a64_c64(l, A64_PAC_BITS));
-    IrRef low = ir_op2(&l->b, IR_AND, IR_I64, x, a64_c64(l, ~A64_PAC_BITS));
-    a64_put_x(l, n, ir_op2(&l->b, IR_OR, IR_I64, low, ext));
+    IrRef sign = ir_op2(&l->b, IR_AND, IR_I64, x, a64_c64(l, 1ull << 55));
+    IrRef upper = ir_op2(&l->b, IR_OR, IR_I64, x, a64_c64(l, A64_PAC_UPPER));
+    IrRef lower = ir_op2(&l->b, IR_AND, IR_I64, x, a64_c64(l, ~A64_PAC_LOWER));
+    a64_put_x(l, n, ir_select(&l->b, ir_icmp(&l->b, IR_EQ, sign, a64_c64(l, 0)), lower, upper));
     return true;
 }
 

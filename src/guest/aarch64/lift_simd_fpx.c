@@ -24,10 +24,17 @@ bool a64_lift_fmlal_e(Lift *l, const A64Args *a)
     return true;
 }
 
-/* FCMLA and FCADD have elements of 16, 32, and in full vectors 64 bits */
-static bool complex_shape(const A64Args *a, VShape *s)
+/* FCMLA and FCADD have elements of 16 (with FEAT_FP16), 32, and in full vectors 64 bits */
+static bool complex_size(const Lift *l, const A64Args *a)
 {
-    if (a->size == 0 || (a->size == 3 && !a->Q))
+    if (a->size == 1)
+        return a64_has(a64_features(l), A64_F_FP16);
+    return a->size == 2 || (a->size == 3 && a->Q);
+}
+
+static bool complex_shape(const Lift *l, const A64Args *a, VShape *s)
+{
+    if (!complex_size(l, a))
         return false;
     *s = simd_fshape(IR_F16 + a->size - 1, a->Q, false);
     return true;
@@ -37,7 +44,7 @@ static bool complex_shape(const A64Args *a, VShape *s)
 bool a64_lift_fcadd_v(Lift *l, const A64Args *a)
 {
     VShape s;
-    if (!complex_shape(a, &s))
+    if (!complex_shape(l, a, &s))
         return false;
     a64_put_v(l, a->Rd, simd_op(l, IR_FCADD, s, a->rot, 0, a64_get_v(l, a->Rn), a64_get_v(l, a->Rm), 0));
     return true;
@@ -52,7 +59,7 @@ static IrRef fcmla(Lift *l, const A64Args *a, VShape s, IrRef m)
 bool a64_lift_fcmla_v(Lift *l, const A64Args *a)
 {
     VShape s;
-    if (!complex_shape(a, &s))
+    if (!complex_shape(l, a, &s))
         return false;
     a64_put_v(l, a->Rd, fcmla(l, a, s, a64_get_v(l, a->Rm)));
     return true;
@@ -63,7 +70,7 @@ bool a64_lift_fcmla_e(Lift *l, const A64Args *a)
 {
     VShape s = simd_fshape(IR_F16 + a->size - 1, a->Q, false);
     VElem e = {.reg = a->M << 4 | a->Rm, .index = a->size == 1 ? a->H << 1 | a->L : a->H};
-    if (a->size == 1 ? a->H && !a->Q : a->L || !a->Q)
+    if (!complex_size(l, a) || (a->size == 1 ? a->H && !a->Q : a->L || !a->Q))
         return false;
     a64_put_v(l, a->Rd, fcmla(l, a, s, simd_dup_elem(l, simd_shape(a->size + 1, a->Q), e)));
     return true;

@@ -123,28 +123,42 @@ uint64_t a64_qarma5(uint64_t text, uint64_t tweak, A64Key key)
     return x ^ k0_ortho;
 }
 
-/* The pointer without code: bits 54:48 as bit 55. */
-static uint64_t canonical(uint64_t ptr)
+/* Where the code is in a pointer, and the bits that an error changes. */
+typedef struct Layout {
+    uint64_t code;       /* bits of the code, bit 55 not included */
+    unsigned corrupt;    /* bit inverted when a pointer that was not canonical is signed */
+    unsigned error;      /* lowest bit of the error code */
+} Layout;
+
+static Layout layout(uint64_t ptr)
 {
-    return ptr >> 55 & 1 ? ptr | A64_PAC_BITS : ptr & ~A64_PAC_BITS;
+    if (ptr >> 55 & 1)
+        return (Layout){.code = A64_PAC_UPPER & ~(1ull << 55), .corrupt = 62, .error = 61};
+    return (Layout){.code = A64_PAC_LOWER & ~(1ull << 55), .corrupt = 54, .error = 53};
 }
 
-static const uint64_t code_bits = A64_PAC_BITS & ~(1ull << 55);
+/* The pointer without code. */
+static uint64_t canonical(uint64_t ptr)
+{
+    return ptr >> 55 & 1 ? ptr | A64_PAC_UPPER : ptr & ~A64_PAC_LOWER;
+}
 
 uint64_t a64_pac_add(uint64_t ptr, uint64_t modifier, A64Key key)
 {
-    uint64_t ext = canonical(ptr), pac = a64_qarma5(ext, modifier, key);
-    if (ext != ptr) /* a pointer that was not canonical must not authenticate */
-        pac ^= 1ull << 54;
-    return (ext & ~code_bits) | (pac & code_bits);
+    Layout at = layout(ptr);
+    uint64_t ext = canonical(ptr), pac = a64_qarma5(ext, modifier, key), field = ptr & (at.code | 1ull << 55);
+    if (field != 0 && field != (at.code | 1ull << 55)) /* must not authenticate */
+        pac ^= 1ull << at.corrupt;
+    return (ext & ~at.code) | (pac & at.code);
 }
 
 uint64_t a64_pac_auth(uint64_t ptr, uint64_t modifier, A64Key key, bool b)
 {
+    Layout at = layout(ptr);
     uint64_t ext = canonical(ptr), pac = a64_qarma5(ext, modifier, key);
-    if (((ptr ^ pac) & code_bits) == 0)
+    if (((ptr ^ pac) & at.code) == 0)
         return ext;
-    return (ext & ~(3ull << 53)) | (b ? 2ull : 1ull) << 53;
+    return (ext & ~(3ull << at.error)) | (b ? 2ull : 1ull) << at.error;
 }
 
 void a64_set_keys(IrCpu *cpu, const uint8_t random[80])

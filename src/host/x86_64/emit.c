@@ -298,14 +298,16 @@ static void finish_sites(Sel *s, const Layout *l, HostCode *out)
 {
     SelEmit *em = s->em;
     out->site = ARENA_ARRAY(s->arena, HostSite, em->nsite ? em->nsite : 1);
-    out->nsite = em->nsite;
-    for (uint32_t k = 0; k < em->nsite; k++) {
-        const Site *x = &em->site[k];
-        out->site[k] = (HostSite){.offset = l->part[x->part] + x->offset,
-                                  .stub = l->part[PART_COLD] + x->stub,
-                                  .target = x->target};
-        CHECK(((uintptr_t)(l->rw + out->site[k].offset) & 3) == 0);
-    }
+    for (unsigned part = PART_MAIN; part <= PART_COLD; part++) /* ascending by offset */
+        for (uint32_t k = 0; k < em->nsite; k++) {
+            const Site *x = &em->site[k];
+            HostSite *o = &out->site[out->nsite];
+            if (x->part != part)
+                continue;
+            *o = (HostSite){l->part[part] + x->offset, l->part[PART_COLD] + x->stub, x->target};
+            CHECK(((uintptr_t)(l->rw + o->offset) & 3) == 0);
+            out->nsite++;
+        }
     for (uint32_t k = 0; k < em->nreloc; k++)
         out->reloc[out->nreloc++] =
             (HostReloc){.offset = l->part[em->reloc[k].part] + em->reloc[k].offset, .kind = HOST_RELOC_GUEST};
