@@ -55,6 +55,8 @@ static IrRef alias_of(Live *l, uint32_t block, IrRef ref, const IrInsn *i)
         if (i->lane == IR_I32 && ra_type(l->s, l->ra->root[i->a]) == IR_I32)
             return l->ra->root[i->a];
         return ref;
+    case IR_VZEXT:
+        return l->ra->val[i->a].flags & VAL_CLEAN ? l->ra->root[i->a] : ref;
     case IR_VGET:
         if (i->imm == 0 && plan_is_x((IrType)i->type))
             return l->ra->root[i->a];
@@ -143,6 +145,8 @@ static void number_block(Live *l, uint32_t b)
             ra->root[ref] = alias_of(l, b, ref, i);
             if (i->op == IR_CONST || i->op == IR_VCONST)
                 ra->val[ref].flags = VAL_CONST;
+            if (fp_clean(l->s, i))
+                ra->val[ref].flags |= VAL_CLEAN;
             count_operands(l, i);
             note_sub(l, ref, i);
             ra->order[l->pos++] = ref;

@@ -32,6 +32,7 @@ enum {
     VAL_LAZY = 16,   /* wanted by snapshots and fused conditions only: computed where needed, never kept */
     VAL_ALT = 32,    /* a comparison of a and b, computed from alt[] = a - b and b, so that a need not be kept */
     VAL_FUSED = 64,  /* an FP comparison evaluated (and its flags raised) with a later branch on the same path */
+    VAL_CLEAN = 128, /* a scalar float whose register is zero above it: its vzext needs no instruction */
 };
 
 /* A value, by the number of the instruction that defines it; for instructions without a value, its bookkeeping. */
@@ -98,6 +99,9 @@ bool live_sign_test(const Sel *s, const IrInsn *i); /* a comparison with zero fo
 bool live_has_cond(const IrInsn *i); /* whether a condition rule may take it */
 /* The places that a lazy value is computed from: up to two roots in op[]; returns their number. */
 unsigned live_lazy_operands(const Sel *s, IrRef root, IrRef op[4]);
+
+/* select_fp.c: whether VAL_CLEAN holds for an operation's result, by its rule and its operands' flags */
+bool fp_clean(const Sel *s, const IrInsn *i);
 
 /* regalloc.c */
 void ra_begin(Sel *s);                 /* state at the region's entry */

@@ -1,5 +1,6 @@
 /* Rules of the scalar integer operations. Each rule's IR meaning is in ir/ops.def. */
 #include "host/x86_64/emit.h"
+#include "host/x86_64/vsel.h"
 
 #include "base/check.h"
 
@@ -604,7 +605,7 @@ static bool sel_bitrev(Sel *s, const IrInsn *i)
 static bool sel_crc32(Sel *s, const IrInsn *i)
 {
     if (i->aux != 1)
-        return false;
+        return vsel_crc32(s, i);
     Width w = exact_width((IrType)i->lane);
     RGm b = sel_use_rm(s, i->b, op_bytes(w));
     Gpr d = sel_def_r_from(s, i, i->a);
