@@ -87,18 +87,24 @@ static void copy_home(Sel *s, IrRef root)
 
 static void rescue(Leave *l, IrRef root)
 {
-    const Val *x = ra_val(l->s, root);
+    Val *x = ra_val(l->s, root);
     if (x->flags & VAL_LAZY) {
         IrRef op[4];
         for (unsigned n = live_lazy_operands(l->s, root, op); n--;)
             rescue(l, op[n]);
         return;
     }
-    if (x->reg != REG_NONE || (x->flags & VAL_CONST) || x->spill || !x->home)
+    if ((x->flags & VAL_CONST) || x->spill || !x->home)
         return;
     unsigned slot = x->home - 1u;
-    if (l->over[slot / 64] >> (slot % 64) & 1)
+    if (!(l->over[slot / 64] >> (slot % 64) & 1))
+        return;
+    if (x->reg == REG_NONE) {
         copy_home(l->s, root);
+    } else { /* a lazy flag's temporary may still evict it: then not to this home */
+        ra_trail(l->s, root);
+        x->home = 0;
+    }
 }
 
 static void rescue_all(Leave *l)
