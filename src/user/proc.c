@@ -51,7 +51,7 @@ static void child_process(UserThread *t, const CloneArgs *a)
 {
     UserProc *p = t->p;
     engine_fork_child(p->engine, t->cpu);
-    mm_fork_done(p->mm);
+    mm_fork_child(p->mm);
     pthread_mutex_unlock(&p->sigs->lock);
     p->threads = t;
     p->nthreads = 1;
@@ -92,7 +92,7 @@ static int64_t do_fork(UserThread *t, const CloneArgs *a)
         child_process(t, a);
     } else {
         engine_fork_parent(p->engine);
-        mm_fork_done(p->mm);
+        mm_fork_parent(p->mm);
         pthread_mutex_unlock(&p->sigs->lock);
         pthread_mutex_unlock(&p->lock);
         if (pid > 0 && (a->flags & CLONE_PARENT_SETTID))
