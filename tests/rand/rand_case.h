@@ -22,7 +22,7 @@ typedef struct RandState {
     uint64_t mem;  /* digest of the scratch memory, after */
 } RandState;
 
-/* Register conventions: x24..x28 and sp are addresses or offsets into the scratch memory; see fill_state. */
+/* Register conventions: x23..x28 and sp are addresses or offsets into the scratch memory; see fill_state. */
 #define RAND_AREA 0x3000000000ull
 #define RAND_EXIT (RAND_AREA + 2048) /* where a case ends */
 #define RAND_SLOT_WORDS 16

@@ -108,7 +108,8 @@ static inline void fill_state(const RandCase *c, RandState *st)
     st->x[25] = 0x100 + (r >> 16 & 0xff);         /* faults */
     st->x[26] = RAND_MEM + (r >> 24 & 0xff);      /* unaligned */
     st->x[27] = (uint64_t)((int64_t)(r << 24) >> 57); /* a small index */
-    st->x[28] = RAND_MEM;
+    st->x[28] = RAND_MEM;                         /* stays aligned: no write-back changes it */
+    st->x[23] = RAND_MEM + (r >> 48 & 0xf0);
     st->sp = RAND_MEM + (r >> 40 & 0xf0);
     for (int i = 0; i < 2 * RAND_MEM_WINDOW / 8; i++)
         scratch()[i] = s += 0x9e3779b97f4a7c15;
