@@ -82,8 +82,6 @@ void mm_free(UserMm *mm)
 {
     if (!mm)
         return;
-    for (size_t i = 0; i < mm->set.n; i++)
-        munmap((void *)mm->set.r[i].start, mm->set.r[i].end - mm->set.r[i].start);
     mmset_done(&mm->set);
     pthread_rwlock_destroy(&mm->lock);
     free(mm);
