@@ -347,7 +347,7 @@ static int64_t do_exec(UserThread *t, const char *path, Strings *argv, Strings *
     memcpy(cwd, t->p->cwd, sizeof cwd);
     if (procfs_is_exe(t, path))
         path = t->p->exe_guest;
-    const PathEnv env = { t->p->sysroot, cwd, t->p->nondet, t->tid };
+    const PathEnv env = { t->p->sysroot, cwd, t->p->whole_sysroot, t->p->nondet, t->tid };
     int64_t err = path_resolve(&env, path, 0, host);
     if (err)
         return err;
