@@ -455,6 +455,24 @@ const uint8_t *mm_code(UserMm *mm, uint64_t pc, size_t *len)
     return end > pc ? (const uint8_t *)(uintptr_t)pc : NULL;
 }
 
+bool mm_guarded(UserMm *mm, uint64_t pc)
+{
+    pthread_rwlock_rdlock(&mm->lock);
+    size_t i = mmset_find(&mm->set, pc);
+    bool yes = i < mm->set.n && mm->set.r[i].start <= pc && (mm->set.r[i].prot & MM_PROT_BTI);
+    pthread_rwlock_unlock(&mm->lock);
+    return yes;
+}
+
+void mm_guard(UserMm *mm, uint64_t start, uint64_t end)
+{
+    pthread_rwlock_wrlock(&mm->lock);
+    for (size_t i = mmset_find(&mm->set, start); i < mm->set.n && mm->set.r[i].start < end; i++)
+        if (mm->set.r[i].prot & PROT_EXEC)
+            mm->set.r[i].prot |= MM_PROT_BTI;
+    pthread_rwlock_unlock(&mm->lock);
+}
+
 bool mm_owned(UserMm *mm, uint64_t addr, uint64_t len)
 {
     pthread_rwlock_rdlock(&mm->lock);

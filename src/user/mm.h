@@ -66,6 +66,9 @@ uint64_t mm_map_stack(UserMm *mm, uint64_t size);
 
 /* EnvOps.code. */
 const uint8_t *mm_code(UserMm *mm, uint64_t pc, size_t *len);
+/* EnvOps.guarded: PROT_BTI. Make the code in a range so. */
+bool mm_guarded(UserMm *mm, uint64_t pc);
+void mm_guard(UserMm *mm, uint64_t start, uint64_t end);
 /* Whether all of [addr, addr + len) is the guest's. */
 bool mm_owned(UserMm *mm, uint64_t addr, uint64_t len);
 /* Call fn for each range, in order of address, adjacent equal ones merged. */
