@@ -185,8 +185,6 @@ IrRef ir_emit(IrBuilder *b, IrInsn proto)
         ir_count_preds(r, b->block, &proto);
     else if (proto.op == IR_PARAM && r->block[b->block].nparams <= proto.imm)
         r->block[b->block].nparams = (uint16_t)(proto.imm + 1);
-    else if (proto.op == IR_INSN)
-        r->guest_insns++;
     return ref;
 }
 

@@ -483,6 +483,8 @@ static void instruction(Parse *s)
     if (s->failed)
         return;
     body(s, &i);
+    if (accept_word(s, "lazy"))
+        i.flags |= IR_LAZY;
     snapshot(s, &i);
     end_of_line(s);
     if (s->failed)

@@ -14,7 +14,7 @@
  *   block1 cold:
  *     exit 0x2000 poll {0x1000}
  *
- * Braces hold a snapshot: the guest pc, and slot=value pairs.
+ * `lazy` and `quiet` are IR_LAZY and IR_QUIET. Braces hold a snapshot: the guest pc, and slot=value pairs.
  */
 #include "ir/text.h"
 
@@ -129,8 +129,8 @@ static void print_attrs(FILE *f, const IrInsn *i)
     }
     if (i->aux)
         fprintf(f, " aux=0x%x", i->aux);
-    if (i->flags)
-        fprintf(f, " flags=0x%x", i->flags);
+    if (i->flags & ~IR_LAZY)
+        fprintf(f, " flags=0x%x", i->flags & ~IR_LAZY);
 }
 
 static void print_slot(FILE *f, const IrRegion *r, uint64_t slot)
@@ -270,6 +270,8 @@ void ir_print_insn(FILE *f, const IrRegion *r, IrRef ref)
     if (i->lanes)
         fprintf(f, "x%u", i->lanes);
     print_operands(f, r, i);
+    if ((i->flags & IR_LAZY) && (ir_ops[i->op].flags & IRF_PURE))
+        fprintf(f, " lazy");
     if (i->snap)
         print_snap(f, r, i->snap);
     fputc('\n', f);

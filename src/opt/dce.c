@@ -6,12 +6,18 @@
  *   - a difference that is only compared with zero, by eq and ne, gives way to comparing its operands;
  *   - an unused FP comparison hands the raising of its flags to a quiet one of the same values that follows it, when
  *     nothing between them can see the flags.
+ *
+ * Values that only matter when an operation faults, most often flags, are marked IR_LAZY on the way.
  */
 #include "opt/pass.h"
 
 #define MAX_QUIET 4
 
-enum { LIVE = 1, LIVE_ZERO_CMP = 2 /* used by icmp eq/ne with 0 */ };
+enum {
+    LIVE = 1,
+    LIVE_ZERO_CMP = 2, /* used by icmp eq/ne with 0 */
+    LIVE_FAULT = 4,    /* used by the snapshot of an operation that may fault, or by a lazy operation */
+};
 
 typedef struct Dce {
     IrRegion *r;
@@ -38,6 +44,12 @@ static void mark_uses(Dce *d, IrRef ref, const IrInsn *i)
 {
     const IrOpInfo *o = &ir_ops[i->op];
 
+    if (i->flags & IR_LAZY && o->flags & IRF_PURE) {
+        d->live[i->a] |= LIVE_FAULT;
+        d->live[i->b] |= LIVE_FAULT;
+        d->live[i->c] |= LIVE_FAULT;
+        return;
+    }
     if (is_zero_compare(d, i)) {
         d->live[i->a] |= LIVE_ZERO_CMP;
         d->live[i->b] |= LIVE;
@@ -61,12 +73,13 @@ static void mark_uses(Dce *d, IrRef ref, const IrInsn *i)
     }
 }
 
-static void mark_snap(Dce *d, uint32_t snap)
+/* `how` says whether the values must be there (an exit) or only when the operation faults. */
+static void mark_snap(Dce *d, uint32_t snap, uint8_t how)
 {
     const IrSnap *s = &d->r->snap[snap];
 
     for (uint32_t k = 0; k < s->count; k++)
-        d->live[d->r->snapent[s->first + k].val] |= LIVE;
+        d->live[d->r->snapent[s->first + k].val] |= how;
 }
 
 static bool removable(const IrInsn *i)
@@ -106,13 +119,24 @@ static bool hand_over(Dce *d, const IrInsn *i)
 
 static bool dead(Dce *d, IrRef ref, const IrInsn *i)
 {
-    if (d->live[ref] == LIVE_ZERO_CMP && i->op == IR_SUB && i->type != IR_V128) {
+    if ((d->live[ref] & (LIVE | LIVE_ZERO_CMP)) == LIVE_ZERO_CMP && i->op == IR_SUB && i->type != IR_V128) {
         compare_operands(d, ref);
-        return true;
+        d->live[ref] &= (uint8_t)~LIVE_ZERO_CMP;
+        if (!d->live[ref])
+            return true;
     }
     if (d->live[ref])
         return false;
     return removable(i) || (i->op == IR_FCMP && hand_over(d, i));
+}
+
+static void note_lazy(Dce *d, IrRef ref, IrInsn *i)
+{
+    if (!(ir_ops[i->op].flags & IRF_PURE) || i->op == IR_CONST || i->op == IR_VCONST || i->op == IR_PARAM)
+        return;
+    i->flags &= (uint16_t)~IR_LAZY;
+    if (d->live[ref] == LIVE_FAULT)
+        i->flags |= IR_LAZY;
 }
 
 static void note_flags(Dce *d, IrRef ref, const IrInsn *i)
@@ -137,9 +161,10 @@ void opt_dce(IrRegion *r, const OptConfig *cfg)
                 continue;
             }
             note_flags(&d, ref, i);
+            note_lazy(&d, ref, i);
             mark_uses(&d, ref, i);
             if (i->snap)
-                mark_snap(&d, i->snap);
+                mark_snap(&d, i->snap, ir_ops[i->op].flags & IRF_END ? LIVE : LIVE_FAULT);
         }
     }
 }

@@ -99,9 +99,14 @@ void mm_fork_prepare(UserMm *mm)
     pthread_rwlock_wrlock(&mm->lock);
 }
 
-void mm_fork_done(UserMm *mm)
+void mm_fork_parent(UserMm *mm)
 {
     pthread_rwlock_unlock(&mm->lock);
+}
+
+void mm_fork_child(UserMm *mm)
+{
+    pthread_rwlock_init(&mm->lock, NULL); /* libc knows a write lock by its owner's thread id, which has changed */
 }
 
 static int host_prot(int prot)

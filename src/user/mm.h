@@ -44,7 +44,8 @@ void mm_free(UserMm *mm);
 /* Told once the engine exists: changes of code are reported to it. */
 void mm_set_engine(UserMm *mm, Engine *e);
 void mm_fork_prepare(UserMm *mm);
-void mm_fork_done(UserMm *mm);
+void mm_fork_parent(UserMm *mm);
+void mm_fork_child(UserMm *mm);
 
 /* The calls, with the kernel's results (-errno on error). */
 int64_t mm_map(UserMm *mm, uint64_t addr, uint64_t len, int prot, int flags, int fd, uint64_t off);

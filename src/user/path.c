@@ -20,6 +20,28 @@ static bool is_host_owned(const char *path)
     return false;
 }
 
+static bool is_below(const char *path, const char *dir)
+{
+    size_t n = strlen(dir);
+    return strncmp(path, dir, n) == 0 && (path[n] == '/' || path[n] == 0);
+}
+
+/* Whether a whole system's path is never the host's. */
+static bool is_guest_owned(const char *path)
+{
+    static const char *const shared[] = { "/usr/bin", "/usr/sbin", "/usr/share", "/usr/src", "/usr/games", "/usr/local" };
+    if (is_below(path, "/lib") || is_below(path, "/lib64") || is_below(path, "/usr/local/lib"))
+        return true;
+    if (strcmp(path, "/etc/ld.so.cache") == 0 || strcmp(path, "/etc/ld.so.preload") == 0)
+        return true;
+    if (!is_below(path, "/usr") || strcmp(path, "/usr") == 0)
+        return false;
+    for (size_t i = 0; i < sizeof shared / sizeof shared[0]; i++)
+        if (is_below(path, shared[i]))
+            return false;
+    return true;
+}
+
 static long env_call(const PathEnv *e, long nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d, void *out, size_t size)
 {
     const uint64_t arg[6] = { a, b, c, d };
@@ -88,6 +110,8 @@ static int leave_sysroot(Walk *w, const char *comp, bool last, bool slash, unsig
     char path[PATH_MAX], tail[PATH_MAX];
     if (!join(tail, "/", comp, slash ? "/" : "") || !join(path, w->done, tail, w->rest))
         return -ENAMETOOLONG;
+    if (w->env->whole && is_guest_owned(path))
+        return join(out, w->env->sysroot, path, "") ? 0 : -ENAMETOOLONG;
     if (last && (how & (PATH_NEW | PATH_CREATE))) {
         const char *dir = w->done[0] ? w->done : "/";
         bool there = env_call(w->env, SYS_faccessat, (uint64_t)AT_FDCWD, (uint64_t)(uintptr_t)path, 0, 0, NULL, 0) == 0 ||
@@ -158,7 +182,7 @@ int64_t path_lookup(UserThread *t, int dir, const char *guest, unsigned how, cha
         memcpy(cwd, p->cwd, strlen(p->cwd) + 1);
         pthread_mutex_unlock(&p->lock);
     }
-    const PathEnv env = { p->sysroot, cwd, p->nondet, t->tid };
+    const PathEnv env = { p->sysroot, cwd, p->whole_sysroot, p->nondet, t->tid };
     return path_resolve(&env, guest, how, out);
 }
 

@@ -4,6 +4,9 @@
  *   - an absolute path that exists in the sysroot is that one (symbolic links on the way are followed inside the
  *     sysroot, absolute ones from its root);
  *   - otherwise it is the host's path;
+ *   - but a sysroot with a /usr/lib is a whole system: libraries and what belongs to a toolchain (/lib, /usr/lib, /usr/include,
+ *     /usr/TRIPLET, /usr/local/lib ...) are then its own alone, so that host code is never mistaken for the guest's. Programs
+ *     (/bin, /usr/bin ...) and data (/usr/share, /etc, other places) still come from the host when it lacks them;
  *   - a new entry goes where its directory is: on the host if that exists there, else in the sysroot;
  *   - /proc, /sys, /dev, /run, /tmp, /var/tmp, /home, /root, /mnt, /media and /srv are always the host's.
  *
@@ -27,6 +30,7 @@ enum {
 typedef struct PathEnv {
     const char *sysroot; /* "" for none; no slash at its end */
     const char *cwd;     /* the guest's name of the working directory when relative paths are looked up; else "" */
+    bool whole;          /* the sysroot is a whole system */
     Nondet *nondet;
     int tid;
 } PathEnv;

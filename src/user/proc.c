@@ -51,7 +51,7 @@ static void child_process(UserThread *t, const CloneArgs *a)
 {
     UserProc *p = t->p;
     engine_fork_child(p->engine, t->cpu);
-    mm_fork_done(p->mm);
+    mm_fork_child(p->mm);
     pthread_mutex_unlock(&p->sigs->lock);
     p->threads = t;
     p->nthreads = 1;
@@ -92,7 +92,7 @@ static int64_t do_fork(UserThread *t, const CloneArgs *a)
         child_process(t, a);
     } else {
         engine_fork_parent(p->engine);
-        mm_fork_done(p->mm);
+        mm_fork_parent(p->mm);
         pthread_mutex_unlock(&p->sigs->lock);
         pthread_mutex_unlock(&p->lock);
         if (pid > 0 && (a->flags & CLONE_PARENT_SETTID))
@@ -347,7 +347,7 @@ static int64_t do_exec(UserThread *t, const char *path, Strings *argv, Strings *
     memcpy(cwd, t->p->cwd, sizeof cwd);
     if (procfs_is_exe(t, path))
         path = t->p->exe_guest;
-    const PathEnv env = { t->p->sysroot, cwd, t->p->nondet, t->tid };
+    const PathEnv env = { t->p->sysroot, cwd, t->p->whole_sysroot, t->p->nondet, t->tid };
     int64_t err = path_resolve(&env, path, 0, host);
     if (err)
         return err;

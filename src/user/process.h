@@ -47,6 +47,7 @@ typedef struct UserProc {
     uint64_t persona;
     struct rlimit limit_as, limit_data; /* shown, not enforced: the translator lives in the same space */
     char sysroot[PATH_MAX];    /* absolute, no slash at its end; "" when there is none */
+    bool whole_sysroot;        /* it has a /usr/lib: see path.h */
     char cwd[PATH_MAX];        /* the guest's name of the directory, while relative paths are looked up in the sysroot; or "" */
     char exe[PATH_MAX];        /* host path of the program */
     char exe_guest[PATH_MAX];  /* the guest's name of it */

@@ -58,7 +58,7 @@ static const EnvOps env_ops = {
 
 static PathEnv path_env(const UserProc *p)
 {
-    return (PathEnv){ p->sysroot, p->cwd, p->nondet, p->pid };
+    return (PathEnv){ p->sysroot, p->cwd, p->whole_sysroot, p->nondet, p->pid };
 }
 
 /* Say why a program that is a fine ELF file cannot be run here. */
@@ -82,6 +82,9 @@ static bool set_sysroot(UserProc *p, const char *dir, Status *st)
         return status_set(st, STATUS_NOT_FOUND, "sysroot %s: %s", dir, strerror(errno));
     if (strcmp(p->sysroot, "/") == 0)
         p->sysroot[0] = 0;
+    char lib[PATH_MAX + 16];
+    snprintf(lib, sizeof lib, "%s/usr/lib", p->sysroot);
+    p->whole_sysroot = p->sysroot[0] && access(lib, F_OK) == 0;
     return true;
 }
 

@@ -56,10 +56,21 @@ typedef struct Case {
     uint8_t arg[3]; /* IrType; 0: none */
 } Case;
 
-static IrRef operand(IrBuilder *b, unsigned n, IrType t)
+/* How the region around the operation is varied. */
+typedef struct Variant {
+    bool keep;      /* the operands live on, so that the result cannot take their registers */
+    bool same;      /* b is a */
+    unsigned clean; /* bit n: scalar float operand n has a register of its own, zero above it */
+} Variant;
+
+static IrRef operand(IrBuilder *b, unsigned n, IrType t, bool clean)
 {
     if (t == IR_V128)
         return ir_get(b, V0 + n);
+    if (ir_type_is_float(t) && clean) {
+        IrType u = t == IR_F64 ? IR_I64 : t == IR_F32 ? IR_I32 : IR_I16;
+        return ir_opx(b, IR_BITCAST, t, u, 0, 0, 0, ir_opx(b, IR_VGET, u, u, 0, 0, 0, ir_get(b, V0 + n), 0, 0), 0, 0);
+    }
     if (ir_type_is_float(t))
         return ir_opx(b, IR_VGET, t, t, 16 / ir_type_size(t), 0, 0, ir_get(b, V0 + n), 0, 0);
     return ir_trunc(b, t, ir_get(b, X0 + n));
@@ -75,8 +86,7 @@ static void put_result(IrBuilder *b, IrType t, IrRef v)
         ir_put(b, XR, ir_zext(b, IR_I64, v));
 }
 
-/* `keep`: the operands live on, so that the result cannot take their registers. `same`: b is a. */
-static const uint8_t *compile(Bench *h, const Case *c, bool keep, bool same)
+static const uint8_t *compile(Bench *h, const Case *c, Variant v)
 {
     IrRegion *r = ir_region_new(&arena, &slots, NULL, 0, 0x1000);
     IrBuilder b;
@@ -88,12 +98,12 @@ static const uint8_t *compile(Bench *h, const Case *c, bool keep, bool same)
     ir_builder_init(&b, r);
     ir_emit(&b, (IrInsn){.op = IR_INSN, .imm = 0x1000, .aux = 4});
     for (unsigned n = 0; n < 3 && c->arg[n]; n++)
-        ref[n] = operand(&b, same && n == 1 && c->arg[0] == c->arg[1] ? 0 : n, (IrType)c->arg[n]);
+        ref[n] = operand(&b, v.same && n == 1 && c->arg[0] == c->arg[1] ? 0 : n, (IrType)c->arg[n], v.clean >> n & 1);
     i.a = ref[0];
     i.b = ref[1];
     i.c = ref[2];
     put_result(&b, (IrType)i.type, ir_emit(&b, i));
-    if (keep)
+    if (v.keep)
         for (unsigned n = 0; n < 3 && ref[n]; n++)
             if (c->arg[n] == IR_V128)
                 ir_put(&b, n == 0 ? VK : V0 + (n + 1) % 3, ref[n]);
@@ -243,9 +253,9 @@ static void report(Bench *h, const Case *c, const IrVal arg[3], unsigned round, 
            (unsigned long long)got->u64[0], gf, (unsigned long long)want->u64[1], (unsigned long long)want->u64[0], wf);
 }
 
-static bool check_runs(Bench *h, const Case *c, bool keep, bool same, unsigned long runs)
+static bool check_runs(Bench *h, const Case *c, Variant v, unsigned long runs)
 {
-    const uint8_t *hpc = compile(h, c, keep, same);
+    const uint8_t *hpc = compile(h, c, v);
     bool fp = ir_ops[c->op.op].flags & IRF_FP, ok = true;
 
     for (unsigned long k = 0; k < runs; k++) {
@@ -254,7 +264,7 @@ static bool check_runs(Bench *h, const Case *c, bool keep, bool same, unsigned l
         uint32_t flags;
         FpEnv env = {.round = (uint8_t)round};
         random_operands(c, arg, k & 4);
-        if (same && c->arg[0] == c->arg[1])
+        if (v.same && c->arg[0] == c->arg[1])
             arg[1] = arg[0];
         run(h, hpc, c, arg, round, &got, &flags);
         ir_eval(&c->op, arg, &env, &want);
@@ -284,11 +294,14 @@ static void count_rule(Bench *h, const Case *c, bool rule)
 static bool check_case(Bench *h, const Case *c)
 {
     unsigned long runs = rnd_count(400), before = evals;
-    bool ok = check_runs(h, c, false, false, runs);
+    bool ok = check_runs(h, c, (Variant){0}, runs);
 
     count_rule(h, c, evals - before < runs);
-    ok &= check_runs(h, c, true, false, runs / 4);
-    ok &= check_runs(h, c, false, true, runs / 4);
+    ok &= check_runs(h, c, (Variant){.keep = true}, runs / 4);
+    ok &= check_runs(h, c, (Variant){.same = true}, runs / 4);
+    if (ir_type_is_float((IrType)c->arg[0]))
+        for (unsigned m = 1; m < 8; m++)
+            ok &= check_runs(h, c, (Variant){.clean = m, .keep = m & 1}, runs / 8);
     arena_reset(&arena);
     return ok;
 }

@@ -188,6 +188,8 @@ static void gen_value(Gen *g)
     add_val(g, t, v);
 }
 
+static void gen_side(Gen *g, unsigned depth, IrRef cond);
+
 static void put_some(Gen *g, unsigned n)
 {
     while (n--) {
@@ -196,6 +198,42 @@ static void put_some(Gen *g, unsigned n)
         case 1: ir_put(&g->b, S_V0 + pick(S_NV), get(g, IR_V128)); break;
         default: ir_put(&g->b, S_X0 + pick(S_NX), get(g, IR_I64)); break;
         }
+    }
+}
+
+/* As a flag-setting addition, subtraction or test is lifted; often followed by a branch on it. */
+static void gen_flags_insn(Gen *g, unsigned depth)
+{
+    IrType t = pick(2) ? IR_I64 : IR_I32;
+    IrRef a = get(g, t), b = get(g, t), zero = ir_const(&g->b, t, 0), r, c, v;
+    switch (pick(4)) {
+    case 0:
+        r = ir_op2(&g->b, IR_ADD, t, a, b);
+        c = ir_opx(&g->b, IR_ADD_C, IR_I8, t, 0, 0, 0, a, b, 0);
+        v = ir_opx(&g->b, IR_ADD_V, IR_I8, t, 0, 0, 0, a, b, 0);
+        break;
+    case 1:
+        r = ir_op2(&g->b, IR_AND, t, a, b);
+        c = v = ir_const(&g->b, IR_I8, 0);
+        break;
+    default:
+        r = ir_op2(&g->b, IR_SUB, t, a, b);
+        c = ir_icmp(&g->b, IR_GT | IR_EQ, a, b);
+        v = ir_opx(&g->b, IR_SUB_V, IR_I8, t, 0, 0, 0, a, b, 0);
+        break;
+    }
+    ir_put(&g->b, S_N, ir_icmp(&g->b, IR_LT | IR_PSIGNED, r, zero));
+    ir_put(&g->b, S_Z, pick(2) ? ir_icmp(&g->b, IR_EQ, r, zero) : ir_icmp(&g->b, IR_EQ, a, b));
+    ir_put(&g->b, S_C, c);
+    ir_put(&g->b, S_V, v);
+    if (pick(2)) {
+        add_val(g, t, r);
+        ir_put(&g->b, S_X0 + pick(S_NX), t == IR_I64 ? r : ir_zext(&g->b, IR_I64, r));
+    }
+    if (pick(3) == 0) {
+        unsigned rel = 1 + pick(6);
+        gen_side(g, depth, pick(2) ? ir_icmp(&g->b, rel | (rel != 2 && rel != 5 ? IR_PSIGNED : 0), a, b)
+                                   : ir_icmp(&g->b, rel, pick(2) ? r : a, pick(2) ? zero : b));
     }
 }
 
@@ -272,8 +310,6 @@ static void gen_insn(Gen *g)
     g->pc += 4;
 }
 
-static void gen_side(Gen *g, unsigned depth);
-
 static void gen_body(Gen *g, unsigned size, unsigned depth)
 {
     while (size--) {
@@ -283,15 +319,16 @@ static void gen_body(Gen *g, unsigned size, unsigned depth)
         for (unsigned k = pick(4); k--;)
             gen_value(g);
         put_some(g, pick(3));
+        if (pick(4) == 0)
+            gen_flags_insn(g, depth);
         if (pick(8) == 0)
-            gen_side(g, depth);
+            gen_side(g, depth, boolean(g));
     }
 }
 
-static void gen_side(Gen *g, unsigned depth)
+static void gen_side(Gen *g, unsigned depth, IrRef cond)
 {
     unsigned n[IR_NTYPES];
-    IrRef cond = boolean(g);
     uint32_t side = ir_block_new(g->b.r), on = ir_block_new(g->b.r);
     bool swap = pick(2);
 

@@ -161,22 +161,22 @@ static IrType rule_type(const IrInsn *i, unsigned rule)
     }
 }
 
+void x64_eval(const IrInsn *i, IrVal arg[3], FpEnv *fp, IrVal *out)
+{
+    for (unsigned k = 0; k < 3; k++)
+        if (ir_ops[i->op].arg[k] != IRR_N)
+            trim(&arg[k], rule_type(i, ir_ops[i->op].arg[k]));
+    ir_eval(i, arg, fp, out);
+    trim(out, (IrType)i->type);
+}
+
 void x64_eval_thunk(HostCpu *cpu)
 {
     uint32_t w0 = (uint32_t)cpu->scratch[SCRATCH_OP], w1 = (uint32_t)(cpu->scratch[SCRATCH_OP] >> 32);
     IrInsn i = {.op = (uint16_t)w0, .type = (uint8_t)(w0 >> 16), .lane = (uint8_t)(w0 >> 24), .lanes = (uint8_t)w1,
                 .aux = (uint8_t)(w1 >> 8), .imm = cpu->scratch[SCRATCH_IMM]};
-    IrVal arg[3];
 
-    for (unsigned k = 0; k < 3; k++) {
-        unsigned rule = ir_ops[i.op].arg[k];
-        if (rule == IRR_N)
-            continue;
-        arg[k] = cpu->ir.call.arg[k];
-        trim(&arg[k], rule_type(&i, rule));
-    }
-    ir_eval(&i, arg, &cpu->ir.fp, &cpu->ir.call.ret);
-    trim(&cpu->ir.call.ret, (IrType)i.type);
+    x64_eval(&i, cpu->ir.call.arg, &cpu->ir.fp, &cpu->ir.call.ret);
 }
 
 static void trim_args(HostCpu *cpu, const IrHelper *h)

@@ -87,12 +87,24 @@ static void copy_home(Sel *s, IrRef root)
 
 static void rescue(Leave *l, IrRef root)
 {
-    const Val *x = ra_val(l->s, root);
-    if (x->reg != REG_NONE || (x->flags & VAL_CONST) || x->spill || !x->home)
+    Val *x = ra_val(l->s, root);
+    if (x->flags & VAL_LAZY) {
+        IrRef op[4];
+        for (unsigned n = live_lazy_operands(l->s, root, op); n--;)
+            rescue(l, op[n]);
+        return;
+    }
+    if ((x->flags & VAL_CONST) || x->spill || !x->home)
         return;
     unsigned slot = x->home - 1u;
-    if (l->over[slot / 64] >> (slot % 64) & 1)
+    if (!(l->over[slot / 64] >> (slot % 64) & 1))
+        return;
+    if (x->reg == REG_NONE) {
         copy_home(l->s, root);
+    } else { /* a lazy flag's temporary may still evict it: then not to this home */
+        ra_trail(l->s, root);
+        x->home = 0;
+    }
 }
 
 static void rescue_all(Leave *l)
@@ -132,6 +144,27 @@ static bool store_const(Sel *s, unsigned slot, IrRef root)
     return true;
 }
 
+/* Flags that were not computed on the way: into their homes, while all other values are still where they were. */
+static void store_lazy(Leave *l)
+{
+    Sel *s = l->s;
+    for (uint32_t k = 0; k < l->nent; k++) {
+        unsigned slot = l->ent[k].slot;
+        IrRef root = ra_root(s, l->ent[k].val);
+        SelCond c;
+        if (!(ra_val(s, root)->flags & VAL_LAZY))
+            continue;
+        CHECK(s->r->slots->slot[slot].type == IR_I8 && s->plan->slot_pin[slot] == 0xff);
+        bool done = sel_int_conds[s->r->insn[root].op](s, &s->r->insn[root], &c);
+        CHECK(done && !c.two && !c.inv);
+        bool valid = s->flags.at == s->a->p; /* setcc keeps the flags */
+        x64_setcc_m(s->a, c.cc, plan_slot(s->plan, slot));
+        if (valid)
+            s->flags.at = s->a->p;
+        s->ra->locked = 0;
+    }
+}
+
 /* A register of the class that holds nothing which the exit still needs. */
 static unsigned scratch_reg(const Leave *l, bool x)
 {
@@ -152,7 +185,7 @@ static void store_slots(Leave *l)
     for (uint32_t k = 0; k < l->nent; k++) {
         unsigned slot = l->ent[k].slot;
         IrRef root = ra_root(s, l->ent[k].val);
-        if (!(l->over[slot / 64] >> (slot % 64) & 1))
+        if (!(l->over[slot / 64] >> (slot % 64) & 1) || (ra_val(s, root)->flags & VAL_LAZY))
             continue;
         if (ra_val(s, root)->reg != REG_NONE) {
             store_slot(s, slot, ra_val(s, root)->reg);
@@ -270,6 +303,7 @@ static void leave_state(Sel *s, const IrInsn *i, const Target *extra, unsigned n
     for (unsigned k = 0; k < n; k++)
         add_target(l, extra[k].reg, extra[k].root);
     rescue_all(l);
+    store_lazy(l);
     store_slots(l);
     move_targets(l);
 }

@@ -56,8 +56,8 @@ static void *grow(Arena *a, void *old, uint32_t n, uint32_t *cap, size_t size)
 void emit_init(Sel *s)
 {
     s->em = ARENA_NEW(s->arena, SelEmit);
-    /* a snapshot has at most one entry a slot, of at most 18 bytes */
-    s->em->open = arena_alloc(s->arena, 32 + 18 * (size_t)s->r->slots->count);
+    /* a snapshot has at most one entry a slot, of at most 64 bytes */
+    s->em->open = arena_alloc(s->arena, 32 + 64 * (size_t)s->r->slots->count);
 }
 
 /* --- labels ----------------------------------------------------------------------------------------------------------- */
@@ -177,10 +177,38 @@ static uint64_t zigzag(int64_t v)
     return (uint64_t)v << 1 ^ (uint64_t)(v >> 63);
 }
 
+static uint8_t *put_place(Sel *s, uint8_t *p, IrRef root);
+
+static uint8_t *put_eval(uint8_t *p, unsigned op, unsigned type, unsigned lane, unsigned aux)
+{
+    *p++ = SIDE_EVAL;
+    p = put_varint(p, op);
+    *p++ = (uint8_t)type;
+    *p++ = (uint8_t)lane;
+    *p++ = (uint8_t)aux;
+    return p;
+}
+
+static uint8_t *put_lazy(Sel *s, uint8_t *p, IrRef root)
+{
+    const IrInsn *i = &s->r->insn[root];
+    p = put_eval(p, i->op, i->type, i->lane, i->aux);
+    if (ra_val(s, root)->flags & VAL_ALT) { /* a is the difference plus b */
+        p = put_eval(p, IR_ADD, i->lane, 0, 0);
+        p = put_place(s, p, s->ra->alt[root]);
+        p = put_place(s, p, ra_root(s, i->b));
+    } else {
+        p = put_place(s, p, ra_root(s, i->a));
+    }
+    return put_place(s, p, ra_root(s, i->b));
+}
+
 static uint8_t *put_place(Sel *s, uint8_t *p, IrRef root)
 {
     const Val *x = &s->ra->val[root];
     IrVal c;
+    if (x->flags & VAL_LAZY)
+        return put_lazy(s, p, root);
     if (x->reg != REG_NONE) {
         *p++ = x->reg;
     } else if (ra_const(s, root, &c)) {

@@ -10,14 +10,15 @@
  *   signed: guest pc - region's pc
  *   count, then that many: slot (byte), place
  * A pinned slot that is not listed is in its register, any other in its home.
- * Place: 0..47 register; SIDE_SPILL, number (byte); SIDE_HOME, slot (byte); SIDE_CONST, value; SIDE_CONST16, 16 bytes
+ * Place: 0..47 register; SIDE_SPILL, number (byte); SIDE_HOME, slot (byte); SIDE_CONST, value; SIDE_CONST16, 16 bytes;
+ * SIDE_EVAL, operation (varint), type, lane, aux (bytes), and the places of its two operands
  */
 #ifndef HOST_X86_64_EMIT_H
 #define HOST_X86_64_EMIT_H
 
 #include "host/x86_64/regalloc.h"
 
-enum { SIDE_SPILL = 0x40, SIDE_HOME, SIDE_CONST, SIDE_CONST16 };
+enum { SIDE_SPILL = 0x40, SIDE_HOME, SIDE_CONST, SIDE_CONST16, SIDE_EVAL };
 
 /* Label numbers with these bits are a common stub, a constant of the pool. */
 #define LABEL_STUB 0x80000000u

@@ -6,10 +6,17 @@
 
 /* --- order and aliases ------------------------------------------------------------------------------------------------ */
 
+/* A block that goes straight back, as at the end of a loop's body: taken most of the time. */
+static bool is_loop_exit(const IrRegion *r, uint32_t b)
+{
+    const IrInsn *i = &r->insn[r->block[b].last];
+    return i->op == IR_EXIT && (i->aux & IR_EXIT_POLL);
+}
+
 void live_targets(const IrRegion *r, const IrInsn *brif, uint32_t *main, uint32_t *side)
 {
     uint32_t yes = (uint32_t)brif->imm, no = (uint32_t)(brif->imm >> 32);
-    bool through_yes = r->block[no].cold && !r->block[yes].cold;
+    bool through_yes = !r->block[yes].cold && (r->block[no].cold || is_loop_exit(r, yes));
     *main = through_yes ? yes : no;
     *side = through_yes ? no : yes;
 }
@@ -20,6 +27,8 @@ typedef struct Live {
     const IrRegion *r;
     uint32_t pos;
     uint32_t *args;       /* by block: pool index of its arguments */
+    unsigned depth;       /* side exits entered (number_block) */
+    IrRef *sub_of;        /* by value: latest subtraction from it on the main path */
     IrRef slot_get[IR_MAX_SLOTS];
 } Live;
 
@@ -46,6 +55,8 @@ static IrRef alias_of(Live *l, uint32_t block, IrRef ref, const IrInsn *i)
         if (i->lane == IR_I32 && ra_type(l->s, l->ra->root[i->a]) == IR_I32)
             return l->ra->root[i->a];
         return ref;
+    case IR_VZEXT:
+        return l->ra->val[i->a].flags & VAL_CLEAN ? l->ra->root[i->a] : ref;
     case IR_VGET:
         if (i->imm == 0 && plan_is_x((IrType)i->type))
             return l->ra->root[i->a];
@@ -81,9 +92,24 @@ static void count_operand(Live *l, IrRef ref)
         ++*c;
 }
 
+bool live_has_cond(const IrInsn *i)
+{
+    if (plan_is_x((IrType)i->lane) || i->op == IR_VANY)
+        return sel_fp_conds[i->op] != NULL;
+    return sel_int_conds[i->op] != NULL;
+}
+
+static bool can_fuse(const Live *l, IrRef cond)
+{
+    IrRef root = l->ra->root[cond];
+    return root < l->r->ninsn && live_has_cond(&l->r->insn[root]);
+}
+
 static void count_operands(Live *l, const IrInsn *i)
 {
     unsigned mask = value_args(i);
+    if ((i->op == IR_BRIF || i->op == IR_SELECT) && can_fuse(l, i->a))
+        mask &= ~1u;
     if (mask & 1)
         count_operand(l, i->a);
     if (mask & 2)
@@ -93,6 +119,20 @@ static void count_operands(Live *l, const IrInsn *i)
     if (has_pool_args(i))
         for (uint32_t k = 0; k < i->b; k++)
             count_operand(l, l->r->pool[i->a + k]);
+}
+
+/* Remember subtractions of the main path; find that of a comparison's operands. */
+static void note_sub(Live *l, IrRef ref, const IrInsn *i)
+{
+    SelAlloc *ra = l->ra;
+    if (i->op == IR_SUB && l->depth == 0 && !plan_is_x((IrType)i->type)) {
+        l->sub_of[ra->root[i->a]] = ref;
+    } else if ((i->op == IR_ICMP || i->op == IR_SUB_V) && l->sub_of[ra->root[i->a]]) {
+        IrRef sub = l->sub_of[ra->root[i->a]];
+        const IrInsn *x = &l->r->insn[sub];
+        if (ra->root[x->b] == ra->root[i->b] && x->type == i->lane)
+            ra->alt[ref] = sub;
+    }
 }
 
 static void number_block(Live *l, uint32_t b)
@@ -105,8 +145,11 @@ static void number_block(Live *l, uint32_t b)
             ra->root[ref] = alias_of(l, b, ref, i);
             if (i->op == IR_CONST || i->op == IR_VCONST)
                 ra->val[ref].flags = VAL_CONST;
+            if (fp_clean(l->s, i))
+                ra->val[ref].flags |= VAL_CLEAN;
             count_operands(l, i);
-            l->pos++;
+            note_sub(l, ref, i);
+            ra->order[l->pos++] = ref;
         }
         CHECK(i);
         if (i->op == IR_BR) {
@@ -117,13 +160,86 @@ static void number_block(Live *l, uint32_t b)
             live_targets(l->r, i, &main, &side);
             l->args[(uint32_t)i->imm] = i->b + 1;
             l->args[(uint32_t)(i->imm >> 32)] = i->c + 1;
+            l->depth++;
             number_block(l, side);
+            l->depth--;
             ra->bend[side] = l->pos - 1;
             b = main;
         } else {
             return;
         }
     }
+}
+
+/* --- lazy values ------------------------------------------------------------------------------------------------------- */
+
+/* A comparison with zero that the flags of the operation itself answer: no overflow is involved. */
+bool live_sign_test(const Sel *s, const IrInsn *i)
+{
+    uint64_t c;
+    unsigned rel = i->aux & (IR_LT | IR_EQ | IR_GT);
+    if (i->op != IR_ICMP || !sel_const(s, i->b, &c) || c != 0)
+        return false;
+    return rel == IR_EQ || rel == (IR_LT | IR_GT) || ((i->aux & IR_PSIGNED) && (rel == IR_LT || rel == (IR_EQ | IR_GT)));
+}
+
+static bool may_be_lazy(const IrInsn *i)
+{
+    unsigned rel = i->aux & (IR_LT | IR_EQ | IR_GT);
+    if (i->op == IR_ICMP ? rel == 0 || rel == 7 : i->op != IR_SUB_V && i->op != IR_ADD_C && i->op != IR_ADD_V)
+        return false;
+    return i->lane == IR_I32 || i->lane == IR_I64;
+}
+
+/*
+ * Flags that only snapshots want are not computed on the way: exits compute them into memory, and faults from the side
+ * table. Neither is a sum or difference that only they want.
+ */
+static void mark_lazy(Live *l)
+{
+    SelAlloc *ra = l->ra;
+    for (uint32_t k = 0; k < l->r->nsnapent; k++)
+        ra->val[ra->root[l->r->snapent[k].val]].flags |= VAL_SNAP;
+    for (uint32_t k = l->pos; k--;) {
+        IrRef ref = ra->order[k];
+        const IrInsn *i = &l->r->insn[ref];
+        if (ra->count[ref] || ra->root[ref] != ref || !may_be_lazy(i))
+            continue;
+        ra->val[ref].flags |= VAL_LAZY;
+        if (live_sign_test(l->s, i))
+            ra->count[ra->root[i->a]]--;
+    }
+    for (uint32_t k = l->pos; k--;) {
+        IrRef ref = ra->order[k];
+        const IrInsn *i = &l->r->insn[ref];
+        bool arith = (i->op == IR_SUB || i->op == IR_ADD || i->op == IR_AND) && (i->type == IR_I32 || i->type == IR_I64);
+        if (arith && !ra->count[ref] && !(ra->val[ref].flags & VAL_SNAP))
+            ra->val[ref].flags |= VAL_LAZY;
+    }
+    for (uint32_t k = l->pos; k--;) {
+        IrRef ref = ra->order[k];
+        if ((ra->val[ref].flags & VAL_LAZY) && ra->alt[ref] && !(ra->val[ra->alt[ref]].flags & VAL_LAZY))
+            ra->val[ref].flags |= VAL_ALT;
+    }
+}
+
+unsigned live_lazy_operands(const Sel *s, IrRef root, IrRef op[4])
+{
+    const SelAlloc *ra = s->ra;
+    const IrInsn *i = &s->r->insn[root];
+    if (ra->val[root].flags & VAL_ALT) {
+        op[0] = ra->alt[root];
+        op[1] = ra->root[i->b];
+        return 2;
+    }
+    op[0] = ra->root[i->a];
+    op[1] = ra->root[i->b];
+    if (op[0] < s->r->ninsn && (ra->val[op[0]].flags & VAL_LAZY)) { /* a sign test of a lazy result */
+        const IrInsn *x = &s->r->insn[op[0]];
+        op[0] = ra->root[x->a];
+        op[1] = ra->root[x->b];
+    }
+    return 2;
 }
 
 /* --- uses, backward ---------------------------------------------------------------------------------------------------- */
@@ -157,6 +273,17 @@ static void keep_value(Live *l, IrRef root)
         push_use(l, root);
 }
 
+static void keep_root(Live *l, IrRef root)
+{
+    IrRef op[4];
+    if (!(l->ra->val[root].flags & VAL_LAZY)) {
+        keep_value(l, root);
+        return;
+    }
+    for (unsigned n = live_lazy_operands(l->s, root, op); n--;)
+        keep_value(l, op[n]);
+}
+
 static void use_snapshot(Live *l, const IrInsn *i, bool exit)
 {
     const HostPlan *plan = l->s->plan;
@@ -167,7 +294,7 @@ static void use_snapshot(Live *l, const IrInsn *i, bool exit)
         const IrSnapEnt *e = &l->r->snapent[snap->first + k];
         IrRef root = l->ra->root[e->val];
         unsigned pin = plan->slot_pin[e->slot];
-        keep_value(l, root);
+        keep_root(l, root);
         if (pin == 0xff)
             continue;
         set |= 1ull << pin;
@@ -180,13 +307,6 @@ static void use_snapshot(Live *l, const IrInsn *i, bool exit)
 }
 
 /* --- folding ----------------------------------------------------------------------------------------------------------- */
-
-bool live_has_cond(const IrInsn *i)
-{
-    if (plan_is_x((IrType)i->lane) || i->op == IR_VANY)
-        return sel_fp_conds[i->op] != NULL;
-    return sel_int_conds[i->op] != NULL;
-}
 
 /* `root` when it is an operation `op` that nothing else needs, so that it can be done where it is used; else NULL. */
 static const IrInsn *sole(Live *l, IrRef root, IrOp op)
@@ -269,15 +389,24 @@ static void use_address(Live *l, IrRef ref, const IrInsn *i)
 /* The condition of a BRIF or SELECT: in flags when a rule may do that, else as a value. */
 static void use_condition(Live *l, IrRef ref, IrRef cond)
 {
-    IrRef root = l->ra->root[cond];
-    if (root < l->r->ninsn && live_has_cond(&l->r->insn[root])) {
-        l->ra->val[ref].flags |= VAL_COND;
-        use_value(l, l->r->insn[root].a);
-        use_value(l, l->r->insn[root].b);
-        use_value(l, l->r->insn[root].c);
-    } else {
+    IrRef root = l->ra->root[cond], op[4];
+    const IrInsn *i = &l->r->insn[root];
+
+    if (!can_fuse(l, cond)) {
         use_value(l, cond);
+        return;
     }
+    l->ra->val[ref].flags |= VAL_COND;
+    if (l->ra->end == NEVER - 1)
+        l->ra->val[root].flags |= VAL_FUSED;
+    if (l->ra->val[root].flags & VAL_LAZY) {
+        for (unsigned n = live_lazy_operands(l->s, root, op); n--;)
+            use_value(l, op[n]);
+        return;
+    }
+    use_value(l, i->a);
+    use_value(l, i->b);
+    use_value(l, i->c);
 }
 
 static void use_operands(Live *l, IrRef ref, const IrInsn *i)
@@ -327,6 +456,19 @@ static void pass_hint(Live *l, IrRef ref, const IrInsn *i)
 
 /* --- the pass ---------------------------------------------------------------------------------------------------------- */
 
+/* Whether nothing can leave between an FP comparison and the BRIF or SELECT that evaluates it. */
+static bool fused_soon(Live *l, IrRef cmp, const IrInsn *i)
+{
+    while (i->next) {
+        i = &l->r->insn[i->next];
+        if ((i->op == IR_BRIF || i->op == IR_SELECT) && l->ra->root[i->a] == cmp)
+            return true;
+        if (ir_ops[i->op].flags & IRF_SNAP)
+            return false;
+    }
+    return false;
+}
+
 static void live_insn(Live *l, IrRef ref)
 {
     const IrInsn *i = &l->r->insn[ref];
@@ -335,7 +477,7 @@ static void live_insn(Live *l, IrRef ref)
     if (l->ra->root[ref] != ref || (x->flags & VAL_CONST) || i->op == IR_GET || i->op == IR_NOP || i->op == IR_INSN ||
         i->op == IR_PARAM)
         return;
-    if ((ir_ops[i->op].flags & IRF_PURE) && !x->use)
+    if (!x->use && ((ir_ops[i->op].flags & IRF_PURE) || (x->flags & VAL_FUSED && fused_soon(l, ref, i))))
         return;
     x->flags |= VAL_NEEDED;
     pass_hint(l, ref, i);
@@ -384,6 +526,8 @@ static void live_alloc(Sel *s)
     ra->val = arena_zalloc(s->arena, ra->nval * sizeof *ra->val);
     ra->root = ARENA_ARRAY(s->arena, IrRef, ra->nval);
     ra->count = arena_zalloc(s->arena, ra->nval * sizeof *ra->count);
+    ra->alt = arena_zalloc(s->arena, ra->nval * sizeof *ra->alt);
+    ra->order = ARENA_ARRAY(s->arena, IrRef, ra->nval);
     ra->bend = ARENA_ARRAY(s->arena, uint32_t, s->r->nblock);
     ra->cap_use = 4 * ra->nval + 64;
     ra->use = ARENA_ARRAY(s->arena, Use, ra->cap_use);
@@ -404,7 +548,9 @@ void live_run(Sel *s)
     l->ra = s->ra;
     l->r = s->r;
     l->args = arena_zalloc(s->arena, s->r->nblock * sizeof *l->args);
+    l->sub_of = arena_zalloc(s->arena, s->ra->nval * sizeof *l->sub_of);
     number_block(l, 0);
+    mark_lazy(l);
     s->ra->end = NEVER - 1;
     live_block(l, 0);
     CHECK(l->pos == 0);

@@ -85,6 +85,8 @@ void plan_free(HostPlan *p);
 /* Emit the common stubs at cb->p and note their addresses (stubs.c). */
 bool plan_stubs(HostPlan *p, CodeBuf *cb);
 
+/* ir_eval of operands that registers held: bits above their types, and above the result's, are cleared (call.c). */
+void x64_eval(const IrInsn *i, IrVal arg[3], FpEnv *fp, IrVal *out);
 /* What the thunks call (call.c). */
 void x64_eval_thunk(HostCpu *cpu);
 void x64_call_thunk(HostCpu *cpu, const IrHelper *helpers);

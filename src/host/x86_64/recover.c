@@ -31,6 +31,10 @@ static const uint8_t *skip_place(const uint8_t *p)
         get_varint(&p);
     else if (kind == SIDE_CONST16)
         p += 16;
+    else if (kind == SIDE_EVAL) {
+        get_varint(&p);
+        p = skip_place(skip_place(p + 3));
+    }
     return p;
 }
 
@@ -61,6 +65,23 @@ static IrVal host_reg(const ucontext_t *uc, unsigned reg)
     return v;
 }
 
+static IrVal read_place(const HostPlan *plan, const HostCpu *cpu, const ucontext_t *uc, const uint8_t **p);
+
+/* A value that was not computed on the way. */
+static IrVal read_eval(const HostPlan *plan, const HostCpu *cpu, const ucontext_t *uc, const uint8_t **p)
+{
+    IrInsn i = {.op = (uint16_t)get_varint(p)};
+    FpEnv none = {0};
+    IrVal v, arg[3] = {{.u64 = {0}}};
+    i.type = *(*p)++;
+    i.lane = *(*p)++;
+    i.aux = *(*p)++;
+    arg[0] = read_place(plan, cpu, uc, p);
+    arg[1] = read_place(plan, cpu, uc, p);
+    x64_eval(&i, arg, &none, &v);
+    return v;
+}
+
 static IrVal read_place(const HostPlan *plan, const HostCpu *cpu, const ucontext_t *uc, const uint8_t **p)
 {
     IrVal v = {.u64 = {0, 0}};
@@ -78,6 +99,8 @@ static IrVal read_place(const HostPlan *plan, const HostCpu *cpu, const ucontext
     case SIDE_CONST:
         v.u64[0] = get_varint(p);
         break;
+    case SIDE_EVAL:
+        return read_eval(plan, cpu, uc, p);
     default:
         memcpy(&v, *p, 16);
         *p += 16;

@@ -504,6 +504,9 @@ static unsigned def_last(Sel *s, const IrInsn *i)
         if (ra_next_use(s, ra->reg_val[reg], true) == NEVER)
             dying |= REG_BIT(reg);
     }
+    if (hint != REG_NONE && !(ra->locked & REG_BIT(hint)) && (ra->used & REG_BIT(hint)) &&
+        ra_next_use(s, ra->reg_val[hint], true) == NEVER)
+        return def_bind(s, i, hint); /* what a snapshot of this operation wants there is left until it is done */
     if (!dying || (hint != REG_NONE && !(dying & REG_BIT(hint)) && reg_free(s, hint)))
         return def_reg(s, i);
     if (hint != REG_NONE && (dying & REG_BIT(hint)))

@@ -28,6 +28,11 @@ enum {
     VAL_NEEDED = 1,  /* to be emitted */
     VAL_CONST = 2,   /* can be made anew anywhere */
     VAL_COND = 4,    /* of a BRIF or SELECT: its condition is evaluated with it, in flags */
+    VAL_SNAP = 8,    /* some snapshot names it */
+    VAL_LAZY = 16,   /* wanted by snapshots and fused conditions only: computed where needed, never kept */
+    VAL_ALT = 32,    /* a comparison of a and b, computed from alt[] = a - b and b, so that a need not be kept */
+    VAL_FUSED = 64,  /* an FP comparison evaluated (and its flags raised) with a later branch on the same path */
+    VAL_CLEAN = 128, /* a scalar float whose register is zero above it: its vzext needs no instruction */
 };
 
 /* A value, by the number of the instruction that defines it; for instructions without a value, its bookkeeping. */
@@ -66,7 +71,9 @@ typedef struct Scope {
 struct SelAlloc {
     Val *val;
     IrRef *root;     /* the value that this instruction's result is in fact */
-    uint16_t *count; /* operand uses (live.c) */
+    uint16_t *count; /* operand uses, those of fused conditions excepted */
+    IrRef *alt;      /* of a comparison: the subtraction of the same operands, or 0 */
+    IrRef *order;    /* instructions by position */
     uint32_t nval;   /* instructions, then pseudo values */
     uint32_t *bend;  /* by block: last position of its subtree */
     Use *use;
@@ -88,7 +95,13 @@ struct SelAlloc {
 void live_run(Sel *s);
 /* Which of a BRIF's targets the code falls through to, and the other. */
 void live_targets(const IrRegion *r, const IrInsn *brif, uint32_t *main, uint32_t *side);
+bool live_sign_test(const Sel *s, const IrInsn *i); /* a comparison with zero for which no overflow matters */
 bool live_has_cond(const IrInsn *i); /* whether a condition rule may take it */
+/* The places that a lazy value is computed from: up to two roots in op[]; returns their number. */
+unsigned live_lazy_operands(const Sel *s, IrRef root, IrRef op[4]);
+
+/* select_fp.c: whether VAL_CLEAN holds for an operation's result, by its rule and its operands' flags */
+bool fp_clean(const Sel *s, const IrInsn *i);
 
 /* regalloc.c */
 void ra_begin(Sel *s);                 /* state at the region's entry */

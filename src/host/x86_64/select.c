@@ -79,6 +79,12 @@ static bool feeds_cond(const Sel *s, const IrInsn *i, IrRef v)
         return true;
     if (!(ra_val(s, (IrRef)(i - s->r->insn))->flags & VAL_COND))
         return false;
+    if (ra_val(s, ra_root(s, i->a))->flags & VAL_LAZY) {
+        IrRef op[4];
+        for (unsigned n = live_lazy_operands(s, ra_root(s, i->a), op); n--;)
+            if (op[n] == root)
+                return true;
+    }
     return ra_root(s, c->a) == root || ra_root(s, c->b) == root || ra_root(s, c->c) == root;
 }
 

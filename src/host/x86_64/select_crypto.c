@@ -291,3 +291,53 @@ bool vsel_sha512su(Sel *s, const IrInsn *i)
         x64_rvm(s->a, VPADDQ, d, d, c);
     return true;
 }
+
+/* --- CRC-32 -------------------------------------------------------------------------------------------------------------- */
+
+/*
+ * t = the remainder of the 32 bits in t, by Barrett's reduction: their product with the reflected quotient, of whose low 32
+ * bits the product with the reflected polynomial has the remainder in its upper half.
+ */
+static void crc_reduce(Sel *s, Xmm t)
+{
+    Mem k = sel_vconst(s, 0x1db710641, 0x1f7011641);
+
+    x64_rvmi_m(s->a, VPCLMULQDQ, t, t, k, 0x10);
+    x64_rvm_m(s->a, VPAND, t, t, sel_vconst(s, 0xffffffff, 0));
+    x64_rvmi_m(s->a, VPCLMULQDQ, t, t, k, 0x00);
+    x64_vmi(s->a, VPSRLQ_I, t, t, 32);
+}
+
+/* Polynomial 0x04C11DB7. Fewer than 32 bits are the last of a word whose first are zero; 64 are two words. */
+bool vsel_crc32(Sel *s, const IrInsn *i)
+{
+    unsigned bits = 8 * ir_type_size((IrType)i->lane);
+
+    if (!s->feat->pclmul)
+        return false;
+    Gpr a = sel_use_r(s, i->a);
+    Gpr b = sel_use_r(s, i->b);
+    Gpr d = sel_def_r(s, i);
+    Gpr g = sel_tmp_r(s);
+    Xmm t = sel_tmp_x(s);
+    x64_mov_rr(s->a, W32, g, a);
+    x64_alu_rr(s->a, ALU_XOR, W32, g, b);
+    if (bits < 32)
+        x64_shift_i(s->a, SH_SHL, W32, g, 32 - bits);
+    x64_xg(s->a, VMOVD_XG, t, g);
+    crc_reduce(s, t);
+    x64_gx(s->a, VMOVD_GX, d, t);
+    if (bits < 32) {
+        x64_mov_rr(s->a, W32, g, a);
+        x64_shift_i(s->a, SH_SHR, W32, g, bits);
+        x64_alu_rr(s->a, ALU_XOR, W32, d, g);
+    } else if (bits == 64) {
+        x64_mov_rr(s->a, W64, g, b);
+        x64_shift_i(s->a, SH_SHR, W64, g, 32);
+        x64_alu_rr(s->a, ALU_XOR, W32, g, d);
+        x64_xg(s->a, VMOVD_XG, t, g);
+        crc_reduce(s, t);
+        x64_gx(s->a, VMOVD_GX, d, t);
+    }
+    return true;
+}

@@ -2,7 +2,7 @@
  * Scalar floating point. The upper bits of scalars are unspecified, so that scalar instructions are used as they are; only
  * conversions that exist for packed operands alone clear them first.
  */
-#include "base/check.h"
+#include "host/x86_64/regalloc.h"
 #include "host/x86_64/vsel.h"
 
 /* Whether the host has arithmetic for this type. */
@@ -54,15 +54,62 @@ static void tiny_check(Sel *s, const IrInsn *i, Xmm d, Xmm t)
     sel_cold_eval(s, i, CC_E);
 }
 
+/*
+ * The upper bits of results are the first operand's. Where they are zero the result is the whole vector register that the
+ * guest sees, and its vzext costs nothing. Operands that may change places do so for that.
+ */
+static bool clean(const Sel *s, IrRef v)
+{
+    return ra_val(s, v)->flags & VAL_CLEAN;
+}
+
+static bool swap(const Sel *s, const IrInsn *i)
+{
+    return (i->op == IR_FADD || i->op == IR_FMUL) && !clean(s, i->a) && clean(s, i->b);
+}
+
+bool fp_clean(const Sel *s, const IrInsn *i)
+{
+    if (!ir_type_is_float((IrType)i->type) || i->lanes > 1)
+        return false;
+    if (i->type == IR_F16)
+        return i->op == IR_CONST || i->op == IR_LOAD;
+    switch (i->op) {
+    case IR_CONST: case IR_LOAD: case IR_FABS: case IR_ITOF:
+        return true;
+    case IR_BITCAST:
+        return i->type != IR_F16;
+    case IR_FADD: case IR_FMUL:
+        return clean(s, i->a) || clean(s, i->b);
+    case IR_FSUB: case IR_FDIV: case IR_FSQRT: case IR_FNEG:
+        return clean(s, i->a);
+    case IR_FRINT:
+        return clean(s, i->a) || (i->aux & 7) == FP_RNA;
+    case IR_FMIN: case IR_FMAX: case IR_FMINNUM: case IR_FMAXNUM:
+        return clean(s, i->a) && clean(s, i->b);
+    case IR_FMA:
+        return clean(s, i->c);
+    case IR_FCVT:
+        return i->lane != IR_F32 || i->type != IR_F64 || clean(s, i->a);
+    case IR_SELECT:
+        return clean(s, i->b) && clean(s, i->c);
+    case IR_VGET:
+        return i->imm == 0 && vsel_bits(s, i->a) <= 8 * fp_bytes((IrType)i->type);
+    default:
+        return false;
+    }
+}
+
 static bool add_sub(Sel *s, const IrInsn *i)
 {
     static const X64Vec op[2][3] = {{VADDSH, VADDSS, VADDSD}, {VSUBSH, VSUBSS, VSUBSD}};
     IrType f = (IrType)i->type;
 
     if (!fp_host(s, f))
-        return false;
-    Xmm a = sel_use_x(s, i->a);
-    RXm b = sel_use_xm(s, i->b, fp_bytes(f));
+        return vsel_f16_arith(s, i);
+    bool sw = swap(s, i);
+    Xmm a = sel_use_x(s, sw ? i->b : i->a);
+    RXm b = sel_use_xm(s, sw ? i->a : i->b, fp_bytes(f));
     Xmm d = sel_def_x(s, i);
     x64_rvm_xm(s->a, op[i->op == IR_FSUB][fp_index(f)], d, a, b);
     nan_check(s, i, d);
@@ -75,9 +122,10 @@ static bool mul_div(Sel *s, const IrInsn *i)
     IrType f = (IrType)i->type;
 
     if (!fp_host(s, f))
-        return false;
-    Xmm a = sel_use_x(s, i->a);
-    RXm b = sel_use_xm(s, i->b, fp_bytes(f));
+        return vsel_f16_arith(s, i);
+    bool sw = swap(s, i);
+    Xmm a = sel_use_x(s, sw ? i->b : i->a);
+    RXm b = sel_use_xm(s, sw ? i->a : i->b, fp_bytes(f));
     Xmm d = sel_def_x(s, i);
     Xmm t = sel_tmp_x(s);
     x64_rvm_xm(s->a, op[i->op == IR_FDIV][fp_index(f)], d, a, b);
@@ -91,7 +139,7 @@ static bool square_root(Sel *s, const IrInsn *i)
     IrType f = (IrType)i->type;
 
     if (!fp_host(s, f))
-        return false;
+        return vsel_f16_arith(s, i);
     Xmm a = sel_use_x(s, i->a);
     Xmm d = sel_def_x(s, i);
     x64_rvm(s->a, op[fp_index(f)], d, a, a);
@@ -116,6 +164,52 @@ static bool fused(Sel *s, const IrInsn *i)
     x64_rm(s->a, VMOVAPS, d, c);
     x64_rvm_xm(s->a, op[i->aux & 3][fp_index(f)], d, a, b);
     tiny_check(s, i, d, t);
+    return true;
+}
+
+/* Zeros and NaNs in `a` go to `slow`. */
+static void nonzero(Sel *s, IrType f, Xmm a, uint32_t slow)
+{
+    x64_rm_m(s->a, ucomi[fp_index(f)], a, sel_vconst(s, 0, 0));
+    x64_jcc(s->a, CC_E, slow);
+}
+
+/*
+ * FMULX, FRECPS, FRSQRTS: a product that is not invalid when it is zero by infinity; the steps subtract it from 2, or from
+ * 3 and halve. For the latter a is halved instead, which is exact unless it is about to underflow.
+ */
+static bool step(Sel *s, const IrInsn *i)
+{
+    IrType f = (IrType)i->type;
+    bool dbl = f == IR_F64, rsqrt = i->op == IR_FRSQRTS;
+
+    if (f == IR_F16)
+        return false;
+    Xmm a = sel_use_x(s, i->a);
+    Xmm b = sel_use_x(s, i->b);
+    Xmm d = sel_def_x(s, i);
+    Xmm t = sel_tmp_x(s);
+    uint32_t slow = sel_label(s);
+    nonzero(s, f, a, slow);
+    nonzero(s, f, b, slow);
+    if (rsqrt) {
+        x64_rvm_m(s->a, VANDPS, t, a, sel_vconst(s, fp_sign_bit(f) - 1, 0));
+        x64_rm_m(s->a, ucomi[fp_index(f)], t, sel_vconst(s, 2 * fp_min_normal(f), 0));
+        x64_jcc(s->a, CC_B, slow);
+        x64_rvm_m(s->a, dbl ? VMULSD : VMULSS, t, a, sel_vconst(s, dbl ? 0x3fe0000000000000 : 0x3f000000, 0));
+        a = t;
+    }
+    if (i->op == IR_FMULX) {
+        x64_rvm(s->a, dbl ? VMULSD : VMULSS, d, a, b);
+    } else {
+        uint64_t k = dbl ? rsqrt ? 0x3ff8000000000000 : 0x4000000000000000 : rsqrt ? 0x3fc00000 : 0x40000000;
+        x64_rm_m(s->a, VMOVAPS, d, sel_vconst(s, k, 0));
+        x64_rvm(s->a, dbl ? VFNMADD231SD : VFNMADD231SS, d, a, b);
+    }
+    x64_rvm_m(s->a, VANDPS, t, d, sel_vconst(s, fp_sign_bit(f) - 1, 0));
+    x64_rm_m(s->a, ucomi[fp_index(f)], t, sel_vconst(s, fp_min_normal(f), 0));
+    x64_jcc(s->a, CC_E, slow);
+    sel_cold_eval_at(s, i, slow);
     return true;
 }
 
@@ -147,7 +241,7 @@ static bool min_max(Sel *s, const IrInsn *i)
     bool max = i->op == IR_FMAX || i->op == IR_FMAXNUM;
 
     if (f == IR_F16)
-        return false;
+        return vsel_f16_minmax(s, i);
     Xmm a = sel_use_x(s, i->a);
     Xmm b = sel_use_x(s, i->b);
     Xmm d = sel_def_x(s, i);
@@ -215,7 +309,7 @@ static bool rint_(Sel *s, const IrInsn *i)
     unsigned imm;
 
     if (f == IR_F16)
-        return false;
+        return vsel_f16_rint(s, i);
     if ((i->aux & 7) == FP_RNA && !(i->aux & IR_EXACT))
         return rint_away(s, i);
     if (!vsel_round_imm(i->aux & 7, &imm))
@@ -256,12 +350,16 @@ static bool compare(Sel *s, const IrInsn *i, SelCond *out)
     IrType f = (IrType)i->lane;
     const CompareRow *row = &compare_row[i->aux & 15];
 
-    if (!row->valid || !fp_host(s, f))
+    if (!row->valid)
         return false;
+    *out = row->cond;
+    if (!fp_host(s, f)) {
+        vsel_f16_compare(s, row->swap ? i->b : i->a, row->swap ? i->a : i->b, i->aux & IR_SIGNALLING);
+        return true;
+    }
     Xmm x = sel_use_x(s, row->swap ? i->b : i->a);
     RXm y = sel_use_xm(s, row->swap ? i->a : i->b, fp_bytes(f));
     x64_rm_xm(s->a, (i->aux & IR_SIGNALLING ? comi : ucomi)[fp_index(f)], x, y);
-    *out = row->cond;
     return true;
 }
 
@@ -295,7 +393,8 @@ static bool narrow_f32(Sel *s, const IrInsn *i)
     Xmm a = sel_use_x(s, i->a);
     Xmm d = sel_def_x(s, i);
     Xmm t = sel_tmp_x(s);
-    x64_rvm(s->a, VCVTSD2SS, d, a, a);
+    x64_rvm(s->a, VPXOR, d, d, d);
+    x64_rvm(s->a, VCVTSD2SS, d, d, a);
     tiny_check(s, i, d, t);
     return true;
 }
@@ -307,7 +406,8 @@ static bool narrow_f16(Sel *s, const IrInsn *i)
     Gpr t = sel_tmp_r(s);
 
     if (i->lane == IR_F64) {
-        x64_rvm(s->a, VCVTSD2SH, d, a, a);
+        x64_rvm(s->a, VPXOR, d, d, d);
+        x64_rvm(s->a, VCVTSD2SH, d, d, a);
     } else {
         isolate(s, d, a, 4);
         x64_mri(s->a, VCVTPS2PH, d, d, X64_ROUND_CUR);
@@ -378,13 +478,37 @@ static bool direct(ToInt k)
     return k.round == FP_RTZ && (k.sign || k.usi);
 }
 
+/*
+ * x = a (f16: as f32) times 2^fbits. That is exact but for overflow: values which no integer can hold anyway, and NaNs, go
+ * to `slow` before.
+ */
+static void scale_up(Sel *s, const IrInsn *i, Xmm x, Xmm a, Xmm t, uint32_t slow)
+{
+    bool dbl = i->lane == IR_F64;
+
+    if (i->lane == IR_F16) {
+        vsel_f16_widen(s, x, a);
+        a = x;
+    }
+    if (!i->imm)
+        return;
+    x64_rvm_m(s->a, VANDPS, t, a, sel_vconst(s, dbl ? ~0ull >> 1 : 0x7fffffff, 0));
+    x64_rm_m(s->a, dbl ? VUCOMISD : VUCOMISS, t, sel_vconst(s, dbl ? 0x43e0000000000000 : 0x5f000000, 0)); /* 2^63 */
+    x64_jcc(s->a, CC_P, slow);
+    x64_jcc(s->a, CC_AE, slow);
+    if (dbl)
+        x64_rvm_m(s->a, VMULSD, x, a, sel_vconst(s, (1023 + i->imm) << 52, 0));
+    else
+        x64_rvm_m(s->a, VMULSS, x, a, sel_vconst(s, (127 + i->imm) << 23, 0));
+}
+
 static bool to_int(Sel *s, const IrInsn *i)
 {
     ToInt k = {.dbl = i->lane == IR_F64, .wide = i->type == IR_I64, .sign = i->aux & IR_SIGNED, .round = i->aux & 7};
     unsigned imm = 0;
     Away w;
 
-    if (i->imm || i->lane == IR_F16 || i->type < IR_I32)
+    if (i->type < IR_I32)
         return false;
     if (k.round != FP_RNA && !vsel_round_imm(k.round, &imm))
         return false;
@@ -396,17 +520,47 @@ static bool to_int(Sel *s, const IrInsn *i)
     if (k.round == FP_RNA)
         w = (Away){sel_tmp_x(s), sel_tmp_x(s)};
     uint32_t slow = sel_label(s);
+    if (i->imm || i->lane == IR_F16) {
+        Xmm x = sel_tmp_x(s);
+        scale_up(s, i, x, a, t, slow);
+        a = x;
+    }
     if (direct(k)) {
         to_int_checked(s, k, d, a, g, slow);
     } else {
         if (k.round == FP_RNA)
-            round_away(s, (IrType)i->lane, t, a, w, slow);
+            round_away(s, k.dbl ? IR_F64 : IR_F32, t, a, w, slow);
         else
-            x64_rvmi(s->a, round_scalar[fp_index((IrType)i->lane)], t, a, a, imm | X64_ROUND_QUIET);
+            x64_rvmi(s->a, k.dbl ? VROUNDSD : VROUNDSS, t, a, a, imm | X64_ROUND_QUIET);
         to_int_checked(s, k, d, t, g, slow);
         /* it fits: raise "inexact" if the rounding was */
         x64_gx(s->a, k.usi ? cvtt[k.dbl][k.wide][1] : cvtt[k.dbl][k.wide || !k.sign][0], g, a);
     }
+    sel_cold_eval_at(s, i, slow);
+    return true;
+}
+
+/* FJCVTZS: the result is exact when it converts back to the same bits (-0 does not). Large values wrap: left to ir_eval. */
+static bool js_to_int(Sel *s, const IrInsn *i)
+{
+    Xmm a = sel_use_x(s, i->a);
+    Gpr d = sel_def_r(s, i);
+    Gpr g = sel_tmp_r(s), h = sel_tmp_r(s);
+    Xmm t = sel_tmp_x(s);
+
+    x64_gx(s->a, VCVTTSD2SI, d, a);
+    x64_alu_ri(s->a, ALU_CMP, W32, d, 1);
+    uint32_t slow = sel_label(s);
+    x64_jcc(s->a, CC_O, slow);
+    x64_rvm(s->a, VPXOR, t, t, t);
+    x64_rvm_g(s->a, VCVTSI2SD, t, t, d);
+    x64_gx(s->a, VMOVQ_GX, g, t);
+    x64_gx(s->a, VMOVQ_GX, h, a);
+    x64_alu_rr(s->a, ALU_CMP, W64, g, h);
+    x64_mov_ri(s->a, g, 0);
+    x64_setcc(s->a, CC_E, g);
+    x64_shift_i(s->a, SH_SHL, W64, g, 32);
+    x64_alu_rr(s->a, ALU_OR, W64, d, g);
     sel_cold_eval_at(s, i, slow);
     return true;
 }
@@ -453,8 +607,8 @@ static bool from_int(Sel *s, const IrInsn *i)
     static const X64Vec cvtusi[2] = {VCVTUSI2SS_Q, VCVTUSI2SD_Q};
     bool dbl = i->type == IR_F64, sign = i->aux & IR_SIGNED, wide = i->lane == IR_I64;
 
-    if (i->type == IR_F16 || i->lane < IR_I32)
-        return false;
+    if ((i->type == IR_F16 && i->imm) || i->lane < IR_I32)
+        return false; /* scaled halves would be rounded twice */
     Gpr a = sel_use_r(s, i->a);
     Xmm d = sel_def_x(s, i);
     Gpr t = sel_tmp_r(s);
@@ -470,7 +624,10 @@ static bool from_int(Sel *s, const IrInsn *i)
     } else {
         from_u64(s, dbl, d, a, t, u);
     }
-    scale_down(s, i, d);
+    if (i->type == IR_F16) /* integers in its range were converted exactly */
+        x64_mri(s->a, VCVTPS2PH, d, d, X64_ROUND_CUR);
+    else
+        scale_down(s, i, d);
     return true;
 }
 
@@ -499,7 +656,7 @@ SelRule *const sel_fp_rules[IR_NOPS] = {
     [IR_FSQRT] = square_root, [IR_FMA] = fused, [IR_FNEG] = negate, [IR_FABS] = absolute,
     [IR_FMIN] = min_max, [IR_FMAX] = min_max, [IR_FMINNUM] = min_max, [IR_FMAXNUM] = min_max,
     [IR_FRINT] = rint_, [IR_FCVT] = convert, [IR_FTOI] = to_int, [IR_ITOF] = from_int,
-    [IR_BITCAST] = bitcast,
+    [IR_BITCAST] = bitcast, [IR_FMULX] = step, [IR_FRECPS] = step, [IR_FRSQRTS] = step, [IR_FJCVT] = js_to_int,
 };
 
 /* Whether any bit of a vector is set. */

@@ -1,5 +1,6 @@
 /* Rules of the scalar integer operations. Each rule's IR meaning is in ir/ops.def. */
 #include "host/x86_64/emit.h"
+#include "host/x86_64/vsel.h"
 
 #include "base/check.h"
 
@@ -38,6 +39,27 @@ static unsigned op_bytes(Width w)
     return 1u << w;
 }
 
+/* --- what is in the flags ---------------------------------------------------------------------------------------------- */
+
+enum {
+    FL_CMP = 1, /* cmp x, y */
+    FL_SUB,     /* the subtraction that made x */
+    FL_RES,     /* zero and sign of x */
+    FL_ADD,     /* add x, y */
+    FL_TEST,    /* test x, y */
+    FL_BACK,    /* add of a difference x and what was subtracted */
+};
+
+static bool flags_are(const Sel *s, unsigned kind, IrRef x, IrRef y, Width w)
+{
+    return s->flags.at == s->a->p && s->flags.kind == kind && s->flags.x == x && s->flags.y == y && s->flags.w == w;
+}
+
+static void flags_set(Sel *s, unsigned kind, IrRef x, IrRef y, Width w)
+{
+    s->flags = (struct SelFlags){s->a->p, x, y, (uint8_t)kind, (uint8_t)w};
+}
+
 /* --- add, logic ------------------------------------------------------------------------------------------------------- */
 
 /* d = a op b for an operation that overwrites its first operand. */
@@ -54,6 +76,7 @@ static void alu(Sel *s, const IrInsn *i, Alu op, Width w)
     if (imm32(s, y, w, &imm)) {
         Gpr d = sel_def_r_from(s, i, x);
         x64_alu_ri(s->a, op, w, d, imm);
+        flags_set(s, op == ALU_SUB ? FL_SUB : FL_RES, (IrRef)(i - s->r->insn), 0, w);
         return;
     }
     if (comm && !sel_dies(s, x) && sel_dies(s, y) && s->ra->val[ra_root(s, y)].reg != REG_NONE) {
@@ -64,6 +87,7 @@ static void alu(Sel *s, const IrInsn *i, Alu op, Width w)
     RGm b = sel_use_rm(s, y, op_bytes(w));
     Gpr d = sel_def_r_from(s, i, x);
     x64_alu_rm(s->a, op, w, d, b);
+    flags_set(s, op == ALU_SUB ? FL_SUB : FL_RES, (IrRef)(i - s->r->insn), 0, w);
 }
 
 static bool in_reg(const Sel *s, IrRef v)
@@ -84,10 +108,12 @@ static bool sel_add(Sel *s, const IrInsn *i)
     if (imm32(s, y, w, &imm)) {
         Gpr a = sel_use_r(s, x);
         Gpr d = sel_def_r_last(s, i);
-        if (a.n == d.n)
+        if (a.n == d.n) {
             x64_alu_ri(s->a, ALU_ADD, w, d, imm);
-        else
+            flags_set(s, FL_RES, (IrRef)(i - s->r->insn), 0, w);
+        } else {
             x64_lea(s->a, w, d, mem_b(a, imm));
+        }
         return true;
     }
     if (!in_reg(s, x) || !in_reg(s, y)) {
@@ -113,10 +139,12 @@ static bool sel_sub(Sel *s, const IrInsn *i)
     if (imm32(s, i->b, w, &imm) && imm != INT32_MIN) {
         Gpr a = sel_use_r(s, i->a);
         Gpr d = sel_def_r_last(s, i);
-        if (a.n == d.n)
+        if (a.n == d.n) {
             x64_alu_ri(s->a, ALU_SUB, w, d, imm);
-        else
+            flags_set(s, FL_SUB, (IrRef)(i - s->r->insn), 0, w);
+        } else {
             x64_lea(s->a, w, d, mem_b(a, -imm));
+        }
         return true;
     }
     alu(s, i, ALU_SUB, w);
@@ -577,7 +605,7 @@ static bool sel_bitrev(Sel *s, const IrInsn *i)
 static bool sel_crc32(Sel *s, const IrInsn *i)
 {
     if (i->aux != 1)
-        return false;
+        return vsel_crc32(s, i);
     Width w = exact_width((IrType)i->lane);
     RGm b = sel_use_rm(s, i->b, op_bytes(w));
     Gpr d = sel_def_r_from(s, i, i->a);
@@ -628,9 +656,11 @@ static bool sel_adc(Sel *s, const IrInsn *i)
 }
 
 /* a + b (+ c) for its flags */
-static void add_flags(Sel *s, const IrInsn *i, bool carry_in)
+static void add_flags(Sel *s, const IrInsn *i, Width w, bool carry_in)
 {
-    Width w = width_of((IrType)i->lane);
+    IrRef x = ra_root(s, i->a), y = ra_root(s, i->b);
+    if (!carry_in && flags_are(s, FL_ADD, x, y, w))
+        return;
     Gpr c = carry_in ? sel_use_r(s, i->c) : RAX;
     RGm b = sel_use_rm(s, i->b, op_bytes(w));
     Gpr a = sel_use_r(s, i->a);
@@ -639,39 +669,45 @@ static void add_flags(Sel *s, const IrInsn *i, bool carry_in)
     if (carry_in)
         x64_bt_i(s->a, BT_BT, W32, c, 0);
     x64_alu_rm(s->a, carry_in ? ALU_ADC : ALU_ADD, w, t, b);
+    if (!carry_in)
+        flags_set(s, FL_ADD, x, y, w);
 }
 
 static bool cond_add_c(Sel *s, const IrInsn *i, SelCond *out)
 {
-    add_flags(s, i, false);
+    add_flags(s, i, width_of((IrType)i->lane), false);
     *out = (SelCond){.cc = CC_B};
     return true;
 }
 
 static bool cond_add_v(Sel *s, const IrInsn *i, SelCond *out)
 {
-    add_flags(s, i, false);
+    add_flags(s, i, width_of((IrType)i->lane), false);
     *out = (SelCond){.cc = CC_O};
     return true;
 }
 
 static bool cond_adc_c(Sel *s, const IrInsn *i, SelCond *out)
 {
-    add_flags(s, i, true);
+    add_flags(s, i, width_of((IrType)i->lane), true);
     *out = (SelCond){.cc = CC_B};
     return true;
 }
 
 static bool cond_adc_v(Sel *s, const IrInsn *i, SelCond *out)
 {
-    add_flags(s, i, true);
+    add_flags(s, i, width_of((IrType)i->lane), true);
     *out = (SelCond){.cc = CC_O};
     return true;
 }
 
 static void compare(Sel *s, const IrInsn *i, Width w)
 {
+    IrRef x = ra_root(s, i->a), y = ra_root(s, i->b);
     int32_t imm;
+
+    if (flags_are(s, FL_CMP, x, y, w))
+        return;
     if (imm32(s, i->b, w, &imm)) {
         if (w == W8)
             imm = (int8_t)imm;
@@ -684,29 +720,170 @@ static void compare(Sel *s, const IrInsn *i, Width w)
             x64_test_rr(s->a, w, a.r, a.r);
         else
             x64_alu_ri(s->a, ALU_CMP, w, a.r, imm);
-        return;
+    } else {
+        RGm b = sel_use_rm(s, i->b, op_bytes(w));
+        Gpr a = sel_use_r(s, i->a);
+        x64_alu_rm(s->a, ALU_CMP, w, a, b);
     }
-    RGm b = sel_use_rm(s, i->b, op_bytes(w));
-    Gpr a = sel_use_r(s, i->a);
-    x64_alu_rm(s->a, ALU_CMP, w, a, b);
+    flags_set(s, FL_CMP, x, y, w);
+}
+
+static bool test_flags(Sel *s, const IrInsn *i, Width w)
+{
+    IrRef x = ra_root(s, i->a), y = ra_root(s, i->b);
+    int32_t imm;
+    if (flags_are(s, FL_TEST, x, y, w))
+        return true;
+    if (imm32(s, i->b, w, &imm)) {
+        x64_test_ri(s->a, w, sel_use_r(s, i->a), imm);
+    } else {
+        Gpr a = sel_use_r(s, i->a), b = sel_use_r(s, i->b);
+        x64_test_rr(s->a, w, a, b);
+    }
+    flags_set(s, FL_TEST, x, y, w);
+    return true;
+}
+
+/* The flags of a comparison of a and b from the difference r and b: carry and overflow of r + b are those of a - b. */
+static Gpr add_back(Sel *s, IrRef r, const IrInsn *i, Width w)
+{
+    int32_t imm;
+    bool small = imm32(s, i->b, w, &imm);
+    RGm b = small ? rm_r(RAX) : sel_use_rm(s, i->b, op_bytes(w));
+    Gpr d = sel_use_r(s, r);
+    Gpr t = sel_tmp_r(s);
+    x64_mov_rr(s->a, w, t, d);
+    if (small)
+        x64_alu_ri(s->a, ALU_ADD, w, t, imm);
+    else
+        x64_alu_rm(s->a, ALU_ADD, w, t, b);
+    flags_set(s, FL_BACK, r, 0, w);
+    return t;
+}
+
+static unsigned val_flags(const Sel *s, const IrInsn *i)
+{
+    return ra_val(s, (IrRef)(i - s->r->insn))->flags;
 }
 
 static bool cond_sub_v(Sel *s, const IrInsn *i, SelCond *out)
 {
-    compare(s, i, width_of((IrType)i->lane));
+    Width w = width_of((IrType)i->lane);
     *out = (SelCond){.cc = CC_O};
+    if (val_flags(s, i) & VAL_ALT) {
+        IrRef r = s->ra->alt[i - s->r->insn];
+        if (!flags_are(s, FL_SUB, r, 0, w) && !flags_are(s, FL_BACK, r, 0, w))
+            add_back(s, r, i, w);
+    } else {
+        compare(s, i, w);
+    }
+    return true;
+}
+
+static Cc relation_cc(unsigned aux)
+{
+    static const uint8_t u[8] = {0, CC_B, CC_E, CC_BE, CC_A, CC_NE, CC_AE, 0};
+    static const uint8_t g[8] = {0, CC_L, CC_E, CC_LE, CC_G, CC_NE, CC_GE, 0};
+    unsigned rel = aux & (IR_LT | IR_EQ | IR_GT);
+    return (Cc)((aux & IR_PSIGNED) ? g[rel] : u[rel]);
+}
+
+/* Zero and sign of a value that is in a register or memory, or in the flags already. */
+static void sign_flags(Sel *s, IrRef v, Width w)
+{
+    IrRef x = ra_root(s, v);
+    if (flags_are(s, FL_RES, x, 0, w) || flags_are(s, FL_SUB, x, 0, w))
+        return;
+    RGm a = sel_use_rm(s, v, op_bytes(w));
+    if (a.mem)
+        x64_alu_mi(s->a, ALU_CMP, w, a.m, 0);
+    else
+        x64_test_rr(s->a, w, a.r, a.r);
+    flags_set(s, FL_RES, x, 0, w);
+}
+
+static bool icmp_alt(Sel *s, const IrInsn *i, Width w, SelCond *out)
+{
+    IrRef r = s->ra->alt[i - s->r->insn];
+    unsigned rel = i->aux & (IR_LT | IR_EQ | IR_GT);
+    int32_t imm;
+
+    *out = (SelCond){.cc = relation_cc(i->aux)};
+    if (flags_are(s, FL_SUB, r, 0, w))
+        return true;
+    if (rel == IR_EQ || rel == (IR_LT | IR_GT)) {
+        sign_flags(s, r, w);
+        return true;
+    }
+    bool carry = !(i->aux & IR_PSIGNED) && (rel == IR_LT || rel == (IR_EQ | IR_GT));
+    if (carry && flags_are(s, FL_BACK, r, 0, w))
+        return true;
+    Gpr t = add_back(s, r, i, w);
+    if (carry)
+        return true;
+    if (imm32(s, i->b, w, &imm)) {
+        x64_alu_ri(s->a, ALU_CMP, w, t, imm);
+    } else {
+        RGm b = sel_use_rm(s, i->b, op_bytes(w));
+        x64_alu_rm(s->a, ALU_CMP, w, t, b);
+    }
+    return true;
+}
+
+static bool icmp_sign(Sel *s, const IrInsn *i, Width w, SelCond *out)
+{
+    IrRef root = ra_root(s, i->a);
+    unsigned rel = i->aux & (IR_LT | IR_EQ | IR_GT);
+
+    if ((val_flags(s, i) & VAL_LAZY) && root < s->r->ninsn && (ra_val(s, root)->flags & VAL_LAZY)) {
+        const IrInsn *x = &s->r->insn[root];
+        if (x->op == IR_SUB)
+            compare(s, x, w);
+        else if (x->op == IR_ADD)
+            add_flags(s, x, w, false);
+        else
+            test_flags(s, x, w);
+    } else {
+        sign_flags(s, i->a, w);
+    }
+    *out = (SelCond){.cc = rel == IR_EQ ? CC_E : rel == IR_LT ? CC_S : rel == (IR_LT | IR_GT) ? CC_NE : CC_NS};
     return true;
 }
 
 static bool cond_icmp(Sel *s, const IrInsn *i, SelCond *out)
 {
-    static const uint8_t u[8] = {0, CC_B, CC_E, CC_BE, CC_A, CC_NE, CC_AE, 0};
-    static const uint8_t g[8] = {0, CC_L, CC_E, CC_LE, CC_G, CC_NE, CC_GE, 0};
     unsigned rel = i->aux & (IR_LT | IR_EQ | IR_GT);
+    Width w = exact_width((IrType)i->lane);
     if (rel == 0 || rel == 7 || !ir_type_is_int((IrType)i->lane))
         return false;
-    compare(s, i, exact_width((IrType)i->lane));
-    *out = (SelCond){.cc = (Cc)((i->aux & IR_PSIGNED) ? g[rel] : u[rel])};
+    if (val_flags(s, i) & VAL_ALT)
+        return icmp_alt(s, i, w, out);
+    if (live_sign_test(s, i))
+        return icmp_sign(s, i, w, out);
+    compare(s, i, w);
+    *out = (SelCond){.cc = relation_cc(i->aux)};
+    return true;
+}
+
+/* Logic on booleans, as guests with flags combine them into conditions. */
+static bool cond_and(Sel *s, const IrInsn *i, SelCond *out)
+{
+    *out = (SelCond){.cc = CC_NE};
+    return i->type == IR_I8 && test_flags(s, i, W8);
+}
+
+static bool cond_xor(Sel *s, const IrInsn *i, SelCond *out)
+{
+    uint64_t c;
+    if (i->type != IR_I8)
+        return false;
+    if (sel_const(s, i->b, &c) && c == 1) {
+        sign_flags(s, i->a, W8);
+        *out = (SelCond){.cc = CC_E};
+    } else {
+        compare(s, i, W8);
+        *out = (SelCond){.cc = CC_NE};
+    }
     return true;
 }
 
@@ -725,5 +902,5 @@ SelRule *const sel_int_rules[IR_NOPS] = {
 
 SelCondRule *const sel_int_conds[IR_NOPS] = {
     [IR_ICMP] = cond_icmp,   [IR_ADD_C] = cond_add_c, [IR_ADD_V] = cond_add_v, [IR_ADC_C] = cond_adc_c,
-    [IR_ADC_V] = cond_adc_v, [IR_SUB_V] = cond_sub_v,
+    [IR_ADC_V] = cond_adc_v, [IR_SUB_V] = cond_sub_v, [IR_AND] = cond_and,     [IR_XOR] = cond_xor,
 };

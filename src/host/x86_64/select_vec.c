@@ -8,23 +8,28 @@
 
 /* --- shared (vsel.h) --------------------------------------------------------------------------------------------------- */
 
-bool vsel_upper_zero(const Sel *s, IrRef v)
+unsigned vsel_bits(const Sel *s, IrRef v)
 {
     const IrInsn *i = &s->r->insn[v];
     IrVal c;
 
     if (sel_const128(s, v, &c))
-        return c.u64[1] == 0;
+        return c.u64[1] ? 128 : 64;
     switch (i->op) {
-    case IR_VZEXT: case IR_VLOW: case IR_VHIGH: case IR_VFNARROW: case IR_VNARROW: case IR_VBFCVT:
-        return true;
-    case IR_LOAD:
-        return ir_type_size((IrType)i->lane) <= 8;
+    case IR_VLOW: case IR_VHIGH: case IR_VFNARROW: case IR_VNARROW: case IR_VBFCVT:
+        return 64;
+    case IR_VZEXT: case IR_LOAD:
+        return 8 * ir_type_size((IrType)i->lane);
     case IR_VDUP: case IR_VDUPL: case IR_VFTOI: case IR_VITOF:
-        return half_shape(i);
+        return half_shape(i) ? 64 : 128;
     default:
-        return ir_ops[i->op].result == IRR_T && i->type == IR_V128 && i->lanes && half_shape(i);
+        return ir_ops[i->op].result == IRR_T && i->type == IR_V128 && half_shape(i) ? 64 : 128;
     }
+}
+
+bool vsel_upper_zero(const Sel *s, IrRef v)
+{
+    return vsel_bits(s, v) <= 64;
 }
 
 Xmm vsel_use_low(Sel *s, IrRef v)
@@ -529,7 +534,8 @@ SelRule *const sel_vec_rules[IR_NOPS] = {
     [IR_VHADD] = halving, [IR_VHSUB] = halving, [IR_VABD] = abs_difference,
     [IR_POPCNT] = popcount, [IR_BITREV] = reverse_bits, [IR_CLZ] = count_leading, [IR_CLS] = count_leading,
     [IR_MUL] = vsel_mul, [IR_VMULL] = vsel_mull, [IR_VPMUL] = vsel_pmul, [IR_VPMULL] = vsel_pmull,
-    [IR_VSATDMULH] = vsel_satdmulh, [IR_VSATDMULL] = vsel_satdmull, [IR_VDOT] = vsel_dot,
+    [IR_VSATDMULH] = vsel_satdmulh, [IR_VSATDMULL] = vsel_satdmull, [IR_VDOT] = vsel_dot, [IR_VMMLA] = vsel_mmla,
+    [IR_VRDMLAH] = vsel_rdmlah, [IR_VRDMLAH_Q] = vsel_rdmlah,
     [IR_VADDP] = vsel_addp, [IR_VPADDL] = vsel_paddl, [IR_VSUM] = vsel_sum, [IR_VMINV] = vsel_minmaxv,
     [IR_VMAXV] = vsel_minmaxv, [IR_VWIDEN] = vsel_widen, [IR_VNARROW] = vsel_narrow,
     [IR_VSHLI] = vsel_shift_imm, [IR_VSHRI] = vsel_shift_imm, [IR_VSARI] = vsel_shift_imm, [IR_VROR] = vsel_rotate,
@@ -542,6 +548,7 @@ SelRule *const sel_vec_rules[IR_NOPS] = {
     [IR_VTRN1] = vsel_trn, [IR_VTRN2] = vsel_trn, [IR_VEXT] = vsel_ext, [IR_VREV] = vsel_rev, [IR_VTBL] = vsel_tbl,
     [IR_VTBX] = vsel_tbl,
     [IR_FADD] = vsel_fvec_arith, [IR_FSUB] = vsel_fvec_arith, [IR_FMUL] = vsel_fvec_arith, [IR_FDIV] = vsel_fvec_arith,
+    [IR_FMULX] = vsel_fvec_step, [IR_FRECPS] = vsel_fvec_step, [IR_FRSQRTS] = vsel_fvec_step,
     [IR_FSQRT] = vsel_fvec_sqrt, [IR_FMA] = vsel_fvec_fma, [IR_FNEG] = vsel_fvec_sign, [IR_FABS] = vsel_fvec_sign,
     [IR_FMIN] = vsel_fvec_minmax, [IR_FMAX] = vsel_fvec_minmax, [IR_FMINNUM] = vsel_fvec_minmax,
     [IR_FMAXNUM] = vsel_fvec_minmax, [IR_FRINT] = vsel_fvec_rint, [IR_VFCMP] = vsel_vfcmp, [IR_VFTOI] = vsel_vftoi,

@@ -125,6 +125,47 @@ bool vsel_fvec_fma(Sel *s, const IrInsn *i)
     return true;
 }
 
+/* As `step` of select_fp.c: FMULX, FRECPS, FRSQRTS. A zero or NaN in any lane used leads to ir_eval. */
+bool vsel_fvec_step(Sel *s, const IrInsn *i)
+{
+    static const uint64_t two[] = {0, 0x40000000, 0x4000000000000000}, one_half[] = {0, 0x3fc00000, 0x3ff8000000000000};
+    static const uint64_t half[] = {0, 0x3f000000, 0x3fe0000000000000};
+    unsigned f = fp_index((IrType)i->lane), n = width[f];
+    bool rsqrt = i->op == IR_FRSQRTS, dbl = f == 2;
+
+    if (f == 0)
+        return false;
+    Xmm a = use_divisor(s, i, i->a), b = use_divisor(s, i, i->b); /* unused lanes: ones */
+    Xmm d = sel_def_x(s, i);
+    Xmm t = sel_tmp_x(s), u = sel_tmp_x(s);
+    uint32_t slow = sel_label(s);
+    x64_rvmi_m(s->a, cmp_packed[f], u, b, vsel_rep(s, n, 0), X64_CMP_EQ_UQ);
+    if (rsqrt) { /* a is to be halved, exactly */
+        x64_rvm_m(s->a, VANDPS, t, a, vsel_rep(s, n, sign_bit[f] - 1));
+        x64_rvmi_m(s->a, cmp_packed[f], t, t, vsel_rep(s, n, 2 * min_normal[f]), X64_CMP_NGE_UQ);
+    } else {
+        x64_rvmi_m(s->a, cmp_packed[f], t, a, vsel_rep(s, n, 0), X64_CMP_EQ_UQ);
+    }
+    x64_rvm(s->a, VPOR, t, t, u);
+    x64_rm(s->a, VPTEST, t, t);
+    x64_jcc(s->a, CC_NE, slow);
+    if (rsqrt)
+        x64_rvm_m(s->a, dbl ? VMULPD : VMULPS, u, a, vsel_rep(s, n, half[f]));
+    if (i->op == IR_FMULX) {
+        x64_rvm(s->a, dbl ? VMULPD : VMULPS, d, a, b);
+    } else {
+        x64_rm_m(s->a, VMOVAPS, d, vsel_rep(s, n, rsqrt ? one_half[f] : two[f]));
+        x64_rvm(s->a, dbl ? VFNMADD231PD : VFNMADD231PS, d, rsqrt ? u : a, b);
+    }
+    vsel_finish(s, i, d);
+    x64_rvm_m(s->a, VANDPS, t, d, vsel_rep(s, n, sign_bit[f] - 1));
+    x64_rvmi_m(s->a, cmp_packed[f], t, t, vsel_rep(s, n, min_normal[f]), X64_CMP_EQ_UQ);
+    x64_rm(s->a, VPTEST, t, t);
+    x64_jcc(s->a, CC_NE, slow);
+    sel_cold_eval_at(s, i, slow);
+    return true;
+}
+
 /* Sign inverted or cleared: no arithmetic, so that a shape of 64 bits is a matter of the constant. */
 bool vsel_fvec_sign(Sel *s, const IrInsn *i)
 {
@@ -317,13 +358,26 @@ static void to_int_checked(Sel *s, const ToInt *k, Xmm x)
     x64_jcc(s->a, CC_NE, k->slow);
 }
 
+/* x = lanes of a times 2^fbits: exact but for overflow; lanes that no integer can hold, and NaNs, go to `slow` before. */
+static void scale_up(Sel *s, const IrInsn *i, Xmm x, Xmm a, Xmm t, uint32_t slow)
+{
+    unsigned f = fp_index((IrType)i->lane), n = width[f];
+
+    x64_rvm_m(s->a, VANDPS, t, a, vsel_rep(s, n, sign_bit[f] - 1));
+    x64_rvmi_m(s->a, cmp_packed[f], t, t, vsel_rep(s, n, f == 2 ? 0x43e0000000000000 : 0x5f000000), X64_CMP_NLT_UQ);
+    x64_rm(s->a, VPTEST, t, t);
+    x64_jcc(s->a, CC_NE, slow);
+    x64_rvm_m(s->a, f == 2 ? VMULPD : VMULPS, x, a,
+              vsel_rep(s, n, f == 2 ? (1023 + i->imm) << 52 : (127 + i->imm) << 23));
+}
+
 bool vsel_vftoi(Sel *s, const IrInsn *i)
 {
     unsigned round = i->aux & 7, imm = 0, f = fp_index((IrType)i->lane);
     ToInt k = {.dbl = i->lane == IR_F64, .sign = i->aux & IR_SIGNED};
     Away w;
 
-    if (f == 0 || i->imm || (round != FP_RNA && !vsel_round_imm(round, &imm)))
+    if (f == 0 || (round != FP_RNA && !vsel_round_imm(round, &imm)))
         return false;
     k.usi = !k.sign && s->feat->avx512;
     Xmm a = vsel_use_shaped(s, i, i->a);
@@ -337,6 +391,11 @@ bool vsel_vftoi(Sel *s, const IrInsn *i)
         k.h = sel_tmp_r(s);
     }
     k.slow = sel_label(s);
+    if (i->imm) {
+        Xmm x = sel_tmp_x(s);
+        scale_up(s, i, x, a, k.t, k.slow);
+        a = x;
+    }
     if (round == FP_RTZ && (k.sign || k.usi)) {
         to_int_checked(s, &k, a);
     } else {

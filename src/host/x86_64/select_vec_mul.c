@@ -158,6 +158,54 @@ bool vsel_satdmull(Sel *s, const IrInsn *i)
     return true;
 }
 
+/* Registers of the rounding multiply-accumulate. */
+typedef struct Rdmlah {
+    bool sub, mask;
+    Xmm a, t, u;
+} Rdmlah;
+
+/*
+ * d, products of one half, becomes (a << 15) +- product + round >> 15 in 32 bits, which holds it: half of what ops.def
+ * says, with one bit less to shift out. `mask`: then ones where that does not fit 16 bits.
+ */
+static void rdmlah_half(Sel *s, const Rdmlah *r, bool high, Xmm d)
+{
+    if (high)
+        x64_rvm(s->a, VMOVHLPS, r->t, r->a, r->a);
+    x64_rm(s->a, VPMOVSXWD, r->t, high ? r->t : r->a);
+    x64_vmi(s->a, VPSLLD_I, r->t, r->t, 15);
+    x64_rvm_m(s->a, VPADDD, r->t, r->t, vsel_rep(s, 32, 1u << 14));
+    x64_rvm(s->a, r->sub ? VPSUBD : VPADDD, d, r->t, d);
+    x64_vmi(s->a, VPSRAD_I, d, d, 15);
+    if (!r->mask)
+        return;
+    x64_vmi(s->a, VPSLLD_I, r->t, d, 16);
+    x64_vmi(s->a, VPSRAD_I, r->t, r->t, 16);
+    x64_rvm(s->a, VPCMPEQD, d, d, r->t);
+    x64_rvm_m(s->a, VPXOR, d, d, vsel_rep(s, 32, 0xffffffff));
+}
+
+bool vsel_rdmlah(Sel *s, const IrInsn *i)
+{
+    Rdmlah r = {.sub = i->aux & 1, .mask = i->op == IR_VRDMLAH_Q};
+
+    if (i->lane != IR_I16)
+        return false;
+    r.a = sel_use_x(s, i->a);
+    Xmm b = sel_use_x(s, i->b);
+    Xmm c = sel_use_x(s, i->c);
+    Xmm d = sel_def_x(s, i);
+    r.t = sel_tmp_x(s);
+    r.u = sel_tmp_x(s);
+    mul_long(s, 1, true, false, d, b, c, r.t);
+    rdmlah_half(s, &r, false, d);
+    mul_long(s, 1, true, true, r.u, b, c, r.t);
+    rdmlah_half(s, &r, true, r.u);
+    x64_rvm(s->a, VPACKSSDW, d, d, r.u);
+    vsel_finish(s, i, d);
+    return true;
+}
+
 /* Carry-less products of bytes, one bit of b at a time, in words. d = sum over j of (bit j of b) * a << j. */
 static void clmul_words(Sel *s, Xmm d, Xmm a, Xmm b, Xmm t, Xmm u)
 {
@@ -236,6 +284,39 @@ bool vsel_dot(Sel *s, const IrInsn *i)
     x64_rvm(s->a, VPHADDD, d, d, t);
     x64_rvm(s->a, VPADDD, d, d, a);
     vsel_finish(s, i, d);
+    return true;
+}
+
+/* Row n of eight bytes as words. */
+static void row_words(Sel *s, Xmm d, Xmm v, unsigned n, bool sign)
+{
+    if (n)
+        x64_rvm(s->a, VMOVHLPS, d, v, v);
+    x64_rm(s->a, sign ? VPMOVSXBW : VPMOVZXBW, d, n ? d : v);
+}
+
+/* Each of the four results: a row of b times a row of c, summed by three levels of pairs. */
+bool vsel_mmla(Sel *s, const IrInsn *i)
+{
+    bool sb = i->aux & 1, sc = i->aux & 2;
+    Xmm a = sel_use_x(s, i->a);
+    Xmm b = sel_use_x(s, i->b);
+    Xmm c = sel_use_x(s, i->c);
+    Xmm d = sel_def_x(s, i);
+    Xmm b0 = sel_tmp_x(s), b1 = sel_tmp_x(s), c1 = sel_tmp_x(s), t = sel_tmp_x(s);
+
+    row_words(s, b0, b, 0, sb);
+    row_words(s, b1, b, 1, sb);
+    row_words(s, c1, c, 1, sc);
+    row_words(s, d, c, 0, sc);
+    x64_rvm(s->a, VPMADDWD, t, b0, d);
+    x64_rvm(s->a, VPMADDWD, b0, b0, c1);
+    x64_rvm(s->a, VPHADDD, t, t, b0);
+    x64_rvm(s->a, VPMADDWD, d, b1, d);
+    x64_rvm(s->a, VPMADDWD, b1, b1, c1);
+    x64_rvm(s->a, VPHADDD, d, d, b1);
+    x64_rvm(s->a, VPHADDD, d, t, d);
+    x64_rvm(s->a, VPADDD, d, d, a);
     return true;
 }
 

@@ -274,6 +274,13 @@ bool vsel_uzp(Sel *s, const IrInsn *i)
     if (half_shape(i))
         return k == 3 ? false : unzip_half(s, i, k, odd);
     Xmm a = sel_use_x(s, i->a);
+    if (i->a == i->b && k < 2) { /* the same lanes twice: one shuffle */
+        Xmm d = sel_def_x_last(s, i);
+        gather_lanes(m, 1u << k, odd, 16, 0);
+        memcpy(m + 8, m, 8);
+        x64_rvm_m(s->a, VPSHUFB, d, a, const_bytes(s, m));
+        return true;
+    }
     Xmm b = sel_use_x(s, i->b);
     if (k >= 2) {
         Xmm d = sel_def_x_last(s, i);

@@ -213,9 +213,90 @@ static void shift_sat(Sel *s, const VarShift *v, bool want_mask, Xmm d, Xmm x, X
     x64_rvms(s->a, blend, d, t, d, u);
 }
 
+/* The range of a saturating shift of narrow lanes, in lanes of twice the width (bits: of the wide lane). */
+static void clamp(Sel *s, bool wide_word, bool to_signed, bool from_signed, Xmm d)
+{
+    unsigned bits = wide_word ? 16 : 32;
+    uint64_t top = to_signed ? (1ull << (bits / 2 - 1)) - 1 : (1ull << bits / 2) - 1, low = to_signed ? ~top : 0;
+
+    if (from_signed) {
+        x64_rvm_m(s->a, wide_word ? VPMINSW : VPMINSD, d, d, vsel_rep(s, bits, top));
+        x64_rvm_m(s->a, wide_word ? VPMAXSW : VPMAXSD, d, d, vsel_rep(s, bits, low));
+    } else {
+        x64_rvm_m(s->a, wide_word ? VPMINUW : VPMINUD, d, d, vsel_rep(s, bits, top));
+    }
+}
+
+/* Registers and kind of a saturating shift of narrow lanes. */
+typedef struct SatShift {
+    VarShift v;     /* of the wide lanes */
+    bool to_signed, mask;
+    Xmm a, b, t, x, y;
+} SatShift;
+
+/*
+ * One half: d = its shifted lanes within range, or (mask) ones where they had to be brought there. Left shifts by the
+ * lane's width and more saturate as those by the width do, and twice the width holds these.
+ */
+static void sat_half(Sel *s, const SatShift *w, bool high, Xmm d)
+{
+    bool word = w->v.k == 1;
+    X64Vec ext = word ? w->v.sign ? VPMOVSXBW : VPMOVZXBW : w->v.sign ? VPMOVSXWD : VPMOVZXWD;
+
+    if (high) {
+        x64_rvm(s->a, VMOVHLPS, w->x, w->a, w->a);
+        x64_rvm(s->a, VMOVHLPS, w->y, w->b, w->b);
+    }
+    x64_rm(s->a, ext, w->x, high ? w->x : w->a);
+    x64_rm(s->a, word ? VPMOVSXBW : VPMOVZXWD, w->y, high ? w->y : w->b);
+    if (!word) { /* the count is the low byte */
+        x64_vmi(s->a, VPSLLD_I, w->y, w->y, 24);
+        x64_vmi(s->a, VPSRAD_I, w->y, w->y, 24);
+    }
+    x64_rvm_m(s->a, word ? VPMINSW : VPMINSD, w->y, w->y, vsel_rep(s, word ? 16 : 32, word ? 8 : 16));
+    shift_var(s, &w->v, d, w->x, w->y, w->t);
+    if (w->mask)
+        x64_rm(s->a, VMOVAPS, w->t, d);
+    clamp(s, word, w->to_signed, w->v.sign, d);
+    if (w->mask) {
+        x64_rvm(s->a, lane_eq[w->v.k], d, d, w->t);
+        x64_rvm_m(s->a, VPXOR, d, d, vsel_rep(s, 64, ~0ull));
+    }
+}
+
+static bool shift_sat_narrow(Sel *s, const IrInsn *i, VarShift v)
+{
+    SatShift w = {.v = v, .to_signed = v.sign && !(i->aux & IR_SATU), .mask = i->op == IR_VSHIFT_Q};
+    bool byte = v.k == 0;
+
+    if (byte && !s->feat->avx512)
+        return false;
+    w.a = sel_use_x(s, i->a);
+    w.b = sel_use_x(s, i->b);
+    Xmm d = sel_def_x(s, i);
+    w.t = sel_tmp_x(s);
+    w.x = sel_tmp_x(s);
+    w.y = sel_tmp_x(s);
+    w.v.neg = sel_tmp_x(s);
+    w.v.m = sel_tmp_x(s);
+    w.v.k++;
+    Xmm low = sel_tmp_x(s);
+    sat_half(s, &w, false, low);
+    sat_half(s, &w, true, d);
+    if (w.to_signed || w.mask)
+        x64_rvm(s->a, byte ? VPACKSSWB : VPACKSSDW, d, low, d);
+    else
+        x64_rvm(s->a, byte ? VPACKUSWB : VPACKUSDW, d, low, d);
+    vsel_finish(s, i, d);
+    return true;
+}
+
 static bool shift_saturating(Sel *s, const IrInsn *i, VarShift v)
 {
-    if (v.k < 2 || (i->aux & IR_SATU))
+    v.sign = v.sign || (i->aux & IR_SATU);
+    if (v.k < 2)
+        return shift_sat_narrow(s, i, v);
+    if (i->aux & IR_SATU)
         return false;
     Xmm a = sel_use_x(s, i->a);
     Xmm b = sel_use_x(s, i->b);

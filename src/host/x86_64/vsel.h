@@ -1,6 +1,7 @@
 /*
  * What the rules for floating-point and vector operations share. See x64.h for the protocol of rules; the files are
  *
+ *   select_fp16.c       half precision on hosts without it
  *   select_fp.c         scalar floating point, its conversions and comparisons; the table sel_fp_rules
  *   select_vec_fp.c     vector floating point
  *   select_vec.c        vector integer arithmetic, logic, comparison; the table sel_vec_rules
@@ -48,6 +49,8 @@ static inline bool full_shape(const IrInsn *i)
     return i->lanes && i->lanes * lane_bits(i) == 128;
 }
 
+/* An upper bound of the number of low bits of a vector above which it is zero. */
+unsigned vsel_bits(const Sel *s, IrRef v);
 /* Whether bits 127:64 of the value are known to be zero. */
 bool vsel_upper_zero(const Sel *s, IrRef v);
 /* Operand whose bits 127:64 are zero (cleared in a temporary unless known). For arithmetic on 64-bit shapes. */
@@ -71,9 +74,14 @@ void vsel_finish_zero(Sel *s, const IrInsn *i, Xmm d);
 void vsel_shift_right(Sel *s, bool sign, unsigned k, Xmm d, Xmm a, unsigned n, Xmm t);
 
 /* Rules, by file. */
-SelRule vsel_fvec_arith, vsel_fvec_fma, vsel_fvec_sqrt, vsel_fvec_sign, vsel_fvec_minmax, vsel_fvec_rint, vsel_vfcmp,
+SelRule vsel_fvec_arith, vsel_fvec_step, vsel_fvec_fma, vsel_fvec_sqrt, vsel_fvec_sign, vsel_fvec_minmax, vsel_fvec_rint, vsel_vfcmp,
     vsel_vftoi, vsel_vitof, vsel_vfwiden, vsel_vfnarrow;
-SelRule vsel_mul, vsel_mull, vsel_pmul, vsel_pmull, vsel_satdmulh, vsel_satdmull, vsel_dot, vsel_addp, vsel_paddl, vsel_sum,
+/* Half precision without host arithmetic for it (select_fp16.c). */
+SelRule vsel_f16_arith, vsel_f16_minmax, vsel_f16_rint;
+void vsel_f16_widen(Sel *s, Xmm t, Xmm a); /* t = the f16 in a, as f32 */
+void vsel_f16_compare(Sel *s, IrRef x, IrRef y, bool signalling); /* flags as of ucomiss */
+SelRule vsel_crc32; /* aux 0 */
+SelRule vsel_mul, vsel_mull, vsel_pmul, vsel_pmull, vsel_satdmulh, vsel_satdmull, vsel_rdmlah, vsel_dot, vsel_mmla, vsel_addp, vsel_paddl, vsel_sum,
     vsel_minmaxv, vsel_widen, vsel_narrow;
 SelRule vsel_shift_imm, vsel_rotate, vsel_shift, vsel_sat;
 SelRule vsel_dup, vsel_dupl, vsel_get, vsel_set, vsel_setl, vsel_zext, vsel_pair, vsel_concat, vsel_lowhigh, vsel_zip,

@@ -116,6 +116,11 @@ struct Sel {
     SelAlloc *ra;
     Asm main, cold;          /* cold code goes behind the main path */
     IrRef ref;               /* the instruction being selected */
+    struct SelFlags {        /* what the host's flags are known to hold, while nothing has been emitted since `at` */
+        const uint8_t *at;
+        IrRef x, y;
+        uint8_t kind, w;
+    } flags;
     struct SelEmit *em;      /* labels, constant pool, chain sites, side table: see emit.h */
 };
 

@@ -1,0 +1,105 @@
+/*
+ * Half precision without AVX512-FP16, by way of single precision. Single has more than twice the digits and two more, so
+ * that rounding twice is rounding once for addition, subtraction, multiplication, division and square root; rounding to
+ * integers, minimum, maximum and comparison are exact. Fused multiplication is not, and has no rule here.
+ */
+#include "host/x86_64/vsel.h"
+
+/* t = the f16 in the low bits of a as f32; what lies above must not be converted, it might signal. */
+static void widen(Sel *s, Xmm t, Xmm a)
+{
+    x64_rvm_m(s->a, VPAND, t, a, sel_vconst(s, 0xffff, 0));
+    x64_rm(s->a, VCVTPH2PS, t, t);
+}
+
+/* d = the f32 in d, rounded; a NaN or the least normal magnitude (see tiny_check in select_fp.c) leads to `slow`. */
+static void narrow_checked(Sel *s, Xmm d, Gpr g, uint32_t slow)
+{
+    x64_mri(s->a, VCVTPS2PH, d, d, X64_ROUND_CUR);
+    x64_gx(s->a, VMOVD_GX, g, d);
+    x64_alu_ri(s->a, ALU_AND, W32, g, 0x7fff);
+    x64_alu_ri(s->a, ALU_CMP, W32, g, 0x7c00);
+    x64_jcc(s->a, CC_A, slow);
+    x64_alu_ri(s->a, ALU_CMP, W32, g, 0x0400);
+    x64_jcc(s->a, CC_E, slow);
+}
+
+bool vsel_f16_arith(Sel *s, const IrInsn *i)
+{
+    X64Vec op = i->op == IR_FADD ? VADDSS : i->op == IR_FSUB ? VSUBSS : i->op == IR_FMUL ? VMULSS : VDIVSS;
+    Xmm a = sel_use_x(s, i->a);
+    Xmm b = i->op == IR_FSQRT ? a : sel_use_x(s, i->b);
+    Xmm d = sel_def_x(s, i);
+    Xmm t = sel_tmp_x(s);
+    Gpr g = sel_tmp_r(s);
+    uint32_t slow = sel_label(s);
+
+    widen(s, d, a);
+    if (i->op == IR_FSQRT) {
+        x64_rvm(s->a, VSQRTSS, d, d, d);
+    } else {
+        widen(s, t, b);
+        x64_rvm(s->a, op, d, d, t);
+    }
+    narrow_checked(s, d, g, slow);
+    sel_cold_eval_at(s, i, slow);
+    return true;
+}
+
+/* As min_max of select_fp.c. */
+bool vsel_f16_minmax(Sel *s, const IrInsn *i)
+{
+    bool max = i->op == IR_FMAX || i->op == IR_FMAXNUM;
+    Xmm a = sel_use_x(s, i->a);
+    Xmm b = sel_use_x(s, i->b);
+    Xmm d = sel_def_x(s, i);
+    Xmm t = sel_tmp_x(s);
+    uint32_t equal = sel_label(s), back = sel_label(s), slow = sel_label(s);
+
+    widen(s, d, a);
+    widen(s, t, b);
+    x64_rm(s->a, VUCOMISS, d, t);
+    x64_jcc(s->a, CC_E, equal);
+    x64_rvm(s->a, max ? VMAXSS : VMINSS, d, d, t);
+    x64_mri(s->a, VCVTPS2PH, d, d, X64_ROUND_CUR);
+    sel_bind(s, back);
+    sel_cold_begin(s);
+    sel_bind(s, equal);
+    x64_jcc(s->a, CC_P, slow);
+    x64_rvm(s->a, max ? VANDPS : VORPS, d, a, b);
+    x64_jmp(s->a, back);
+    sel_cold_end(s);
+    sel_cold_eval_at(s, i, slow);
+    return true;
+}
+
+bool vsel_f16_rint(Sel *s, const IrInsn *i)
+{
+    unsigned imm;
+
+    if (!vsel_round_imm(i->aux & 7, &imm))
+        return false;
+    Xmm a = sel_use_x(s, i->a);
+    Xmm d = sel_def_x_last(s, i);
+    widen(s, d, a);
+    x64_rvmi(s->a, VROUNDSS, d, d, d, imm | (i->aux & IR_EXACT ? 0 : X64_ROUND_QUIET));
+    x64_mri(s->a, VCVTPS2PH, d, d, X64_ROUND_CUR);
+    return true;
+}
+
+/* The operands of a comparison as f32: t against u. */
+void vsel_f16_compare(Sel *s, IrRef x, IrRef y, bool signalling)
+{
+    Xmm a = sel_use_x(s, x);
+    Xmm b = sel_use_x(s, y);
+    Xmm t = sel_tmp_x(s), u = sel_tmp_x(s);
+
+    widen(s, t, a);
+    widen(s, u, b);
+    x64_rm(s->a, signalling ? VCOMISS : VUCOMISS, t, u);
+}
+
+void vsel_f16_widen(Sel *s, Xmm t, Xmm a)
+{
+    widen(s, t, a);
+}
