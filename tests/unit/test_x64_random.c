@@ -74,9 +74,18 @@ static IrRef get(Gen *g, IrType t)
     return g->val[t][n - 1 - back];
 }
 
+static IrRef gen_fcmp(Gen *g, IrRef a, IrRef b, IrType t, unsigned how)
+{
+    return ir_opx(&g->b, IR_FCMP, IR_I8, t, 0, pick(16) | how, 0, a, b, 0);
+}
+
 static IrRef boolean(Gen *g)
 {
     IrType t = pick(2) ? IR_I64 : IR_I32;
+    if (pick(8) == 0) {
+        t = pick(2) ? IR_F64 : IR_F32;
+        return gen_fcmp(g, get(g, t), get(g, t), t, pick(3) ? 0 : IR_SIGNALLING);
+    }
     unsigned rel = 1 + pick(6);
     if (rel != 5 && rel != 2 && pick(2))
         rel |= IR_PSIGNED;
@@ -237,6 +246,18 @@ static void gen_flags_insn(Gen *g, unsigned depth)
     }
 }
 
+/* A floating-point comparison into the flags, and a branch on one of its relations. */
+static void gen_fcmp_insn(Gen *g, unsigned depth)
+{
+    IrType t = pick(2) ? IR_F64 : IR_F32;
+    IrRef a = get(g, t), b = get(g, t);
+    unsigned how = pick(3) ? 0 : IR_SIGNALLING;
+    for (unsigned k = 0; k < 4; k++)
+        ir_put(&g->b, S_N + k, gen_fcmp(g, a, b, t, how));
+    if (pick(2))
+        gen_side(g, depth, gen_fcmp(g, a, b, t, how));
+}
+
 /* An address: mostly in the buffer, sometimes outside. Through adds and shifts, so that address modes are matched. */
 static IrRef gen_addr(Gen *g, int64_t *disp)
 {
@@ -323,6 +344,8 @@ static void gen_body(Gen *g, unsigned size, unsigned depth)
         put_some(g, pick(3));
         if (pick(4) == 0)
             gen_flags_insn(g, depth);
+        if (pick(12) == 0)
+            gen_fcmp_insn(g, depth);
         if (pick(8) == 0)
             gen_side(g, depth, boolean(g));
     }
@@ -394,14 +417,16 @@ static bool same(const HostCpu *a, const HostCpu *b, IrStop sa, IrStop sb)
         sa = IR_STOP_CHECK;
     if (sb == IR_STOP_NONE)
         sb = IR_STOP_CHECK;
-    return sa == sb && a->ir.pc == b->ir.pc && !memcmp(a->state, b->state, STATE_SIZE);
+    return sa == sb && a->ir.pc == b->ir.pc && a->ir.fp.flags == b->ir.fp.flags &&
+           !memcmp(a->state, b->state, STATE_SIZE);
 }
 
 static void report(const IrRegion *r, IrStop sa, IrStop sb, const uint8_t *mem)
 {
     ir_print(stderr, r);
     env_disas(stderr);
-    fprintf(stderr, "jit: stop %d pc %lx   interp: stop %d pc %lx\n", sa, (long)env->cpu->ir.pc, sb, (long)env->ref->ir.pc);
+    fprintf(stderr, "jit: stop %d pc %lx fp %x   interp: stop %d pc %lx fp %x\n", sa, (long)env->cpu->ir.pc, env->cpu->ir.fp.flags,
+            sb, (long)env->ref->ir.pc, env->ref->ir.fp.flags);
     for (unsigned k = 0; k < S_COUNT; k++) {
         IrVal x = {0}, y = {0};
         memcpy(&x, env->cpu->state + env->slot[k].offset, ir_type_size((IrType)env->slot[k].type));
