@@ -19,12 +19,22 @@ int os_tid(void)
     return (int)syscall(SYS_gettid);
 }
 
-uint64_t os_now_ns(void)
+static uint64_t clock_ns(clockid_t id)
 {
     struct timespec t;
 
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(id, &t);
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+uint64_t os_thread_ns(void)
+{
+    return clock_ns(CLOCK_THREAD_CPUTIME_ID);
+}
+
+uint64_t os_now_ns(void)
+{
+    return clock_ns(CLOCK_MONOTONIC);
 }
 
 void os_cpu_features(char *buf, size_t len)

@@ -14,6 +14,8 @@
 size_t os_page_size(void);
 /* Kernel thread id of the calling thread. */
 int os_tid(void);
+/* Processor time of the calling thread in nanoseconds. */
+uint64_t os_thread_ns(void);
 /* Monotonic time in nanoseconds: for statistics and logs only, never shown to the guest. */
 uint64_t os_now_ns(void);
 

@@ -148,7 +148,8 @@ static bool dev_words(Dev *d, Engine *e, Vcpu *cpu, Status *st)
     if (!log_setup(logs[d->stage], st))
         return false;
     for (uint64_t pc = DEV_PC; pc < DEV_PC + d->len;) {
-        const Translation *t = translate_get(cpu, pc);
+        Translated why;
+        const Translation *t = translate_get(cpu, pc, &why);
         pc += t ? t->guest_insns * e->cfg.guest->min_insn : d->len;
     }
     return true;

@@ -86,6 +86,7 @@ static bool opt_strace(Options *o, char *arg, Status *st)
 static bool opt_stats(Options *o, char *arg, Status *st)
 {
     o->user.stats = true;
+    o->user.engine.timing = true;
     return true;
 }
 

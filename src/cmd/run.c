@@ -52,27 +52,50 @@ static const char *default_sysroot(char *buf, size_t len)
     return sysroot_default("arm64", buf, len) && stat(buf, &sb) == 0 && S_ISDIR(sb.st_mode) ? buf : NULL;
 }
 
-/* A name without a slash that is not a file here is looked up along PATH, as a shell would in the guest's tree. */
-static const Guest *find_program(UserConfig *u, char *path, size_t len, Status *st)
+/* `name` in the directories of `dirs`, in the sysroot alone or anywhere. Fills path; NULL when there is none. */
+static const Guest *search(const UserConfig *u, const char *dirs, bool in_sysroot, char *path, size_t len)
 {
-    const Guest *g = user_probe(u->program, u->sysroot, st);
+    char full[8192];
 
-    if (g || st->code != STATUS_NOT_FOUND || strchr(u->program, '/'))
-        return g;
-    const char *dirs = getenv("PATH");
-    for (const char *p = dirs ? dirs : "/usr/bin:/bin"; *p; p += strcspn(p, ":"), p += *p == ':') {
+    for (const char *p = dirs; *p; p += strcspn(p, ":"), p += *p == ':') {
         Status ignored = {0};
         int n = (int)strcspn(p, ":");
         if (n == 0 || snprintf(path, len, "%.*s/%s", n, p, u->program) >= (int)len)
             continue;
-        g = user_probe(path, u->sysroot, &ignored);
-        if (g) {
-            u->program = path;
-            *st = (Status){0};
+        if (in_sysroot && (snprintf(full, sizeof full, "%s%s", u->sysroot, path) >= (int)sizeof full || access(full, X_OK)))
+            continue;
+        const Guest *g = user_probe(path, u->sysroot, &ignored);
+        if (g)
             return g;
-        }
     }
     return NULL;
+}
+
+/*
+ * A name without a slash that is not a file here is looked up along PATH: first in the sysroot (also where Debian keeps
+ * programs, whatever PATH says), so that a host's script of that name does not win, then as a shell would.
+ */
+static const Guest *find_program(UserConfig *u, char *path, size_t len, Status *st)
+{
+    static const char usual[] = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin";
+    const char *dirs = getenv("PATH");
+    const Guest *g = user_probe(u->program, u->sysroot, st);
+
+    if (g || st->code != STATUS_NOT_FOUND || strchr(u->program, '/'))
+        return g;
+    if (!dirs)
+        dirs = usual;
+    if (u->sysroot)
+        g = search(u, dirs, true, path, len);
+    if (!g && u->sysroot)
+        g = search(u, usual, true, path, len);
+    if (!g)
+        g = search(u, dirs, false, path, len);
+    if (g) {
+        u->program = path;
+        *st = (Status){0};
+    }
+    return g;
 }
 
 static int start(Options *o, char **argv, Status *st)

@@ -11,7 +11,8 @@
  * copy before it can write to a region is at most the maximum. */
 #define REGION_MIN CACHE_GRANULE
 #define REGION_MAX (8 * CACHE_GRANULE)
-/* A frozen region takes no chaining until somebody has wanted it this often: a forked child usually ends soon. */
+/* A small cache is cut into at least so many parts, or evicting one would empty it. */
+#define REGIONS_LEAST 16
 #define CODE_ALIGN 16
 
 bool cache_init(Cache *c, size_t size, Status *st)
@@ -153,6 +154,14 @@ static bool evict_one(Engine *e)
     return r != NULL;
 }
 
+bool cache_room(Cache *c)
+{
+    pthread_mutex_lock(&c->lock);
+    int g = find_granules_locked(c, 1);
+    pthread_mutex_unlock(&c->lock);
+    return g >= 0;
+}
+
 /* Bytes in regions that are not being evicted already. */
 static size_t live_bytes(Cache *c)
 {
@@ -171,7 +180,7 @@ CacheRegion *cache_region_new(Engine *e, size_t want)
     CacheRegion *r = region_take(c, size);
 
     /* Evict ahead of need, for the memory comes back only after a grace period. */
-    while (live_bytes(c) > c->size - c->size / 8 && evict_one(e))
+    while ((!r || live_bytes(c) > c->size - c->size / 8) && evict_one(e) && r)
         ;
     if (log_on(LOG_LINK))
         log_line("cache: region of %zu KiB%s", size >> 10, r ? "" : ": none free");
@@ -213,9 +222,11 @@ bool cache_buf(Vcpu *cpu, size_t need, CodeBuf *cb)
     CacheRegion *r = cpu->region;
 
     if (!r || r->size - r->used < need || !thaw(r)) {
-        size_t want = r ? r->size * 2 : REGION_MIN;
+        size_t want = r ? r->size * 2 : REGION_MIN, most = cpu->e->cache.size / REGIONS_LEAST;
         if (want > REGION_MAX)
             want = REGION_MAX;
+        if (want > most)
+            want = most;
         if (want < need)
             want = need;
         cache_release(cpu);

@@ -111,6 +111,8 @@ CacheRegion *cache_region_new(Engine *e, size_t want);
 bool cache_buf(Vcpu *cpu, size_t need, CodeBuf *cb);
 /* Note what was emitted: [cb->start at cache_buf, cb->p) belongs to `t`. */
 void cache_commit(Vcpu *cpu, CodeBuf *cb, Translation *t);
+/* Whether some region could be had. */
+bool cache_room(Cache *c);
 /* Give up the vcpu's region (its thread ends). */
 void cache_release(Vcpu *cpu);
 /* The translation whose code holds executable address hpc; NULL. Async-signal-safe. */

@@ -19,6 +19,7 @@ typedef struct EngineConfig {
     bool one_insn;             /* one guest instruction a region */
     bool no_chain;
     bool ret_predict;
+    bool timing;               /* measure translation time for engine_stats */
     bool exact_flags;          /* never drop dead flags at exits */
     size_t cache_bytes;        /* size of the code cache; 0: default */
     const char *host_cpu;      /* NULL: native */

@@ -95,11 +95,14 @@ void page_remove_all(Engine *e, Translation *t);
 Translation *page_condemn(Engine *e, uint64_t first, uint64_t last);
 
 /* --- translate.c ---------------------------------------------------------------------------------------------------- */
-/*
- * The translation of (pc, cpu's mode): found, or made now. NULL when the instruction at pc cannot be fetched.
- * One that has no hpc is to be interpreted.
- */
-Translation *translate_get(Vcpu *cpu, uint64_t pc);
+typedef enum Translated {
+    TRANSLATED,
+    TRANSLATED_NOT,     /* the instruction cannot be fetched */
+    TRANSLATED_FULL,    /* no room in the code cache until a grace period ends (run.c waits for it) */
+    TRANSLATED_CHANGED, /* the guest changed the code meanwhile: try again */
+} Translated;
+/* The translation of (pc, cpu's mode): found, or made now; NULL with *why set. One without hpc is to be interpreted. */
+Translation *translate_get(Vcpu *cpu, uint64_t pc, Translated *why);
 /* Lift up to `limit` instructions at pc into the vcpu's arena; NULL when the first cannot be fetched. `t` may be NULL. */
 IrRegion *translate_form(Vcpu *cpu, uint64_t pc, unsigned limit, Translation *t);
 void translation_free(Translation *t);

@@ -79,9 +79,11 @@ const void *link_chain(HostCpu *h)
     Vcpu *cpu = (Vcpu *)h;
     Engine *e = cpu->e;
 
+    Translated why;
+
     if (e->cfg.no_chain || exit_wanted(h))
         return NULL;
-    Translation *t = translate_get(cpu, h->ir.pc);
+    Translation *t = translate_get(cpu, h->ir.pc, &why);
     if (!t || !t->hpc)
         return NULL;
     write_begin(cpu);
@@ -97,11 +99,12 @@ const void *link_chain(HostCpu *h)
 const void *link_lookup(HostCpu *h)
 {
     Vcpu *cpu = (Vcpu *)h;
+    Translated why;
 
     if (cpu->e->cfg.no_chain || exit_wanted(h))
         return NULL;
     cpu->stats.lookups++;
-    Translation *t = translate_get(cpu, h->ir.pc);
+    Translation *t = translate_get(cpu, h->ir.pc, &why);
     if (!t || !t->hpc)
         return NULL;
     HostJump *j = &h->jcache[host_jcache_index(t->pc, cpu->e->cfg.guest->pc_shift)];

@@ -5,6 +5,13 @@
 
 #include "base/log.h"
 
+#include <unistd.h>
+
+/* How long a thread waits for room in the code cache before it interprets a little. */
+#define ROOM_TRIES 50
+#define ROOM_SLEEP_US 100
+#define ROOM_INSNS 64
+
 /* A fault that has nothing to do with memory. */
 static bool raise_fault(Vcpu *cpu, int sig, int code)
 {
@@ -45,12 +52,13 @@ bool run_stop(Vcpu *cpu, IrStop stop)
 static bool run_poll(Vcpu *cpu)
 {
     Engine *e = cpu->e;
+    bool collect = false;
 
     if (__atomic_load_n(&cpu->h.exit_request, __ATOMIC_RELAXED) &&
         __atomic_exchange_n(&cpu->h.exit_request, 0, __ATOMIC_ACQUIRE)) {
         if (!e->cfg.env->pending(cpu))
             return false;
-        grace_collect(e);
+        collect = true;
     }
     /* The epoch is read first, so that what was killed before it is forgotten before it is published. */
     uint64_t epoch = grace_now(e), flush = atomic_load(&e->flush_seq);
@@ -60,6 +68,8 @@ static bool run_poll(Vcpu *cpu)
         cpu->mode_seen = cpu->h.ir.mode;
     }
     grace_quiesce(cpu, epoch);
+    if (collect)
+        grace_collect(e);
     return true;
 }
 
@@ -86,26 +96,43 @@ IrStop run_interp_once(Vcpu *cpu, unsigned limit)
 }
 
 /* Interpreted regions are found again through the jump cache: no translated code runs that would misread it. */
-static Translation *find(Vcpu *cpu)
+static Translation *find(Vcpu *cpu, Translated *why)
 {
     HostJump *j = &cpu->h.jcache[host_jcache_index(cpu->h.ir.pc, cpu->e->cfg.guest->pc_shift)];
 
     if (cpu->e->plan)
-        return translate_get(cpu, cpu->h.ir.pc);
+        return translate_get(cpu, cpu->h.ir.pc, why);
     if (j->pc == cpu->h.ir.pc && j->hpc)
         return (Translation *)(uintptr_t)j->hpc;
-    Translation *t = translate_get(cpu, cpu->h.ir.pc);
+    Translation *t = translate_get(cpu, cpu->h.ir.pc, why);
     if (t)
         *j = (HostJump){t->pc, t};
     return t;
 }
 
+/* The code cache is full: wait until every vcpu has left what is being evicted, which all have been asked to. */
+static IrStop wait_for_room(Vcpu *cpu)
+{
+    bool room = false;
+
+    engine_block_begin(cpu);
+    for (unsigned i = 0; i < ROOM_TRIES && !room; i++) {
+        grace_collect(cpu->e);
+        room = cache_room(&cpu->e->cache);
+        if (!room)
+            usleep(ROOM_SLEEP_US);
+    }
+    engine_block_end(cpu);
+    return room ? IR_STOP_NONE : run_interp_once(cpu, ROOM_INSNS);
+}
+
 static IrStop run_one(Vcpu *cpu)
 {
-    Translation *t = find(cpu);
+    Translated why;
+    Translation *t = find(cpu, &why);
 
     if (!t)
-        return IR_STOP_FETCH;
+        return why == TRANSLATED_FULL ? wait_for_room(cpu) : IR_STOP_FETCH;
     if (log_on_pc(LOG_EXEC, t->pc))
         log_exec(cpu, t);
     if (t->check_ir)

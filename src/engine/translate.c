@@ -27,6 +27,12 @@
 #define CODE_ROOM_MAX (512u << 10)
 #define FETCH_BYTES 64
 
+/* Time for the statistics: this thread's own where they are asked for, so that a busy machine does not show in them. */
+static uint64_t now(const Engine *e)
+{
+    return e->cfg.timing ? os_thread_ns() : 0;
+}
+
 /* --- fetching guest code --- */
 
 typedef struct Fetch {
@@ -112,12 +118,13 @@ IrRegion *translate_form(Vcpu *cpu, uint64_t pc, unsigned limit, Translation *t)
     Lift l = {.guest = g, .pc = pc, .mode = cpu->h.ir.mode, .cpu_features = e->cfg.features};
     ir_builder_init(&l.b, r);
     r->fp = g->fp_mode(cpu->h.ir.mode);
-    /* Each INSN mark counts in r->guest_insns. */
     for (; !l.ended; l.pc = l.cont) {
         unsigned left = limit - r->guest_insns;
         l.budget = left - 1;
-        if (left && lift_one(&l, &f))
+        if (left && lift_one(&l, &f)) {
+            r->guest_insns++;
             continue;
+        }
         if (r->guest_insns == 0)
             return NULL;
         ir_exit(&l.b, l.pc, 0);
@@ -206,7 +213,7 @@ static void keep_code(Translation *t, const HostCode *code, int64_t delta)
     }
 }
 
-/* Compile into this thread's region. False when the cache is full: the region is then interpreted. */
+/* Compile into this thread's region. False when the cache is full for now. */
 static bool compile(Vcpu *cpu, const IrRegion *r, Translation *t)
 {
     Engine *e = cpu->e;
@@ -276,46 +283,52 @@ static void count(Vcpu *cpu, const IrRegion *r, const Translation *t, uint64_t s
     cpu->stats.guest_insns += r->guest_insns;
     cpu->stats.host_bytes += t->size;
     cpu->stats.interp_regions += !t->hpc;
-    cpu->stats.translate_ns += os_now_ns() - start;
+    cpu->stats.translate_ns += now(cpu->e) - start;
 }
 
-/* The pipeline. *fetched: whether there was an instruction at pc. NULL also when the code changed meanwhile. */
-static Translation *translate_make(Vcpu *cpu, uint64_t pc, bool *fetched)
+/* The pipeline. Fills in t, which is discarded unless it returns TRANSLATED. */
+static Translated translate_make(Vcpu *cpu, Translation *t)
 {
     Engine *e = cpu->e;
-    uint64_t start = os_now_ns();
-    Translation *t = calloc(1, sizeof *t);
+    uint64_t start = now(e);
+    IrRegion *r = translate_form(cpu, t->pc, e->cfg.one_insn ? 1 : REGION_INSNS, t);
 
-    CHECK(t != NULL);
-    t->pc = pc;
-    t->mode = cpu->h.ir.mode;
-    IrRegion *r = translate_form(cpu, pc, e->cfg.one_insn ? 1 : REGION_INSNS, t);
-    *fetched = r != NULL;
-    if (!r) {
-        discard(e, t);
-        return NULL;
-    }
+    if (!r)
+        return TRANSLATED_NOT;
     if (e->cfg.check)
         r = lockstep_prepare(cpu, r, t);
     t->guest_insns = r->guest_insns;
     log_region(LOG_IR, "ir", r);
     optimise(cpu, r, t);
-    if (!take_jit(e) || !compile(cpu, r, t))
+    if (!take_jit(e))
         t->ir = ir_pack(r);
+    else if (!compile(cpu, r, t))
+        return TRANSLATED_FULL;
     count(cpu, r, t, start);
     check_context(NULL, 0);
-    return publish(cpu, t);
+    return TRANSLATED;
 }
 
-Translation *translate_get(Vcpu *cpu, uint64_t pc)
+Translation *translate_get(Vcpu *cpu, uint64_t pc, Translated *why)
 {
     Engine *e = cpu->e;
     Translation *t = table_find(&e->table, pc, cpu->h.ir.mode);
-    bool fetched = true;
 
-    while (!t && fetched) {
+    *why = TRANSLATED_CHANGED;
+    while (!t && *why == TRANSLATED_CHANGED) {
+        t = calloc(1, sizeof *t);
+        CHECK(t != NULL);
+        t->pc = pc;
+        t->mode = cpu->h.ir.mode;
         write_begin(cpu);
-        t = translate_make(cpu, pc, &fetched);
+        *why = translate_make(cpu, t);
+        if (*why == TRANSLATED) {
+            t = publish(cpu, t);
+            *why = t ? TRANSLATED : TRANSLATED_CHANGED;
+        } else {
+            discard(e, t);
+            t = NULL;
+        }
         write_end(cpu);
     }
     return t;
