@@ -29,6 +29,8 @@ typedef struct UserMm UserMm;
 
 /* Guest protections beyond PROT_READ, PROT_WRITE, PROT_EXEC. */
 enum { MM_PROT_BTI = 0x10, MM_PROT_MTE = 0x20 };
+/* All that a guest may ask for. A guest's executable page is never executable on the host. */
+enum { MM_PROT_ALL = PROT_READ | PROT_WRITE | PROT_EXEC | MM_PROT_BTI }; /* of the guest */
 
 /* One stretch of the guest's address space. */
 typedef struct MmRange {
