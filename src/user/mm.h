@@ -21,6 +21,7 @@
 #include "replay/nondet.h"
 
 #include <stdio.h>
+#include <sys/mman.h>
 
 typedef struct UserMm UserMm;
 
