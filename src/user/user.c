@@ -35,6 +35,11 @@ static const uint8_t *env_code(Vcpu *cpu, uint64_t pc, size_t *len)
     return mm_code(user_thread(cpu)->p->mm, pc, len);
 }
 
+static bool env_guarded(Vcpu *cpu, uint64_t pc)
+{
+    return mm_guarded(user_thread(cpu)->p->mm, pc);
+}
+
 static uint64_t env_counter(Vcpu *cpu, uint64_t frequency)
 {
     UserThread *t = user_thread(cpu);
@@ -50,8 +55,8 @@ static uint64_t env_random(Vcpu *cpu)
 }
 
 static const EnvOps env_ops = {
-    .code = env_code, .pending = signal_pending, .fault = signal_fault, .syscall = user_syscall, .counter = env_counter,
-    .random = env_random, .async_signal = signal_async,
+    .code = env_code, .guarded = env_guarded, .pending = signal_pending, .fault = signal_fault, .syscall = user_syscall,
+    .counter = env_counter, .random = env_random, .async_signal = signal_async,
 };
 
 /* --- finding the program -------------------------------------------------------------------------------------------- */
@@ -61,15 +66,23 @@ static PathEnv path_env(const UserProc *p)
     return (PathEnv){ p->sysroot, p->cwd, p->whole_sysroot, p->nondet, p->pid };
 }
 
+/* "big-endian 32-bit AArch64", in buf. */
+static const char *describe_machine(const ElfInfo *elf, char *buf, size_t len)
+{
+    char name[32];
+    bool narrow = !elf->wide && elf->machine != EM_386 && elf->machine != EM_ARM;
+    snprintf(buf, len, "%s%s%s", elf->little ? "" : "big-endian ", narrow ? "32-bit " : "", elf_machine_name(elf->machine, name));
+    return buf;
+}
+
 /* Say why a program that is a fine ELF file cannot be run here. */
 static bool check_machine(const Program *prog, Status *st)
 {
-    char buf[32];
+    char buf[64];
     if (prog->elf.guest && abi_by_guest(prog->elf.guest))
         return true;
-    return status_set(st, STATUS_NOT_RUN, "%s: is for %s%s, which is not a guest that dragoman runs", prog->path,
-                      elf_machine_name(prog->elf.machine, buf),
-                      !prog->elf.wide && prog->elf.machine != EM_386 && prog->elf.machine != EM_ARM ? " (32-bit)" : "");
+    return status_set(st, STATUS_NOT_RUN, "%s: is for %s, which is not a guest that dragoman runs", prog->path,
+                      describe_machine(&prog->elf, buf, sizeof buf));
 }
 
 /* A sysroot's path without links and a slash at its end, so that it is a prefix of what the host's kernel reports. */
@@ -129,10 +142,10 @@ static bool load_interp(UserProc *p, const Program *prog, Status *st)
                           p->sysroot[0] ? " in " : "", p->sysroot, prog->elf.guest->deb_arch);
     ElfInfo info;
     bool ok = elf_probe(fd, name, &info, st);
-    if (ok && info.machine != prog->elf.machine) {
-        char buf[32];
+    if (ok && info.guest != prog->elf.guest) {
+        char buf[64];
         ok = status_set(st, STATUS_NOT_RUN, "%s: its interpreter %s is for %s: give a sysroot of %s with -L", prog->path, host,
-                        elf_machine_name(info.machine, buf), prog->elf.guest->deb_arch);
+                        describe_machine(&info, buf, sizeof buf), prog->elf.guest->deb_arch);
     }
     ok = ok && elf_load(p->mm, fd, name, false, &p->interp, st);
     close(fd);
@@ -239,6 +252,14 @@ static void show_arguments(const UserProc *p)
     prctl(PR_SET_MM, PR_SET_MM_MAP, &m, sizeof m, 0);
 }
 
+/* What Linux maps itself is guarded when it says so: the interpreter, or a static program. */
+static void guard_program(UserProc *p, Vcpu *cpu)
+{
+    const ElfImage *img = p->interp.entry ? &p->interp : &p->main;
+    if (img->bti && p->abi->guard_pages(&cpu->h.ir))
+        mm_guard(p->mm, img->code_start, img->code_end);
+}
+
 /* Run the first thread to the end of the process. */
 static int run_first(UserProc *p, uint64_t sp, uint64_t mask)
 {
@@ -252,6 +273,7 @@ static int run_first(UserProc *p, uint64_t sp, uint64_t mask)
     p->nondet->ops->random(p->nondet, t->tid, secrets, sizeof secrets);
     p->abi->set_secrets(&cpu->h.ir, secrets, 0);
     p->abi->start(&cpu->h.ir, p->interp.entry ? p->interp.entry : p->main.entry, sp);
+    guard_program(p, cpu);
     signal_thread_start(t);
     vcpu_run(cpu);
     int status = t->exit_status;
