@@ -42,6 +42,8 @@ typedef struct EnvOps {
      * handlers of these. Called inside the host's signal handler. May be NULL.
      */
     void (*async_signal)(int sig, siginfo_t *info, void *uc);
+    /* Whether the page of pc is guarded: code of a kind that checks where indirect branches land. NULL: none ever is. */
+    bool (*guarded)(Vcpu *cpu, uint64_t pc);
 } EnvOps;
 
 #endif

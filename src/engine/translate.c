@@ -102,6 +102,7 @@ static bool lift_one(Lift *l, Fetch *f)
         log_insn(g, l->pc, code, avail);
     check_context("lift", l->pc);
     l->careful = careful_forms(f->cpu->e, l->pc);
+    l->guarded = l->mode && f->cpu->e->cfg.env->guarded && f->cpu->e->cfg.env->guarded(f->cpu, l->pc);
     return g->lift(l, code, avail) > 0;
 }
 

@@ -19,6 +19,7 @@ typedef struct Lift {
     uint64_t next;            /* address after it; set by Guest.lift */
     uint32_t mode;            /* guest mode bits of the region */
     unsigned careful;         /* LIFT_CAREFUL_* for this instruction */
+    bool guarded;             /* its page is guarded (EnvOps.guarded); known only when mode is not 0 */
     const void *cpu_features; /* the guest's own structure, from Guest.cpu_new */
     uint32_t budget;          /* guest instructions that the region may still take after this one; 0: lift_* end it */
     /* set by lift: */

@@ -49,6 +49,9 @@ typedef struct UserAbi {
     void (*set_secrets)(IrCpu *cpu, const uint8_t random[80], unsigned which);
     void (*hwcap)(const void *features, uint64_t *hwcap, uint64_t *hwcap2);
 
+    /* Guarded pages (PROT_BTI) are mapped from now on; false when this guest has none. */
+    bool (*guard_pages)(IrCpu *cpu);
+
     /* Build a frame and point the registers at the handler. False when the stack cannot be written. */
     bool (*push_frame)(Vcpu *cpu, const AbiFrame *f);
     /* Undo: false when the frame is bad. */

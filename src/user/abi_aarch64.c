@@ -188,7 +188,7 @@ static bool push_frame(Vcpu *cpu, const AbiFrame *f)
     s->x[29] = record_at;
     s->x[30] = f->restorer;
     s->sp = at;
-    s->btype = BTYPE_CALL;
+    s->btype = ir->mode & A64_MODE_BTI ? BTYPE_CALL : 0;
     s->excl_addr = A64_NO_EXCL;
     ir->pc = f->handler;
     return true;
@@ -373,6 +373,7 @@ const UserAbi abi_aarch64 = {
     .guest = "aarch64", .machine = "aarch64", .platform = "aarch64", .insn_size = 4, .min_sigstack = sizeof(A64SigFrame) + 32,
     .get_call = get_call, .set_result = set_result, .start = start, .set_stack = set_stack, .set_tls = set_tls,
     .get_stack = get_stack, .clone_args = clone_args, .set_secrets = set_secrets, .hwcap = hwcap,
+    .guard_pages = a64_guard_pages,
     .push_frame = push_frame, .pop_frame = pop_frame, .put_stat = put_stat, .stat_size = sizeof(A64Stat), .open_flags_in = open_flags_in,
     .open_flags_out = open_flags_out, .epoll_size = 16, .epoll_data = 8, .prctl = arch_prctl, .cpuinfo = cpuinfo,
     .vdso = vdso_aarch64, .vdso_size = &vdso_aarch64_size, .vdso_sigreturn = &vdso_aarch64_sigreturn,

@@ -5,8 +5,16 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
+/* Whether a mapping may ask for this protection; a guarded one makes the processor look at landing pads. */
+static bool prot_allowed(UserThread *t, uint64_t prot)
+{
+    return !(prot & MM_PROT_BTI) || t->p->abi->guard_pages(&t->cpu->h.ir);
+}
+
 int64_t sys_mmap(UserThread *t, SysCall *c)
 {
+    if (!prot_allowed(t, c->arg[2]))
+        return -EINVAL;
     return mm_map(t->p->mm, c->arg[0], c->arg[1], (int)c->arg[2], (int)c->arg[3], (int)c->arg[4], c->arg[5]);
 }
 
@@ -17,6 +25,8 @@ int64_t sys_munmap(UserThread *t, SysCall *c)
 
 int64_t sys_mprotect(UserThread *t, SysCall *c)
 {
+    if (!prot_allowed(t, c->arg[2]))
+        return -EINVAL;
     return mm_protect(t->p->mm, c->arg[0], c->arg[1], (int)c->arg[2]);
 }
 

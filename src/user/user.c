@@ -35,6 +35,11 @@ static const uint8_t *env_code(Vcpu *cpu, uint64_t pc, size_t *len)
     return mm_code(user_thread(cpu)->p->mm, pc, len);
 }
 
+static bool env_guarded(Vcpu *cpu, uint64_t pc)
+{
+    return mm_guarded(user_thread(cpu)->p->mm, pc);
+}
+
 static uint64_t env_counter(Vcpu *cpu, uint64_t frequency)
 {
     UserThread *t = user_thread(cpu);
@@ -50,8 +55,8 @@ static uint64_t env_random(Vcpu *cpu)
 }
 
 static const EnvOps env_ops = {
-    .code = env_code, .pending = signal_pending, .fault = signal_fault, .syscall = user_syscall, .counter = env_counter,
-    .random = env_random, .async_signal = signal_async,
+    .code = env_code, .guarded = env_guarded, .pending = signal_pending, .fault = signal_fault, .syscall = user_syscall,
+    .counter = env_counter, .random = env_random, .async_signal = signal_async,
 };
 
 /* --- finding the program -------------------------------------------------------------------------------------------- */
@@ -216,6 +221,14 @@ static void set_name(const char *program)
     prctl(PR_SET_NAME, base ? base + 1 : program);
 }
 
+/* What Linux maps itself is guarded when it says so: the interpreter, or a static program. */
+static void guard_program(UserProc *p, Vcpu *cpu)
+{
+    const ElfImage *img = p->interp.entry ? &p->interp : &p->main;
+    if (img->bti && p->abi->guard_pages(&cpu->h.ir))
+        mm_guard(p->mm, img->code_start, img->code_end);
+}
+
 /* Run the first thread to the end of the process. */
 static int run_first(UserProc *p, uint64_t sp, uint64_t mask)
 {
@@ -229,6 +242,7 @@ static int run_first(UserProc *p, uint64_t sp, uint64_t mask)
     p->nondet->ops->random(p->nondet, t->tid, secrets, sizeof secrets);
     p->abi->set_secrets(&cpu->h.ir, secrets, 0);
     p->abi->start(&cpu->h.ir, p->interp.entry ? p->interp.entry : p->main.entry, sp);
+    guard_program(p, cpu);
     signal_thread_start(t);
     vcpu_run(cpu);
     int status = t->exit_status;

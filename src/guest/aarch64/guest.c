@@ -79,6 +79,8 @@ static unsigned lift(Lift *l, const uint8_t *code, size_t avail)
         return 0;
     l->next = l->cont = l->pc + 4;
     ir_emit(&l->b, (IrInsn){.op = IR_INSN, .imm = l->pc, .aux = 4});
+    if (l->mode & A64_MODE_BTI && l->pc == l->b.r->pc)
+        a64_landing(l, fetch(code));
     if (!a64_decode_lift(l, a64_features(l)->has, fetch(code)))
         lift_stop(l, IR_STOP_ILLEGAL);
     return 4;

@@ -16,8 +16,10 @@ static void set_x(IrCpu *cpu, unsigned n, uint64_t v)
 /* The return from the exception would have cleared the exclusive monitor. */
 uint64_t a64_help_svc(IrCpu *cpu, IrArgs *args)
 {
+    uint32_t mode = cpu->mode;
     a64_state(cpu)->excl_addr = A64_NO_EXCL;
-    return cpu->world->syscall(cpu);
+    IrStop stop = cpu->world->syscall(cpu);
+    return stop == IR_STOP_NONE && cpu->mode != mode ? IR_STOP_CHECK : stop;
 }
 
 /* An ordered access to an unaligned address: the memory layer raises the fault for an access that must be aligned. */
@@ -26,6 +28,12 @@ uint64_t a64_help_unaligned(IrCpu *cpu, IrArgs *args)
     IrVal v;
     cpu->world->mem.load(cpu, args->arg[0].u64[0], 16, IR_MEM_ALIGNED, &v);
     return IR_STOP_FAULT;
+}
+
+/* An indirect branch came to where none of its kind may: Linux sends SIGILL. */
+uint64_t a64_help_bad_target(IrCpu *cpu, IrArgs *args)
+{
+    return IR_STOP_ILLEGAL;
 }
 
 uint64_t a64_help_counter(IrCpu *cpu, IrArgs *args)
@@ -48,6 +56,14 @@ uint64_t a64_help_ic_ivau(IrCpu *cpu, IrArgs *args)
     uint64_t va = args->arg[0].u64[0] & ~63ull;
     cpu->world->invalidate(cpu, (uint64_t)((int64_t)(va << 8) >> 8), 64);
     return IR_STOP_CHECK;
+}
+
+bool a64_guard_pages(IrCpu *cpu)
+{
+    if (!a64_has(a64_state(cpu)->features, A64_F_BTI))
+        return false;
+    cpu->mode |= A64_MODE_BTI;
+    return true;
 }
 
 /* --- FPCR and FPSR --- */

@@ -72,6 +72,9 @@ IrRef a64_addi(Lift *l, IrRef x, int64_t v);
 /* Register m extended (ExtendReg: option 0..3 unsigned, 4..7 signed, of 8 << (option & 3) bits) to type t, shifted left. */
 IrRef a64_extend(Lift *l, IrType t, unsigned m, unsigned option, unsigned shift);
 
+/* At the start of a region in a process with guarded pages: check PSTATE.BTYPE against the instruction, and clear it. */
+void a64_landing(Lift *l, uint32_t insn);
+
 /* Pointer authentication: key numbers, and AUT of a pointer with a modifier. See pauth.h. */
 typedef enum A64KeyId { A64_KEY_IA, A64_KEY_IB, A64_KEY_DA, A64_KEY_DB, A64_KEY_GA } A64KeyId;
 IrRef a64_auth(Lift *l, A64KeyId key, IrRef ptr, IrRef modifier);

@@ -46,8 +46,22 @@ bool a64_lift_tbz(Lift *l, const A64Args *a)
     return true;
 }
 
+/* PSTATE.BTYPE, which says how the target was reached, is kept only where the process has guarded pages. */
+static void put_btype(Lift *l, unsigned btype)
+{
+    if (l->mode & A64_MODE_BTI)
+        ir_put(&l->b, A64_BTYPE, a64_c8(l, btype));
+}
+
+/* BR: 1 through x16 or x17 (veneers), or from code that is not guarded; else 3. BLR: 2. */
+static void put_btype_jump(Lift *l, unsigned n)
+{
+    put_btype(l, n == 16 || n == 17 || !l->guarded ? 1 : 3);
+}
+
 bool a64_lift_br(Lift *l, const A64Args *a)
 {
+    put_btype_jump(l, a->Rn);
     lift_jump_ind(l, a64_get_x(l, a->Rn), IR_HINT_JUMP, 0);
     return true;
 }
@@ -57,6 +71,7 @@ bool a64_lift_blr(Lift *l, const A64Args *a)
 {
     IrRef target = a64_get_x(l, a->Rn);
     put_lr(l);
+    put_btype(l, 2);
     lift_jump_ind(l, target, IR_HINT_CALL, l->next);
     return true;
 }
@@ -76,6 +91,7 @@ static IrRef authenticated(Lift *l, const A64Args *a)
 
 bool a64_lift_bra(Lift *l, const A64Args *a)
 {
+    put_btype_jump(l, a->Rn);
     lift_jump_ind(l, authenticated(l, a), IR_HINT_JUMP, 0);
     return true;
 }
@@ -84,6 +100,7 @@ bool a64_lift_blra(Lift *l, const A64Args *a)
 {
     IrRef target = authenticated(l, a);
     put_lr(l);
+    put_btype(l, 2);
     lift_jump_ind(l, target, IR_HINT_CALL, l->next);
     return true;
 }

@@ -22,10 +22,39 @@ bool a64_lift_nop(Lift *l, const A64Args *a)
     return true;
 }
 
-/* A landing pad: see guest.c, which checks BTYPE at the start of a region. */
+/* A landing pad; it does its work in a64_landing. */
 bool a64_lift_bti(Lift *l, const A64Args *a)
 {
     return true;
+}
+
+/* The values of BTYPE with which an indirect branch may come to this instruction, as a bit set. */
+static unsigned accepted(uint32_t insn)
+{
+    enum { X16 = 1 << 1, CALL = 1 << 2, JUMP = 1 << 3 };
+    switch (insn) {
+    case 0xd503245f: /* BTI c */
+    case 0xd503233f: /* PACIASP: as BTI c, since Linux sets SCTLR_EL1.BT0 */
+    case 0xd503237f: /* PACIBSP */
+        return X16 | CALL;
+    case 0xd503249f: /* BTI j */
+        return X16 | JUMP;
+    case 0xd50324df: /* BTI jc */
+        return X16 | CALL | JUMP;
+    default:
+        return 0;
+    }
+}
+
+void a64_landing(Lift *l, uint32_t insn)
+{
+    if (l->guarded) {
+        IrRef set = ir_const(&l->b, IR_I32, accepted(insn) | 1);
+        IrRef bit = ir_op2(&l->b, IR_SHR, IR_I32, set, ir_get(&l->b, A64_BTYPE));
+        IrRef ok = ir_trunc(&l->b, IR_I8, ir_op2(&l->b, IR_AND, IR_I32, bit, ir_const(&l->b, IR_I32, 1)));
+        lift_guard(l, ok, A64_HELP_BAD_TARGET, 0, NULL);
+    }
+    ir_put(&l->b, A64_BTYPE, a64_c8(l, 0));
 }
 
 /* --- barriers --- */

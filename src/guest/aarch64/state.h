@@ -63,6 +63,8 @@ void a64_set_fpcr(IrCpu *cpu, uint64_t v);
 /* HWCAP and HWCAP2 bits of a feature set, as Linux numbers them. */
 uint64_t a64_hwcap(const void *features);
 uint64_t a64_hwcap2(const void *features);
+/* The process has guarded pages from now on: track BTYPE. False: the features lack BTI. */
+bool a64_guard_pages(IrCpu *cpu);
 /* Fill the pointer authentication keys (A to GA) from 80 random bytes. */
 void a64_set_keys(IrCpu *cpu, const uint8_t random[80]);
 
