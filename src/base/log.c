@@ -1,5 +1,6 @@
 #include "base/log.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -38,7 +39,7 @@ static bool set_category(const char *name, size_t len, Status *st)
             return true;
         }
     }
-    return status_set(st, STATUS_USAGE, "unknown log category '%.*s' (see --help)", (int)len, name);
+    return status_set(st, STATUS_USAGE, "--log: unknown category '%.*s' (see dragoman --help)", (int)len, name);
 }
 
 static bool open_file(const char *path, Status *st)
@@ -61,6 +62,8 @@ bool log_setup(const char *list, Status *st)
     const char *colon = strchr(list, ':');
     size_t len = colon ? (size_t)(colon - list) : strlen(list);
 
+    if (len == 0 || (colon && !colon[1]))
+        return status_set(st, STATUS_USAGE, "--log: '%s' is not CATEGORY,...[:FILE]", list);
     for (size_t i = 0; i < len;) {
         size_t n = strcspn(list + i, ",:");
         if (n && !set_category(list + i, n, st))
@@ -70,19 +73,32 @@ bool log_setup(const char *list, Status *st)
     return !colon || open_file(colon + 1, st);
 }
 
-bool log_set_range(const char *range, Status *st)
+/* One address at *p, which is moved behind it. */
+static bool parse_address(const char **p, uint64_t *out)
 {
     char *end;
-    uint64_t lo = strtoull(range, &end, 0), hi = lo + 1;
 
-    if (end != range && end[0] == '.' && end[1] == '.') {
-        const char *second = end + 2;
-        hi = strtoull(second, &end, 0);
-        if (end == second)
-            end = (char *)range;
+    if (!isdigit((unsigned char)**p))
+        return false;
+    errno = 0;
+    *out = strtoull(*p, &end, 0);
+    *p = end;
+    return errno == 0;
+}
+
+bool log_set_range(const char *range, Status *st)
+{
+    const char *p = range;
+    uint64_t lo = 0, hi;
+    bool ok = parse_address(&p, &lo);
+
+    hi = lo + 1;
+    if (ok && p[0] == '.' && p[1] == '.') {
+        p += 2;
+        ok = parse_address(&p, &hi);
     }
-    if (end == range || *end || hi <= lo)
-        return status_set(st, STATUS_USAGE, "bad address range '%s' (A..B)", range);
+    if (!ok || *p || hi <= lo)
+        return status_set(st, STATUS_USAGE, "--log-pc: bad address range '%s' (A..B)", range);
     log_set_bounds(lo, hi);
     return true;
 }

@@ -93,13 +93,18 @@ static bool add_word(Dev *d, const char *word, Status *st)
     return true;
 }
 
-static bool add_file(Dev *d, FILE *f, Status *st)
+static bool add_file(Dev *d, const char *name, FILE *f, Status *st)
 {
     char *text = calloc(1, 1 << 20), *save;
 
     if (!text)
         return status_set(st, STATUS_HOST, "out of memory");
-    if (fread(text, 1, (1 << 20) - 1, f) > 0 && strstr(text, "block0:")) {
+    size_t got = fread(text, 1, (1 << 20) - 1, f);
+    if (got == 0) {
+        free(text);
+        return status_set(st, STATUS_USAGE, "'%s' cannot be read or is empty", name);
+    }
+    if (strstr(text, "block0:")) {
         d->ir = text;
         return true;
     }
@@ -116,7 +121,7 @@ static bool add_input(Dev *d, const char *arg, Status *st)
 
     if (!f)
         return add_word(d, arg, st);
-    bool ok = add_file(d, f, st);
+    bool ok = add_file(d, arg, f, st);
     fclose(f);
     return ok;
 }

@@ -4,6 +4,8 @@
 #include "base/log.h"
 #include "opt/opt.h"
 
+#include <ctype.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,8 +15,9 @@ static bool parse_number(const char *name, const char *arg, uint64_t *out, Statu
 {
     char *end;
 
+    errno = 0;
     *out = strtoull(arg, &end, 0);
-    if (end == arg || *end || *arg == '-')
+    if (!isdigit((unsigned char)*arg) || *end || errno)
         return status_set(st, STATUS_USAGE, "--%s: '%s' is not a number", name, arg);
     return true;
 }
@@ -43,6 +46,8 @@ static bool opt_set_env(Options *o, char *arg, Status *st)
 
 static bool opt_unset_env(Options *o, char *arg, Status *st)
 {
+    if (!*arg || strchr(arg, '='))
+        return status_set(st, STATUS_USAGE, "-U: '%s' is not the name of a variable", arg);
     push(&o->unset, &o->nunset, arg);
     return true;
 }
@@ -55,6 +60,8 @@ static bool opt_argv0(Options *o, char *arg, Status *st)
 
 static bool opt_cpu(Options *o, char *arg, Status *st)
 {
+    if (!*arg)
+        return status_set(st, STATUS_USAGE, "--cpu: no feature named (such as max or max,-lse)");
     o->cpu = arg;
     return true;
 }

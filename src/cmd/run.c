@@ -102,11 +102,14 @@ static int start(Options *o, char **argv, Status *st)
 {
     UserConfig *u = &o->user;
     char sysroot[4096], absolute[4096], path[4096], err[256] = "";
+    struct stat sb;
 
     if (!u->sysroot)
         u->sysroot = default_sysroot(sysroot, sizeof sysroot);
     else if (!realpath(u->sysroot, absolute))
         return status_set(st, STATUS_USAGE, "-L: no directory '%s'", u->sysroot), -1;
+    else if (stat(absolute, &sb) != 0 || !S_ISDIR(sb.st_mode))
+        return status_set(st, STATUS_USAGE, "-L: '%s' is not a directory", u->sysroot), -1;
     else
         u->sysroot = absolute;
     u->program = argv[0];

@@ -128,13 +128,16 @@ static bool create(const SysrootArgs *a, char *dir, Status *st)
 static bool change(const SysrootArgs *a, const char *dir, Status *st)
 {
     SysrootApt s = { .progress = isatty(2) };
+    bool list = !strcmp(a->verb, "list");
 
+    if (!list && !a->npkgs)
+        return status_set(st, STATUS_USAGE, "sysroot %s: name at least one package", a->verb);
+    if (list && a->npkgs)
+        return status_set(st, STATUS_USAGE, "sysroot list: takes no packages, but '%s' was given", a->pkgs[0]);
     if (!sysroot_open(&s, dir, st))
         return false;
-    if (!strcmp(a->verb, "list"))
+    if (list)
         return sysroot_packages(&s, stdout, st);
-    if (!a->npkgs)
-        return status_set(st, STATUS_USAGE, "sysroot %s: name at least one package", a->verb);
     if (!strcmp(a->verb, "add"))
         return sysroot_prepare(&s, st) && sysroot_install(&s, a->pkgs, a->npkgs, st);
     return sysroot_remove(&s, a->pkgs, a->npkgs, stdout, st);

@@ -14,6 +14,7 @@
 /* Translations by (pc, mode): chained buckets, read without locks. */
 typedef struct Table {
     _Atomic(Translation *) *bucket;
+    atomic_bool interpreted; /* some entry has no code in the cache, which owns the others */
     Spin lock[TABLE_LOCKS]; /* writers of the buckets that are equal modulo TABLE_LOCKS */
 } Table;
 

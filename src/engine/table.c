@@ -25,7 +25,8 @@ bool table_init(Table *tb, Status *st)
 
 void table_done(Table *tb)
 {
-    for (size_t i = 0; tb->bucket && i < TABLE_SIZE; i++) {
+    /* Looking costs a page fault a page: only when there is something to find. */
+    for (size_t i = 0; atomic_load(&tb->interpreted) && i < TABLE_SIZE; i++) {
         for (Translation *t = atomic_load(&tb->bucket[i]), *next; t; t = next) {
             next = atomic_load(&t->hash_next);
             if (!t->hpc)
@@ -56,6 +57,8 @@ Translation *table_insert(Table *tb, Translation *t)
     Translation *head = atomic_load_explicit(&tb->bucket[h], memory_order_relaxed);
     Translation *first = find_from(head, t->pc, t->mode);
     if (!first) {
+        if (!t->hpc)
+            atomic_store_explicit(&tb->interpreted, true, memory_order_relaxed);
         atomic_store_explicit(&t->hash_next, head, memory_order_relaxed);
         atomic_store_explicit(&tb->bucket[h], t, memory_order_release);
         first = t;

@@ -41,7 +41,6 @@ typedef struct HostCpu {
     const void *exits;       /* reserved for the host's stubs */
     uint64_t link_site;      /* chain site (executable address of its displacement) passed to the link routine */
     uint64_t scratch[8];     /* host's use: spills around special sequences */
-    uint64_t align_addr;     /* of a misaligned access that must fault: translated code sets it, then traps with SIGILL */
     _Alignas(64) uint8_t save[2048 + 512]; /* register save area of helper thunks; C signal handlers never use it */
     /* Routines that stubs call; set once by the engine. `link`: translate-and-chain, returns the executable address to
      * continue at, or NULL to leave to the run loop (cpu->ir.pc is the target). `lookup`: the same for indirect branches,
@@ -129,7 +128,6 @@ typedef struct Host {
      * cpu->ir (state, pc, fp flags), reading host registers from `uc` (ucontext_t *). False when hpc is at no operation
      * that may fault.
      *   code, side, side_len  of the translation that holds hpc
-     * A SIGILL at such an operation is a misaligned access that must fault (SIGBUS, BUS_ADRALN) at cpu->align_addr.
      */
     bool (*recover)(HostPlan *plan, HostCpu *cpu, const uint8_t *code_rx, const uint8_t *side, uint32_t side_len,
                     const void *hpc, void *uc);

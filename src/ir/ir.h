@@ -107,7 +107,7 @@ enum {
     IR_MEM_SOFT = 16,    /* through the software TLB (system mode); else a host address */
     IR_MEM_WATCH = 32,   /* tools watch it */
     IR_MEM_CAREFUL = 64, /* the address may carry a tag in bits 63:56, which must be stripped (this site trapped) */
-    IR_MEM_ALIGNED = 128 /* known or required to be naturally aligned */
+    IR_MEM_ALIGNED = 128 /* naturally aligned: the lifter has tested it where the guest would fault */
 };
 /* FP operations (flag F): an equal operation before this one has raised all FP flags that it can raise, so it may be
  * removed when nobody uses its value. Set by passes. */

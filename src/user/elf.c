@@ -102,6 +102,8 @@ bool elf_probe(int fd, const char *name, ElfInfo *info, Status *st)
         return status_set(st, STATUS_NOT_RUN, "%s: not an ELF file", name);
     if (want < sizeof id)
         return status_set(st, STATUS_NOT_RUN, "%s: truncated ELF file", name);
+    if ((id[EI_CLASS] != ELFCLASS32 && id[EI_CLASS] != ELFCLASS64) || (id[EI_DATA] != ELFDATA2LSB && id[EI_DATA] != ELFDATA2MSB))
+        return status_set(st, STATUS_NOT_RUN, "%s: damaged ELF file: bad identification", name);
     info->wide = id[EI_CLASS] == ELFCLASS64;
     info->little = id[EI_DATA] == ELFDATA2LSB;
     info->type = (uint16_t)(info->little ? id[16] | id[17] << 8 : id[17] | id[16] << 8);

@@ -82,8 +82,6 @@ void mm_free(UserMm *mm)
 {
     if (!mm)
         return;
-    for (size_t i = 0; i < mm->set.n; i++)
-        munmap((void *)mm->set.r[i].start, mm->set.r[i].end - mm->set.r[i].start);
     mmset_done(&mm->set);
     pthread_rwlock_destroy(&mm->lock);
     free(mm);
@@ -207,7 +205,7 @@ int64_t mm_map(UserMm *mm, uint64_t addr, uint64_t len, int prot, int flags, int
     long got = call(mm, SYS_mmap, start, len, (uint64_t)host_prot(prot),
                     (uint64_t)((flags & ~MAP_FIXED_NOREPLACE) | MAP_FIXED), (uint64_t)(int64_t)fd, off);
     if (got >= 0)
-        mmset_insert(&mm->set, start, end, (uint32_t)prot & (PROT_READ | PROT_WRITE | PROT_EXEC | MM_PROT_BTI), MM_PLAIN);
+        mmset_insert(&mm->set, start, end, (uint32_t)prot & MM_PROT_ALL, MM_PLAIN);
     unlock_changed(mm, start, end, had_code);
     return got;
 }
@@ -233,7 +231,7 @@ int64_t mm_unmap(UserMm *mm, uint64_t addr, uint64_t len)
 
 int64_t mm_protect(UserMm *mm, uint64_t addr, uint64_t len, int prot)
 {
-    const int known = PROT_READ | PROT_WRITE | PROT_EXEC | MM_PROT_BTI | PROT_GROWSDOWN | PROT_GROWSUP;
+    const int known = MM_PROT_ALL | PROT_GROWSDOWN | PROT_GROWSUP;
     if (!page_aligned(addr) || (prot & ~known))
         return -EINVAL;
     if (len == 0)

@@ -21,6 +21,7 @@
 #include "replay/nondet.h"
 
 #include <stdio.h>
+#include <sys/mman.h>
 
 typedef struct UserMm UserMm;
 
@@ -29,6 +30,8 @@ typedef struct UserMm UserMm;
 
 /* Guest protections beyond PROT_READ, PROT_WRITE, PROT_EXEC. */
 enum { MM_PROT_BTI = 0x10, MM_PROT_MTE = 0x20 };
+/* All that a guest may ask for. A guest's executable page is never executable on the host. */
+enum { MM_PROT_ALL = PROT_READ | PROT_WRITE | PROT_EXEC | MM_PROT_BTI }; /* of the guest */
 
 /* One stretch of the guest's address space. */
 typedef struct MmRange {
@@ -40,6 +43,7 @@ typedef struct MmRange {
 typedef enum MmKind { MM_PLAIN, MM_HEAP, MM_STACK, MM_VDSO, MM_SHM } MmKind;
 
 UserMm *mm_new(Nondet *n, Status *st);
+/* The guest's memory itself stays mapped: the kernel still reads its robust futexes when the process ends. */
 void mm_free(UserMm *mm);
 /* Told once the engine exists: changes of code are reported to it. */
 void mm_set_engine(UserMm *mm, Engine *e);

@@ -66,15 +66,23 @@ static PathEnv path_env(const UserProc *p)
     return (PathEnv){ p->sysroot, p->cwd, p->whole_sysroot, p->nondet, p->pid };
 }
 
+/* "big-endian 32-bit AArch64", in buf. */
+static const char *describe_machine(const ElfInfo *elf, char *buf, size_t len)
+{
+    char name[32];
+    bool narrow = !elf->wide && elf->machine != EM_386 && elf->machine != EM_ARM;
+    snprintf(buf, len, "%s%s%s", elf->little ? "" : "big-endian ", narrow ? "32-bit " : "", elf_machine_name(elf->machine, name));
+    return buf;
+}
+
 /* Say why a program that is a fine ELF file cannot be run here. */
 static bool check_machine(const Program *prog, Status *st)
 {
-    char buf[32];
+    char buf[64];
     if (prog->elf.guest && abi_by_guest(prog->elf.guest))
         return true;
-    return status_set(st, STATUS_NOT_RUN, "%s: is for %s%s, which is not a guest that dragoman runs", prog->path,
-                      elf_machine_name(prog->elf.machine, buf),
-                      !prog->elf.wide && prog->elf.machine != EM_386 && prog->elf.machine != EM_ARM ? " (32-bit)" : "");
+    return status_set(st, STATUS_NOT_RUN, "%s: is for %s, which is not a guest that dragoman runs", prog->path,
+                      describe_machine(&prog->elf, buf, sizeof buf));
 }
 
 /* A sysroot's path without links and a slash at its end, so that it is a prefix of what the host's kernel reports. */
@@ -134,10 +142,10 @@ static bool load_interp(UserProc *p, const Program *prog, Status *st)
                           p->sysroot[0] ? " in " : "", p->sysroot, prog->elf.guest->deb_arch);
     ElfInfo info;
     bool ok = elf_probe(fd, name, &info, st);
-    if (ok && info.machine != prog->elf.machine) {
-        char buf[32];
+    if (ok && info.guest != prog->elf.guest) {
+        char buf[64];
         ok = status_set(st, STATUS_NOT_RUN, "%s: its interpreter %s is for %s: give a sysroot of %s with -L", prog->path, host,
-                        elf_machine_name(info.machine, buf), prog->elf.guest->deb_arch);
+                        describe_machine(&info, buf, sizeof buf), prog->elf.guest->deb_arch);
     }
     ok = ok && elf_load(p->mm, fd, name, false, &p->interp, st);
     close(fd);

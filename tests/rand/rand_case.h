@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-#define RAND_MAX_INSNS 8
+#define RAND_MAX_INSNS 28
 
 /* One case: initial state from `seed`, then `n` instructions. */
 typedef struct RandCase {
@@ -25,7 +25,7 @@ typedef struct RandState {
 /* Register conventions: x23..x28 and sp are addresses or offsets into the scratch memory; see fill_state. */
 #define RAND_AREA 0x3000000000ull
 #define RAND_EXIT (RAND_AREA + 2048) /* where a case ends */
-#define RAND_SLOT_WORDS 16
+#define RAND_SLOT_WORDS 32
 #define RAND_BATCH 256               /* slots, one a case, one page above RAND_AREA */
 #define RAND_AREA_SIZE (4096 + RAND_BATCH * RAND_SLOT_WORDS * 4)
 #define RAND_MEM 0x3100080000ull    /* middle of the scratch memory */

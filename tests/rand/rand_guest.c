@@ -6,7 +6,7 @@
  *   rand_guest -s CASES                     print the initial state of each case
  *
  * Each case has a slot of code in one area; the code of a batch is written, made visible, then run. A slot is: load of x30,
- * up to eight instructions, a branch out.
+ * up to 28 instructions, a branch out.
  */
 #define _GNU_SOURCE
 #include "rand_state.h"

@@ -124,7 +124,7 @@ static inline uint64_t digest(void)
     return h;
 }
 
-/* --- code: load of x30, up to eight instructions, a branch to RAND_EXIT, and the value of x30 --------------------------------- */
+/* --- code: load of x30, up to 28 instructions, a branch to RAND_EXIT, and the value of x30 --------------------------------- */
 
 static uint32_t *const slots = (uint32_t *)(RAND_AREA + 4096);
 

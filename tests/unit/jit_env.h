@@ -31,7 +31,7 @@ typedef struct Env {
     Arena arena;
     HostCode code;             /* the region being run */
     const uint8_t *code_rx;
-    uint64_t faults, misaligned;
+    uint64_t faults;
     IrWorld world;
     const IrHelper *helpers;
     unsigned nhelpers;
@@ -47,8 +47,6 @@ static bool env_ok(uint64_t va, unsigned size)
 
 static bool env_access(uint64_t va, unsigned size, unsigned flags)
 {
-    if ((flags & IR_MEM_ALIGNED) && (va & (size - 1)))
-        return false;
     return env_ok(va, size);
 }
 
@@ -118,7 +116,6 @@ static void env_signal(int sig, siginfo_t *info, void *ucv)
         return;
     }
     env->faults++;
-    env->misaligned += sig == SIGILL;
     host_native.leave(env->plan, env->cpu, uc, IR_STOP_FAULT);
 }
 
@@ -198,7 +195,6 @@ static void env_new(const IrHelper *helpers, unsigned nhelpers, bool ret_predict
     sigaltstack(&ss, NULL);
     sigaction(SIGSEGV, &sa, NULL);
     sigaction(SIGBUS, &sa, NULL);
-    sigaction(SIGILL, &sa, NULL);
     env = e;
 }
 

@@ -151,16 +151,10 @@ static void store_lazy(Leave *l)
     for (uint32_t k = 0; k < l->nent; k++) {
         unsigned slot = l->ent[k].slot;
         IrRef root = ra_root(s, l->ent[k].val);
-        SelCond c;
         if (!(ra_val(s, root)->flags & VAL_LAZY))
             continue;
         CHECK(s->r->slots->slot[slot].type == IR_I8 && s->plan->slot_pin[slot] == 0xff);
-        bool done = sel_int_conds[s->r->insn[root].op](s, &s->r->insn[root], &c);
-        CHECK(done && !c.two && !c.inv);
-        bool valid = s->flags.at == s->a->p; /* setcc keeps the flags */
-        x64_setcc_m(s->a, c.cc, plan_slot(s->plan, slot));
-        if (valid)
-            s->flags.at = s->a->p;
+        sel_cond_store(s, root, plan_slot(s->plan, slot));
         s->ra->locked = 0;
     }
 }

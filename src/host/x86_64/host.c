@@ -1,8 +1,8 @@
 /* The x86-64 host as the engine sees it. Compiling a region is here: liveness, then selection with allocation, then layout. */
 #include "base/check.h"
+#include "host/x86_64/disas.h"
 #include "host/x86_64/emit.h"
 
-#include <Zydis/Zydis.h>
 #include <string.h>
 
 /* One attempt with a cold part of at most `cold_cap` bytes. */
@@ -61,17 +61,6 @@ static void host_patch(const HostSite *site, uint8_t *code_rw, int64_t delta, co
     __atomic_store_n((int32_t *)(code_rw + site->offset), (int32_t)d, __ATOMIC_RELEASE);
 }
 
-static unsigned host_disas(const uint8_t *rx, uint64_t addr, char *buf, size_t buflen)
-{
-    ZydisDisassembledInstruction insn;
-    if (!ZYAN_SUCCESS(ZydisDisassembleIntel(ZYDIS_MACHINE_MODE_LONG_64, addr, rx, 15, &insn))) {
-        snprintf(buf, buflen, ".byte 0x%02x", rx[0]);
-        return 1;
-    }
-    snprintf(buf, buflen, "%s", insn.text);
-    return insn.info.length;
-}
-
 const Host host_native = {
     .name = "x86_64",
     .plan_new = plan_new,
@@ -85,5 +74,5 @@ const Host host_native = {
     .shadow_overflow = x64_shadow_overflow,
     .fp_load = x64_fp_load,
     .fp_store = x64_fp_store,
-    .disas = host_disas,
+    .disas = x64_disas,
 };

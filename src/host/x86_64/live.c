@@ -183,9 +183,11 @@ bool live_sign_test(const Sel *s, const IrInsn *i)
     return rel == IR_EQ || rel == (IR_LT | IR_GT) || ((i->aux & IR_PSIGNED) && (rel == IR_LT || rel == (IR_EQ | IR_GT)));
 }
 
-static bool may_be_lazy(const IrInsn *i)
+static bool may_be_lazy(const IrRegion *r, const IrInsn *i)
 {
     unsigned rel = i->aux & (IR_LT | IR_EQ | IR_GT);
+    if (i->op == IR_FCMP) /* its value; the flags that it raises are another matter, see live_insn */
+        return (i->lane == IR_F32 || i->lane == IR_F64) && (i->aux & 15) % 15 && !r->fp.soft;
     if (i->op == IR_ICMP ? rel == 0 || rel == 7 : i->op != IR_SUB_V && i->op != IR_ADD_C && i->op != IR_ADD_V)
         return false;
     return i->lane == IR_I32 || i->lane == IR_I64;
@@ -203,7 +205,7 @@ static void mark_lazy(Live *l)
     for (uint32_t k = l->pos; k--;) {
         IrRef ref = ra->order[k];
         const IrInsn *i = &l->r->insn[ref];
-        if (ra->count[ref] || ra->root[ref] != ref || !may_be_lazy(i))
+        if (ra->count[ref] || ra->root[ref] != ref || !may_be_lazy(l->r, i))
             continue;
         ra->val[ref].flags |= VAL_LAZY;
         if (live_sign_test(l->s, i))
@@ -397,8 +399,6 @@ static void use_condition(Live *l, IrRef ref, IrRef cond)
         return;
     }
     l->ra->val[ref].flags |= VAL_COND;
-    if (l->ra->end == NEVER - 1)
-        l->ra->val[root].flags |= VAL_FUSED;
     if (l->ra->val[root].flags & VAL_LAZY) {
         for (unsigned n = live_lazy_operands(l->s, root, op); n--;)
             use_value(l, op[n]);
@@ -456,12 +456,28 @@ static void pass_hint(Live *l, IrRef ref, const IrInsn *i)
 
 /* --- the pass ---------------------------------------------------------------------------------------------------------- */
 
-/* Whether nothing can leave between an FP comparison and the BRIF or SELECT that evaluates it. */
-static bool fused_soon(Live *l, IrRef cmp, const IrInsn *i)
+/* Two FP comparisons that raise the same flags. */
+static bool same_fcmp(const Live *l, const IrInsn *x, const IrInsn *y)
 {
+    const IrRef *root = l->ra->root;
+    return x->op == IR_FCMP && y->op == IR_FCMP && x->lane == y->lane && !((x->aux ^ y->aux) & IR_SIGNALLING) &&
+           root[x->a] == root[y->a] && root[x->b] == root[y->b];
+}
+
+/*
+ * Whether the flags of FP comparison `cmp` are raised anyway before anything can leave: by an equal comparison that is
+ * emitted, or by a BRIF or SELECT that evaluates one.
+ */
+static bool fused_soon(Live *l, const IrInsn *cmp)
+{
+    const IrInsn *i = cmp;
     while (i->next) {
-        i = &l->r->insn[i->next];
-        if ((i->op == IR_BRIF || i->op == IR_SELECT) && l->ra->root[i->a] == cmp)
+        IrRef ref = i->next;
+        i = &l->r->insn[ref];
+        if (same_fcmp(l, cmp, i) && (l->ra->val[ref].flags & VAL_NEEDED))
+            return true;
+        if ((i->op == IR_BRIF || i->op == IR_SELECT) && (l->ra->val[ref].flags & (VAL_NEEDED | VAL_COND)) == (VAL_NEEDED | VAL_COND) &&
+            l->ra->root[i->a] < l->r->ninsn && same_fcmp(l, cmp, &l->r->insn[l->ra->root[i->a]]))
             return true;
         if (ir_ops[i->op].flags & IRF_SNAP)
             return false;
@@ -477,7 +493,8 @@ static void live_insn(Live *l, IrRef ref)
     if (l->ra->root[ref] != ref || (x->flags & VAL_CONST) || i->op == IR_GET || i->op == IR_NOP || i->op == IR_INSN ||
         i->op == IR_PARAM)
         return;
-    if (!x->use && ((ir_ops[i->op].flags & IRF_PURE) || (x->flags & VAL_FUSED && fused_soon(l, ref, i))))
+    if (!x->use && ((ir_ops[i->op].flags & IRF_PURE) || (i->flags & IR_QUIET && ir_ops[i->op].flags & IRF_FP) ||
+                    (i->op == IR_FCMP && !l->r->fp.soft && fused_soon(l, i))))
         return;
     x->flags |= VAL_NEEDED;
     pass_hint(l, ref, i);

@@ -1,8 +1,7 @@
 /*
  * Memory operations. Order costs nothing for loads (x86's loads are acquire loads) and plain stores; a releasing store is
  * an exchange, so that a later acquiring load stays behind it; a full fence is a locked operation on the stack (a
- * quarter of mfence's time). Where an access must be aligned, its low address bits are tested and a misaligned one is
- * made to trap: cpu->align_addr gets the address, and ud2 has the access's snapshot.
+ * quarter of mfence's time). Accesses that must be aligned are: lifters test before them.
  */
 #include "host/x86_64/emit.h"
 
@@ -37,44 +36,13 @@ static Mem address(Sel *s, const IrInsn *i)
     return mem_b(base, m->disp);
 }
 
-/* A register for check_aligned, to be asked for before side_open: afterwards no place may change. */
-static Gpr align_tmp(Sel *s, const IrInsn *i, Mem m)
-{
-    bool need = (i->flags & IR_MEM_ALIGNED) && ir_type_size((IrType)i->lane) > 1 && (m.index != MEM_NONE || m.disp);
-    return need ? sel_tmp_r(s) : RAX;
-}
-
-/* Trap unless `m` is a multiple of the access's size. After side_open, before anything changes. */
-static void check_aligned(Sel *s, const IrInsn *i, Mem m, Gpr t)
-{
-    unsigned size = ir_type_size((IrType)i->lane);
-    if (!(i->flags & IR_MEM_ALIGNED) || size <= 1)
-        return;
-    uint32_t bad = sel_label(s);
-    if (m.index == MEM_NONE && m.disp == 0)
-        t = (Gpr){m.base};
-    else
-        x64_lea(s->a, W64, t, m);
-    x64_test_ri(s->a, W8, t, (int32_t)(size - 1));
-    x64_jcc(s->a, CC_NE, bad);
-    sel_cold_begin(s);
-    sel_bind(s, bad);
-    x64_mov_mr(s->a, W64, sel_cpu(s, offsetof(HostCpu, scratch)), RAX);
-    x64_lea(s->a, W64, RAX, m);
-    x64_mov_mr(s->a, W64, sel_cpu(s, offsetof(HostCpu, align_addr)), RAX);
-    x64_mov_rm(s->a, W64, RAX, sel_cpu(s, offsetof(HostCpu, scratch)));
-    side_here(s);
-    x64_ud2(s->a);
-    sel_cold_end(s);
-}
-
 /* --- load ------------------------------------------------------------------------------------------------------------- */
 
 static void load_x(Sel *s, const IrInsn *i, Mem m)
 {
     unsigned size = ir_type_size((IrType)i->lane);
     Gpr t = size < 4 ? sel_tmp_r(s) : RAX;
-    Xmm d = sel_def_x(s, i);
+    Xmm d = sel_def_x_last(s, i); /* a fault leaves it as it was */
 
     side_here(s);
     if (size == 16) {
@@ -106,9 +74,7 @@ static void load_r(Sel *s, const IrInsn *i, Mem m)
 void sel_load(Sel *s, const IrInsn *i)
 {
     Mem m = address(s, i);
-    Gpr at = align_tmp(s, i, m);
     side_open(s, i);
-    check_aligned(s, i, m, at);
     if (plan_is_x((IrType)i->type))
         load_x(s, i, m);
     else
@@ -152,26 +118,20 @@ static void store_r(Sel *s, const IrInsn *i, Mem m)
     if (is_release(i)) {
         Gpr v = sel_use_r(s, i->b);
         Gpr t = sel_tmp_r(s);
-        Gpr at = align_tmp(s, i, m);
         side_open(s, i);
-        check_aligned(s, i, m, at);
         x64_mov_rr(s->a, W64, t, v);
         side_here(s);
         x64_xchg_mr(s->a, w, m, t);
         return;
     }
     if (sel_const(s, i->b, &c) && s->ra->val[ra_root(s, i->b)].reg == REG_NONE && (w != W64 || (int64_t)c == (int32_t)c)) {
-        Gpr at = align_tmp(s, i, m);
         side_open(s, i);
-        check_aligned(s, i, m, at);
         side_here(s);
         x64_mov_mi(s->a, w, m, (int32_t)c);
         return;
     }
     Gpr v = sel_use_r(s, i->b);
-    Gpr at = align_tmp(s, i, m);
     side_open(s, i);
-    check_aligned(s, i, m, at);
     side_here(s);
     x64_mov_mr(s->a, w, m, v);
 }
@@ -184,9 +144,7 @@ void sel_store(Sel *s, const IrInsn *i)
         return;
     }
     Xmm x = sel_use_x(s, i->b);
-    Gpr at = align_tmp(s, i, m);
     side_open(s, i);
-    check_aligned(s, i, m, at);
     store_x(s, ir_type_size((IrType)i->lane), m, x);
     if (is_release(i))
         full_fence(s);
@@ -211,9 +169,7 @@ static void cas16(Sel *s, const IrInsn *i)
     Mem m = address(s, i);
     Xmm d = sel_def_x(s, i);
 
-    Gpr at = align_tmp(s, i, m);
     side_open(s, i);
-    check_aligned(s, i, m, at);
     x64_gx(s->a, VMOVQ_GX, RAX, expect);
     x64_gxi(s->a, VPEXTRQ, RDX, expect, 1);
     x64_gx(s->a, VMOVQ_GX, RBX, want);
@@ -234,9 +190,7 @@ void sel_cas(Sel *s, const IrInsn *i)
     sel_use_r_in(s, i->b, RAX);
     Mem m = address(s, i);
     Gpr want = sel_use_r(s, i->c);
-    Gpr at = align_tmp(s, i, m);
     side_open(s, i);
-    check_aligned(s, i, m, at);
     side_here(s);
     x64_cmpxchg(s->a, w, m, want);
     zero_extend(s, w, RAX);
@@ -272,9 +226,7 @@ static void rmw_loop(Sel *s, const IrInsn *i, Width w)
     Gpr b = sel_use_r(s, i->b), t = sel_tmp_r(s);
     uint32_t retry = sel_label(s);
 
-    Gpr at = align_tmp(s, i, m);
     side_open(s, i);
-    check_aligned(s, i, m, at);
     side_here(s);
     if (w < W64)
         x64_movzx(s->a, w, RAX, rm_m(m));
@@ -299,9 +251,7 @@ static bool rmw_plain(Sel *s, const IrInsn *i, Width w)
     Mem m = address(s, i);
     Gpr b = sel_use_r(s, i->b);
     Gpr t = i->aux == IR_RMW_CLR ? sel_tmp_r(s) : b;
-    Gpr at = align_tmp(s, i, m);
     side_open(s, i);
-    check_aligned(s, i, m, at);
     if (i->aux == IR_RMW_CLR) {
         x64_mov_rr(s->a, W64, t, b);
         x64_not(s->a, W64, t);
@@ -324,9 +274,7 @@ void sel_rmw(Sel *s, const IrInsn *i)
     Mem m = address(s, i);
     Gpr b = sel_use_r(s, i->b);
     Gpr d = sel_def_r(s, i);
-    Gpr at = align_tmp(s, i, m);
     side_open(s, i);
-    check_aligned(s, i, m, at);
     x64_mov_rr(s->a, W64, d, b);
     side_here(s);
     if (i->aux == IR_RMW_ADD)

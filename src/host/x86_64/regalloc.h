@@ -31,7 +31,6 @@ enum {
     VAL_SNAP = 8,    /* some snapshot names it */
     VAL_LAZY = 16,   /* wanted by snapshots and fused conditions only: computed where needed, never kept */
     VAL_ALT = 32,    /* a comparison of a and b, computed from alt[] = a - b and b, so that a need not be kept */
-    VAL_FUSED = 64,  /* an FP comparison evaluated (and its flags raised) with a later branch on the same path */
     VAL_CLEAN = 128, /* a scalar float whose register is zero above it: its vzext needs no instruction */
 };
 

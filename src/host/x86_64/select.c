@@ -55,19 +55,41 @@ void sel_jump_if(Sel *s, SelCond c, bool sense, uint32_t label)
 }
 
 /* A boolean operation as a value. */
+static void cond_to_reg(Sel *s, SelCond c, Gpr d, Gpr t)
+{
+    x64_setcc(s->a, c.inv ? c.cc ^ 1 : c.cc, d);
+    if (c.two) {
+        x64_setcc(s->a, c.inv ? c.cc2 ^ 1 : c.cc2, t);
+        x64_alu_rr(s->a, c.inv ? ALU_AND : ALU_OR, W32, d, t);
+    }
+}
+
 static bool cond_value(Sel *s, const IrInsn *i)
 {
     SelCond c;
     if (!live_has_cond(i) || !cond_rule(i)(s, i, &c))
         return false;
     Gpr t = c.two ? sel_tmp_r(s) : RAX;
-    Gpr d = sel_def_r_last(s, i);
-    x64_setcc(s->a, c.inv ? c.cc ^ 1 : c.cc, d);
-    if (c.two) {
-        x64_setcc(s->a, c.inv ? c.cc2 ^ 1 : c.cc2, t);
-        x64_alu_rr(s->a, c.inv ? ALU_AND : ALU_OR, W32, d, t);
-    }
+    cond_to_reg(s, c, sel_def_r_last(s, i), t);
     return true;
+}
+
+void sel_cond_store(Sel *s, IrRef root, Mem m)
+{
+    const IrInsn *i = &s->r->insn[root];
+    SelCond c;
+    bool done = cond_rule(i)(s, i, &c);
+    CHECK(done);
+    if (c.two) {
+        Gpr d = sel_tmp_r(s), t = sel_tmp_r(s);
+        cond_to_reg(s, c, d, t);
+        x64_mov_mr(s->a, W8, m, d);
+        return;
+    }
+    bool fresh = s->flags.at == s->a->p; /* setcc keeps the flags */
+    x64_setcc_m(s->a, c.inv ? c.cc ^ 1 : c.cc, m);
+    if (fresh)
+        s->flags.at = s->a->p;
 }
 
 /* Whether value `v` is an operand of the condition that is evaluated with instruction `i`. */
@@ -155,6 +177,12 @@ static SelRule *rule_of(const IrInsn *i)
 
 static void sel_pure(Sel *s, const IrInsn *i)
 {
+    SelCond c;
+    if (ra_val(s, (IrRef)(i - s->r->insn))->flags & VAL_LAZY) { /* an FP comparison: only its flags are wanted here */
+        bool done = cond_rule(i)(s, i, &c);
+        CHECK(done);
+        return;
+    }
     if (!is_soft(s, i)) {
         SelRule *rule = rule_of(i);
         if (rule ? rule(s, i) : cond_value(s, i))

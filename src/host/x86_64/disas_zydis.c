@@ -1,0 +1,15 @@
+#include "host/x86_64/disas.h"
+
+#include <Zydis/Zydis.h>
+#include <stdio.h>
+
+unsigned x64_disas(const uint8_t *rx, uint64_t addr, char *buf, size_t buflen)
+{
+    ZydisDisassembledInstruction insn;
+    if (!ZYAN_SUCCESS(ZydisDisassembleIntel(ZYDIS_MACHINE_MODE_LONG_64, addr, rx, 15, &insn))) {
+        snprintf(buf, buflen, ".byte 0x%02x", rx[0]);
+        return 1;
+    }
+    snprintf(buf, buflen, "%s", insn.text);
+    return insn.info.length;
+}
