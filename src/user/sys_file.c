@@ -12,7 +12,7 @@
 static int64_t open_at(UserThread *t, SysCall *c, int dir, const char *guest, uint64_t flags, uint64_t mode)
 {
     uint64_t host = t->p->abi->open_flags_in(flags);
-    int64_t fd = procfs_open(t, guest, (int)host);
+    int64_t fd = procfs_open(t, dir, guest, (int)host);
     if (fd != -ENXIO)
         return fd;
     unsigned how = host & O_NOFOLLOW ? PATH_NOFOLLOW : 0;
@@ -43,7 +43,7 @@ int64_t sys_openat2(UserThread *t, SysCall *c)
     int64_t err = path_read(t, c->arg[1], t->path[0]);
     if (err)
         return err;
-    int64_t fd = how.resolve ? -ENXIO : procfs_open(t, t->path[0], (int)t->p->abi->open_flags_in(how.flags));
+    int64_t fd = how.resolve ? -ENXIO : procfs_open(t, (int)c->arg[0], t->path[0], (int)t->p->abi->open_flags_in(how.flags));
     if (fd != -ENXIO)
         return fd;
     how.flags = t->p->abi->open_flags_in(how.flags);
@@ -125,7 +125,7 @@ int64_t sys_readlinkat(UserThread *t, SysCall *c)
     if ((int)c->arg[3] <= 0)
         return -EINVAL;
     const char *text = NULL;
-    if (procfs_is_exe(t, t->path[0])) {
+    if (procfs_is_exe(t, (int)c->arg[0], t->path[0])) {
         text = t->p->exe_guest;
     } else {
         err = path_lookup(t, (int)c->arg[0], t->path[0], PATH_NOFOLLOW, t->path[1]);
