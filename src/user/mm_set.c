@@ -38,9 +38,8 @@ static void open_gap(MmSet *s, size_t i, size_t extra)
 
 static void close_gap(MmSet *s, size_t i, size_t count)
 {
-    if (count == 0)
-        return;
-    memmove(s->r + i, s->r + i + count, (s->n - i - count) * sizeof *s->r);
+    if (count)
+        memmove(s->r + i, s->r + i + count, (s->n - i - count) * sizeof *s->r);
     s->n -= count;
 }
 

@@ -102,7 +102,8 @@ static void test_copy(IrCpu *cpu, A64State *s)
     TEST("a fault stops at the instruction", step(cpu, a64_help_cpy, MAIN) == IR_STOP_FAULT && cpu->pc == 0x1000);
     TEST("with exact registers", registers(s, 1300, 2300, -200ull));
     bad = UINT64_MAX;
-    TEST("and restarts", step(cpu, a64_help_cpy, MAIN) == IR_STOP_NONE && registers(s, 1300, 2300, 0) && moved(1000, 2000, 300));
+    TEST("and restarts", step(cpu, a64_help_cpy, MAIN) == IR_STOP_NONE && registers(s, 1300, 2300, 0));
+    TEST("to the same memory", moved(1000, 2000, 300));
 
     set_registers(s, 1100, 1000, 300);
     step(cpu, a64_help_cpy, PROLOGUE | BOTH);

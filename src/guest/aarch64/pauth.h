@@ -13,9 +13,9 @@
 /* QARMA5-64 with the third S-box, 128-bit key hi:lo. */
 uint64_t a64_qarma5(uint64_t text, uint64_t tweak, A64Key key);
 
-uint64_t a64_pac_add(uint64_t ptr, uint64_t modifier, A64Key key);
+uint64_t a64_pac_add(A64State *s, uint64_t ptr, uint64_t modifier, A64Key key);
 /* `b`: authenticated with a B key, which shows in the error code. */
-uint64_t a64_pac_auth(uint64_t ptr, uint64_t modifier, A64Key key, bool b);
+uint64_t a64_pac_auth(A64State *s, uint64_t ptr, uint64_t modifier, A64Key key, bool b);
 
 /* Bits of a pointer that stripping makes equal to bit 55, by the range that it is in. */
 #define A64_PAC_LOWER 0x00ff000000000000ull

@@ -12,6 +12,15 @@ typedef struct A64Key {
     uint64_t lo, hi;
 } A64Key;
 
+/* A pointer authentication code computed before: a function's entry and exit ask for the same one. See pauth.c. */
+typedef struct A64PacMemo {
+    uint64_t text, tweak;
+    A64Key key;
+    uint64_t code;
+} A64PacMemo;
+
+enum { A64_PAC_MEMOS = 16 };
+
 typedef struct A64State {
     uint64_t x[31], sp;
     uint8_t n, z, c, v;     /* PSTATE flags, 0 or 1 each */
@@ -25,6 +34,7 @@ typedef struct A64State {
     /* not slots */
     A64Key key_ia, key_ib, key_da, key_db, key_ga; /* pointer authentication, per process */
     const struct A64Features *features;
+    A64PacMemo pac_memo[A64_PAC_MEMOS];
 } A64State;
 
 #define A64_NO_EXCL UINT64_MAX
