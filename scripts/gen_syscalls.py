@@ -48,9 +48,15 @@ def read_spec(path):
 
 
 def parse_value(word):
+    """value=NAME or value/mask=NAME; the mask of a plain value is the value itself."""
     value, name = word.split("=")
-    base = 8 if re.fullmatch(r"0[0-7]+", value) else 0
-    return int(value, base), name
+    value, _, mask = value.partition("/")
+    value = number(value)
+    return value, number(mask) if mask else value, name
+
+
+def number(text):
+    return int(text, 8 if re.fullmatch(r"0[0-7]+", text) else 0)
 
 
 def parse_call(words):
@@ -133,9 +139,9 @@ def write_source(path, calls, structs, flags, enums, column):
         for prefix, sets in (("flags", flags), ("enum", enums)):
             for name, values in sets.items():
                 f.write(f"static const SysName scn_{prefix}_{name}[] = {{\n")
-                for v, text in values:
-                    f.write(f'    {{ {v if v < 0 else hex(v)}, "{text}" }},\n')
-                f.write("    { 0, 0 }\n};\n")
+                for v, mask, text in values:
+                    f.write(f'    {{ {v if v < 0 else hex(v)}, {mask if mask < 0 else hex(mask)}, "{text}" }},\n')
+                f.write("    { 0, 0, 0 }\n};\n")
         f.write("\nconst SysDesc syscall_table[SYSCALL_LIMIT] = {\n")
         for c in calls:
             try:
@@ -144,10 +150,11 @@ def write_source(path, calls, structs, flags, enums, column):
                 raise SystemExit(str(e))
             pointers = sum(1 << i for i, (_, k) in enumerate(c["args"]) if is_pointer(k))
             paths = sum(1 << i for i, (_, k) in enumerate(c["args"]) if k in ("path", "lpath", "npath", "apath"))
+            opens = sum(1 << i for i, (_, k) in enumerate(c["args"]) if k == "f.open")
             at = [i + 1 for i, (_, k) in enumerate(c["args"]) if k == "f.at"]
             f.write(f'    [{c["numbers"][0]}] = {{ .name = "{c["name"]}", .handler = {HANDLERS[c["handler"]]}, '
                     f'.host = {c["numbers"][column]}, .nargs = {len(c["args"])}, .pointers = {pointers}, .paths = {paths}, '
-                    f'.at_flags = {at[0] if at else 0}, .hex_result = {str(c["result"] == "hex").lower()}, ')
+                    f'.open_flags = {opens}, .at_flags = {at[0] if at else 0}, .hex_result = {str(c["result"] == "hex").lower()}, ')
             if c["handler"] == "fn":
                 f.write(f'.fn = sys_{c["name"]}, ')
             if args:

@@ -365,7 +365,7 @@ static void cpuinfo(FILE *f, const void *features, unsigned ncpus)
         for (unsigned b = 0; b < 64; b++)
             if ((cap2 >> b & 1) && hwcap2_names[b])
                 fprintf(f, " %s", hwcap2_names[b]);
-        fprintf(f, "\nCPU implementer\t: 0x00\nCPU architecture: 8\nCPU variant\t: 0x0\nCPU part\t: 0x051\nCPU revision\t: 0\n\n");
+        fprintf(f, "\nCPU implementer\t: 0x00\nCPU architecture: 8\nCPU variant\t: 0x0\nCPU part\t: 0xd0f\nCPU revision\t: 0\n\n");
     }
 }
 

@@ -49,10 +49,9 @@ static void put_flags(Line *l, const SysName *names, uint64_t v)
     const char *sep = "";
     uint64_t left = v;
     for (; names->name; names++) {
-        uint64_t bits = (uint64_t)names->value;
-        if (bits && (left & bits) == bits) {
+        if ((left & (uint64_t)names->mask) == (uint64_t)names->value) {
             put(l, "%s%s", sep, names->name);
-            left &= ~bits;
+            left &= ~(uint64_t)names->mask;
             sep = "|";
         }
     }

@@ -57,18 +57,6 @@ int64_t sys_openat2(UserThread *t, SysCall *c)
     return host_block(t, c, arg);
 }
 
-int64_t sys_open_by_handle_at(UserThread *t, SysCall *c)
-{
-    c->arg[2] = t->p->abi->open_flags_in((uint32_t)c->arg[2]);
-    return host_pass(t, c);
-}
-
-int64_t sys_pipe2(UserThread *t, SysCall *c)
-{
-    c->arg[1] = t->p->abi->open_flags_in((uint32_t)c->arg[1]);
-    return host_pass(t, c);
-}
-
 int64_t sys_fcntl(UserThread *t, SysCall *c)
 {
     int64_t ret;

@@ -115,6 +115,14 @@ static int64_t lookup_paths(UserThread *t, SysCall *c)
     return 0;
 }
 
+/* O_* flags of a call that is passed on. */
+static void convert_flags(UserThread *t, SysCall *c)
+{
+    for (unsigned i = 0; i < c->d->nargs; i++)
+        if (c->d->open_flags >> i & 1)
+            c->arg[i] = t->p->abi->open_flags_in((uint32_t)c->arg[i]);
+}
+
 /* --- dispatch ------------------------------------------------------------------------------------------------------- */
 
 static int64_t dispatch(UserThread *t, SysCall *c)
@@ -123,6 +131,8 @@ static int64_t dispatch(UserThread *t, SysCall *c)
     case SC_PASS:
     case SC_BLOCK: {
         int64_t err = c->d->paths ? lookup_paths(t, c) : 0;
+        if (c->d->open_flags)
+            convert_flags(t, c);
         return err ? err : host_pass(t, c);
     }
     case SC_FN:

@@ -29,6 +29,7 @@ typedef enum SysArgKind {
 /* One name of a flag set or list; ends with name NULL. */
 typedef struct SysName {
     int64_t value;
+    int64_t mask;      /* it is meant when the argument's bits under mask are `value` */
     const char *name;
 } SysName;
 
@@ -51,6 +52,7 @@ struct SysDesc {
     uint8_t nargs;
     uint8_t pointers;  /* bit i: argument i is a pointer */
     uint8_t paths;     /* bit i: argument i is a path to look up */
+    uint8_t open_flags; /* bit i: argument i holds O_* flags in the guest's values */
     uint8_t at_flags;  /* index + 1 of the argument with AT_* flags */
     bool hex_result;
     SysArg arg[6];

@@ -221,6 +221,37 @@ static void set_name(const char *program)
     prctl(PR_SET_NAME, base ? base + 1 : program);
 }
 
+/*
+ * Let the kernel take the guest's arguments for the process's: ps, pgrep and /proc/PID/cmdline then show the guest's command.
+ * Only arguments and environment change; everything else is given as it is. No matter if the kernel refuses.
+ */
+static void show_arguments(const UserProc *p)
+{
+    struct prctl_mm_map m = { .brk = (uintptr_t)sbrk(0), .arg_start = p->arg_start, .arg_end = p->arg_end,
+                              .env_start = p->env_start, .env_end = p->env_end, .exe_fd = (uint32_t)-1 };
+    char text[2048];
+    FILE *f = fopen("/proc/self/stat", "re");
+    if (!f)
+        return;
+    size_t n = fread(text, 1, sizeof text - 1, f);
+    fclose(f);
+    text[n] = 0;
+    char *at = strrchr(text, ')');
+    int field = 2;
+    for (char *save, *w = at ? strtok_r(at, " ", &save) : NULL; w; w = strtok_r(NULL, " ", &save), field++) {
+        uint64_t v = strtoull(w, NULL, 10);
+        switch (field) { /* numbered as in proc(5) */
+        case 26: m.start_code = v; break;
+        case 27: m.end_code = v; break;
+        case 28: m.start_stack = v; break;
+        case 45: m.start_data = v; break;
+        case 46: m.end_data = v; break;
+        case 47: m.start_brk = v; break;
+        }
+    }
+    prctl(PR_SET_MM, PR_SET_MM_MAP, &m, sizeof m, 0);
+}
+
 /* What Linux maps itself is guarded when it says so: the interpreter, or a static program. */
 static void guard_program(UserProc *p, Vcpu *cpu)
 {
@@ -277,6 +308,7 @@ int user_run(const UserConfig *cfg, Status *st)
     if (!sp)
         goto out;
     set_name(prog.script ? cfg->program : p->exe_guest);
+    show_arguments(p);
     program_close(&prog);
     EngineConfig ec = cfg->engine;
     ec.env = &env_ops;
