@@ -82,6 +82,8 @@ void mm_free(UserMm *mm)
 {
     if (!mm)
         return;
+    for (size_t i = 0; i < mm->set.n; i++)
+        call(mm, SYS_munmap, mm->set.r[i].start, mm->set.r[i].end - mm->set.r[i].start, 0, 0, 0, 0);
     mmset_done(&mm->set);
     pthread_rwlock_destroy(&mm->lock);
     free(mm);
