@@ -46,17 +46,22 @@ static void become_child(UserThread *t, const CloneArgs *a)
         put_tid(t, a->child_tid, t->tid);
 }
 
-/* Only the calling thread came along. The others' structures are left: they are copies of memory nobody else uses. */
+/* Only the calling thread came along. */
 static void child_process(UserThread *t, const CloneArgs *a)
 {
     UserProc *p = t->p;
-    engine_fork_child(p->engine, t->cpu);
-    mm_fork_child(p->mm);
     pthread_mutex_unlock(&p->sigs->lock);
+    for (UserThread *o = p->threads, *next; o; o = next) {
+        next = o->next;
+        if (o != t)
+            thread_free(o);
+    }
     p->threads = t;
     p->nthreads = 1;
     t->next = t->prev = NULL;
     pthread_mutex_unlock(&p->lock);
+    mm_fork_child(p->mm);
+    engine_fork_child(p->engine, t->cpu);
     if (a->flags & CLONE_CLEAR_SIGHAND_FLAG)
         sigs_reset(p->sigs);
     become_child(t, a);
@@ -83,18 +88,18 @@ static int64_t do_fork(UserThread *t, const CloneArgs *a)
     if (t->npend) {
         return SYS_AGAIN;
     }
+    engine_fork_prepare(p->engine); /* first: threads that it waits for may be asking for mappings */
+    mm_fork_prepare(p->mm);
     pthread_mutex_lock(&p->lock);
     pthread_mutex_lock(&p->sigs->lock);
-    mm_fork_prepare(p->mm);
-    engine_fork_prepare(p->engine);
     long pid = host_fork(t, a);
     if (pid == 0) {
         child_process(t, a);
     } else {
-        engine_fork_parent(p->engine);
-        mm_fork_parent(p->mm);
         pthread_mutex_unlock(&p->sigs->lock);
         pthread_mutex_unlock(&p->lock);
+        mm_fork_parent(p->mm);
+        engine_fork_parent(p->engine);
         if (pid > 0 && (a->flags & CLONE_PARENT_SETTID))
             put_tid(t, a->parent_tid, (int)pid);
     }
