@@ -1,6 +1,7 @@
 #include "base/log.h"
 
 #include <ctype.h>
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -14,6 +15,7 @@
 uint32_t log_mask;
 static int log_fd = STDERR_FILENO;
 static uint64_t range_lo, range_hi = UINT64_MAX;
+static const char *symbol;
 
 static const struct {
     const char *name, *doc;
@@ -90,8 +92,13 @@ bool log_set_range(const char *range, Status *st)
 {
     const char *p = range;
     uint64_t lo = 0, hi;
-    bool ok = parse_address(&p, &lo);
 
+    if (isalpha((unsigned char)*range) || *range == '_') {
+        symbol = range;
+        log_set_bounds(0, 0);
+        return true;
+    }
+    bool ok = parse_address(&p, &lo);
     hi = lo + 1;
     if (ok && p[0] == '.' && p[1] == '.') {
         p += 2;
@@ -101,6 +108,11 @@ bool log_set_range(const char *range, Status *st)
         return status_set(st, STATUS_USAGE, "--log-pc: bad address range '%s' (A..B)", range);
     log_set_bounds(lo, hi);
     return true;
+}
+
+const char *log_symbol(void)
+{
+    return symbol;
 }
 
 void log_set_bounds(uint64_t lo, uint64_t hi)

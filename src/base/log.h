@@ -29,8 +29,13 @@ extern uint32_t log_mask;
 
 /* Parse "in,asm[:FILE]" ("all" for every category). */
 bool log_setup(const char *list, Status *st);
-/* Parse "A..B" or "A": only records about guest addresses in [A, B) are shown. */
+/*
+ * Parse "A..B" or "A": only records about guest addresses in [A, B) are shown. Anything that does not begin with a digit
+ * is the name of a symbol, which the loader turns into bounds (log_symbol, log_set_bounds).
+ */
 bool log_set_range(const char *range, Status *st);
+/* The symbol that log_set_range was given, NULL if it was given addresses or nothing. Nothing is shown before it is found. */
+const char *log_symbol(void);
 /* Only records about guest addresses in [lo, hi). */
 void log_set_bounds(uint64_t lo, uint64_t hi);
 /* Print the table of categories, for --help. */

@@ -39,16 +39,26 @@ uint64_t os_now_ns(void)
 
 void os_cpu_features(char *buf, size_t len)
 {
+    static const char *const names[] = {"avx2", "fma", "bmi2", "aes", "pclmulqdq", "sha_ni", "gfni", "vaes", "vpclmulqdq",
+                                        "avx512f", "avx512vl", "avx512bw", "avx512dq", "avx512vbmi", "avx512_vbmi2",
+                                        "avx512_bitalg", "avx512_vpopcntdq", "avx512_bf16", "avx512_fp16"};
+    char line[4096], word[64];
     size_t at = (size_t)snprintf(buf, len, "x86_64");
+    FILE *f = fopen("/proc/cpuinfo", "r");
 
-    __builtin_cpu_init();
-#define HAS(name)                                                                                                      \
-    if (__builtin_cpu_supports(name) && at < len)                                                                      \
-        at += (size_t)snprintf(buf + at, len - at, " " name);
-    HAS("avx2") HAS("fma") HAS("bmi") HAS("bmi2") HAS("popcnt") HAS("aes") HAS("pclmul") HAS("gfni") HAS("vpclmulqdq")
-    HAS("avx512f") HAS("avx512vl") HAS("avx512bw") HAS("avx512dq") HAS("avx512vbmi") HAS("avx512vbmi2")
-    HAS("avx512ifma") HAS("avx512bitalg") HAS("avx512vpopcntdq")
-#undef HAS
+    while (f && fgets(line, sizeof line - 1, f)) {
+        if (strncmp(line, "flags", 5) != 0)
+            continue;
+        line[strcspn(line, "\n")] = ' ';
+        for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+            snprintf(word, sizeof word, " %s ", names[i]);
+            if (strstr(line, word) && at < len)
+                at += (size_t)snprintf(buf + at, len - at, " %s", names[i]);
+        }
+        break;
+    }
+    if (f)
+        fclose(f);
 }
 
 void *os_reserve(size_t size, Status *st)

@@ -2,11 +2,13 @@
 #include "user/user.h"
 
 #include "base/check.h"
+#include "base/log.h"
 #include "user/path.h"
 #include "user/process.h"
 #include "user/program.h"
 #include "user/signal.h"
 #include "user/stack.h"
+#include "user/symbol.h"
 
 #include <elf.h>
 #include <errno.h>
@@ -166,6 +168,20 @@ static bool map_vdso(UserProc *p, Status *st)
     return true;
 }
 
+/* --log-pc=NAME: the symbol's addresses, in the program or its interpreter, now that they are known. */
+static bool find_log_symbol(UserProc *p, const Program *prog, Status *st)
+{
+    const char *name = log_symbol();
+    uint64_t at, size;
+    if (!name)
+        return true;
+    if (!elf_symbol(prog->fd, name, &at, &size))
+        return status_set(st, STATUS_USAGE, "--log-pc: no symbol '%s' in %s", name, prog->path);
+    at += p->main.base;
+    log_set_bounds(at, at + (size ? size : 1));
+    return true;
+}
+
 /* Map everything; returns the initial stack pointer, 0 with st set. */
 static uint64_t load(UserProc *p, Program *prog, Status *st)
 {
@@ -173,7 +189,7 @@ static uint64_t load(UserProc *p, Program *prog, Status *st)
     if (!elf_load(p->mm, prog->fd, prog->path, true, &p->main, st))
         return 0;
     mm_set_brk(p->mm, p->main.brk);
-    if (!load_interp(p, prog, st) || !map_vdso(p, st))
+    if (!find_log_symbol(p, prog, st) || !load_interp(p, prog, st) || !map_vdso(p, st))
         return 0;
     const char *argv0 = prog->argv[0];
     if (cfg->argv0 && !prog->script && prog->argv[0])

@@ -23,16 +23,28 @@ static const CpuBit required[] = {
     {1, 1, 28, "AVX"}, {1, 1, 29, "F16C"},       {7, 0, 3, "BMI1"},    {7, 0, 5, "AVX2"},   {7, 0, 8, "BMI2"},
 };
 
-static uint32_t cpu_word(unsigned leaf, unsigned reg)
+/* What the processor says of itself, asked once: on a virtual machine every question costs tens of microseconds. */
+typedef struct CpuWords {
+    unsigned leaf1[4], leaf7[4], leaf7_1[4], extended[4]; /* eax ebx ecx edx */
+} CpuWords;
+
+static void read_cpu(CpuWords *w)
 {
-    unsigned r[4] = {0};
-    __get_cpuid_count(leaf, 0, &r[0], &r[1], &r[2], &r[3]);
-    return r[reg + 1];
+    unsigned max = 0, r[3];
+    memset(w, 0, sizeof *w);
+    __cpuid(0, max, r[0], r[1], r[2]);
+    __cpuid(1, w->leaf1[0], w->leaf1[1], w->leaf1[2], w->leaf1[3]);
+    __cpuid(0x80000001, w->extended[0], w->extended[1], w->extended[2], w->extended[3]);
+    if (max < 7)
+        return;
+    __cpuid_count(7, 0, w->leaf7[0], w->leaf7[1], w->leaf7[2], w->leaf7[3]);
+    if (w->leaf7[0] >= 1)
+        __cpuid_count(7, 1, w->leaf7_1[0], w->leaf7_1[1], w->leaf7_1[2], w->leaf7_1[3]);
 }
 
-static bool has_bit(unsigned leaf, unsigned reg, unsigned bit)
+static bool has_bit(const CpuWords *w, unsigned leaf, unsigned reg, unsigned bit)
 {
-    return cpu_word(leaf, reg) >> bit & 1;
+    return (leaf == 1 ? w->leaf1 : w->leaf7)[reg + 1] >> bit & 1;
 }
 
 /* Register state that the operating system saves. */
@@ -43,39 +55,35 @@ static uint64_t xcr0(void)
     return (uint64_t)hi << 32 | lo;
 }
 
-static void find_features(X64Features *f, bool want_avx512)
+static void find_features(const CpuWords *w, X64Features *f, bool want_avx512)
 {
-    unsigned r[4] = {0};
-    f->aes = has_bit(1, 1, 25);
-    f->pclmul = has_bit(1, 1, 1);
-    f->sha = has_bit(7, 0, 29);
-    f->gfni = has_bit(7, 1, 8);
-    f->vaes = has_bit(7, 1, 9);
-    f->vpclmul = has_bit(7, 1, 10);
+    f->aes = has_bit(w, 1, 1, 25);
+    f->pclmul = has_bit(w, 1, 1, 1);
+    f->sha = has_bit(w, 7, 0, 29);
+    f->gfni = has_bit(w, 7, 1, 8);
+    f->vaes = has_bit(w, 7, 1, 9);
+    f->vpclmul = has_bit(w, 7, 1, 10);
     if (!want_avx512 || (xcr0() & 0xe6) != 0xe6)
         return;
-    f->avx512 = has_bit(7, 0, 16) && has_bit(7, 0, 31) && has_bit(7, 0, 30) && has_bit(7, 0, 17);
+    f->avx512 = has_bit(w, 7, 0, 16) && has_bit(w, 7, 0, 31) && has_bit(w, 7, 0, 30) && has_bit(w, 7, 0, 17);
     if (!f->avx512)
         return;
-    f->vbmi = has_bit(7, 1, 1);
-    f->vbmi2 = has_bit(7, 1, 6);
-    f->vnni512 = has_bit(7, 1, 11);
-    f->bitalg = has_bit(7, 1, 12);
-    f->vpopcntdq = has_bit(7, 1, 14);
-    f->ifma = has_bit(7, 0, 21);
-    f->fp16 = has_bit(7, 2, 23);
-    __get_cpuid_count(7, 1, &r[0], &r[1], &r[2], &r[3]);
-    f->bf16 = r[0] >> 5 & 1;
+    f->vbmi = has_bit(w, 7, 1, 1);
+    f->vbmi2 = has_bit(w, 7, 1, 6);
+    f->vnni512 = has_bit(w, 7, 1, 11);
+    f->bitalg = has_bit(w, 7, 1, 12);
+    f->vpopcntdq = has_bit(w, 7, 1, 14);
+    f->ifma = has_bit(w, 7, 0, 21);
+    f->fp16 = has_bit(w, 7, 2, 23);
+    f->bf16 = w->leaf7_1[0] >> 5 & 1;
 }
 
-static bool check_required(Status *st)
+static bool check_required(const CpuWords *w, Status *st)
 {
-    unsigned r[4] = {0};
     for (size_t k = 0; k < sizeof required / sizeof *required; k++)
-        if (!has_bit(required[k].leaf, required[k].reg, required[k].bit))
+        if (!has_bit(w, required[k].leaf, required[k].reg, required[k].bit))
             return status_set(st, STATUS_HOST, "this processor lacks %s: x86-64-v3 is required", required[k].name);
-    __get_cpuid(0x80000001, &r[0], &r[1], &r[2], &r[3]);
-    if (!(r[2] >> 5 & 1))
+    if (!(w->extended[2] >> 5 & 1))
         return status_set(st, STATUS_HOST, "this processor lacks LZCNT: x86-64-v3 is required");
     return true;
 }
@@ -110,7 +118,9 @@ HostPlan *plan_new(const HostConfig *cfg, Status *st)
         status_set(st, STATUS_USAGE, "unknown host processor '%s': native, avx2 or avx512", cfg->cpu);
         return NULL;
     }
-    if (!check_required(st))
+    CpuWords w;
+    read_cpu(&w);
+    if (!check_required(&w, st))
         return NULL;
     HostPlan *p = calloc(1, sizeof *p);
     if (!p) {
@@ -118,7 +128,7 @@ HostPlan *plan_new(const HostConfig *cfg, Status *st)
         return NULL;
     }
     fill(p, cfg);
-    find_features(&p->feat, native || avx512);
+    find_features(&w, &p->feat, native || avx512);
     if (avx512 && !p->feat.avx512) {
         status_set(st, STATUS_HOST, "this processor has no AVX-512");
         free(p);
