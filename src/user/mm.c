@@ -28,7 +28,8 @@ static const Layout layouts[] = {
 };
 
 struct UserMm {
-    pthread_rwlock_t lock;
+    pthread_rwlock_t *lock;
+    pthread_rwlock_t *child_lock; /* between mm_fork_prepare and the other two: what a child is to use */
     Nondet *nondet;
     Engine *engine;
     const Layout *at;
@@ -60,6 +61,20 @@ static bool layout_is_free(const Layout *l)
     return ok;
 }
 
+static pthread_rwlock_t *lock_new(void)
+{
+    pthread_rwlock_t *lock = malloc(sizeof *lock);
+    CHECK(lock != NULL);
+    pthread_rwlock_init(lock, NULL);
+    return lock;
+}
+
+static void lock_free(pthread_rwlock_t *lock)
+{
+    pthread_rwlock_destroy(lock);
+    free(lock);
+}
+
 UserMm *mm_new(Nondet *n, Status *st)
 {
     const Layout *at = NULL;
@@ -72,7 +87,7 @@ UserMm *mm_new(Nondet *n, Status *st)
     }
     UserMm *mm = calloc(1, sizeof *mm);
     CHECK(mm != NULL);
-    pthread_rwlock_init(&mm->lock, NULL);
+    mm->lock = lock_new();
     mm->nondet = n;
     mm->at = at;
     return mm;
@@ -82,8 +97,10 @@ void mm_free(UserMm *mm)
 {
     if (!mm)
         return;
+    for (size_t i = 0; i < mm->set.n; i++)
+        call(mm, SYS_munmap, mm->set.r[i].start, mm->set.r[i].end - mm->set.r[i].start, 0, 0, 0, 0);
     mmset_done(&mm->set);
-    pthread_rwlock_destroy(&mm->lock);
+    lock_free(mm->lock);
     free(mm);
 }
 
@@ -94,17 +111,22 @@ void mm_set_engine(UserMm *mm, Engine *e)
 
 void mm_fork_prepare(UserMm *mm)
 {
-    pthread_rwlock_wrlock(&mm->lock);
+    pthread_rwlock_wrlock(mm->lock);
+    mm->child_lock = lock_new();
 }
 
 void mm_fork_parent(UserMm *mm)
 {
-    pthread_rwlock_unlock(&mm->lock);
+    lock_free(mm->child_lock);
+    pthread_rwlock_unlock(mm->lock);
 }
 
+/* libc knows a write lock by its owner's thread id, which has changed: the child cannot unlock it, nor may it be made anew
+ * in its place while it counts as held. */
 void mm_fork_child(UserMm *mm)
 {
-    pthread_rwlock_init(&mm->lock, NULL); /* libc knows a write lock by its owner's thread id, which has changed */
+    free(mm->lock);
+    mm->lock = mm->child_lock;
 }
 
 static int host_prot(int prot)
@@ -126,7 +148,7 @@ static bool page_aligned(uint64_t v)
 /* Unlock; then, when code was there, tell the engine. */
 static void unlock_changed(UserMm *mm, uint64_t start, uint64_t end, bool had_code)
 {
-    pthread_rwlock_unlock(&mm->lock);
+    pthread_rwlock_unlock(mm->lock);
     if (had_code && mm->engine)
         engine_invalidate(mm->engine, start, end - start);
 }
@@ -178,9 +200,10 @@ static int64_t place(UserMm *mm, uint64_t addr, uint64_t len, int flags)
         int err = claim(mm, addr, addr + len);
         return err ? err : (int64_t)addr;
     }
+    /* A hint is taken where there is room: programs choose addresses for their pointers' sake. */
     addr = addr & ~(uint64_t)(MM_PAGE - 1);
-    if (addr >= MM_MIN_ADDR && addr <= TASK_END - len && in_window(mm, addr, addr + len) &&
-        mmset_is_free(&mm->set, addr, addr + len))
+    if (addr >= MM_MIN_ADDR && addr <= TASK_END - len && mmset_is_free(&mm->set, addr, addr + len) &&
+        claim(mm, addr, addr + len) == 0)
         return (int64_t)addr;
     uint64_t found = mmset_find_free(&mm->set, mm->at->mmap_low, mm->at->mmap_top, len);
     return found ? (int64_t)found : -ENOMEM;
@@ -194,10 +217,10 @@ int64_t mm_map(UserMm *mm, uint64_t addr, uint64_t len, int prot, int flags, int
         return -ENOMEM;
     len = page_up(len);
     flags &= ~(0x40 /* x86's MAP_32BIT: nothing to this guest */ | MAP_GROWSDOWN);
-    pthread_rwlock_wrlock(&mm->lock);
+    pthread_rwlock_wrlock(mm->lock);
     int64_t at = place(mm, addr, len, flags);
     if (at < 0) {
-        pthread_rwlock_unlock(&mm->lock);
+        pthread_rwlock_unlock(mm->lock);
         return at;
     }
     uint64_t start = (uint64_t)at, end = start + len;
@@ -215,7 +238,7 @@ int64_t mm_unmap(UserMm *mm, uint64_t addr, uint64_t len)
     if (len == 0 || !page_aligned(addr) || len > TASK_END || addr > TASK_END - len)
         return -EINVAL;
     uint64_t end = addr + page_up(len);
-    pthread_rwlock_wrlock(&mm->lock);
+    pthread_rwlock_wrlock(mm->lock);
     bool had_code = mmset_any_prot(&mm->set, addr, end, PROT_EXEC);
     long err = 0;
     for (size_t i = mmset_find(&mm->set, addr); err == 0 && i < mm->set.n && mm->set.r[i].start < end; i++) {
@@ -240,9 +263,9 @@ int64_t mm_protect(UserMm *mm, uint64_t addr, uint64_t len, int prot)
         return -ENOMEM;
     uint64_t end = addr + page_up(len);
     prot &= ~(PROT_GROWSDOWN | PROT_GROWSUP);
-    pthread_rwlock_wrlock(&mm->lock);
+    pthread_rwlock_wrlock(mm->lock);
     if (!mmset_covers(&mm->set, addr, end)) {
-        pthread_rwlock_unlock(&mm->lock);
+        pthread_rwlock_unlock(mm->lock);
         return -ENOMEM;
     }
     bool had_code = mmset_any_prot(&mm->set, addr, end, PROT_EXEC);
@@ -322,7 +345,7 @@ int64_t mm_remap(UserMm *mm, uint64_t addr, uint64_t old_len, uint64_t new_len, 
         return -EFAULT;
     if ((flags & MREMAP_FIXED) && new_addr > TASK_END - new_len)
         return -EINVAL;
-    pthread_rwlock_wrlock(&mm->lock);
+    pthread_rwlock_wrlock(mm->lock);
     bool had_code = mmset_any_prot(&mm->set, addr, addr + old_len, PROT_EXEC);
     bool over = (flags & MREMAP_FIXED) && mmset_any_prot(&mm->set, new_addr, new_addr + new_len, PROT_EXEC);
     int64_t ret = remap_locked(mm, addr, old_len, new_len, flags, new_addr);
@@ -336,7 +359,7 @@ int64_t mm_remap(UserMm *mm, uint64_t addr, uint64_t old_len, uint64_t new_len, 
 
 int64_t mm_brk(UserMm *mm, uint64_t addr)
 {
-    pthread_rwlock_wrlock(&mm->lock);
+    pthread_rwlock_wrlock(mm->lock);
     uint64_t old = page_up(mm->brk), new = page_up(addr);
     bool ok = addr >= mm->brk_start && addr < mm->at->guest_top;
     if (ok && new > old) {
@@ -354,7 +377,7 @@ int64_t mm_brk(UserMm *mm, uint64_t addr)
     if (ok)
         mm->brk = addr;
     int64_t ret = (int64_t)mm->brk;
-    pthread_rwlock_unlock(&mm->lock);
+    pthread_rwlock_unlock(mm->lock);
     return ret;
 }
 
@@ -375,9 +398,9 @@ uint64_t mm_pie_base(UserMm *mm, uint64_t len)
 
 void mm_set_kind(UserMm *mm, uint64_t addr, uint64_t len, MmKind kind)
 {
-    pthread_rwlock_wrlock(&mm->lock);
+    pthread_rwlock_wrlock(mm->lock);
     mmset_set_kind(&mm->set, addr, addr + len, kind);
-    pthread_rwlock_unlock(&mm->lock);
+    pthread_rwlock_unlock(mm->lock);
 }
 
 uint64_t mm_map_stack(UserMm *mm, uint64_t size)
@@ -408,11 +431,11 @@ int64_t mm_shmat(UserMm *mm, int id, uint64_t addr, int flags)
         return -EINVAL;
     if (!addr && (flags & SHM_REMAP))
         return -EINVAL;
-    pthread_rwlock_wrlock(&mm->lock);
+    pthread_rwlock_wrlock(mm->lock);
     int how = !addr ? 0 : flags & SHM_REMAP ? MAP_FIXED : MAP_FIXED_NOREPLACE;
     int64_t at = place(mm, addr, len, how);
     if (at < 0) {
-        pthread_rwlock_unlock(&mm->lock);
+        pthread_rwlock_unlock(mm->lock);
         return at == -EEXIST ? -EINVAL : at;
     }
     bool had_code = mmset_any_prot(&mm->set, (uint64_t)at, (uint64_t)at + len, PROT_EXEC);
@@ -427,10 +450,10 @@ int64_t mm_shmat(UserMm *mm, int id, uint64_t addr, int flags)
 
 int64_t mm_shmdt(UserMm *mm, uint64_t addr)
 {
-    pthread_rwlock_wrlock(&mm->lock);
+    pthread_rwlock_wrlock(mm->lock);
     size_t i = mmset_find(&mm->set, addr);
     if (i == mm->set.n || mm->set.r[i].start != addr || mm->set.r[i].kind != MM_SHM) {
-        pthread_rwlock_unlock(&mm->lock);
+        pthread_rwlock_unlock(mm->lock);
         return -EINVAL;
     }
     MmRange r = mm->set.r[i];
@@ -445,46 +468,66 @@ int64_t mm_shmdt(UserMm *mm, uint64_t addr)
 
 const uint8_t *mm_code(UserMm *mm, uint64_t pc, size_t *len)
 {
-    pthread_rwlock_rdlock(&mm->lock);
+    pthread_rwlock_rdlock(mm->lock);
     size_t i = mmset_find(&mm->set, pc);
     uint64_t end = pc;
     while (i < mm->set.n && mm->set.r[i].start <= end && (mm->set.r[i].prot & PROT_EXEC))
         end = mm->set.r[i++].end;
-    pthread_rwlock_unlock(&mm->lock);
+    pthread_rwlock_unlock(mm->lock);
     *len = end - pc;
     return end > pc ? (const uint8_t *)(uintptr_t)pc : NULL;
 }
 
 bool mm_guarded(UserMm *mm, uint64_t pc)
 {
-    pthread_rwlock_rdlock(&mm->lock);
+    pthread_rwlock_rdlock(mm->lock);
     size_t i = mmset_find(&mm->set, pc);
     bool yes = i < mm->set.n && mm->set.r[i].start <= pc && (mm->set.r[i].prot & MM_PROT_BTI);
-    pthread_rwlock_unlock(&mm->lock);
+    pthread_rwlock_unlock(mm->lock);
     return yes;
 }
 
 void mm_guard(UserMm *mm, uint64_t start, uint64_t end)
 {
-    pthread_rwlock_wrlock(&mm->lock);
+    pthread_rwlock_wrlock(mm->lock);
     for (size_t i = mmset_find(&mm->set, start); i < mm->set.n && mm->set.r[i].start < end; i++)
         if (mm->set.r[i].prot & PROT_EXEC)
             mm->set.r[i].prot |= MM_PROT_BTI;
-    pthread_rwlock_unlock(&mm->lock);
+    pthread_rwlock_unlock(mm->lock);
+}
+
+typedef struct LockAll {
+    UserMm *mm;
+    uint64_t flags;
+    long err;
+} LockAll;
+
+static void lock_range(void *ctx, const MmRange *r)
+{
+    LockAll *l = ctx;
+    if (l->err == 0 && r->prot != PROT_NONE)
+        l->err = call(l->mm, SYS_mlock2, r->start, r->end - r->start, l->flags, 0, 0, 0);
+}
+
+int64_t mm_lock_all(UserMm *mm, bool on_fault)
+{
+    LockAll l = { mm, on_fault ? MLOCK_ONFAULT : 0, 0 };
+    mm_each(mm, lock_range, &l);
+    return l.err;
 }
 
 bool mm_owned(UserMm *mm, uint64_t addr, uint64_t len)
 {
-    pthread_rwlock_rdlock(&mm->lock);
+    pthread_rwlock_rdlock(mm->lock);
     bool yes = len <= TASK_END && addr <= TASK_END - len && mmset_covers(&mm->set, addr, addr + len);
-    pthread_rwlock_unlock(&mm->lock);
+    pthread_rwlock_unlock(mm->lock);
     return yes;
 }
 
 void mm_each(UserMm *mm, void (*fn)(void *ctx, const MmRange *r), void *ctx)
 {
-    pthread_rwlock_rdlock(&mm->lock);
+    pthread_rwlock_rdlock(mm->lock);
     for (size_t i = 0; i < mm->set.n; i++)
         fn(ctx, &mm->set.r[i]);
-    pthread_rwlock_unlock(&mm->lock);
+    pthread_rwlock_unlock(mm->lock);
 }

@@ -289,24 +289,36 @@ static bool is_host_variable(const char *v)
            strncmp(v, "ASAN_OPTIONS=", 13) == 0 || strncmp(v, "GCONV_PATH=", 11) == 0;
 }
 
+/* The options that this dragoman was given; after a chroot, without the sysroot, which is the root now. */
+static void add_options(UserThread *t, Strings *a)
+{
+    const char *const *o = t->p->cfg->reexec;
+    for (; o && *o; o++) {
+        bool sysroot = strcmp(*o, "-L") == 0 || strcmp(*o, "--sysroot") == 0;
+        if (t->p->chrooted && (sysroot || strncmp(*o, "--sysroot=", 10) == 0)) {
+            if (sysroot && o[1])
+                o++;
+            continue;
+        }
+        add(a, *o);
+    }
+    if (t->p->chrooted || (!t->p->cfg->reexec && t->p->sysroot[0])) {
+        add(a, "-L");
+        add(a, t->p->chrooted ? "/" : t->p->sysroot);
+    }
+}
+
 /* Start dragoman again for a guest program or script. */
 static int64_t exec_guest(UserThread *t, const char *path, Strings *argv, Strings *envp)
 {
-    const UserConfig *cfg = t->p->cfg;
     Strings a = { 0 }, e = { 0 };
-    char self[PATH_MAX];
+    char self[PATH_MAX] = "";
     ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-    if (n < 0)
+    if (n < 0 && t->p->self_fd < 0)
         return -ENOENT;
-    self[n] = 0;
     add(&a, "dragoman");
     add(&a, "run");
-    for (size_t i = 0; cfg->reexec && cfg->reexec[i]; i++)
-        add(&a, cfg->reexec[i]);
-    if (!cfg->reexec && t->p->sysroot[0]) {
-        add(&a, "-L");
-        add(&a, t->p->sysroot);
-    }
+    add_options(t, &a);
     add(&a, "-0");
     add(&a, argv->n ? argv->v[0] : "");
     for (size_t i = 0; i < envp->n; i++) {
@@ -322,8 +334,9 @@ static int64_t exec_guest(UserThread *t, const char *path, Strings *argv, String
     for (size_t i = 1; i < argv->n; i++)
         add(&a, argv->v[i]);
     char *none[1] = { NULL };
-    const uint64_t arg[6] = { (uintptr_t)self, (uintptr_t)a.v, (uintptr_t)(e.v ? e.v : none) };
-    int64_t err = signal_exec(t, arg, SYS_execve);
+    const uint64_t by_name[6] = { (uintptr_t)self, (uintptr_t)a.v, (uintptr_t)(e.v ? e.v : none) };
+    const uint64_t by_fd[6] = { (uint64_t)t->p->self_fd, (uintptr_t)"", (uintptr_t)a.v, (uintptr_t)(e.v ? e.v : none), AT_EMPTY_PATH };
+    int64_t err = t->p->self_fd < 0 ? signal_exec(t, by_name, SYS_execve) : signal_exec(t, by_fd, SYS_execveat);
     free(a.v);
     free(e.v);
     return err;

@@ -57,6 +57,52 @@ int64_t sys_openat2(UserThread *t, SysCall *c)
     return host_block(t, c, arg);
 }
 
+/* --- descriptors ---------------------------------------------------------------------------------------------------- */
+
+/* Dragoman's own descriptors are not the guest's to close: they give way, or are passed over. */
+static bool is_private(const UserProc *p, int fd)
+{
+    return fd >= 0 && (fd == p->strace_fd || fd == p->self_fd);
+}
+
+int64_t sys_close(UserThread *t, SysCall *c)
+{
+    return is_private(t->p, (int)c->arg[0]) ? -EBADF : host_pass(t, c);
+}
+
+static void give_way(int *fd, int wanted, int dup)
+{
+    if (*fd >= 0 && *fd == wanted)
+        *fd = fcntl(*fd, dup, wanted + 1);
+}
+
+int64_t sys_dup3(UserThread *t, SysCall *c)
+{
+    give_way(&t->p->strace_fd, (int)c->arg[1], F_DUPFD_CLOEXEC);
+    give_way(&t->p->self_fd, (int)c->arg[1], F_DUPFD);
+    c->arg[2] = t->p->abi->open_flags_in((uint32_t)c->arg[2]);
+    return host_pass(t, c);
+}
+
+int64_t sys_close_range(UserThread *t, SysCall *c)
+{
+    int low = t->p->strace_fd < t->p->self_fd ? t->p->strace_fd : t->p->self_fd;
+    int high = t->p->strace_fd < t->p->self_fd ? t->p->self_fd : t->p->strace_fd;
+    const int keep[2] = { low, high };
+    uint64_t first = (uint32_t)c->arg[0], last = (uint32_t)c->arg[1];
+    if (first > last)
+        return -EINVAL;
+    for (unsigned i = 0; i < 2; i++) {
+        if (keep[i] < 0 || (uint64_t)keep[i] < first || (uint64_t)keep[i] > last)
+            continue;
+        int64_t err = (uint64_t)keep[i] > first ? HOST3(t, SYS_close_range, first, keep[i] - 1, c->arg[2]) : 0;
+        if (err)
+            return err;
+        first = (uint64_t)keep[i] + 1;
+    }
+    return first <= last ? HOST3(t, SYS_close_range, first, last, c->arg[2]) : 0;
+}
+
 int64_t sys_fcntl(UserThread *t, SysCall *c)
 {
     int64_t ret;
@@ -178,13 +224,29 @@ int64_t sys_fchdir(UserThread *t, SysCall *c)
     return changed_directory(t, host_pass(t, c));
 }
 
+/* Dragoman's own file, for execve when /proc is out of reach; it stays open, so that the next dragoman has it as well. */
+static int open_self(void)
+{
+    int fd = open("/proc/self/exe", O_PATH | O_CLOEXEC);
+    int high = fd < 0 ? -1 : fcntl(fd, F_DUPFD, PRIVATE_FD);
+    if (fd >= 0)
+        close(fd);
+    return high;
+}
+
 /* chroot: the guest's root is a matter of lookup here; inside the sysroot it becomes the host's new root as well. */
 int64_t sys_chroot(UserThread *t, SysCall *c)
 {
     int64_t err = path_arg(t, AT_FDCWD, c->arg[0], 0, t->path[0]);
+    int self = open_self();
     if (!err)
         err = HOST1(t, SYS_chroot, (uintptr_t)t->path[0]);
+    if (err && self >= 0)
+        close(self);
     if (!err) {
+        if (self >= 0)
+            t->p->self_fd = self;
+        t->p->chrooted = true;
         pthread_mutex_lock(&t->p->lock);
         t->p->sysroot[0] = t->p->cwd[0] = 0;
         pthread_mutex_unlock(&t->p->lock);
