@@ -3,6 +3,8 @@ BUILD ?= build
 JOBS  ?= $(shell nproc)
 PREFIX ?= /usr/local
 
+SETUP_OPTS := -Dlto=true
+
 # make check SAN=address|undefined|thread|address,undefined
 ifdef SAN
 BUILD := build-$(subst $(comma),-,$(SAN))

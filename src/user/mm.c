@@ -97,6 +97,8 @@ void mm_free(UserMm *mm)
 {
     if (!mm)
         return;
+    for (size_t i = 0; i < mm->set.n; i++)
+        call(mm, SYS_munmap, mm->set.r[i].start, mm->set.r[i].end - mm->set.r[i].start, 0, 0, 0, 0);
     mmset_done(&mm->set);
     lock_free(mm->lock);
     free(mm);
@@ -198,9 +200,10 @@ static int64_t place(UserMm *mm, uint64_t addr, uint64_t len, int flags)
         int err = claim(mm, addr, addr + len);
         return err ? err : (int64_t)addr;
     }
+    /* A hint is taken where there is room: programs choose addresses for their pointers' sake. */
     addr = addr & ~(uint64_t)(MM_PAGE - 1);
-    if (addr >= MM_MIN_ADDR && addr <= TASK_END - len && in_window(mm, addr, addr + len) &&
-        mmset_is_free(&mm->set, addr, addr + len))
+    if (addr >= MM_MIN_ADDR && addr <= TASK_END - len && mmset_is_free(&mm->set, addr, addr + len) &&
+        claim(mm, addr, addr + len) == 0)
         return (int64_t)addr;
     uint64_t found = mmset_find_free(&mm->set, mm->at->mmap_low, mm->at->mmap_top, len);
     return found ? (int64_t)found : -ENOMEM;
@@ -491,6 +494,26 @@ void mm_guard(UserMm *mm, uint64_t start, uint64_t end)
         if (mm->set.r[i].prot & PROT_EXEC)
             mm->set.r[i].prot |= MM_PROT_BTI;
     pthread_rwlock_unlock(mm->lock);
+}
+
+typedef struct LockAll {
+    UserMm *mm;
+    uint64_t flags;
+    long err;
+} LockAll;
+
+static void lock_range(void *ctx, const MmRange *r)
+{
+    LockAll *l = ctx;
+    if (l->err == 0 && r->prot != PROT_NONE)
+        l->err = call(l->mm, SYS_mlock2, r->start, r->end - r->start, l->flags, 0, 0, 0);
+}
+
+int64_t mm_lock_all(UserMm *mm, bool on_fault)
+{
+    LockAll l = { mm, on_fault ? MLOCK_ONFAULT : 0, 0 };
+    mm_each(mm, lock_range, &l);
+    return l.err;
 }
 
 bool mm_owned(UserMm *mm, uint64_t addr, uint64_t len)

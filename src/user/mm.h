@@ -60,6 +60,9 @@ int64_t mm_brk(UserMm *mm, uint64_t addr);
 int64_t mm_shmat(UserMm *mm, int id, uint64_t addr, int flags);
 int64_t mm_shmdt(UserMm *mm, uint64_t addr);
 
+/* mlockall of what is mapped now: dragoman's own memory is left alone. */
+int64_t mm_lock_all(UserMm *mm, bool on_fault);
+
 /* Where a position-independent program of `len` bytes goes; start of the heap after it; the kind of a range. */
 uint64_t mm_pie_base(UserMm *mm, uint64_t len);
 void mm_set_brk(UserMm *mm, uint64_t addr);

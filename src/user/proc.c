@@ -47,17 +47,22 @@ static void become_child(UserThread *t, const CloneArgs *a)
         put_tid(t, a->child_tid, t->tid);
 }
 
-/* Only the calling thread came along. The others' structures are left: they are copies of memory nobody else uses. */
+/* Only the calling thread came along. */
 static void child_process(UserThread *t, const CloneArgs *a)
 {
     UserProc *p = t->p;
-    engine_fork_child(p->engine, t->cpu);
-    mm_fork_child(p->mm);
     pthread_mutex_unlock(&p->sigs->lock);
+    for (UserThread *o = p->threads, *next; o; o = next) {
+        next = o->next;
+        if (o != t)
+            thread_free(o);
+    }
     p->threads = t;
     p->nthreads = 1;
     t->next = t->prev = NULL;
     pthread_mutex_unlock(&p->lock);
+    mm_fork_child(p->mm);
+    engine_fork_child(p->engine, t->cpu);
     if (a->flags & CLONE_CLEAR_SIGHAND_FLAG)
         sigs_reset(p->sigs);
     become_child(t, a);
@@ -84,18 +89,18 @@ static int64_t do_fork(UserThread *t, const CloneArgs *a)
     if (t->npend) {
         return SYS_AGAIN;
     }
+    engine_fork_prepare(p->engine); /* first: threads that it waits for may be asking for mappings */
+    mm_fork_prepare(p->mm);
     pthread_mutex_lock(&p->lock);
     pthread_mutex_lock(&p->sigs->lock);
-    mm_fork_prepare(p->mm);
-    engine_fork_prepare(p->engine);
     long pid = host_fork(t, a);
     if (pid == 0) {
         child_process(t, a);
     } else {
-        engine_fork_parent(p->engine);
-        mm_fork_parent(p->mm);
         pthread_mutex_unlock(&p->sigs->lock);
         pthread_mutex_unlock(&p->lock);
+        mm_fork_parent(p->mm);
+        engine_fork_parent(p->engine);
         if (pid > 0 && (a->flags & CLONE_PARENT_SETTID))
             put_tid(t, a->parent_tid, (int)pid);
     }
@@ -285,24 +290,36 @@ static bool is_host_variable(const char *v)
            strncmp(v, "ASAN_OPTIONS=", 13) == 0 || strncmp(v, "GCONV_PATH=", 11) == 0;
 }
 
+/* The options that this dragoman was given; after a chroot, without the sysroot, which is the root now. */
+static void add_options(UserThread *t, Strings *a)
+{
+    const char *const *o = t->p->cfg->reexec;
+    for (; o && *o; o++) {
+        bool sysroot = strcmp(*o, "-L") == 0 || strcmp(*o, "--sysroot") == 0;
+        if (t->p->chrooted && (sysroot || strncmp(*o, "--sysroot=", 10) == 0)) {
+            if (sysroot && o[1])
+                o++;
+            continue;
+        }
+        add(a, *o);
+    }
+    if (t->p->chrooted || (!t->p->cfg->reexec && t->p->sysroot[0])) {
+        add(a, "-L");
+        add(a, t->p->chrooted ? "/" : t->p->sysroot);
+    }
+}
+
 /* Start dragoman again for a guest program or script. */
 static int64_t exec_guest(UserThread *t, const char *path, Strings *argv, Strings *envp)
 {
-    const UserConfig *cfg = t->p->cfg;
     Strings a = { 0 }, e = { 0 };
-    char self[PATH_MAX];
+    char self[PATH_MAX] = "";
     ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-    if (n < 0)
+    if (n < 0 && t->p->self_fd < 0)
         return -ENOENT;
-    self[n] = 0;
     add(&a, "dragoman");
     add(&a, "run");
-    for (size_t i = 0; cfg->reexec && cfg->reexec[i]; i++)
-        add(&a, cfg->reexec[i]);
-    if (!cfg->reexec && t->p->sysroot[0]) {
-        add(&a, "-L");
-        add(&a, t->p->sysroot);
-    }
+    add_options(t, &a);
     add(&a, "-0");
     add(&a, argv->n ? argv->v[0] : "");
     for (size_t i = 0; i < envp->n; i++) {
@@ -318,8 +335,9 @@ static int64_t exec_guest(UserThread *t, const char *path, Strings *argv, String
     for (size_t i = 1; i < argv->n; i++)
         add(&a, argv->v[i]);
     char *none[1] = { NULL };
-    const uint64_t arg[6] = { (uintptr_t)self, (uintptr_t)a.v, (uintptr_t)(e.v ? e.v : none) };
-    int64_t err = signal_exec(t, arg, SYS_execve);
+    const uint64_t by_name[6] = { (uintptr_t)self, (uintptr_t)a.v, (uintptr_t)(e.v ? e.v : none) };
+    const uint64_t by_fd[6] = { (uint64_t)t->p->self_fd, (uintptr_t)"", (uintptr_t)a.v, (uintptr_t)(e.v ? e.v : none), AT_EMPTY_PATH };
+    int64_t err = t->p->self_fd < 0 ? signal_exec(t, by_name, SYS_execve) : signal_exec(t, by_fd, SYS_execveat);
     free(a.v);
     free(e.v);
     return err;
@@ -346,7 +364,7 @@ static int64_t do_exec(UserThread *t, const char *path, Strings *argv, Strings *
     char host[PATH_MAX];
     char cwd[PATH_MAX];
     memcpy(cwd, t->p->cwd, sizeof cwd);
-    if (procfs_is_exe(t, path))
+    if (procfs_is_exe(t, AT_FDCWD, path))
         path = t->p->exe_guest;
     const PathEnv env = { t->p->sysroot, cwd, t->p->whole_sysroot, t->p->nondet, t->tid };
     int64_t err = path_resolve(&env, path, 0, host);

@@ -18,6 +18,7 @@
 #include <sys/resource.h>
 
 #define USER_NSIG 64
+#define PRIVATE_FD 200 /* dragoman's own descriptors are numbered from here, out of the guest's way */
 
 /* A guest's struct sigaction, as the kernel has it. */
 typedef struct UserSigAction {
@@ -43,6 +44,8 @@ typedef struct UserProc {
     unsigned nthreads;
     int pid;
     int strace_fd;             /* a copy of stderr, out of the guest's way; -1 */
+    bool chrooted;             /* the sysroot was left behind */
+    int self_fd;               /* dragoman's own file, once chrooted; -1 */
     bool tagged_addr;          /* PR_SET_TAGGED_ADDR_CTRL: system calls take tagged pointers */
     uint64_t persona;
     struct rlimit limit_as, limit_data; /* shown, not enforced: the translator lives in the same space */

@@ -10,13 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
-/* The part of a path below this process's own directory in /proc, or NULL when it is somebody else's. */
+/* The part of a path in /proc below this process's own directory, or NULL when it is somebody else's. */
 static const char *own_entry(UserThread *t, const char *path)
 {
-    if (strncmp(path, "/proc/", 6) != 0)
-        return NULL;
     const char *p = path + 6;
     if (strncmp(p, "self/", 5) == 0) {
         p += 5;
@@ -38,9 +37,41 @@ static const char *own_entry(UserThread *t, const char *path)
     return p;
 }
 
-bool procfs_is_exe(UserThread *t, const char *path)
+/* Whether the last component is a name that may be ours in /proc: others need no look at where they are. */
+static bool may_be_ours(const char *path)
 {
-    const char *p = own_entry(t, path);
+    static const char *const names[] = { "exe", "cpuinfo", "cmdline", "environ", "auxv", "maps", "stat" };
+    const char *base = strrchr(path, '/');
+    base = base ? base + 1 : path;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strcmp(base, names[i]) == 0)
+            return true;
+    return false;
+}
+
+/* `path` from the root, when it is in /proc and may be ours; else NULL. `buf` is for a relative one. */
+static const char *in_proc(UserThread *t, int dir, const char *path, char buf[PATH_MAX])
+{
+    char link[40] = "/proc/self/cwd";
+    if (path[0] == '/')
+        return strncmp(path, "/proc/", 6) == 0 ? path : NULL;
+    if (!may_be_ours(path))
+        return NULL;
+    if (dir != AT_FDCWD)
+        snprintf(link, sizeof link, "/proc/self/fd/%d", dir);
+    const uint64_t arg[6] = { (uint64_t)AT_FDCWD, (uintptr_t)link, (uintptr_t)buf, PATH_MAX - 1 };
+    int64_t n = host_call_out(t, SYS_readlinkat, arg, buf, PATH_MAX);
+    if (n < 5 || strncmp(buf, "/proc", 5) != 0 || (n > 5 && buf[5] != '/') || n + (int64_t)strlen(path) + 2 > PATH_MAX)
+        return NULL;
+    buf[n] = '/';
+    strcpy(buf + n + 1, path);
+    return buf;
+}
+
+bool procfs_is_exe(UserThread *t, int dir, const char *path)
+{
+    char buf[PATH_MAX];
+    const char *full = in_proc(t, dir, path, buf), *p = full ? own_entry(t, full) : NULL;
     return p && strcmp(p, "exe") == 0;
 }
 
@@ -215,9 +246,11 @@ static int64_t make_file(UserThread *t, const char *path, Writer *write, bool ne
     return fd;
 }
 
-int64_t procfs_open(UserThread *t, const char *path, int flags)
+int64_t procfs_open(UserThread *t, int dir, const char *name_in_dir, int flags)
 {
-    if (strncmp(path, "/proc/", 6) != 0)
+    char buf[PATH_MAX];
+    const char *path = in_proc(t, dir, name_in_dir, buf);
+    if (!path)
         return -ENXIO;
     if (strcmp(path, "/proc/cpuinfo") == 0)
         return make_file(t, path, write_cpuinfo, false, flags);

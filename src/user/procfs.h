@@ -7,9 +7,9 @@
 
 #include "user/process.h"
 
-/* Whether `path` names the link to this process's program (/proc/self/exe and its like). */
-bool procfs_is_exe(UserThread *t, const char *path);
-/* Open `path` when it is one of ours: a host descriptor, or -errno. -ENXIO: not one of ours. `flags` are the host's. */
-int64_t procfs_open(UserThread *t, const char *path, int flags);
+/* Whether `path`, relative to `dir`, names the link to this process's program (/proc/self/exe and its like). */
+bool procfs_is_exe(UserThread *t, int dir, const char *path);
+/* Open `path`, relative to `dir`, when it is one of ours: a host descriptor, or -errno. -ENXIO: not one of ours. `flags` are the host's. */
+int64_t procfs_open(UserThread *t, int dir, const char *path, int flags);
 
 #endif

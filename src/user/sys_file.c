@@ -12,7 +12,7 @@
 static int64_t open_at(UserThread *t, SysCall *c, int dir, const char *guest, uint64_t flags, uint64_t mode)
 {
     uint64_t host = t->p->abi->open_flags_in(flags);
-    int64_t fd = procfs_open(t, guest, (int)host);
+    int64_t fd = procfs_open(t, dir, guest, (int)host);
     if (fd != -ENXIO)
         return fd;
     unsigned how = host & O_NOFOLLOW ? PATH_NOFOLLOW : 0;
@@ -43,7 +43,7 @@ int64_t sys_openat2(UserThread *t, SysCall *c)
     int64_t err = path_read(t, c->arg[1], t->path[0]);
     if (err)
         return err;
-    int64_t fd = how.resolve ? -ENXIO : procfs_open(t, t->path[0], (int)t->p->abi->open_flags_in(how.flags));
+    int64_t fd = how.resolve ? -ENXIO : procfs_open(t, (int)c->arg[0], t->path[0], (int)t->p->abi->open_flags_in(how.flags));
     if (fd != -ENXIO)
         return fd;
     how.flags = t->p->abi->open_flags_in(how.flags);
@@ -55,6 +55,52 @@ int64_t sys_openat2(UserThread *t, SysCall *c)
         return err;
     const uint64_t arg[6] = { c->arg[0], (uintptr_t)t->path[1], (uintptr_t)&how, sizeof how };
     return host_block(t, c, arg);
+}
+
+/* --- descriptors ---------------------------------------------------------------------------------------------------- */
+
+/* Dragoman's own descriptors are not the guest's to close: they give way, or are passed over. */
+static bool is_private(const UserProc *p, int fd)
+{
+    return fd >= 0 && (fd == p->strace_fd || fd == p->self_fd);
+}
+
+int64_t sys_close(UserThread *t, SysCall *c)
+{
+    return is_private(t->p, (int)c->arg[0]) ? -EBADF : host_pass(t, c);
+}
+
+static void give_way(int *fd, int wanted, int dup)
+{
+    if (*fd >= 0 && *fd == wanted)
+        *fd = fcntl(*fd, dup, wanted + 1);
+}
+
+int64_t sys_dup3(UserThread *t, SysCall *c)
+{
+    give_way(&t->p->strace_fd, (int)c->arg[1], F_DUPFD_CLOEXEC);
+    give_way(&t->p->self_fd, (int)c->arg[1], F_DUPFD);
+    c->arg[2] = t->p->abi->open_flags_in((uint32_t)c->arg[2]);
+    return host_pass(t, c);
+}
+
+int64_t sys_close_range(UserThread *t, SysCall *c)
+{
+    int low = t->p->strace_fd < t->p->self_fd ? t->p->strace_fd : t->p->self_fd;
+    int high = t->p->strace_fd < t->p->self_fd ? t->p->self_fd : t->p->strace_fd;
+    const int keep[2] = { low, high };
+    uint64_t first = (uint32_t)c->arg[0], last = (uint32_t)c->arg[1];
+    if (first > last)
+        return -EINVAL;
+    for (unsigned i = 0; i < 2; i++) {
+        if (keep[i] < 0 || (uint64_t)keep[i] < first || (uint64_t)keep[i] > last)
+            continue;
+        int64_t err = (uint64_t)keep[i] > first ? HOST3(t, SYS_close_range, first, keep[i] - 1, c->arg[2]) : 0;
+        if (err)
+            return err;
+        first = (uint64_t)keep[i] + 1;
+    }
+    return first <= last ? HOST3(t, SYS_close_range, first, last, c->arg[2]) : 0;
 }
 
 int64_t sys_fcntl(UserThread *t, SysCall *c)
@@ -125,7 +171,7 @@ int64_t sys_readlinkat(UserThread *t, SysCall *c)
     if ((int)c->arg[3] <= 0)
         return -EINVAL;
     const char *text = NULL;
-    if (procfs_is_exe(t, t->path[0])) {
+    if (procfs_is_exe(t, (int)c->arg[0], t->path[0])) {
         text = t->p->exe_guest;
     } else {
         err = path_lookup(t, (int)c->arg[0], t->path[0], PATH_NOFOLLOW, t->path[1]);
@@ -178,13 +224,29 @@ int64_t sys_fchdir(UserThread *t, SysCall *c)
     return changed_directory(t, host_pass(t, c));
 }
 
+/* Dragoman's own file, for execve when /proc is out of reach; it stays open, so that the next dragoman has it as well. */
+static int open_self(void)
+{
+    int fd = open("/proc/self/exe", O_PATH | O_CLOEXEC);
+    int high = fd < 0 ? -1 : fcntl(fd, F_DUPFD, PRIVATE_FD);
+    if (fd >= 0)
+        close(fd);
+    return high;
+}
+
 /* chroot: the guest's root is a matter of lookup here; inside the sysroot it becomes the host's new root as well. */
 int64_t sys_chroot(UserThread *t, SysCall *c)
 {
     int64_t err = path_arg(t, AT_FDCWD, c->arg[0], 0, t->path[0]);
+    int self = open_self();
     if (!err)
         err = HOST1(t, SYS_chroot, (uintptr_t)t->path[0]);
+    if (err && self >= 0)
+        close(self);
     if (!err) {
+        if (self >= 0)
+            t->p->self_fd = self;
+        t->p->chrooted = true;
         pthread_mutex_lock(&t->p->lock);
         t->p->sysroot[0] = t->p->cwd[0] = 0;
         pthread_mutex_unlock(&t->p->lock);

@@ -59,3 +59,11 @@ int64_t sys_madvise(UserThread *t, SysCall *c)
         return -ENOMEM;
     return host_pass(t, c);
 }
+
+/* Later mappings are not locked (MCL_FUTURE): that would lock the translator's. */
+int64_t sys_mlockall(UserThread *t, SysCall *c)
+{
+    if (c->arg[0] == 0 || (c->arg[0] & ~(uint64_t)(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT)) || c->arg[0] == MCL_ONFAULT)
+        return -EINVAL;
+    return c->arg[0] & MCL_CURRENT ? mm_lock_all(t->p->mm, c->arg[0] & MCL_ONFAULT) : 0;
+}

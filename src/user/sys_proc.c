@@ -6,6 +6,7 @@
 #include <linux/prctl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/personality.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
@@ -43,6 +44,8 @@ int64_t sys_ptrace(UserThread *t, SysCall *c)
 int64_t sys_personality(UserThread *t, SysCall *c)
 {
     uint64_t old = t->p->persona;
+    if ((uint32_t)c->arg[0] != 0xffffffffu && (c->arg[0] & PER_MASK) == PER_LINUX32) /* as on a processor of 64 bits alone */
+        return -EINVAL;
     if ((uint32_t)c->arg[0] != 0xffffffffu)
         t->p->persona = (uint32_t)c->arg[0];
     return (int64_t)old;

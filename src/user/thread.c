@@ -50,9 +50,70 @@ static void unlink_thread(UserThread *t)
     pthread_mutex_unlock(&p->lock);
 }
 
+/* --- robust mutexes ------------------------------------------------------------------------------------------------- */
+
+#define ROBUST_MAX 2048 /* entries of a list that are looked at, as in the kernel: it may be a ring */
+#define ROBUST_PI 1u    /* in an entry's pointer */
+
+typedef struct RobustHead {
+    uint64_t next, offset, pending;
+} RobustHead;
+
+/* The thread that held the lock is gone: say so in its word, and wake one who waits. */
+static void owner_died(UserThread *t, uint64_t va, bool pending)
+{
+    IrVal old, expect = { { 0 } }, new = { { 0 } };
+    uint32_t word;
+    if ((va & 3) || !guest_read(t->cpu, &word, va, sizeof word))
+        return;
+    if (pending && word == 0) /* unlocked, but it came not to waking */
+        HOST3(t, SYS_futex, va, FUTEX_WAKE, 1);
+    while ((word & FUTEX_TID_MASK) == (uint32_t)t->tid) {
+        expect.u64[0] = word;
+        new.u64[0] = (word & FUTEX_WAITERS) | FUTEX_OWNER_DIED;
+        if (!t->cpu->h.ir.world->mem.cas(&t->cpu->h.ir, va, 4, 0, &expect, &new, &old))
+            return;
+        if (old.u32[0] == word) {
+            if (word & FUTEX_WAITERS)
+                HOST3(t, SYS_futex, va, FUTEX_WAKE, 1);
+            return;
+        }
+        word = old.u32[0];
+    }
+}
+
+/*
+ * The host's kernel would do this when the host's thread ends, which is later than the guest's: one who has joined it must
+ * find its locks abandoned. Locks with priority inheritance are left to the kernel, which keeps their owner itself.
+ */
+static void abandon_locks(UserThread *t)
+{
+    RobustHead h;
+    uint64_t head = 0, len = 0, e, next;
+    const uint64_t arg[6] = { 0, (uintptr_t)&head, (uintptr_t)&len };
+    if (host_call_out(t, SYS_get_robust_list, arg, &head, sizeof head) < 0 || !head || !guest_read(t->cpu, &h, head, sizeof h))
+        return;
+    uint64_t pending = h.pending & ~(uint64_t)ROBUST_PI;
+    e = h.next;
+    for (unsigned n = 0; (e & ~(uint64_t)ROBUST_PI) != head && n < ROBUST_MAX; n++, e = next) {
+        uint64_t at = e & ~(uint64_t)ROBUST_PI;
+        bool more = guest_read(t->cpu, &next, at, sizeof next); /* first: the word's owner may free the entry */
+        if (at != pending && !(e & ROBUST_PI))
+            owner_died(t, at + h.offset, false);
+        if (!more)
+            return;
+    }
+    if (pending && !(h.pending & ROBUST_PI))
+        owner_died(t, pending + h.offset, true);
+}
+
+/* --- ends ----------------------------------------------------------------------------------------------------------- */
+
 void thread_exit(UserThread *t)
 {
     signal_block_all();
+    if (!t->vforked)
+        abandon_locks(t);
     if (t->clear_tid) {
         const uint32_t zero = 0;
         if (guest_write(t->cpu, t->clear_tid, &zero, sizeof zero))

@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -184,6 +185,17 @@ static uint64_t load(UserProc *p, Program *prog, Status *st)
 
 /* --- a process ------------------------------------------------------------------------------------------------------ */
 
+/* Under a chroot, the descriptor of dragoman's own file that a dragoman before this one started it by; -1. */
+static int inherited_self(void)
+{
+    char buf[8];
+    int fd;
+    const char *name = (const char *)getauxval(AT_EXECFN);
+    if (readlink("/proc/self/exe", buf, sizeof buf) >= 0 || !name || sscanf(name, "/dev/fd/%d", &fd) != 1)
+        return -1;
+    return fcntl(fd, F_GETFD) >= 0 ? fd : -1;
+}
+
 static UserProc *proc_new(const UserConfig *cfg, Status *st)
 {
     UserProc *p = calloc(1, sizeof *p);
@@ -193,7 +205,8 @@ static UserProc *proc_new(const UserConfig *cfg, Status *st)
     clock_init_host(&p->clock, p->nondet);
     pthread_mutex_init(&p->lock, NULL);
     p->pid = (int)getpid();
-    p->strace_fd = cfg->strace ? fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 200) : -1;
+    p->self_fd = inherited_self();
+    p->strace_fd = cfg->strace ? fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, PRIVATE_FD) : -1;
     getrlimit(RLIMIT_AS, &p->limit_as);
     getrlimit(RLIMIT_DATA, &p->limit_data);
     p->sigs = sigs_inherit();
@@ -281,10 +294,10 @@ static int run_first(UserProc *p, uint64_t sp, uint64_t mask)
     pthread_mutex_lock(&p->lock);
     bool others = p->nthreads > 0;
     pthread_mutex_unlock(&p->lock);
+    vcpu_detach(cpu);
     if (others) /* exit of the first thread alone: the process lives on */
         for (;;)
             syscall(SYS_exit, status);
-    vcpu_detach(cpu);
     vcpu_free(cpu);
     thread_free(t);
     return status;

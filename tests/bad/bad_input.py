@@ -260,7 +260,7 @@ def main():
         for check in (check_files, check_scripts, check_isa, check_damage, check_interp, check_options, check_sysroot, check_dev):
             check(t)
         if len(sys.argv) > 3:
-            check_library(t, *sys.argv[2:4])
+            check_library(t, os.path.realpath(sys.argv[2]), sys.argv[3])
     print(f"1..{t.n}")
     return 1 if t.bad else 0
 

@@ -2,7 +2,8 @@
  * Runs the same cases as rand_guest.c, but in a process of the host: the engine with nothing around it, so that a difference
  * is the fault of decoder, lifter, optimiser or backend, and sanitizers see all of it.
  *
- *   rand_host [--interp] [--check] [--one-insn] IGNORED CASES OUT [FIRST [COUNT]]
+ *   rand_host [--interp] [--check] [--one-insn] [--no-chain] [--host-cpu=NAME] [--opt=-PASS,...] IGNORED CASES OUT
+ *             [FIRST [COUNT]]
  */
 #include "engine/engine.h"
 #include "guest/aarch64/state.h"
@@ -151,7 +152,7 @@ static Vcpu *make_vcpu(EngineConfig *cfg)
 
 int main(int argc, char **argv)
 {
-    EngineConfig cfg = {.kind = ENGINE_JIT};
+    EngineConfig cfg = {.kind = ENGINE_JIT, .ret_predict = true};
     size_t n;
 
     for (; argc > 1 && strncmp(argv[1], "--", 2) == 0; argc--, argv++) {
@@ -159,9 +160,14 @@ int main(int argc, char **argv)
             cfg.kind = ENGINE_INTERP;
         cfg.check |= strcmp(argv[1], "--check") == 0;
         cfg.one_insn |= strcmp(argv[1], "--one-insn") == 0;
+        cfg.no_chain |= strcmp(argv[1], "--no-chain") == 0;
+        if (strncmp(argv[1], "--host-cpu=", 11) == 0)
+            cfg.host_cpu = argv[1] + 11;
+        if (strncmp(argv[1], "--opt=", 6) == 0)
+            cfg.opt = argv[1] + 6;
     }
     if (argc < 4) {
-        fprintf(stderr, "usage: rand_host [--interp] [--check] [--one-insn] IGNORED CASES OUT [FIRST [COUNT]]\n");
+        fprintf(stderr, "usage: rand_host [OPTION...] IGNORED CASES OUT [FIRST [COUNT]]\n");
         return 2;
     }
     map_areas();

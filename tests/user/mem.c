@@ -58,6 +58,10 @@ static void test_map(void)
     p = mmap(hint, PAGE, PROT_READ, ANON, -1, 0);
     OK(p == hint);
     OK(mmap(hint, PAGE, PROT_READ, ANON, -1, 0) != hint);
+    hint = (void *)0x4000000000; /* where Go puts its heap */
+    p = mmap(hint, PAGE, PROT_READ | PROT_WRITE, ANON, -1, 0);
+    OK(p == hint && (p[0] = 1));
+    munmap(p, PAGE);
     p = mmap(NULL, 1ul << 36, PROT_NONE, ANON | MAP_NORESERVE, -1, 0);
     OK(p != MAP_FAILED && munmap(p, 1ul << 36) == 0);
 }
@@ -108,6 +112,9 @@ static void test_file(void)
     p = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, ANON, -1, 0);
     p[0] = 9;
     OK(madvise(p, PAGE, MADV_DONTNEED) == 0 && p[0] == 0);
+    OK(mlock(p, PAGE) == 0 || errno == ENOMEM || errno == EPERM);
+    OK(mlockall(0) == -1 && errno == EINVAL);
+    OK(munlockall() == 0);
     unsigned char vec[1];
     OK(mincore(p, PAGE, vec) == 0);
 }

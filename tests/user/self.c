@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 
@@ -78,6 +79,15 @@ int main(int argc, char **argv)
     OK(prctl(PR_SET_NAME, "renamed") == 0 && slurp("/proc/self/comm") > 0 && !strcmp(buf, "renamed\n"));
     OK(slurp("/proc/cpuinfo") > 0 && strstr(buf, "asimd") && strstr(buf, "CPU architecture: 8"));
     OK(slurp("/proc/self/status") > 0);
+    int proc = open("/proc", O_RDONLY | O_DIRECTORY); /* the same names seen from a directory */
+    fd = openat(proc, "cpuinfo", O_RDONLY);
+    n = read(fd, buf, sizeof buf - 1);
+    OK(n > 0 && memmem(buf, (size_t)n, "asimd", 5));
+    close(fd);
+    OK(readlinkat(proc, "self/exe", other, sizeof other) == (ssize_t)strlen(path) && !memcmp(other, path, strlen(path)));
+    OK(fchdir(proc) == 0 && slurp("self/cmdline") == (ssize_t)(strlen(argv[0]) + 1 + 4) && !strcmp(buf, argv[0]));
+    OK(fstatat(proc, "self/exe", &a, 0) == 0 && a.st_ino == b.st_ino);
     OK(open("/proc/self/maps", O_WRONLY) == -1);
+    OK(personality(PER_LINUX32) == -1 && personality(0xffffffff) == PER_LINUX); /* no 32-bit programs */
     return t_done();
 }

@@ -290,6 +290,29 @@ static int overflow(volatile int n)
     return n ? overflow(n - 1) + pad[0] : 0;
 }
 
+static sigjmp_buf back;
+
+static void on_overflow(int sig, siginfo_t *info, void *uc)
+{
+    on_signal(sig, info, uc);
+    siglongjmp(back, 1);
+}
+
+static void test_overflow(void)
+{
+    static char stack[65536];
+    stack_t ss = { .ss_sp = stack, .ss_size = sizeof stack }, off = { .ss_flags = SS_DISABLE };
+    sigaltstack(&ss, NULL);
+    install(SIGSEGV, on_overflow, SA_ONSTACK);
+    count = 0;
+    for (volatile int i = 0; i < 2; i++)
+        if (sigsetjmp(back, 1) == 0)
+            overflow(1 << 30);
+    OK(count == 2 && seen.si_signo == SIGSEGV && handler_sp > (uintptr_t)stack && handler_sp <= (uintptr_t)stack + sizeof stack);
+    signal(SIGSEGV, SIG_DFL);
+    sigaltstack(&off, NULL);
+}
+
 static void test_death(void)
 {
     const int sigs[] = { SIGTERM, SIGSEGV, SIGABRT, SIGKILL, SIGUSR2, SIGRTMIN + 1 };
@@ -360,6 +383,7 @@ int main(void)
     test_faults();
     test_frame();
     test_altstack();
+    test_overflow();
     test_death();
     test_loop();
     return t_done();

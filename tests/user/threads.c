@@ -221,6 +221,32 @@ static void test_ends(void)
     OK(waitpid(pid, &st, 0) == pid && WIFEXITED(st) && WEXITSTATUS(st) == 23);
 }
 
+static pthread_mutex_t robust;
+
+static void *lock_and_end(void *arg)
+{
+    pthread_mutex_lock(&robust);
+    return NULL;
+}
+
+/* Who has joined a thread finds its locks abandoned already. */
+static void test_robust(void)
+{
+    pthread_mutexattr_t attr;
+    pthread_t t;
+    int good = 1;
+    pthread_mutexattr_init(&attr);
+    pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
+    pthread_mutex_init(&robust, &attr);
+    for (int i = 0; i < 100 && good; i++) {
+        pthread_create(&t, NULL, lock_and_end, NULL);
+        pthread_join(t, NULL);
+        good = pthread_mutex_trylock(&robust) == EOWNERDEAD && pthread_mutex_consistent(&robust) == 0 &&
+               pthread_mutex_unlock(&robust) == 0;
+    }
+    OK(good);
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1 && !strcmp(argv[1], "exec"))
@@ -231,6 +257,7 @@ int main(int argc, char **argv)
     test_futex();
     test_many();
     test_ends();
+    test_robust();
     OK(syscall(SYS_set_tid_address, &futex_word) == getpid());
     return t_done();
 }

@@ -73,15 +73,37 @@ static uint32_t fetch(const uint8_t *code)
     return code[0] | code[1] << 8 | code[2] << 16 | (uint32_t)code[3] << 24;
 }
 
+/* Loads, stores and data cache operations: what may fault on an address. */
+static bool accesses_memory(uint32_t insn)
+{
+    return (insn & 0x0a000000) == 0x08000000 || ((insn & 0xfffff000) == 0xd50b7000 && (insn >> 8 & 15) != 5);
+}
+
+/* The first instruction after an indirect branch checks PSTATE.BTYPE and clears it: after its access, if it makes one,
+ * so that a fault shows the value with which the instruction was reached. */
+static bool lift_first(Lift *l, uint32_t insn)
+{
+    bool late = accesses_memory(insn);
+
+    a64_landing(l, insn);
+    if (!late)
+        ir_put(&l->b, A64_BTYPE, a64_c8(l, 0));
+    if (!a64_decode_lift(l, a64_features(l)->has, insn))
+        return false;
+    if (late && !l->ended)
+        ir_put(&l->b, A64_BTYPE, a64_c8(l, 0));
+    return true;
+}
+
 static unsigned lift(Lift *l, const uint8_t *code, size_t avail)
 {
     if (avail < 4)
         return 0;
+    uint32_t insn = fetch(code);
     l->next = l->cont = l->pc + 4;
     ir_emit(&l->b, (IrInsn){.op = IR_INSN, .imm = l->pc, .aux = 4});
-    if (l->mode & A64_MODE_BTI && l->pc == l->b.r->pc)
-        a64_landing(l, fetch(code));
-    if (!a64_decode_lift(l, a64_features(l)->has, fetch(code)))
+    bool first = l->mode & A64_MODE_BTI && l->pc == l->b.r->pc;
+    if (!(first ? lift_first(l, insn) : a64_decode_lift(l, a64_features(l)->has, insn)))
         lift_stop(l, IR_STOP_ILLEGAL);
     return 4;
 }

@@ -54,7 +54,6 @@ void a64_landing(Lift *l, uint32_t insn)
         IrRef ok = ir_trunc(&l->b, IR_I8, ir_op2(&l->b, IR_AND, IR_I32, bit, ir_const(&l->b, IR_I32, 1)));
         lift_guard(l, ok, A64_HELP_BAD_TARGET, 0, NULL);
     }
-    ir_put(&l->b, A64_BTYPE, a64_c8(l, 0));
 }
 
 /* --- barriers --- */
