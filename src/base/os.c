@@ -9,6 +9,12 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+#if __has_include(<sanitizer/asan_interface.h>)
+#include <sanitizer/asan_interface.h> /* its macros do nothing in other builds */
+#else
+#define ASAN_UNPOISON_MEMORY_REGION(p, size) ((void)(p), (void)(size))
+#endif
+
 size_t os_page_size(void)
 {
     return (size_t)sysconf(_SC_PAGESIZE);
@@ -81,8 +87,10 @@ void *os_alloc(size_t size)
 
 void os_free(void *p, size_t size)
 {
-    if (p)
-        munmap(p, size);
+    if (!p)
+        return;
+    ASAN_UNPOISON_MEMORY_REGION(p, size); /* it may have been a stack whose frames were never left */
+    munmap(p, size);
 }
 
 bool os_commit(void *p, size_t size)

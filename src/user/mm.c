@@ -111,7 +111,7 @@ void mm_set_engine(UserMm *mm, Engine *e)
 
 void mm_fork_prepare(UserMm *mm)
 {
-    pthread_rwlock_wrlock(mm->lock);
+    pthread_rwlock_rdlock(mm->lock); /* no changes while the process is copied */
     mm->child_lock = lock_new();
 }
 
@@ -121,10 +121,10 @@ void mm_fork_parent(UserMm *mm)
     pthread_rwlock_unlock(mm->lock);
 }
 
-/* libc knows a write lock by its owner's thread id, which has changed: the child cannot unlock it, nor may it be made anew
- * in its place while it counts as held. */
+/* Threads that are gone may have been reading: the child's lock is a new one. */
 void mm_fork_child(UserMm *mm)
 {
+    pthread_rwlock_unlock(mm->lock);
     free(mm->lock);
     mm->lock = mm->child_lock;
 }

@@ -43,7 +43,6 @@ typedef struct MmRange {
 typedef enum MmKind { MM_PLAIN, MM_HEAP, MM_STACK, MM_VDSO, MM_SHM } MmKind;
 
 UserMm *mm_new(Nondet *n, Status *st);
-/* The guest's memory itself stays mapped: the kernel still reads its robust futexes when the process ends. */
 void mm_free(UserMm *mm);
 /* Told once the engine exists: changes of code are reported to it. */
 void mm_set_engine(UserMm *mm, Engine *e);

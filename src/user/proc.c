@@ -1,5 +1,6 @@
 /* New processes and programs: fork, vfork, clone without CLONE_THREAD, execve. */
 #include "base/check.h"
+#include "base/os.h"
 #include "user/path.h"
 #include "user/process.h"
 #include "user/procfs.h"
@@ -162,8 +163,8 @@ static int64_t do_vfork(UserThread *t, const CloneArgs *a)
     signal_block_all();
     if (t->npend)
         return SYS_AGAIN;
-    char *stack = mmap(NULL, VFORK_STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (stack == MAP_FAILED) {
+    char *stack = os_alloc(VFORK_STACK);
+    if (!stack) {
         signal_unblock(t);
         return -ENOMEM;
     }
@@ -187,7 +188,7 @@ static int64_t do_vfork(UserThread *t, const CloneArgs *a)
     free(v.child->p);
     thread_free(v.child);
     free(copy);
-    munmap(stack, VFORK_STACK);
+    os_free(stack, VFORK_STACK);
     if (pid > 0 && (a->flags & CLONE_PARENT_SETTID))
         put_tid(t, a->parent_tid, pid);
     if (pid > 0 && (a->flags & CLONE_PIDFD))

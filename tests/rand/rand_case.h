@@ -23,12 +23,12 @@ typedef struct RandState {
 } RandState;
 
 /* Register conventions: x23..x28 and sp are addresses or offsets into the scratch memory; see fill_state. */
-#define RAND_AREA 0x3000000000ull
+#define RAND_AREA 0x60000000ull /* low: where no sanitizer keeps its shadow */
 #define RAND_EXIT (RAND_AREA + 2048) /* where a case ends */
 #define RAND_SLOT_WORDS 32
 #define RAND_BATCH 256               /* slots, one a case, one page above RAND_AREA */
 #define RAND_AREA_SIZE (4096 + RAND_BATCH * RAND_SLOT_WORDS * 4)
-#define RAND_MEM 0x3100080000ull    /* middle of the scratch memory */
+#define RAND_MEM 0x61080000ull    /* middle of the scratch memory */
 #define RAND_MEM_HALF 0x80000ull    /* mapped bytes on either side */
 #define RAND_MEM_WINDOW 2048        /* filled before and digested after, on either side */
 

@@ -27,7 +27,8 @@ typedef struct Env {
     uint8_t *code_start;       /* behind the stubs */
     HostCpu *cpu, *ref;
     uint8_t *mem;              /* MEM_SIZE bytes with an inaccessible page on both sides */
-    uint8_t shadow[65536];
+    uint8_t shadow[65536], altstack[65536];
+    struct Env *earlier;       /* those made before: kept to the end */
     Arena arena;
     HostCode code;             /* the region being run */
     const uint8_t *code_rx;
@@ -174,8 +175,9 @@ static void env_new(const IrHelper *helpers, unsigned nhelpers, bool ret_predict
     Status st = {0};
     Env *e = calloc(1, sizeof *e);
     struct sigaction sa = {.sa_sigaction = env_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
-    stack_t ss = {.ss_sp = malloc(65536), .ss_size = 65536};
+    stack_t ss = {.ss_sp = e->altstack, .ss_size = sizeof e->altstack};
 
+    e->earlier = env;
     env_slots(e);
     env_maps(e);
     arena_init(&e->arena);
