@@ -12,6 +12,19 @@
 #include <stdint.h>
 
 size_t os_page_size(void);
+/*
+ * Whether to free large structures at the end of the process: only when a leak checker watches. The kernel takes memory back
+ * without touching it, which after a fork would copy every page.
+ */
+static inline bool os_tidy_exit(void)
+{
+#ifdef __SANITIZE_ADDRESS__
+    return true;
+#else
+    return false;
+#endif
+}
+
 /* Kernel thread id of the calling thread. */
 int os_tid(void);
 /* Processor time of the calling thread in nanoseconds. */

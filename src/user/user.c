@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "base/os.h"
 #include "user/path.h"
 #include "user/process.h"
 #include "user/program.h"
@@ -348,6 +349,8 @@ int user_run(const UserConfig *cfg, Status *st)
     status = run_first(p, sp, mask);
     if (cfg->stats)
         engine_stats(p->engine, stderr);
+    if (!os_tidy_exit())
+        return status;
     engine_free(p->engine);
 out:
     program_close(&prog);
