@@ -175,7 +175,7 @@ IrRef ir_emit(IrBuilder *b, IrInsn proto)
 {
     IrRegion *r = b->r;
 
-#ifdef DEBUG_CHECKS
+#ifdef DEBUG_CHECKS /* the rules cost 4 % of translation time */
     CHECK(ir_check_insn(r, &proto) == NULL);
     CHECK(!r->block[b->block].last || !(ir_ops[ir_insn(r, r->block[b->block].last)->op].flags & IRF_END));
 #endif
