@@ -25,7 +25,7 @@
 /* Room to start a translation with; the host says when it was not enough. */
 #define CODE_ROOM_MIN (4u << 10)
 #define CODE_ROOM_MAX (512u << 10)
-#define FETCH_BYTES 64
+#define FETCH_BYTES 128
 
 /* Time for the statistics: this thread's own where they are asked for, so that a busy machine does not show in them. */
 static uint64_t now(const Engine *e)
@@ -106,11 +106,11 @@ static bool lift_one(Lift *l, Fetch *f)
     return g->lift(l, code, avail) > 0;
 }
 
-IrRegion *translate_form(Vcpu *cpu, uint64_t pc, unsigned limit, Translation *t)
+static IrRegion *form(Fetch *f, uint64_t pc, unsigned limit)
 {
+    Vcpu *cpu = f->cpu;
     Engine *e = cpu->e;
     const Guest *g = e->cfg.guest;
-    Fetch f = {.cpu = cpu, .t = t};
 
     if (pc & ((1u << g->pc_shift) - 1))
         return NULL;
@@ -122,7 +122,7 @@ IrRegion *translate_form(Vcpu *cpu, uint64_t pc, unsigned limit, Translation *t)
     for (; !l.ended; l.pc = l.cont) {
         unsigned left = limit - r->guest_insns;
         l.budget = left - 1;
-        if (left && lift_one(&l, &f)) {
+        if (left && lift_one(&l, f)) {
             r->guest_insns++;
             continue;
         }
@@ -132,6 +132,13 @@ IrRegion *translate_form(Vcpu *cpu, uint64_t pc, unsigned limit, Translation *t)
         break;
     }
     return r;
+}
+
+IrRegion *translate_form(Vcpu *cpu, uint64_t pc, unsigned limit, Translation *t)
+{
+    Fetch f = {.cpu = cpu, .t = t};
+
+    return form(&f, pc, limit);
 }
 
 /* --- after lifting --- */
@@ -161,11 +168,9 @@ static uint64_t dead_slots(void *ctx, uint64_t pc)
     return code ? f->cpu->e->cfg.guest->dead_slots(code, avail) : 0;
 }
 
-static void optimise(Vcpu *cpu, IrRegion *r, Translation *t)
+static void optimise(Engine *e, IrRegion *r, Fetch *f)
 {
-    Engine *e = cpu->e;
-    Fetch f = {.cpu = cpu, .t = t};
-    OptConfig cfg = {.skip = e->opt_skip, .dead_ctx = &f};
+    OptConfig cfg = {.skip = e->opt_skip, .dead_ctx = f};
 
 #ifdef DEBUG_CHECKS
     cfg.verify = true;
@@ -292,7 +297,8 @@ static Translated translate_make(Vcpu *cpu, Translation *t)
 {
     Engine *e = cpu->e;
     uint64_t start = now(e);
-    IrRegion *r = translate_form(cpu, t->pc, e->cfg.one_insn ? 1 : REGION_INSNS, t);
+    Fetch f = {.cpu = cpu, .t = t};
+    IrRegion *r = form(&f, t->pc, e->cfg.one_insn ? 1 : REGION_INSNS);
 
     if (!r)
         return TRANSLATED_NOT;
@@ -300,7 +306,7 @@ static Translated translate_make(Vcpu *cpu, Translation *t)
         r = lockstep_prepare(cpu, r, t);
     t->guest_insns = r->guest_insns;
     log_region(LOG_IR, "ir", r);
-    optimise(cpu, r, t);
+    optimise(e, r, &f);
     if (!take_jit(e))
         t->ir = ir_pack(r);
     else if (!compile(cpu, r, t))
