@@ -30,6 +30,17 @@ void opt_edge_set_args(IrRegion *r, uint32_t block, unsigned edge, uint32_t at, 
     *(edge ? &i->c : &i->b) = n ? at - 1 : 0;
 }
 
+void opt_edge_append(IrRegion *r, uint32_t block, unsigned edge, const IrRef *arg, uint32_t n)
+{
+    uint32_t old;
+
+    opt_edge_args(r, block, edge, &old);
+    uint32_t at = ir_pool_new(r, old + n + 1) + 1;
+    memcpy(&r->pool[at], opt_edge_args(r, block, edge, &old), old * sizeof *arg);
+    memcpy(&r->pool[at + old], arg, n * sizeof *arg);
+    opt_edge_set_args(r, block, edge, at, old + n);
+}
+
 /* Keep those arguments of each edge to `to` whose parameter stays. */
 static void drop_args(Opt *o, uint32_t to, const uint8_t *drop, const IrRef *param)
 {

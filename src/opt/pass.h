@@ -40,6 +40,17 @@ void opt_map_snaps(IrRegion *r, const IrRef *map);
 /* A map of every value to itself, with room for `extra` values to come. */
 IrRef *opt_map_new(IrRegion *r, uint32_t extra);
 
+/* --- what values are for (demand.c) -------------------------------------------------------------------------------------- */
+
+/* Nothing; only to be seen in snapshots; to compute something that has an effect. */
+enum { OPT_UNWANTED, OPT_SHOWN, OPT_WANTED };
+
+/* By value, for a graph: the most that it is wanted for, directly or through other operations and parameters. */
+uint8_t *opt_demand(const Opt *o);
+
+/* Whether an operation may go when nobody uses its value. */
+bool opt_removable(const IrInsn *i);
+
 /* --- block parameters (param.c) ------------------------------------------------------------------------------------------ */
 
 /* Arguments that `block` hands along its edge number `edge` (0; of a BRIF: 0 or 1); their number in *n. Valid until the pool grows. */
@@ -47,6 +58,9 @@ IrRef *opt_edge_args(IrRegion *r, uint32_t block, unsigned edge, uint32_t *n);
 
 /* Replace the list of an edge: `n` words of the pool at `at`, which must have one word more before it for a BRIF's count. */
 void opt_edge_set_args(IrRegion *r, uint32_t block, unsigned edge, uint32_t at, uint32_t n);
+
+/* Give `n` more arguments to an edge. */
+void opt_edge_append(IrRegion *r, uint32_t block, unsigned edge, const IrRef *arg, uint32_t n);
 
 /* Remove the parameters with drop[ref] set, and the arguments for them. Nobody may use them any more. */
 void opt_drop_params(Opt *o, const uint8_t *drop);

@@ -268,18 +268,13 @@ static void give_args(Slots *s, uint32_t block)
     uint32_t to[2];
 
     for (unsigned e = ir_successors(s->r, block, to); e--;) {
-        uint32_t n, extra = s->nparam[to[e]];
-        if (extra == 0)
-            continue;
-        opt_edge_args(s->r, block, e, &n);
-        uint32_t at = ir_pool_new(s->r, n + extra + 1) + 1;
-        memcpy(&s->r->pool[at], opt_edge_args(s->r, block, e, &n), n * sizeof(IrRef));
-        for (uint32_t k = 0; k < extra; k++) {
+        IrRef arg[IR_MAX_SLOTS];
+        for (uint32_t k = 0; k < s->nparam[to[e]]; k++) {
             unsigned slot = s->param[to[e]][k];
-            const State *st = &s->at[block];
-            s->r->pool[at + n + k] = is_dirty(st, slot) ? st->cur[slot] : entry_value(s, slot);
+            arg[k] = is_dirty(&s->at[block], slot) ? s->at[block].cur[slot] : entry_value(s, slot);
         }
-        opt_edge_set_args(s->r, block, e, at, n + extra);
+        if (s->nparam[to[e]])
+            opt_edge_append(s->r, block, e, arg, s->nparam[to[e]]);
     }
 }
 
