@@ -222,7 +222,7 @@ static IrRef build(Lazy *l, const Args *a, unsigned depth)
 {
     const IrInsn *i = some(l, a);
     IrRef v = only_value(l, a);
-    uint64_t k;
+    uint64_t k = 0;
 
     if (v)
         return v;
@@ -329,7 +329,7 @@ static IrRef build_counter(Lazy *l, const Args *top)
 static IrRef build_flag(Lazy *l, const Args *a)
 {
     const IrInsn *i = some(l, a);
-    uint64_t k;
+    uint64_t k = 0;
 
     if (!i)
         return 0;

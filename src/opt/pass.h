@@ -53,7 +53,8 @@ bool opt_removable(const IrInsn *i);
 
 /* --- block parameters (param.c) ------------------------------------------------------------------------------------------ */
 
-/* Arguments that `block` hands along its edge number `edge` (0; of a BRIF: 0 or 1); their number in *n. Valid until the pool grows. */
+/* Arguments that `block` hands along its edge number `edge` (0; of a BRIF: 0 or 1); their number in *n. Valid until the pool
+ * grows. */
 IrRef *opt_edge_args(IrRegion *r, uint32_t block, unsigned edge, uint32_t *n);
 
 /* Replace the list of an edge: `n` words of the pool at `at`, which must have one word more before it for a BRIF's count. */
@@ -65,7 +66,18 @@ void opt_edge_append(IrRegion *r, uint32_t block, unsigned edge, const IrRef *ar
 /* Remove the parameters with drop[ref] set, and the arguments for them. Nobody may use them any more. */
 void opt_drop_params(Opt *o, const uint8_t *drop);
 
-/* Leave out blocks that cannot be reached and number the rest anew. Computes o->g. */
+/*
+ * Replace parameters that stand for one value, or for one constant, on all edges. Returns whether there was any. Lists of
+ * snapshots keep entries that now say what memory holds anyway.
+ */
+bool opt_prune_params(Opt *o);
+
+/* --- blocks of a graph (blocks.c) ----------------------------------------------------------------------------------------- */
+
+/* After edges have changed: compute o->g, leave out blocks that cannot be reached and number the rest anew. */
 void opt_drop_blocks(Opt *o);
+
+/* Make one block of two that can only follow one another, and lead edges past blocks that do nothing. In lifted form. */
+void opt_join_blocks(Opt *o);
 
 #endif

@@ -64,7 +64,7 @@ void opt_run(IrRegion *r, const OptConfig *cfg)
     if (cfg->verify)
         verify(r, "lifting");
     if (r->graph)
-        opt_drop_blocks(&o);
+        opt_join_blocks(&o);
     else
         opt_shape(&o);
     for (unsigned k = 0; k < NPASSES; k++) {
