@@ -68,6 +68,50 @@ void opt_join_blocks(Opt *o)
     opt_drop_blocks(o);
 }
 
+/* The predecessors of a loop's header that are outside the loop, in from[]; how many. */
+static uint32_t entries(const Opt *o, uint32_t loop, uint32_t *from)
+{
+    const IrCfg *g = o->g;
+    uint32_t h = g->loops[loop].header, n = 0;
+
+    for (uint32_t p = g->pred_first[h]; p < g->pred_first[h + 1]; p++)
+        if (!ir_cfg_in_loop(g, loop, g->pred[p]))
+            from[n++] = g->pred[p];
+    return n;
+}
+
+static void lead_to(IrRegion *r, uint32_t from, uint32_t old, uint32_t new)
+{
+    IrInsn *i = ir_insn(r, r->block[from].last);
+    uint32_t yes = (uint32_t)i->imm, no = (uint32_t)(i->imm >> 32);
+
+    if (yes == old)
+        yes = new;
+    if (i->op == IR_BRIF && no == old)
+        no = new;
+    i->imm = yes | (uint64_t)no << 32;
+}
+
+void opt_preheaders(Opt *o)
+{
+    IrRegion *r = o->r;
+    const IrCfg *g = o->g;
+    uint32_t *from = ARENA_ARRAY(r->arena, uint32_t, 2 * g->n), before = r->nblock;
+
+    for (uint32_t l = 0; l < g->nloops; l++) {
+        uint32_t n = entries(o, l, from), h = g->loops[l].header;
+        if (r->block[h].nparams || (n == 1 && ir_insn(r, r->block[from[0]].last)->op == IR_BR))
+            continue;
+        uint32_t front = ir_block_new(r);
+        IrInsn br = {.op = IR_BR, .imm = h};
+        ir_link_last(r, front, ir_insn_new(r, &br));
+        while (n--)
+            lead_to(r, from[n], h, front);
+    }
+    if (r->nblock != before)
+        opt_drop_blocks(o);
+}
+
 /* Edges have changed: find the shape, and number the blocks that can be reached anew. */
 void opt_drop_blocks(Opt *o)
 {

@@ -426,8 +426,6 @@ void opt_lazy(Opt *o)
 {
     IrRegion *r = o->r;
 
-    if (!r->graph)
-        return;
     Lazy *l = ARENA_NEW(r->arena, Lazy);
     l->o = o;
     l->r = r;

@@ -12,7 +12,7 @@ typedef struct Opt {
     const IrCfg *g;   /* the region's shape; of a tree: the blocks in their own order, no loops */
 } Opt;
 
-#define OPT_PASS(name, fn, mandatory, what) void fn(Opt *o);
+#define OPT_PASS(name, fn, kind, what) void fn(Opt *o);
 #include "opt/passes.def"
 #undef OPT_PASS
 
@@ -79,5 +79,8 @@ void opt_drop_blocks(Opt *o);
 
 /* Make one block of two that can only follow one another, and lead edges past blocks that do nothing. In lifted form. */
 void opt_join_blocks(Opt *o);
+
+/* Put a block in front of each loop that goes nowhere else, where there is none. In lifted form. */
+void opt_preheaders(Opt *o);
 
 #endif
