@@ -81,6 +81,12 @@ static IrRef make(Lazy *l, const Args *from, IrInsn i)
         return 0;
     i.flags &= i.op == IR_FCMP ? IR_QUIET : 0;
     i.prev = i.next = i.snap = 0;
+    for (unsigned k = 0; k < l->nmade; k++) {
+        const IrInsn *x = ir_insn(l->r, l->made[k].ref);
+        if (i.op != IR_PARAM && x->op == i.op && x->type == i.type && x->lane == i.lane && x->lanes == i.lanes &&
+            x->aux == i.aux && x->imm == i.imm && x->a == i.a && x->b == i.b)
+            return l->made[k].ref;
+    }
     IrRef ref = ir_insn_new(l->r, &i);
     l->made[l->nmade++] = (Made){*from, ref};
     return ref;
@@ -120,17 +126,40 @@ static bool is_same(const Lazy *l, const Args *q, const void *what)
     return same_args(l, q, what);
 }
 
-static bool is_extended(const Lazy *l, const Args *q, const void *what)
+/* Whether the narrow value v is the low part of the wide value w, as one of the two is defined. */
+static bool is_low_part(const Lazy *l, IrRef v, IrRef w)
+{
+    const IrInsn *n = ir_insn(l->r, v), *x = ir_insn(l->r, w);
+
+    if (n->type == IR_I32)
+        return ((x->op == IR_ZEXT || x->op == IR_SEXT) && x->lane == IR_I32 && x->a == v) ||
+               (n->op == IR_TRUNC && n->lane == IR_I64 && n->a == w);
+    return (x->op == IR_VZEXT && x->lane == n->type && x->a == v) || (n->op == IR_VGET && n->imm == 0 && n->a == w);
+}
+
+static bool is_wider(const Lazy *l, const Args *q, const void *what)
 {
     const Args *a = what;
 
-    for (uint32_t e = 0; e < l->nedge; e++) {
-        const IrInsn *i = ir_insn(l->r, q->v[e]);
-        if (q->v[e] == 0 || a->v[e] == 0 ? q->v[e] != a->v[e]
-                                         : (i->op != IR_ZEXT && i->op != IR_SEXT) || i->lane != IR_I32 || i->a != a->v[e])
+    for (uint32_t e = 0; e < l->nedge; e++)
+        if (q->v[e] == 0 || a->v[e] == 0 ? q->v[e] != a->v[e] : !is_low_part(l, a->v[e], q->v[e]))
             return false;
-    }
     return true;
+}
+
+/* The low part of a parameter for something wider. */
+static IrRef find_wider(Lazy *l, const Args *a)
+{
+    IrType t = (IrType)some(l, a)->type;
+    bool number = t == IR_I32;
+
+    if (!number && t != IR_F32 && t != IR_F64)
+        return 0;
+    IrRef q = find_param(l, number ? IR_I64 : IR_V128, is_wider, a);
+    if (q == 0)
+        return 0;
+    return make(l, a, number ? (IrInsn){.op = IR_TRUNC, .type = IR_I32, .lane = IR_I64, .a = q}
+                             : (IrInsn){.op = IR_VGET, .type = (uint8_t)t, .lane = (uint8_t)t, .a = q});
 }
 
 /* --- building ---------------------------------------------------------------------------------------------------------------- */
@@ -231,10 +260,10 @@ static IrRef build(Lazy *l, const Args *a, unsigned depth)
     v = find_made(l, a);
     if (!v)
         v = find_param(l, (IrType)i->type, is_same, a);
+    if (!v)
+        v = find_wider(l, a);
     if (v)
         return v;
-    if (i->type == IR_I32 && (v = find_param(l, IR_I64, is_extended, a)) != 0)
-        return make(l, a, (IrInsn){.op = IR_TRUNC, .type = IR_I32, .lane = IR_I64, .a = v});
     unsigned nmade = l->nmade, nnew = l->nnew;
     if (depth < MAX_DEPTH && may_rebuild(i) && same_operation(l, a)) {
         v = build_operation(l, a, depth);
