@@ -64,6 +64,7 @@ struct Translation {
     Link *link;                       /* own chain sites, by offset */
     uint8_t *side;                    /* for host->recover */
     uint32_t side_len;
+    uint8_t fp_traps;                 /* operations that trapped; threads may lose each other's counts */
     unsigned npages;
     PageRef page[TRANSLATION_PAGES];
     IrRegion *ir;                     /* for the interpreter: lifted and optimised, one malloc block */
