@@ -116,7 +116,8 @@ enum { IR_QUIET = 256 };
 /* Pure operations: nobody uses the value but snapshots of operations that may fault, and other lazy operations. A backend
  * need not compute it, if it can do so when a fault happens (and keeps its operands until then). Set by passes. */
 enum { IR_LAZY = 512 };
-enum { IR_EXIT_POLL = 1 };
+/* aux of EXIT and EXIT_CALL (POLL) */
+enum { IR_EXIT_POLL = 1, IR_EXIT_COUNT = 2 /* EXIT: count it, in HostCpu.counter */ };
 /* FENCE orders: IR_ACQUIRE: earlier loads before later accesses (dmb ishld); IR_RELEASE: earlier stores before later
  * stores (dmb ishst); IR_SEQ_CST: everything. */
 
