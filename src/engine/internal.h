@@ -73,6 +73,17 @@ static inline uint64_t jump_empty(unsigned i, unsigned pc_shift)
     return (uint64_t)(i ^ 1) << pc_shift;
 }
 
+/*
+ * After an indirect branch pc may have a tag, which the branch should have removed. Translations do not care: a tagged
+ * target is in no jump cache, so everything that looks it up comes through here first.
+ */
+static inline void untag_pc(Vcpu *cpu)
+{
+    unsigned n = cpu->e->cfg.guest->pc_tag_bits;
+
+    cpu->h.ir.pc &= (uint64_t)((int64_t)(cpu->h.ir.pc << n) >> n);
+}
+
 /* --- vcpu.c ------------------------------------------------------------------------------------------------------- */
 /* Free a vcpu that is in no list any more. */
 void vcpu_bury(Vcpu *cpu);

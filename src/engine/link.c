@@ -104,6 +104,7 @@ const void *link_lookup(HostCpu *h)
     if (cpu->e->cfg.no_chain || exit_wanted(h))
         return NULL;
     cpu->stats.lookups++;
+    untag_pc(cpu);
     Translation *t = translate_get(cpu, h->ir.pc, &why);
     if (!t || !t->hpc)
         return NULL;

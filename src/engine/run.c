@@ -54,10 +54,12 @@ static bool run_poll(Vcpu *cpu)
     Engine *e = cpu->e;
     bool collect = false;
 
+    untag_pc(cpu);
     if (__atomic_load_n(&cpu->h.exit_request, __ATOMIC_RELAXED) &&
         __atomic_exchange_n(&cpu->h.exit_request, 0, __ATOMIC_ACQUIRE)) {
         if (!e->cfg.env->pending(cpu))
             return false;
+        untag_pc(cpu); /* a handler's */
         collect = true;
     }
     if (cpu->redo.forms)

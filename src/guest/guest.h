@@ -36,6 +36,7 @@ typedef struct Guest {
     uint16_t elf_machine;     /* EM_AARCH64 */
     unsigned min_insn;        /* bytes: 4 for AArch64, 2 for RISC-V, 1 for x86 */
     unsigned pc_shift;        /* low pc bits that are always zero */
+    unsigned pc_tag_bits;     /* high bits of a branch's target that are ignored (cleared) when the bit below them is clear */
     IrSlots slots;
     /* Slots in the order in which they deserve host registers, integer and vector; ends with 0xffff. Chosen from dynamic
      * counts over real programs; the host takes as many as it can pin. */

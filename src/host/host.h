@@ -20,6 +20,7 @@
 #include "ir/ir.h"
 
 #define HOST_JCACHE_BITS 12
+#define HOST_HOT_BITS 10
 #define HOST_STATE_MAX 2048 /* bytes of guest state */
 
 typedef struct HostJump {
@@ -50,15 +51,24 @@ typedef struct HostCpu {
      * return stack holds addresses of code. Helpers of EXIT_HELP may, it is emptied after them. */
     const void *(*link)(struct HostCpu *cpu);
     const void *(*lookup)(struct HostCpu *cpu);
+    /* Called, under the same rules, by an exit with IR_EXIT_COUNT whose counter has come to zero: sets it anew. */
+    const void *(*hot)(struct HostCpu *cpu);
     _Alignas(64) uint8_t spill[2048];      /* spill slots of translations */
     _Alignas(64) uint8_t state[HOST_STATE_MAX];
     HostJump jcache[1 << HOST_JCACHE_BITS];
+    uint32_t counter[1 << HOST_HOT_BITS];  /* by host_hot_index: times until the target counts as hot */
 } HostCpu;
 
 /* Index of a pc in the jump cache; translated code computes the same. */
 static inline uint32_t host_jcache_index(uint64_t pc, unsigned pc_shift)
 {
     return (uint32_t)(pc >> pc_shift) & ((1u << HOST_JCACHE_BITS) - 1);
+}
+
+/* Index of the counter of guest address pc; translated code has it as a displacement. */
+static inline uint32_t host_hot_index(uint64_t pc, unsigned pc_shift)
+{
+    return (uint32_t)(pc >> pc_shift ^ pc >> (pc_shift + HOST_HOT_BITS)) & ((1u << HOST_HOT_BITS) - 1);
 }
 
 /* Which slots are pinned to which host registers: fixed for the life of a process. */
@@ -76,6 +86,7 @@ typedef struct HostSite {
     uint32_t offset;   /* of the displacement, from the code's start */
     uint32_t stub;     /* of the stub that it first leads to, from the code's start */
     uint64_t target;   /* guest pc */
+    bool hot;          /* a loop's way back, or a call: may be taken often */
 } HostSite;
 
 /* Position-dependent words, for the persistent cache. */

@@ -182,6 +182,7 @@ const Guest guest_aarch64 = {
     .elf_machine = 183,
     .min_insn = 4,
     .pc_shift = 2,
+    .pc_tag_bits = 8, /* TBI0 without TBI1, as Linux has it: AArch64.BranchAddr */
     .slots = {.slot = slots, .count = A64_NSLOTS, .state_size = sizeof(A64State)},
     .pin_int = pin_int,
     .pin_vec = pin_vec,

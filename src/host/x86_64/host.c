@@ -22,7 +22,10 @@ static bool compile_once(HostPlan *plan, const IrRegion *r, CodeBuf *cb, HostCod
     emit_init(s);
     live_run(s);
     ra_begin(s);
-    sel_block(s, 0);
+    if (r->graph)
+        sel_graph(s);
+    else
+        sel_block(s, 0);
     *cold_full = s->cold.overflow;
     return !*cold_full && emit_finish(s, cb, out);
 }
