@@ -15,7 +15,7 @@ enum { THREADS = 3, STEPS = 3000 };
 
 typedef struct Step {
     uint64_t in[6];
-    uint64_t out[28];
+    uint64_t out[34];
     uint64_t x[8];
 } Step;
 
@@ -44,6 +44,9 @@ static __attribute__((noinline)) void compute(Step *s)
         "fcmpe d0, d1\n\tmrs x3, nzcv\n\tfcmp s0, s1\n\tmrs x4, nzcv\n\tstp x3, x4, [%2]\n\t"
         "fcvtzs w3, d0\n\tfcvtzu x4, d0\n\tstp x3, x4, [%2, #16]\n\tfcvtas x3, d0\n\tfcvtms w4, d0\n\tstp x3, x4, [%2, #32]\n\t"
         "fcvtnu w3, s0\n\tfcvtps x4, s1\n\tstp x3, x4, [%2, #48]\n\t"
+        "fcmp d0, d1\n\tfcsel d3, d0, d1, gt\n\tfcmp s0, s1\n\tfcsel s4, s1, s2, mi\n\tstp d3, d4, [%1, #224]\n\t"
+        "fcmpe d0, d2\n\tfcsel d3, d0, d1, vs\n\tfcmp d1, d2\n\tfcsel d4, d2, d1, ne\n\tstp d3, d4, [%1, #240]\n\t"
+        "fcmpe s0, s2\n\tfcsel s3, s0, s1, ge\n\tfcmp s1, s2\n\tfcsel s4, s2, s1, hi\n\tstp d3, d4, [%1, #256]\n\t"
         :
         : "r"(s->in), "r"(s->out), "r"(s->x)
         : "x3", "x4", "v0", "v1", "v2", "v3", "v4", "v5", "v6", "cc", "memory");

@@ -165,6 +165,10 @@ static void select_x(Sel *s, const IrInsn *i)
 
 void sel_select(Sel *s, const IrInsn *i)
 {
+    IrRef cond = ra_root(s, i->a);
+
+    if ((ra_val(s, (IrRef)(i - s->r->insn))->flags & VAL_COND) && fp_select(s, i, &s->r->insn[cond]))
+        return;
     if (plan_is_x((IrType)i->type))
         select_x(s, i);
     else

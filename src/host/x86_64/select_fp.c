@@ -486,6 +486,26 @@ static bool compare(Sel *s, const IrInsn *i, SelCond *out)
     return true;
 }
 
+/* By a mask, where the values are as wide as what is compared. */
+bool fp_select(Sel *s, const IrInsn *i, const IrInsn *cond)
+{
+    IrType f = (IrType)i->type;
+    bool dbl = f == IR_F64;
+    unsigned imm;
+
+    if (cond->op != IR_FCMP || cond->lane != f || (f != IR_F32 && f != IR_F64) || s->r->fp.soft ||
+        (s->r->fp.careful & IR_FP_CAREFUL_COMPARE) || !vsel_cmp_imm(cond->aux, &imm))
+        return false;
+    Xmm x = sel_use_x(s, cond->a);
+    RXm y = sel_use_xm(s, cond->b, fp_bytes(f));
+    Xmm yes = sel_use_x(s, i->b), no = sel_use_x(s, i->c);
+    Xmm d = sel_def_x_last(s, i);
+    Xmm t = sel_tmp_x(s);
+    x64_rvmi_xm(s->a, dbl ? VCMPSD : VCMPSS, t, x, y, imm);
+    x64_rvms(s->a, dbl ? VBLENDVPD : VBLENDVPS, d, no, yes, t);
+    return true;
+}
+
 /* --- between formats ---------------------------------------------------------------------------------------------------- */
 
 /* t = the low `bytes` of a, zero above: packed conversions must not see what lies there. */
