@@ -122,7 +122,7 @@ bool os_remap_dual(void *rw, void *rx, size_t size, size_t used)
 
     if (tmp == MAP_FAILED)
         return false;
-    memcpy(tmp, rw, used);
+    memcpy(tmp, rx, used);
     /*
      * The executable view has to change in one step: a second view of the copy is made and its protection set first,
      * then it is moved over the old one.

@@ -51,7 +51,7 @@ void os_decommit(void *p, size_t size);
  */
 bool os_map_dual(void *rw, void *rx, size_t size);
 /*
- * The same, but filled with the bytes that are there now. Other threads may be executing at `rx`: they see the old
+ * The same, but filled with the bytes that are at `rx` now. Other threads may be executing at `rx`: they see the old
  * or the new mapping, which are equal, provided that nobody writes to `rw` meanwhile.
  */
 bool os_remap_dual(void *rw, void *rx, size_t size, size_t used);

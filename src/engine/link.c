@@ -57,12 +57,15 @@ static void link_to(Vcpu *cpu, Link *l, Translation *to)
     Translation *none = NULL;
 
     spin_lock(&to->lock);
-    if (!translation_dead(to) && atomic_compare_exchange_strong(&l->to, &none, to)) {
+    bool first = !translation_dead(to) && atomic_compare_exchange_strong(&l->to, &none, to);
+    if (first) {
         l->prev = NULL;
         l->next = to->incoming;
         if (l->next)
             l->next->prev = l;
         to->incoming = l;
+    }
+    if (first || none == to) { /* again: the region was frozen when it was wanted before */
         spin_unlock(&to->lock);
         /* Patched outside the spin lock, which link_unchain takes after marking `to` dead: look again afterwards. */
         if (patch(cpu->e, l, to->hpc, false))
