@@ -34,6 +34,7 @@ struct UserMm {
     Engine *engine;
     const Layout *at;
     MmSet set;
+    MmSet files;     /* private mappings of files that were executable when made; see note_file */
     uint64_t brk_start, brk;
 };
 
@@ -100,6 +101,7 @@ void mm_free(UserMm *mm)
     for (size_t i = 0; i < mm->set.n; i++)
         call(mm, SYS_munmap, mm->set.r[i].start, mm->set.r[i].end - mm->set.r[i].start, 0, 0, 0, 0);
     mmset_done(&mm->set);
+    mmset_done(&mm->files);
     lock_free(mm->lock);
     free(mm);
 }
@@ -209,6 +211,19 @@ static int64_t place(UserMm *mm, uint64_t addr, uint64_t len, int flags)
     return found ? (int64_t)found : -ENOMEM;
 }
 
+/*
+ * Remember that [start, end) shows a file from `off` on. What a range of `files` carries is the distance between address
+ * and offset, in pages, in its two attributes: neighbours that merge belong together.
+ */
+static void note_file(UserMm *mm, uint64_t start, uint64_t end, int prot, int flags, int fd, uint64_t off)
+{
+    uint64_t pages = (start - off) / MM_PAGE;
+    if (fd >= 0 && !(flags & MAP_ANONYMOUS) && (flags & MAP_TYPE) == MAP_PRIVATE && (prot & PROT_EXEC))
+        mmset_insert(&mm->files, start, end, (uint32_t)pages, (uint32_t)(pages >> 32));
+    else
+        mmset_remove(&mm->files, start, end);
+}
+
 int64_t mm_map(UserMm *mm, uint64_t addr, uint64_t len, int prot, int flags, int fd, uint64_t off)
 {
     if (len == 0 || !page_aligned(off))
@@ -227,8 +242,10 @@ int64_t mm_map(UserMm *mm, uint64_t addr, uint64_t len, int prot, int flags, int
     bool had_code = mmset_any_prot(&mm->set, start, end, PROT_EXEC);
     long got = call(mm, SYS_mmap, start, len, (uint64_t)host_prot(prot),
                     (uint64_t)((flags & ~MAP_FIXED_NOREPLACE) | MAP_FIXED), (uint64_t)(int64_t)fd, off);
-    if (got >= 0)
+    if (got >= 0) {
         mmset_insert(&mm->set, start, end, (uint32_t)prot & MM_PROT_ALL, MM_PLAIN);
+        note_file(mm, start, end, prot, flags, fd, off);
+    }
     unlock_changed(mm, start, end, had_code);
     return got;
 }
@@ -246,8 +263,10 @@ int64_t mm_unmap(UserMm *mm, uint64_t addr, uint64_t len)
         uint64_t e = mm->set.r[i].end < end ? mm->set.r[i].end : end;
         err = call(mm, SYS_munmap, s, e - s, 0, 0, 0, 0);
     }
-    if (err == 0)
+    if (err == 0) {
         mmset_remove(&mm->set, addr, end);
+        mmset_remove(&mm->files, addr, end);
+    }
     unlock_changed(mm, addr, end, had_code);
     return err;
 }
@@ -298,6 +317,8 @@ static int64_t remap_move(UserMm *mm, uint64_t addr, uint64_t old_len, uint64_t 
         return got;
     if (old_len != 0 && !(flags & MREMAP_DONTUNMAP))
         mmset_remove(&mm->set, addr, addr + old_len);
+    mmset_remove(&mm->files, addr, addr + old_len);
+    mmset_remove(&mm->files, (uint64_t)to, (uint64_t)to + new_len);
     mmset_insert(&mm->set, (uint64_t)to, (uint64_t)to + new_len, was->prot, was->kind == MM_HEAP ? MM_PLAIN : was->kind);
     return to;
 }
@@ -316,6 +337,7 @@ static int64_t remap_locked(UserMm *mm, uint64_t addr, uint64_t old_len, uint64_
             if (err)
                 return err;
             mmset_remove(&mm->set, addr + new_len, addr + old_len);
+            mmset_remove(&mm->files, addr + new_len, addr + old_len);
         }
         return (int64_t)addr;
     }
@@ -476,6 +498,24 @@ const uint8_t *mm_code(UserMm *mm, uint64_t pc, size_t *len)
     pthread_rwlock_unlock(mm->lock);
     *len = end - pc;
     return end > pc ? (const uint8_t *)(uintptr_t)pc : NULL;
+}
+
+bool mm_image(UserMm *mm, uint64_t pc, EnvImage *out)
+{
+    pthread_rwlock_rdlock(mm->lock);
+    size_t f = mmset_find(&mm->files, pc), i = mmset_find(&mm->set, pc);
+    bool yes = f < mm->files.n && mm->files.r[f].start <= pc && i < mm->set.n && mm->set.r[i].start <= pc &&
+               (mm->set.r[i].prot & (PROT_EXEC | PROT_WRITE)) == PROT_EXEC;
+    if (yes) {
+        const MmRange *file = &mm->files.r[f], *r = &mm->set.r[i];
+        uint64_t pages = file->prot | (uint64_t)file->kind << 32;
+        out->start = file->start > r->start ? file->start : r->start;
+        out->end = file->end < r->end ? file->end : r->end;
+        out->offset = out->start - pages * MM_PAGE;
+        out->guarded = r->prot & MM_PROT_BTI;
+    }
+    pthread_rwlock_unlock(mm->lock);
+    return yes;
 }
 
 bool mm_guarded(UserMm *mm, uint64_t pc)

@@ -71,6 +71,8 @@ uint64_t mm_map_stack(UserMm *mm, uint64_t size);
 
 /* EnvOps.code. */
 const uint8_t *mm_code(UserMm *mm, uint64_t pc, size_t *len);
+/* EnvOps.image. */
+bool mm_image(UserMm *mm, uint64_t pc, EnvImage *out);
 /* EnvOps.guarded: PROT_BTI. Make the code in a range so. */
 bool mm_guarded(UserMm *mm, uint64_t pc);
 void mm_guard(UserMm *mm, uint64_t start, uint64_t end);
