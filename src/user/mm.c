@@ -17,6 +17,14 @@
 
 #define LOW_END 0x7fff0000u      /* below the address sanitizer's tables */
 
+/* Shared objects: see is_image. The area is below mmap_top and big enough that two of one program seldom meet. */
+#define IMAGE_SLOT  (UINT64_C(2) << 20)
+#define IMAGE_SLOTS 8192u
+#define IMAGE_AREA  (UINT64_C(64) << 30)
+#define IMAGE_LEAST (64u << 10)
+#define IMAGE_MOST  (UINT64_C(512) << 20)
+#define IMAGE_TRIES 64
+
 /* Where things go. The first layout whose window holds nothing of the host is used: sanitizers take the usual places. */
 typedef struct Layout {
     uint64_t pie_base, mmap_low, mmap_top, guest_top;
@@ -185,8 +193,33 @@ static int claim(UserMm *mm, uint64_t start, uint64_t end)
     return 0;
 }
 
-/* Choose or check the address of a new mapping. */
-static int64_t place(UserMm *mm, uint64_t addr, uint64_t len, int flags)
+/*
+ * Shared objects go where their size says, not where the last one ended: then the same library is at the same address in
+ * every program, and what was translated of it for one can serve all (engine/persist.h). They show as a mapping of
+ * executable code, or as the reservation that glibc makes before it, which is like no other: no access, no flags.
+ */
+static bool is_image(uint64_t len, int prot, int flags, int fd)
+{
+    if (len < IMAGE_LEAST || len > IMAGE_MOST || (flags & MAP_TYPE) != MAP_PRIVATE)
+        return false;
+    if (fd >= 0 && !(flags & MAP_ANONYMOUS))
+        return prot & PROT_EXEC;
+    return prot == PROT_NONE && (flags & ~MAP_TYPE) == MAP_ANONYMOUS;
+}
+
+static uint64_t place_image(UserMm *mm, uint64_t len)
+{
+    uint64_t slot = (len / MM_PAGE * 0x9e3779b97f4a7c15u) >> 40;
+    for (unsigned tries = 0; tries < IMAGE_TRIES; tries++, slot++) {
+        uint64_t at = mm->at->mmap_top - IMAGE_AREA + slot % IMAGE_SLOTS * IMAGE_SLOT;
+        if (mmset_is_free(&mm->set, at, at + len))
+            return at;
+    }
+    return 0;
+}
+
+/* Choose or check the address of a new mapping; `image` when is_image. */
+static int64_t place(UserMm *mm, uint64_t addr, uint64_t len, int flags, bool image)
 {
     if (len > TASK_END)
         return -ENOMEM;
@@ -207,7 +240,9 @@ static int64_t place(UserMm *mm, uint64_t addr, uint64_t len, int flags)
     if (addr >= MM_MIN_ADDR && addr <= TASK_END - len && mmset_is_free(&mm->set, addr, addr + len) &&
         claim(mm, addr, addr + len) == 0)
         return (int64_t)addr;
-    uint64_t found = mmset_find_free(&mm->set, mm->at->mmap_low, mm->at->mmap_top, len);
+    uint64_t found = image ? place_image(mm, len) : 0;
+    if (!found)
+        found = mmset_find_free(&mm->set, mm->at->mmap_low, mm->at->mmap_top, len);
     return found ? (int64_t)found : -ENOMEM;
 }
 
@@ -233,7 +268,7 @@ int64_t mm_map(UserMm *mm, uint64_t addr, uint64_t len, int prot, int flags, int
     len = page_up(len);
     flags &= ~(0x40 /* x86's MAP_32BIT: nothing to this guest */ | MAP_GROWSDOWN);
     pthread_rwlock_wrlock(mm->lock);
-    int64_t at = place(mm, addr, len, flags);
+    int64_t at = place(mm, addr, len, flags, is_image(len, prot, flags, fd));
     if (at < 0) {
         pthread_rwlock_unlock(mm->lock);
         return at;
@@ -301,9 +336,9 @@ static int64_t remap_place(UserMm *mm, uint64_t addr, uint64_t old_len, uint64_t
     if (flags & MREMAP_FIXED) {
         if (!page_aligned(new_addr) || (new_addr < addr + old_len && addr < new_addr + new_len))
             return -EINVAL;
-        return place(mm, new_addr, new_len, MAP_FIXED);
+        return place(mm, new_addr, new_len, MAP_FIXED, false);
     }
-    return place(mm, new_addr, new_len, 0);
+    return place(mm, new_addr, new_len, 0, false);
 }
 
 static int64_t remap_move(UserMm *mm, uint64_t addr, uint64_t old_len, uint64_t new_len, int flags, uint64_t new_addr,
@@ -455,7 +490,7 @@ int64_t mm_shmat(UserMm *mm, int id, uint64_t addr, int flags)
         return -EINVAL;
     pthread_rwlock_wrlock(mm->lock);
     int how = !addr ? 0 : flags & SHM_REMAP ? MAP_FIXED : MAP_FIXED_NOREPLACE;
-    int64_t at = place(mm, addr, len, how);
+    int64_t at = place(mm, addr, len, how, false);
     if (at < 0) {
         pthread_rwlock_unlock(mm->lock);
         return at == -EEXIST ? -EINVAL : at;
@@ -505,7 +540,7 @@ bool mm_image(UserMm *mm, uint64_t pc, EnvImage *out)
     pthread_rwlock_rdlock(mm->lock);
     size_t f = mmset_find(&mm->files, pc), i = mmset_find(&mm->set, pc);
     bool yes = f < mm->files.n && mm->files.r[f].start <= pc && i < mm->set.n && mm->set.r[i].start <= pc &&
-               (mm->set.r[i].prot & (PROT_EXEC | PROT_WRITE)) == PROT_EXEC;
+               (mm->set.r[i].prot & PROT_EXEC) && !(mm->set.r[i].prot & PROT_WRITE);
     if (yes) {
         const MmRange *file = &mm->files.r[f], *r = &mm->set.r[i];
         uint64_t pages = file->prot | (uint64_t)file->kind << 32;

@@ -5,8 +5,8 @@
  *
  * Layout (all addresses of guest and host share one 47-bit space):
  *   0x10000 .. 2 GiB            programs with fixed addresses, their heap
- *   mmap_low .. guest_top       position-independent programs at pie_base, brk after them; mmap from mmap_top downwards; the
- *                               main stack below guest_top
+ *   mmap_low .. guest_top       position-independent programs at pie_base, brk after them; mmap from mmap_top downwards,
+ *                               but shared objects where their size says; the main stack below guest_top
  *   above                       the host's: dragoman, its libraries, heaps and code cache, where the host kernel puts them
  * A fixed mapping outside the first two succeeds only where nothing of the host is.
  *
