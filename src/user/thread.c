@@ -126,6 +126,8 @@ void thread_exit(UserThread *t)
 
 void process_exit(UserThread *t, int status)
 {
+    if (!t->vforked)
+        engine_save(t->cpu);
     if (t->p->cfg->stats)
         engine_stats(t->p->engine, stderr);
     for (;;)
