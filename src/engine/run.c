@@ -62,6 +62,8 @@ static bool run_poll(Vcpu *cpu)
         untag_pc(cpu); /* a handler's */
         collect = true;
     }
+    if (cpu->redo.forms)
+        kill_redo(cpu);
     /* The epoch is read first, so that what was killed before it is forgotten before it is published. */
     uint64_t epoch = grace_now(e), flush = atomic_load(&e->flush_seq);
     if (flush != cpu->flush_seen || cpu->h.ir.mode != cpu->mode_seen) {

@@ -9,8 +9,11 @@
 
 #include "ir/ir.h"
 
-/* Why a site must be translated in its careful form: it trapped in the common one (see engine/fault.c). */
-enum { LIFT_CAREFUL_TAG = 1 /* tagged pointers */ };
+/*
+ * Why a site must be translated in its careful form: it trapped in the common one (see engine/fault.c). Tagged pointers
+ * concern an instruction, floating point a whole region, by its first pc (IrFpMode.careful).
+ */
+enum { LIFT_CAREFUL_TAG = 1 /* tagged pointers */, LIFT_CAREFUL_FP = 2 /* times IR_FP_CAREFUL_* */ };
 
 typedef struct Lift {
     IrBuilder b;              /* append here */

@@ -7,6 +7,8 @@
  *   - HostPlan says which slots live in host registers whenever control is between translations ("pinned").
  *   - Calls of helpers clobber nothing: arguments and result pass through HostCpu.ir.call, a thunk in the code cache saves
  *     every register and runs the C function on the thread's C stack.
+ *   - The host's "invalid operation" is unmasked: operations on NaNs whose results differ between guest and host trap, and
+ *     fp_trap completes them. C code that thunks call without leaving the guest's FP environment must not compute in it.
  *   - The host stack pointer is the return predictor's stack: a guest call pushes {guest return address, host return
  *     address}; a guest return compares and returns. The stack is a small mapping of its own with guard pages; its lowest
  *     frame is a sentinel that matches no guest address. On a mismatch it is reset to that.
@@ -147,6 +149,12 @@ typedef struct Host {
      */
     bool (*recover)(HostPlan *plan, HostCpu *cpu, const uint8_t *code_rx, const uint8_t *side, uint32_t side_len,
                     const void *hpc, void *uc);
+    /*
+     * For a SIGFPE inside translated code: complete the floating-point operation at the interrupted context's pc as the
+     * guest's architecture has it, flags in cpu->ir.fp, and step over it. Returns the IR_FP_CAREFUL_* under which such
+     * an operation does not trap; 0 when it is none.
+     */
+    unsigned (*fp_trap)(HostCpu *cpu, void *uc);
     /*
      * Make the interrupted context `uc` continue in the exit stub, so that enter() returns `why`. Call after recover, or
      * when pc and slots are otherwise exact.

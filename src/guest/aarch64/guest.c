@@ -65,7 +65,7 @@ static void reset(IrCpu *cpu, const void *features)
 
 static IrFpMode fp_mode(uint32_t mode)
 {
-    return (IrFpMode){.nan_rule = FP_NAN_ARM, .soft = mode & A64_MODE_SOFTFP};
+    return (IrFpMode){.nan_rule = FP_NAN_ARM, .soft = mode & A64_MODE_SOFTFP, .exact = mode & A64_MODE_FPSR};
 }
 
 static uint32_t fetch(const uint8_t *code)

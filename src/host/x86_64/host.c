@@ -109,6 +109,7 @@ const Host host_native = {
     .patch = host_patch,
     .recover = x64_recover,
     .leave = x64_leave,
+    .fp_trap = x64_fp_trap,
     .shadow_overflow = x64_shadow_overflow,
     .fp_load = x64_fp_load,
     .fp_store = x64_fp_store,
