@@ -21,6 +21,7 @@ enum {
 /* argv[0] is the command's name. Returns the exit status. */
 int cmd_sysroot(int argc, char **argv);
 int cmd_run(int argc, char **argv);
+int cmd_cache(int argc, char **argv);
 int cmd_dev(int argc, char **argv);
 
 /* The table of commands, for --help. */

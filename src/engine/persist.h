@@ -34,7 +34,8 @@ struct PersistImage {
     Translation **translation; /* by entry, where one was made; the regions own them */
     atomic_bool dead;        /* found by host address only, for a thread that is still inside */
     PersistImage *all_next;
-    atomic_uint made;        /* translations of this process since the last save */
+    atomic_uint made;        /* translations of this process since the last save, or since it was forked */
+    atomic_uint had;         /* those before, and those of the file */
 };
 
 typedef struct Persist {
@@ -48,6 +49,7 @@ typedef struct Persist {
     atomic_uint_fast64_t changes; /* of guest code, as announced by persist_changed */
     uint64_t lost[64];       /* starts of images that died */
     unsigned nlost;
+    bool forked;             /* a child that has not become another program */
     uint64_t saved_at;       /* os_now_ns of the last save, or of the start */
     uint64_t pause;          /* a process that runs on writes after so many ns, for it may be killed; then twice as many */
     struct PersistCounts {

@@ -149,6 +149,7 @@ static void load_file(Vcpu *cpu, PersistImage *im)
             log_line("cache: %s ignored: %s", path, why);
         return;
     }
+    atomic_store(&im->had, im->file.h->nentry);
     atomic_fetch_add(&p->n.files, 1);
     atomic_fetch_add(&p->n.kept_insns, im->file.h->guest_insns);
     atomic_fetch_add(&p->n.kept_bytes, im->file.h->code_len);
@@ -299,7 +300,8 @@ void persist_fork_child(Engine *e)
 {
     if (!e->persist)
         return;
+    e->persist->forked = true;
     /* What was translated before is the parent's to write. */
     for (PersistImage *im = atomic_load(&e->persist->images); im; im = atomic_load(&im->next))
-        atomic_store(&im->made, 0);
+        atomic_fetch_add(&im->had, atomic_exchange(&im->made, 0));
 }

@@ -18,9 +18,13 @@
 #include <time.h>
 #include <unistd.h>
 
-/* A file is written again when this part of it is new: writing a translation costs a tenth of making it. */
+/*
+ * A file is written again when this part of it is new: writing a translation costs a tenth of making it. Children of a
+ * shell are many, and all translate the same few things.
+ */
 #define NEW_PART 32
 #define NEW_LEAST 8
+#define NEW_LEAST_FORKED 64
 #define LOOK_AT_CLOCK 256  /* translations; see Persist.pause */
 #define CODE_ALIGN 16
 #define STALE_SECONDS 3600 /* temporary files older than this were left behind */
@@ -441,11 +445,23 @@ static void evict(const Persist *p)
 
 /* --- when --------------------------------------------------------------------------------------------------------------- */
 
-static bool worth_it(uint32_t made, uint32_t had)
+static bool worth_it(const Persist *p, uint32_t made, uint32_t had)
 {
-    uint32_t least = had / NEW_PART > NEW_LEAST ? had / NEW_PART : NEW_LEAST;
+    uint32_t least = p->forked ? NEW_LEAST_FORKED : NEW_LEAST;
 
-    return made >= least || (made && !had);
+    return made >= (had / NEW_PART > least ? had / NEW_PART : least) || (made && !had);
+}
+
+/* Whether the file that is there lacks enough of what is new; others may have written it meanwhile. */
+static bool lacking(const Writer *w)
+{
+    uint32_t n = 0;
+
+    if (!w->base.map || atomic_load(&w->e->careful_count)) /* the same code in careful form is something else */
+        return true;
+    for (uint32_t i = 0; i < w->nnew; i++)
+        n += persist_file_find(&w->base, w->kept[i].entry.pc, w->kept[i].entry.mode) == UINT32_MAX;
+    return worth_it(w->p, n, w->base.h->nentry);
 }
 
 static void free_writer(Writer *w)
@@ -467,11 +483,12 @@ static bool save_image(Vcpu *cpu, PersistImage *im)
     bool ok = false;
     uint32_t made = atomic_load(&im->made);
 
-    if (atomic_load(&im->dead) || !im->save || !worth_it(made, im->file.map ? im->file.h->nentry : 0) || !persist_path(path, p->dir, &im->key))
+    if (atomic_load(&im->dead) || !im->save || !worth_it(p, made, atomic_load(&im->had)) || !persist_path(path, p->dir, &im->key))
         return false;
     collect_new(&w);
-    if (w.nnew) {
+    if (w.nnew)
         open_base(&w, path);
+    if (w.nnew && lacking(&w)) {
         collect_old(&w);
         ok = build(&w, cpu) && replace(&w, path);
         if (ok) {
@@ -482,7 +499,7 @@ static bool save_image(Vcpu *cpu, PersistImage *im)
         if (log_on(LOG_CACHE))
             log_line("cache: %s %s: %u translations, %u of them new", path, ok ? "written" : "not written", w.n, w.nnew);
     }
-    atomic_store(&im->made, 0);
+    atomic_fetch_add(&im->had, atomic_exchange(&im->made, 0));
     free_writer(&w);
     return ok;
 }
