@@ -35,4 +35,7 @@ int cmd_fail(const Status *st);
  */
 bool sysroot_default(const char *arch, char *buf, size_t len);
 
+/* The same for the persistent cache: $XDG_CACHE_HOME/dragoman, else ~/.cache/dragoman. */
+bool cache_default(char *buf, size_t len);
+
 #endif

@@ -82,6 +82,7 @@ Vcpu *vcpu_new(Engine *e)
     if (e->plan) {
         shadow_init(cpu);
         e->host->fp_load(&cpu->h);
+        e->host->cpu_init(e->plan, &cpu->h);
     }
     link_flush(cpu);
     add_to_list(cpu);

@@ -114,9 +114,9 @@ static void do_call(Interp *t, const IrInsn *i, IrVal *out)
 static IrRef enter_block(Interp *t, uint32_t block, const IrRef *args, uint32_t n)
 {
     IrRef ref = t->r->block[block].first;
-    IrVal tmp[64];
+    IrVal tmp[IR_MAX_SLOTS];
 
-    CHECK(n <= 64);
+    CHECK(n <= IR_MAX_SLOTS);
     for (uint32_t k = 0; k < n; k++)
         tmp[k] = t->val[args[k]];
     for (uint32_t k = 0; k < n; ref = ir_insn(t->r, ref)->next)
@@ -240,6 +240,7 @@ static void run(Interp *t, IrRef ref)
             }
             break;
         case IR_FENCE: do_fence(i); break;
+        case IR_POLL: scalar_out(out, t->cpu->world->poll && t->cpu->world->poll(t->cpu)); break;
         case IR_CALL: do_call(t, i, out); break;
         case IR_BR: ref = enter_block(t, (uint32_t)i->imm, &t->r->pool[i->a], i->b); break;
         case IR_BRIF: ref = branch_if(t, i); break;

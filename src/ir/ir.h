@@ -26,7 +26,8 @@
  * there is no `put`, and each operation with flag S names a snapshot: the SSA value of each slot that differs from the
  * state at region entry. The interpreter runs both forms; backends take only the second.
  *
- * Tier-1 regions are trees: every block but the first has exactly one predecessor.
+ * Tier-1 regions are trees: every block but the first has exactly one predecessor. Tier-2 regions are graphs (`graph` is
+ * set): blocks meet, and loop; see ir/cfg.h for their shape and docs/tier2.md for how they come about.
  */
 #ifndef IR_IR_H
 #define IR_IR_H
@@ -115,7 +116,8 @@ enum { IR_QUIET = 256 };
 /* Pure operations: nobody uses the value but snapshots of operations that may fault, and other lazy operations. A backend
  * need not compute it, if it can do so when a fault happens (and keeps its operands until then). Set by passes. */
 enum { IR_LAZY = 512 };
-enum { IR_EXIT_POLL = 1 };
+/* aux of EXIT and EXIT_CALL (POLL) */
+enum { IR_EXIT_POLL = 1, IR_EXIT_COUNT = 2 /* EXIT: count it, in HostCpu.counter */ };
 /* FENCE orders: IR_ACQUIRE: earlier loads before later accesses (dmb ishld); IR_RELEASE: earlier stores before later
  * stores (dmb ishst); IR_SEQ_CST: everything. */
 
@@ -248,7 +250,7 @@ typedef struct IrRegion {
     uint32_t nhelpers;
     IrFpMode fp;
     uint64_t pc;        /* guest address of the entry */
-    uint64_t dead_exit; /* bit k: slot k (< 64) need not be stored at exits marked so; see opt/slots.c */
+    bool graph;         /* blocks may have several predecessors; else the region is a tree */
 
     IrInsn *insn;       /* [0] unused */
     uint32_t ninsn, cap_insn;

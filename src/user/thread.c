@@ -127,6 +127,8 @@ void thread_exit(UserThread *t)
 
 void process_exit(UserThread *t, int status)
 {
+    if (!t->vforked)
+        engine_save(t->cpu);
     if (t->p->cfg->stats)
         engine_stats(t->p->engine, stderr);
     if (!t->attached) /* the child of a thread that forked has no main thread: the checker misses its stack */

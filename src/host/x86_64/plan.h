@@ -32,6 +32,7 @@ typedef enum Stub {
     STUB_HELP,    /* ecx helper: slots stored, helper called; goes on at cpu->pc when it returns 0 */
     STUB_EVAL,    /* ir_eval of the operation in scratch[4..5]; clobbers nothing */
     STUB_CALL,    /* helper number scratch[4]; clobbers nothing */
+    STUB_HOT,     /* rax pc: its counter has come to zero; goes on where the engine says */
     STUB_COUNT
 } Stub;
 

@@ -1,13 +1,23 @@
 /* The forward pass: every needed instruction in order, each by its rule. Conditions, selections, branches. */
 #include "host/x86_64/emit.h"
+#include "host/x86_64/graph.h"
 
 #include "base/check.h"
 #include "host/x86_64/asm_vec.h"
 
 /* --- conditions in flags ---------------------------------------------------------------------------------------------- */
 
+static bool cond_poll(Sel *s, const IrInsn *i, SelCond *out)
+{
+    x64_alu_mi(s->a, ALU_CMP, W32, sel_cpu(s, offsetof(HostCpu, exit_request)), 0);
+    *out = (SelCond){.cc = CC_NE};
+    return true;
+}
+
 static SelCondRule *cond_rule(const IrInsn *i)
 {
+    if (i->op == IR_POLL)
+        return cond_poll;
     return plan_is_x((IrType)i->lane) || i->op == IR_VANY ? sel_fp_conds[i->op] : sel_int_conds[i->op];
 }
 
@@ -215,15 +225,14 @@ void sel_dispatch(Sel *s, const IrInsn *i)
 /* --- blocks ----------------------------------------------------------------------------------------------------------- */
 
 /* The branch, then the code of the block that is not fallen through to; the allocator's state is as before after it. */
-static uint32_t sel_brif(Sel *s, const IrInsn *i)
+static void sel_brif(Sel *s, const IrInsn *i, uint32_t side)
 {
     SelAlloc *ra = s->ra;
-    uint32_t main, side, label = sel_label(s);
+    uint32_t label = sel_label(s);
     Scope *save = ARENA_ARRAY(s->arena, Scope, 1);
     Asm *from = s->a;
     SelCond c;
 
-    live_targets(s->r, i, &main, &side);
     sel_cond(s, i, i->a, &c);
     bool sense = side == (uint32_t)i->imm;
     bool inline_side = s->a == &s->cold;
@@ -240,33 +249,117 @@ static uint32_t sel_brif(Sel *s, const IrInsn *i)
     if (inline_side)
         sel_bind(s, label);
     ra_scope_leave(s, save);
-    return main;
+}
+
+/* The instructions of a block but for a branch, which is returned. */
+static const IrInsn *sel_insns(Sel *s, uint32_t block)
+{
+    SelAlloc *ra = s->ra;
+    const IrInsn *i = NULL;
+    for (IrRef ref = s->r->block[block].first; ref; ref = i->next) {
+        i = &s->r->insn[ref];
+        if (i->op == IR_BR || i->op == IR_BRIF)
+            return i;
+        if ((ra->val[ref].flags & VAL_NEEDED) && i->op != IR_PARAM) {
+            ra_insn_begin(s, ref);
+            sel_dispatch(s, i);
+            ra_insn_end(s);
+        }
+        ra->pos++;
+    }
+    return NULL;
 }
 
 void sel_block(Sel *s, uint32_t block)
 {
-    SelAlloc *ra = s->ra;
-    for (;;) {
-        const IrInsn *i = NULL;
-        for (IrRef ref = s->r->block[block].first; ref; ref = i->next) {
-            i = &s->r->insn[ref];
-            if (i->op == IR_BR || i->op == IR_BRIF)
-                break;
-            if (ra->val[ref].flags & VAL_NEEDED) {
-                ra_insn_begin(s, ref);
-                sel_dispatch(s, i);
-                ra_insn_end(s);
-            }
-            ra->pos++;
-        }
+    const IrInsn *i;
+    while ((i = sel_insns(s, block))) {
+        block = (uint32_t)i->imm;
         if (i->op == IR_BR) {
-            block = (uint32_t)i->imm;
-            ra->pos++;
-        } else if (i->op == IR_BRIF) {
-            ra_insn_begin(s, (IrRef)(i - s->r->insn));
-            block = sel_brif(s, i);
+            s->ra->pos++;
         } else {
-            return;
+            uint32_t side;
+            live_targets(s->r, i, &block, &side);
+            ra_insn_begin(s, (IrRef)(i - s->r->insn));
+            sel_brif(s, i, side);
         }
     }
+}
+
+/* --- graphs ----------------------------------------------------------------------------------------------------------- */
+
+static void jump_to(Sel *s, uint32_t from, uint32_t to)
+{
+    const Graph *g = s->ra->g;
+    if (g->block[from].next != to)
+        x64_jmp(s->a, g->block[to].label);
+}
+
+/* A branch to two main blocks. One way goes on in line, the other by the jump, through a piece of cold code if it needs moves. */
+static void graph_fork(Sel *s, uint32_t block, const IrInsn *i)
+{
+    const Graph *g = s->ra->g;
+    uint32_t to[2] = {(uint32_t)i->imm, (uint32_t)(i->imm >> 32)};
+    SelCond c;
+
+    sel_cond(s, i, i->a, &c);
+    ra_insn_end(s);
+    s->ra->pos = g->block[block].last;
+    unsigned on = to[0] == g->block[block].next ? 0 : 1;
+    if (graph_edge_moves(s, i, !on)) {
+        uint32_t stub = sel_label(s);
+        sel_jump_if(s, c, on == 1, stub);
+        sel_cold_begin(s);
+        sel_bind(s, stub);
+        graph_edge(s, i, !on);
+        x64_jmp(s->a, g->block[to[!on]].label);
+        sel_cold_end(s);
+    } else {
+        sel_jump_if(s, c, on == 1, g->block[to[!on]].label);
+    }
+    graph_edge(s, i, on);
+    jump_to(s, block, to[on]);
+}
+
+static void graph_branch(Sel *s, uint32_t block, const IrInsn *i)
+{
+    uint32_t main = (uint32_t)i->imm, side;
+
+    ra_insn_begin(s, (IrRef)(i - s->r->insn));
+    if (i->op == IR_BRIF) {
+        if (!graph_side(s, i, &main, &side)) {
+            graph_fork(s, block, i);
+            return;
+        }
+        sel_brif(s, i, side);
+    }
+    s->ra->pos = s->ra->g->block[block].last;
+    graph_edge(s, i, i->op == IR_BRIF && main != (uint32_t)i->imm);
+    jump_to(s, block, main);
+}
+
+static void graph_main(Sel *s, uint32_t block)
+{
+    Graph *g = s->ra->g;
+    Scope *save = ARENA_ARRAY(s->arena, Scope, 1);
+
+    asm_room(s->a);
+    sel_bind(s, g->block[block].label);
+    s->flags.at = NULL;
+    graph_enter(s, block);
+    if (s->r->insn[s->r->block[block].last].op != IR_BR && s->r->insn[s->r->block[block].last].op != IR_BRIF) {
+        ra_scope_enter(s, save, g->block[block].last); /* leaving changes what is in homes, for this way only */
+        sel_insns(s, block);
+        ra_scope_leave(s, save);
+    } else {
+        graph_branch(s, block, sel_insns(s, block));
+    }
+}
+
+void sel_graph(Sel *s)
+{
+    const Graph *g = s->ra->g;
+    graph_start(s);
+    for (uint32_t b = 0; b != IR_NO_BLOCK; b = g->block[b].next)
+        graph_main(s, b);
 }
