@@ -56,6 +56,7 @@ bench:
 	bench/run --build $(BUILD) $(BENCH_ARGS)
 
 install: build
+	meson configure $(BUILD) --prefix=$(PREFIX)
 	meson install -C $(BUILD)
 
 format:

@@ -111,8 +111,10 @@ Engine *engine_new(const EngineConfig *cfg, Status *st)
     atomic_store(&e->epoch, 1);
     locks_init(e);
     if (settle(e, st) && table_init(&e->table, st) && cache_init(&e->cache, e->cfg.cache_bytes, st) &&
-        (e->cfg.kind == ENGINE_INTERP || host_init(e, st)) && fault_install(e, st))
+        (e->cfg.kind == ENGINE_INTERP || host_init(e, st)) && fault_install(e, st)) {
+        persist_init(e);
         return e;
+    }
     engine_free(e);
     return NULL;
 }
@@ -133,6 +135,7 @@ void engine_free(Engine *e)
     table_done(&e->table);
     free_list(e->retired);
     cache_done(&e->cache);
+    persist_done(e);
     if (e->plan)
         e->host->plan_free(e->plan);
     careful_done(e);
@@ -170,4 +173,5 @@ void engine_stats(Engine *e, FILE *f)
     print_rate(f, "  translations killed", atomic_load(&e->killed), 0, "");
     print_rate(f, "cache parts evicted", atomic_load(&e->evicted), 0, "");
     print_rate(f, "cache parts copied (fork)", atomic_load(&e->unshared), 0, "");
+    persist_stats(e, f);
 }

@@ -96,7 +96,7 @@ static bool fp_trap(Vcpu *cpu, Translation *t, void *uc)
     if (!careful)
         return false;
     cpu->stats.fp_traps++;
-    if (++t->fp_traps >= FP_TRAPS_MAX) {
+    if (t && ++t->fp_traps >= FP_TRAPS_MAX) {
         t->fp_traps = 0;
         cpu->redo.pc = t->pc;
         cpu->redo.mode = t->mode;
@@ -117,9 +117,13 @@ static bool in_code(Vcpu *cpu, int sig, const siginfo_t *info, void *uc)
     if (sig == SIGSEGV && e->host->shadow_overflow(e->plan, &cpu->h, uc, info->si_addr))
         return true;
     Translation *t = cache_find(&e->cache, hpc);
-    if (t && sig == SIGFPE && fp_trap(cpu, t, uc))
+    const uint8_t *start = t ? t->hpc : NULL, *side = t ? t->side : NULL;
+    uint32_t side_len = t ? t->side_len : 0;
+    if (!t && !persist_side_at(e, hpc, &start, &side, &side_len))
+        return false;
+    if (sig == SIGFPE && fp_trap(cpu, t, uc))
         return true;
-    if (!t || !e->host->recover(e->plan, &cpu->h, t->hpc, t->side, t->side_len, hpc, uc))
+    if (!e->host->recover(e->plan, &cpu->h, start, side, side_len, hpc, uc))
         return false;
     /* A non-canonical address in a form with rbp as its base is a stack fault, which arrives as SIGBUS. */
     if (info->si_code == SI_KERNEL)

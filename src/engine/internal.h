@@ -43,6 +43,8 @@ struct Engine {
     PageBucket page[PAGE_BUCKETS];
     pthread_mutex_t kill_lock;   /* one killer of translations at a time */
 
+    struct Persist *persist;     /* persist.c; NULL: none */
+
     _Atomic(CarefulSite *) careful[CAREFUL_BUCKETS];
     atomic_uint careful_count;   /* sites */
     atomic_uint careful_tags;    /* those of tagged pointers */
@@ -193,6 +195,32 @@ bool fault_handle(Vcpu *cpu);
 /* Whether cpu->fault may come from a tagged pointer at a site that is not careful yet; makes cpu's pc such a site. */
 bool fault_is_tag(Vcpu *cpu);
 void fault_make_careful(Vcpu *cpu);
+
+/* Stop all writers until the other: no thread is between write_begin and write_end. The caller must not be one. */
+void writers_stop(Engine *e);
+void writers_go(Engine *e);
+
+/* --- persist.c: the persistent cache; see persist.h ----------------------------------------------------------------- */
+void persist_init(Engine *e);
+void persist_done(Engine *e);
+/* The translation of (pc, cpu's mode) from a file; NULL when there is none. */
+Translation *persist_get(Vcpu *cpu, uint64_t pc);
+/* The same, but only its code. */
+const void *persist_code(Vcpu *cpu, uint64_t pc);
+/* The translation whose code holds hpc, if that is of a file; NULL. In a section between write_begin and write_end. */
+Translation *persist_at(Engine *e, const void *hpc);
+/* Its start and side table alone. Async-signal-safe. */
+bool persist_side_at(Engine *e, const void *hpc, const uint8_t **start, const uint8_t **side, uint32_t *side_len);
+/* `t` has been made just now. */
+void persist_made(Vcpu *cpu, const Translation *t);
+/* Guest memory [va, va + len) changed. Returns whether something was killed. Caller holds kill_lock. */
+bool persist_invalidate_locked(Engine *e, uint64_t va, uint64_t len);
+/* Something is about to look for what persist_invalidate_locked has to do: before kill_lock is taken. */
+void persist_changed(Engine *e);
+/* A region of an image that is dead is given back. Caller holds kill_lock. */
+void persist_region_gone_locked(Engine *e, struct PersistImage *im);
+void persist_fork_child(Engine *e);
+void persist_stats(Engine *e, FILE *f);
 
 /* --- run.c ---------------------------------------------------------------------------------------------------------- */
 /* Interpret one region as lifted from pc, at most `limit` instructions, without keeping it. */

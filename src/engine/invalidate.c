@@ -89,10 +89,12 @@ void engine_invalidate(Engine *e, uint64_t va, uint64_t len)
     if (len == 0)
         return;
     atomic_fetch_add_explicit(&e->invalidations, 1, memory_order_relaxed);
+    persist_changed(e);
     Vcpu *self = fault_current();
     if (self)
         write_begin(self);
     pthread_mutex_lock(&e->kill_lock);
+    n += persist_invalidate_locked(e, va, len);
     while ((t = page_condemn(e, first, last)) != NULL) {
         kill_translation_locked(e, t);
         n++;
