@@ -82,8 +82,21 @@ static void crash(int sig, const siginfo_t *info, void *uc)
     sigaction(sig, &dfl, NULL);
 }
 
-/* Traps of one translation's operations after which it is made anew with inline tests. */
-#define FP_TRAPS_MAX 3
+/*
+ * Traps of one translation's operations after which it is made anew with inline tests: they cost about as much. And a
+ * thread's in code of the persistent cache, where all of an image's translations have to be made anew.
+ */
+#define FP_TRAPS_MAX 4
+#define FP_TRAPS_KEPT 1000
+
+static void redo(Vcpu *cpu, const void *hpc, const Translation *t, unsigned careful)
+{
+    cpu->redo.pc = t ? t->pc : 0;
+    cpu->redo.mode = t ? t->mode : 0;
+    cpu->redo.hpc = t ? NULL : hpc;
+    cpu->redo.forms = careful * LIFT_CAREFUL_FP;
+    __atomic_store_n(&cpu->h.exit_request, 1, __ATOMIC_RELAXED);
+}
 
 /*
  * An FP operation whose result on the guest differs from the host's: the host's part computes it, and execution goes on
@@ -91,17 +104,19 @@ static void crash(int sig, const siginfo_t *info, void *uc)
  */
 static bool fp_trap(Vcpu *cpu, Translation *t, void *uc)
 {
+    const void *hpc = (const void *)os_uc_pc(uc);
     unsigned careful = cpu->e->host->fp_trap(&cpu->h, uc);
 
     if (!careful)
         return false;
     cpu->stats.fp_traps++;
-    if (t && ++t->fp_traps >= FP_TRAPS_MAX) {
+    bool kept = !t || t->region->image;
+    if (!kept && ++t->fp_traps >= FP_TRAPS_MAX) {
         t->fp_traps = 0;
-        cpu->redo.pc = t->pc;
-        cpu->redo.mode = t->mode;
-        cpu->redo.forms = careful * LIFT_CAREFUL_FP;
-        __atomic_store_n(&cpu->h.exit_request, 1, __ATOMIC_RELAXED);
+        redo(cpu, hpc, t, careful);
+    } else if (kept && ++cpu->kept_traps >= FP_TRAPS_KEPT) {
+        cpu->kept_traps = 0;
+        redo(cpu, hpc, t, careful);
     }
     return true;
 }

@@ -215,6 +215,9 @@ bool persist_side_at(Engine *e, const void *hpc, const uint8_t **start, const ui
 void persist_made(Vcpu *cpu, const Translation *t);
 /* Guest memory [va, va + len) changed. Returns whether something was killed. Caller holds kill_lock. */
 bool persist_invalidate_locked(Engine *e, uint64_t va, uint64_t len);
+/* Give up the kept code of the image around pc, which has sites that must be made anew; what is made now may be written. False:
+ * there was none. Under kill_lock. */
+bool persist_drop_locked(Engine *e, uint64_t pc);
 /* Something is about to look for what persist_invalidate_locked has to do: before kill_lock is taken. */
 void persist_changed(Engine *e);
 /* A region of an image that is dead is given back. Caller holds kill_lock. */

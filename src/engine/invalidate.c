@@ -60,18 +60,25 @@ void kill_finish(Engine *e)
 void kill_redo(Vcpu *cpu)
 {
     Engine *e = cpu->e;
-    uint64_t pc = cpu->redo.pc;
     unsigned forms = cpu->redo.forms;
+    Translation *t = cpu->redo.hpc ? persist_at(e, cpu->redo.hpc) : NULL;
+    uint64_t pc = t ? t->pc : cpu->redo.pc;
+    uint32_t mode = t ? t->mode : cpu->redo.mode;
+    bool gone = cpu->redo.hpc && !t;
 
     cpu->redo.forms = 0;
-    if (!careful_add(e, pc, forms))
+    cpu->redo.hpc = NULL;
+    if (gone)
         return;
+    careful_add(e, pc, forms);
     write_begin(cpu);
     pthread_mutex_lock(&e->kill_lock);
-    Translation *t = table_find(&e->table, pc, cpu->redo.mode);
-    bool killed = t && kill_mark(t);
-    if (killed)
+    bool killed = persist_drop_locked(e, pc);
+    t = table_find(&e->table, pc, mode);
+    if (t && kill_mark(t)) {
         kill_translation_locked(e, t);
+        killed = true;
+    }
     pthread_mutex_unlock(&e->kill_lock);
     if (killed)
         kill_finish(e);

@@ -296,6 +296,19 @@ bool persist_invalidate_locked(Engine *e, uint64_t va, uint64_t len)
     return any;
 }
 
+bool persist_drop_locked(Engine *e, uint64_t pc)
+{
+    Persist *p = e->persist;
+    PersistImage *im = p ? persist_image_at(p, pc) : NULL;
+
+    if (!im || !im->file.map)
+        return false;
+    unsigned lost = p->nlost;
+    persist_image_kill_locked(e, im);
+    p->nlost = lost; /* its guest code did not change */
+    return true;
+}
+
 void persist_fork_child(Engine *e)
 {
     if (!e->persist)
