@@ -99,7 +99,8 @@ static void extra_done(Sel *s, const IrInsn *i, const Extra *x, Xmm d)
 
 /*
  * The upper bits of results are the first operand's. Where they are zero the result is the whole vector register that the
- * guest sees, and its vzext costs nothing.
+ * guest sees, and its vzext costs nothing. So an operand that is not clean is made so where a computation begins, and all
+ * that follows from it is clean.
  */
 static bool clean(const Sel *s, IrRef v)
 {
@@ -113,18 +114,13 @@ bool fp_clean(const Sel *s, const IrInsn *i)
     if (i->type == IR_F16)
         return i->op == IR_CONST || i->op == IR_LOAD;
     switch (i->op) {
-    case IR_CONST: case IR_LOAD: case IR_FABS: case IR_ITOF:
+    case IR_CONST: case IR_LOAD: case IR_FABS: case IR_ITOF: case IR_BITCAST: case IR_FCVT: case IR_FADD: case IR_FMUL: case IR_FSUB:
+    case IR_FDIV: case IR_FSQRT: case IR_FMA: case IR_FRINT:
         return true;
-    case IR_BITCAST:
-        return i->type != IR_F16;
-    case IR_FADD: case IR_FMUL: case IR_FSUB: case IR_FDIV: case IR_FSQRT: case IR_FNEG: case IR_FRINT:
+    case IR_FNEG:
         return clean(s, i->a);
     case IR_FMIN: case IR_FMAX: case IR_FMINNUM: case IR_FMAXNUM:
         return clean(s, i->a) && clean(s, i->b);
-    case IR_FMA:
-        return clean(s, i->c);
-    case IR_FCVT:
-        return i->lane != IR_F32 || i->type != IR_F64 || clean(s, i->a);
     case IR_SELECT:
         return clean(s, i->b) && clean(s, i->c);
     case IR_VGET:
@@ -132,6 +128,30 @@ bool fp_clean(const Sel *s, const IrInsn *i)
     default:
         return false;
     }
+}
+
+/* d = a with zeros above it. */
+static void copy_clean(Sel *s, IrType f, Xmm d, Xmm a)
+{
+    if (f == IR_F64)
+        x64_rm(s->a, VMOVQ, d, a);
+    else
+        x64_rvmi(s->a, VINSERTPS, d, a, a, 0x0e);
+}
+
+/* Before an operation of one operand: what to take the upper bits from. `d` is not the operand's if that is not clean. */
+static Xmm above(Sel *s, const IrInsn *i, Xmm d, Xmm a)
+{
+    if (clean(s, i->a))
+        return a;
+    x64_rvm(s->a, VPXOR, d, d, d);
+    return d;
+}
+
+/* The result, which may be a register that is read when d has been written already only if the operand is clean. */
+static Xmm def_above(Sel *s, const IrInsn *i, const Extra *x)
+{
+    return clean(s, i->a) ? extra_def(s, i, x) : sel_def_x(s, i);
 }
 
 /* The order of the operands decides which of two NaNs results. */
@@ -147,12 +167,16 @@ static bool arith(Sel *s, const IrInsn *i)
     Xmm a = sel_use_x(s, i->a);
     RXm b = sel_careful(s) ? xm_x(sel_use_x(s, i->b)) : sel_use_xm(s, i->b, fp_bytes(f));
     Extra x = extra(s, k >= 2);
-    Xmm d = extra_def(s, i, &x);
+    Xmm d = def_above(s, i, &x);
     extra_guard(s, &x, f, a);
     extra_guard(s, &x, f, b.x);
     if (x.careful && k == 3) { /* 0 / 0 */
         x64_rm_m(s->a, ucomi[fp_index(f)], b.x, sel_vconst(s, 0, 0));
         x64_jcc(s->a, CC_E, x.slow);
+    }
+    if (!clean(s, i->a) && f != IR_F16) {
+        copy_clean(s, f, d, a);
+        a = d;
     }
     x64_rvm_xm(s->a, op[k][fp_index(f)], d, a, b);
     extra_done(s, i, &x, d);
@@ -168,13 +192,13 @@ static bool square_root(Sel *s, const IrInsn *i)
         return vsel_f16_arith(s, i);
     Xmm a = sel_use_x(s, i->a);
     Extra x = extra(s, false);
-    Xmm d = extra_def(s, i, &x);
+    Xmm d = def_above(s, i, &x);
     extra_guard(s, &x, f, a);
     if (x.careful) {
         x64_rm_m(s->a, VPTEST, a, sel_vconst(s, fp_sign_bit(f), 0));
         x64_jcc(s->a, CC_NE, x.slow);
     }
-    x64_rvm(s->a, op[fp_index(f)], d, a, a);
+    x64_rvm(s->a, op[fp_index(f)], d, above(s, i, d, a), a);
     extra_done(s, i, &x, d);
     return true;
 }
@@ -198,7 +222,10 @@ static bool fused(Sel *s, const IrInsn *i)
     extra_guard(s, &x, f, a);
     extra_guard(s, &x, f, b);
     extra_guard(s, &x, f, c);
-    x64_rm(s->a, VMOVAPS, d, c);
+    if (clean(s, i->c) || f == IR_F16)
+        x64_rm(s->a, VMOVAPS, d, c);
+    else
+        copy_clean(s, f, d, c);
     x64_rvm(s->a, op[i->aux & 3][fp_index(f)], d, a, b);
     if (f == IR_F16 && !x.any) { /* its vcmp has no vector for a result */
         x64_rm(s->a, VUCOMISH, d, d);
@@ -362,13 +389,13 @@ static bool rint_away512(Sel *s, const IrInsn *i)
     bool dbl = i->type == IR_F64;
     Xmm a = sel_use_x(s, i->a);
     Extra x = extra(s, false);
-    Xmm d = extra_def(s, i, &x);
+    Xmm d = def_above(s, i, &x);
     Xmm t = sel_tmp_x(s);
     extra_guard(s, &x, (IrType)i->type, a);
     if (!x.careful) /* a signalling NaN traps */
         x64_rvmi(s->a, dbl ? VCMPSD : VCMPSS, t, a, a, X64_CMP_UNORD_Q);
     away_estimate(s, dbl, t, a);
-    x64_rvmi(s->a, dbl ? VROUNDSD : VROUNDSS, d, t, t, X64_ROUND_RTZ | X64_ROUND_QUIET);
+    x64_rvmi(s->a, dbl ? VROUNDSD : VROUNDSS, d, above(s, i, d, t), t, X64_ROUND_RTZ | X64_ROUND_QUIET);
     extra_done(s, i, &x, d);
     return true;
 }
@@ -403,9 +430,9 @@ static bool rint_(Sel *s, const IrInsn *i)
         return false;
     Xmm a = sel_use_x(s, i->a);
     Extra x = extra(s, false);
-    Xmm d = extra_def(s, i, &x);
+    Xmm d = def_above(s, i, &x);
     extra_guard(s, &x, f, a);
-    x64_rvmi(s->a, round_scalar[fp_index(f)], d, a, a, imm | (i->aux & IR_EXACT ? 0 : X64_ROUND_QUIET));
+    x64_rvmi(s->a, round_scalar[fp_index(f)], d, above(s, i, d, a), a, imm | (i->aux & IR_EXACT ? 0 : X64_ROUND_QUIET));
     extra_done(s, i, &x, d);
     return true;
 }
@@ -519,11 +546,11 @@ static bool widen(Sel *s, const IrInsn *i)
 {
     Xmm a = sel_use_x(s, i->a);
     Extra x = extra(s, false);
-    Xmm d = extra_def(s, i, &x);
+    Xmm d = def_above(s, i, &x);
 
     extra_guard(s, &x, (IrType)i->lane, a);
     if (i->lane == IR_F32) {
-        x64_rvm(s->a, VCVTSS2SD, d, a, a);
+        x64_rvm(s->a, VCVTSS2SD, d, above(s, i, d, a), a);
     } else {
         isolate(s, d, a, 2);
         x64_rm(s->a, VCVTPH2PS, d, d);
