@@ -195,6 +195,7 @@ static void env_new(const IrHelper *helpers, unsigned nhelpers, bool ret_predict
     }
     e->code_start = e->cb.p;
     e->cpu = env_cpu(e);
+    host_native.cpu_init(e->plan, e->cpu);
     e->ref = env_cpu(e);
     sigaltstack(&ss, NULL);
     sigaction(SIGSEGV, &sa, NULL);

@@ -658,6 +658,7 @@ static bool start(Bench *h, const char *cpu)
     memset(h->cpu, 0, sizeof *h->cpu);
     h->cpu->ir.state = h->cpu->state;
     h->cpu->host_mxcsr = 0x1f80;
+    host_native.cpu_init(h->plan, h->cpu);
     for (unsigned k = 0; k < 4; k++)
         h->shadow[sizeof h->shadow / 8 - 4 + k] = 1;
     h->cpu->shadow_base = &h->shadow[sizeof h->shadow / 8 - 4];

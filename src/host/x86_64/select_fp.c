@@ -896,6 +896,7 @@ SelRule *const sel_fp_rules[IR_NOPS] = {
     [IR_FMIN] = min_max, [IR_FMAX] = min_max, [IR_FMINNUM] = min_max, [IR_FMAXNUM] = min_max,
     [IR_FRINT] = rint_, [IR_FCVT] = convert, [IR_FTOI] = to_int, [IR_ITOF] = from_int,
     [IR_BITCAST] = bitcast, [IR_FMULX] = mulx, [IR_FRECPS] = step, [IR_FRSQRTS] = step, [IR_FJCVT] = js_to_int,
+    [IR_FRECPE] = vsel_estimate, [IR_FRSQRTE] = vsel_estimate,
 };
 
 /* Whether any bit of a vector is set. */
