@@ -437,6 +437,32 @@ static bool rint_(Sel *s, const IrInsn *i)
     return true;
 }
 
+/* As vsel_fvec_rintn. */
+static bool rint_n(Sel *s, const IrInsn *i)
+{
+    IrType f = (IrType)i->type;
+    uint64_t limit = f == IR_F64 ? (1022 + i->imm) << 52 : (126 + i->imm) << 23;
+    unsigned imm;
+
+    if (f == IR_F16 || !vsel_round_imm(i->aux & 7, &imm))
+        return false;
+    Xmm a = sel_use_x(s, i->a);
+    Extra x = extra(s, false);
+    Xmm d = sel_def_x(s, i);
+    Xmm t = sel_tmp_x(s);
+    if (!x.any)
+        x.slow = sel_label(s);
+    extra_guard(s, &x, f, a);
+    x64_rvmi(s->a, round_scalar[fp_index(f)], d, a, a, imm | X64_ROUND_QUIET);
+    x64_rvm_m(s->a, VANDPS, t, d, sel_vconst(s, fp_sign_bit(f) - 1, 0));
+    x64_rm_m(s->a, ucomi[fp_index(f)], t, sel_vconst(s, limit, 0));
+    x64_jcc(s->a, CC_P, x.slow);
+    x64_jcc(s->a, CC_AE, x.slow);
+    x64_rvmi(s->a, round_scalar[fp_index(f)], d, a, a, imm);
+    sel_cold_eval_at(s, i, x.slow);
+    return true;
+}
+
 /* --- comparison ------------------------------------------------------------------------------------------------------- */
 
 /* Flags after (u)comi x, y: unordered ZF PF CF; less CF; equal ZF; greater none. `swap`: compare b with a. */
@@ -895,7 +921,7 @@ SelRule *const sel_fp_rules[IR_NOPS] = {
     [IR_FSQRT] = square_root, [IR_FMA] = fused, [IR_FNEG] = negate, [IR_FABS] = absolute,
     [IR_FMIN] = min_max, [IR_FMAX] = min_max, [IR_FMINNUM] = min_max, [IR_FMAXNUM] = min_max,
     [IR_FRINT] = rint_, [IR_FCVT] = convert, [IR_FTOI] = to_int, [IR_ITOF] = from_int,
-    [IR_BITCAST] = bitcast, [IR_FMULX] = mulx, [IR_FRECPS] = step, [IR_FRSQRTS] = step, [IR_FJCVT] = js_to_int,
+    [IR_BITCAST] = bitcast, [IR_FMULX] = mulx, [IR_FRECPS] = step, [IR_FRSQRTS] = step, [IR_FJCVT] = js_to_int, [IR_FRINTN] = rint_n,
     [IR_FRECPE] = vsel_estimate, [IR_FRSQRTE] = vsel_estimate,
 };
 

@@ -91,7 +91,7 @@ SelRule vsel_fvec_arith, vsel_fvec_mulx, vsel_fvec_step, vsel_fvec_fma, vsel_fve
 SelRule vsel_f16_arith, vsel_f16_minmax, vsel_f16_rint;
 void vsel_f16_widen(Sel *s, Xmm t, Xmm a); /* t = the f16 in a, as f32 */
 void vsel_f16_compare(Sel *s, IrRef x, IrRef y, bool signalling); /* flags as of ucomiss */
-SelRule vsel_estimate;
+SelRule vsel_estimate, vsel_fcadd, vsel_fcmla, vsel_fmlal, vsel_fvec_rintn;
 SelRule vsel_crc32; /* aux 0 */
 SelRule vsel_mul, vsel_mull, vsel_pmul, vsel_pmull, vsel_satdmulh, vsel_satdmull, vsel_rdmlah, vsel_dot, vsel_mmla, vsel_addp, vsel_paddl, vsel_sum,
     vsel_minmaxv, vsel_widen, vsel_narrow;
