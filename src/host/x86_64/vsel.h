@@ -3,7 +3,8 @@
  *
  *   select_fp16.c       half precision on hosts without it
  *   select_est.c       reciprocal estimates
- *   select_fp.c         scalar floating point, its conversions and comparisons; the table sel_fp_rules
+ *   select_fp.c         scalar floating point and its comparisons; the table sel_fp_rules
+ *   select_fp_cvt.c     its conversions
  *   select_vec_fp.c     vector floating point
  *   select_vec.c        vector integer arithmetic, logic, comparison; the table sel_vec_rules
  *   select_vec_mul.c    products, sums across lanes, widening and narrowing
