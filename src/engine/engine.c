@@ -86,6 +86,8 @@ static bool settle(Engine *e, Status *st)
         e->cfg.ret_predict = false;
         e->cfg.exact_flags = true;
     }
+    if (e->cfg.one_insn || (e->cfg.kind == ENGINE_INTERP && e->cfg.tier2 != 1))
+        e->cfg.tier2 = 0;
     if (log_on(LOG_EXEC))
         e->cfg.no_chain = true;
     if (e->cfg.no_chain)

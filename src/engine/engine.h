@@ -27,6 +27,7 @@ typedef struct EngineConfig {
     /* A host signal whose handler the environment has installed (doing nothing): engine_kick sends it to a thread between
      * engine_block_begin and engine_block_end. 0: none. */
     int kick_signal;
+    uint32_t tier2;            /* times until code counts as hot; 0: tier 1 alone; 1: graphs at once, on the guest's thread */
     uint64_t jit_limit;        /* translate only this many regions, interpret the rest; UINT64_MAX: no limit */
 } EngineConfig;
 

@@ -95,6 +95,31 @@ void page_remove_all(Engine *e, Translation *t);
  * still being made are marked as well: their maker will drop them. */
 Translation *page_condemn(Engine *e, uint64_t first, uint64_t last);
 
+/* --- fetch.c ------------------------------------------------------------------------------------------------------ */
+#define FETCH_BYTES 128
+
+/* A window of guest code, copied. */
+typedef struct Fetch {
+    Vcpu *cpu;
+    Translation *t;         /* to be registered with each page; may be NULL */
+    uint64_t va;            /* guest address of buf[0] */
+    size_t len;
+    uint8_t buf[FETCH_BYTES];
+} Fetch;
+
+/* Code at pc, at least one smallest instruction of it; NULL when it cannot be fetched. */
+const uint8_t *fetch_at(Fetch *f, uint64_t pc, size_t *avail);
+/* Lift the instruction at l->pc. False when it cannot be fetched. */
+bool fetch_lift(Fetch *f, Lift *l);
+
+/* --- region.c ----------------------------------------------------------------------------------------------------- */
+/*
+ * Form a graph region with its entry at pc, in the vcpu's arena. NULL when that cannot be done, or is not worth while: the
+ * first instruction cannot be fetched, or the code changed meanwhile.
+ *   evidence  take in only what tier 1 has run
+ */
+IrRegion *region_form(Fetch *f, uint64_t pc, bool evidence);
+
 /* --- translate.c ---------------------------------------------------------------------------------------------------- */
 typedef enum Translated {
     TRANSLATED,

@@ -14,7 +14,6 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/os.h"
-#include "base/safe.h"
 #include "opt/opt.h"
 
 #include <stdlib.h>
@@ -25,7 +24,6 @@
 /* Room to start a translation with; the host says when it was not enough. */
 #define CODE_ROOM_MIN (4u << 10)
 #define CODE_ROOM_MAX (512u << 10)
-#define FETCH_BYTES 128
 
 /* Time for the statistics: this thread's own where they are asked for, so that a busy machine does not show in them. */
 static uint64_t now(const Engine *e)
@@ -33,78 +31,7 @@ static uint64_t now(const Engine *e)
     return e->cfg.timing ? os_thread_ns() : 0;
 }
 
-/* --- fetching guest code --- */
-
-typedef struct Fetch {
-    Vcpu *cpu;
-    Translation *t;         /* to be registered with each page; may be NULL */
-    uint64_t va;            /* guest address of buf[0] */
-    size_t len;
-    uint8_t buf[FETCH_BYTES];
-} Fetch;
-
-/* Copy what is executable at pc, to the end of its page at most. Copied, because the page may vanish at any time. */
-static bool fetch_fill(Fetch *f, uint64_t pc)
-{
-    uint64_t page_end = (pc | ((1u << GUEST_PAGE_BITS) - 1)) + 1;
-    size_t avail;
-
-    f->len = 0;
-    if (f->t && !page_add(f->cpu->e, f->t, pc))
-        return false;
-    const uint8_t *code = f->cpu->e->cfg.env->code(f->cpu, pc, &avail);
-    if (!code)
-        return false;
-    size_t n = avail < page_end - pc ? avail : (size_t)(page_end - pc);
-    if (n > FETCH_BYTES)
-        n = FETCH_BYTES;
-    f->va = pc;
-    f->len = n - safe_copy(f->buf, code, n);
-    return f->len > 0;
-}
-
-/* Code at pc, at least one smallest instruction of it; NULL when it cannot be fetched. */
-static const uint8_t *fetch_at(Fetch *f, uint64_t pc, size_t *avail)
-{
-    size_t min = f->cpu->e->cfg.guest->min_insn;
-
-    if (pc < f->va || pc - f->va + min > f->len) {
-        if (!fetch_fill(f, pc) || f->len < min)
-            return NULL;
-    }
-    *avail = f->len - (size_t)(pc - f->va);
-    return f->buf + (pc - f->va);
-}
-
 /* --- forming a region --- */
-
-static void log_insn(const Guest *g, uint64_t pc, const uint8_t *code, size_t avail)
-{
-    char text[128];
-    unsigned n = g->disas(pc, code, avail, text, sizeof text);
-
-    if (n == 4)
-        log_line("in: 0x%llx: %02x%02x%02x%02x  %s", (unsigned long long)pc, code[3], code[2], code[1], code[0], text);
-    else
-        log_line("in: 0x%llx: %s", (unsigned long long)pc, text);
-}
-
-/* Lift the instruction at l->pc. False when it cannot be fetched. */
-static bool lift_one(Lift *l, Fetch *f)
-{
-    const Guest *g = l->guest;
-    size_t avail;
-    const uint8_t *code = fetch_at(f, l->pc, &avail);
-
-    if (!code)
-        return false;
-    if (log_on_pc(LOG_IN, l->pc))
-        log_insn(g, l->pc, code, avail);
-    check_context("lift", l->pc);
-    l->careful = careful_forms(f->cpu->e, l->pc);
-    l->guarded = l->mode && f->cpu->e->cfg.env->guarded && f->cpu->e->cfg.env->guarded(f->cpu, l->pc);
-    return g->lift(l, code, avail) > 0;
-}
 
 static IrRegion *form(Fetch *f, uint64_t pc, unsigned limit)
 {
@@ -122,7 +49,7 @@ static IrRegion *form(Fetch *f, uint64_t pc, unsigned limit)
     for (; !l.ended; l.pc = l.cont) {
         unsigned left = limit - r->guest_insns;
         l.budget = left - 1;
-        if (left && lift_one(&l, f)) {
+        if (left && fetch_lift(f, &l)) {
             r->guest_insns++;
             continue;
         }
@@ -180,6 +107,8 @@ static void optimise(Engine *e, IrRegion *r, Fetch *f)
     if (log_on(LOG_OPT))
         cfg.after = log_pass;
     check_context("optimise", r->pc);
+    if (r->graph) /* interpreted as lifted, so far */
+        return;
     opt_run(r, &cfg);
 }
 
@@ -298,7 +227,12 @@ static Translated translate_make(Vcpu *cpu, Translation *t)
     Engine *e = cpu->e;
     uint64_t start = now(e);
     Fetch f = {.cpu = cpu, .t = t};
-    IrRegion *r = form(&f, t->pc, e->cfg.one_insn ? 1 : REGION_INSNS);
+    IrRegion *r = NULL;
+
+    if (e->cfg.tier2 == 1 && !e->plan)
+        r = region_form(&f, t->pc, false);
+    if (!r)
+        r = form(&f, t->pc, e->cfg.one_insn ? 1 : REGION_INSNS);
 
     if (!r)
         return TRANSLATED_NOT;
