@@ -54,6 +54,7 @@ bool emit_finish(Sel *s, CodeBuf *cb, HostCode *out);
 
 /* control.c, mem.c, call.c: the core's rules */
 void sel_block(Sel *s, uint32_t block);
+void sel_graph(Sel *s);
 void sel_dispatch(Sel *s, const IrInsn *i);
 bool sel_cond(Sel *s, const IrInsn *user, IrRef cond, SelCond *out);
 void sel_cond_store(Sel *s, IrRef root, Mem m); /* a lazy boolean to memory */
