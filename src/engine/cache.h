@@ -68,6 +68,12 @@ struct Translation {
     PageRef page[TRANSLATION_PAGES];
     IrRegion *ir;                     /* for the interpreter: lifted and optimised, one malloc block */
     IrRegion *check_ir;               /* --check: as lifted */
+    /* Tier 2 (tier.c) */
+    bool graph;                       /* made of a graph region */
+    atomic_bool asked, refused;       /* a graph was asked for; there will be none */
+    atomic_uint wanted;               /* times that a hot site wanted it through the engine */
+    _Atomic(Translation *) counter;   /* counts for this one; written under kill_lock */
+    Translation *counted;             /* what this one counts for; written under kill_lock */
     Translation *region_next;         /* in its region; interpreted ones: in the list of retired ones */
     uint64_t retired_epoch;
 };

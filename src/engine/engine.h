@@ -74,6 +74,10 @@ void engine_fork_child(Engine *e, Vcpu *self);
 void vcpu_fp_sync(Vcpu *cpu);  /* host flags -> ir.fp.flags */
 void vcpu_fp_changed(Vcpu *cpu); /* ir.fp changed -> host */
 
+/* End the engine's own thread, if there is one: the calling thread is about to do what only a process of one thread may. It
+ * is started again when it is needed. */
+void engine_stop_background(Engine *e);
+
 /* Print --stats to f. */
 void engine_stats(Engine *e, FILE *f);
 

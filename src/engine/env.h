@@ -44,6 +44,9 @@ typedef struct EnvOps {
     void (*async_signal)(int sig, siginfo_t *info, void *uc);
     /* Whether the page of pc is guarded: code of a kind that checks where indirect branches land. NULL: none ever is. */
     bool (*guarded)(Vcpu *cpu, uint64_t pc);
+    /* The `env` of a vcpu that runs nothing, for calls of `code` and `guarded` by the engine's own thread. Asked of a guest's
+     * thread. NULL: that thread's own. */
+    void *(*translator)(Vcpu *cpu);
 } EnvOps;
 
 #endif

@@ -498,6 +498,7 @@ IrRegion *region_form(Fetch *f, uint64_t pc, bool evidence)
     g->check = cpu->e->cfg.check;
     g->entry = pc;
     g->l = lift_new(cpu, pc);
+    g->l.b.r->graph = true;
     g->look = lift_new(cpu, pc);
     g->insn = ARENA_ARRAY(&cpu->arena, Insn, DECODE_MAX);
     g->nctx = 1;
@@ -512,6 +513,5 @@ IrRegion *region_form(Fetch *f, uint64_t pc, bool evidence)
     lift_all(g);
     if (g->changed)
         return NULL;
-    g->l.b.r->graph = true;
     return g->l.b.r;
 }

@@ -267,7 +267,7 @@ void tier_vcpu_init(Vcpu *cpu)
         cpu->h.counter[i] = cpu->e->cfg.tier2;
 }
 
-void tier_stop(Engine *e)
+void engine_stop_background(Engine *e)
 {
     Tier *tier = &e->tier;
 
@@ -296,7 +296,7 @@ void tier_fork_child(Engine *e)
 
 void tier_done(Engine *e)
 {
-    tier_stop(e);
+    engine_stop_background(e);
     if (e->tier.cpu)
         vcpu_free(e->tier.cpu);
     pthread_cond_destroy(&e->tier.wake);

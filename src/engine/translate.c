@@ -107,8 +107,6 @@ static void optimise(Engine *e, IrRegion *r, Fetch *f)
     if (log_on(LOG_OPT))
         cfg.after = log_pass;
     check_context("optimise", r->pc);
-    if (r->graph) /* interpreted as lifted, so far */
-        return;
     opt_run(r, &cfg);
 }
 
@@ -229,7 +227,7 @@ static Translated translate_make(Vcpu *cpu, Translation *t)
     Fetch f = {.cpu = cpu, .t = t};
     IrRegion *r = NULL;
 
-    if (e->cfg.tier2 == 1 && !e->plan)
+    if (e->cfg.tier2 == 1)
         r = region_form(&f, t->pc, false);
     if (!r)
         r = form(&f, t->pc, e->cfg.one_insn ? 1 : REGION_INSNS);
@@ -239,6 +237,7 @@ static Translated translate_make(Vcpu *cpu, Translation *t)
     if (e->cfg.check)
         r = lockstep_prepare(cpu, r, t);
     t->guest_insns = r->guest_insns;
+    t->graph = r->graph;
     log_region(LOG_IR, "ir", r);
     optimise(e, r, &f);
     if (!take_jit(e))
@@ -248,6 +247,69 @@ static Translated translate_make(Vcpu *cpu, Translation *t)
     count(cpu, r, t, start);
     check_context(NULL, 0);
     return TRANSLATED;
+}
+
+Translated translate_graph(Vcpu *cpu, Translation *t)
+{
+    Engine *e = cpu->e;
+    uint64_t start = now(e);
+    Fetch f = {.cpu = cpu, .t = t};
+    IrRegion *r = region_form(&f, t->pc, true);
+    Translated how = TRANSLATED_NOT;
+
+    if (r && take_jit(e)) {
+        log_region(LOG_IR, "ir", r);
+        optimise(e, r, &f);
+        how = compile(cpu, r, t) ? TRANSLATED : TRANSLATED_FULL;
+    }
+    if (how == TRANSLATED) {
+        t->graph = true;
+        t->guest_insns = r->guest_insns;
+        cpu->stats.graphs++;
+        cpu->stats.graph_insns += r->guest_insns;
+        cpu->stats.graph_bytes += t->size;
+        cpu->stats.graph_ns += now(e) - start;
+    } else {
+        discard(e, t);
+    }
+    check_context(NULL, 0);
+    return how;
+}
+
+void translate_replace(Vcpu *cpu, Translation *t)
+{
+    Engine *e = cpu->e;
+    unsigned new = TRANSLATION_NEW;
+
+    if (!atomic_compare_exchange_strong(&t->state, &new, TRANSLATION_LIVE)) { /* the code changed meanwhile */
+        cpu->stats.discarded++;
+        page_remove_all(e, t);
+        return;
+    }
+    table_put(&e->table, t);
+    pthread_mutex_lock(&e->kill_lock);
+    bool dead = translation_dead(t);
+    if (dead)
+        table_remove(&e->table, t); /* killed before it was put there */
+    for (Translation *old; !dead && (old = table_find_other(&e->table, t)) != NULL;) {
+        if (kill_mark(old))
+            kill_replaced_locked(e, old);
+    }
+    pthread_mutex_unlock(&e->kill_lock);
+    kill_replaced_finish(e);
+}
+
+bool translate_counter(Vcpu *cpu, Translation *t)
+{
+    const Guest *g = cpu->e->cfg.guest;
+    IrBuilder b;
+
+    arena_reset(&cpu->arena);
+    ir_builder_init(&b, ir_region_new(&cpu->arena, &g->slots, g->helpers, g->nhelpers, t->pc));
+    b.r->fp = g->fp_mode(t->mode);
+    ir_exit(&b, t->pc, IR_EXIT_COUNT);
+    ir_insn(b.r, b.r->block[0].last)->snap = ir_snap_new(b.r, t->pc);
+    return compile(cpu, b.r, t);
 }
 
 Translation *translate_get(Vcpu *cpu, uint64_t pc, Translated *why)
