@@ -2,7 +2,7 @@
  * What the rules for floating-point and vector operations share. See x64.h for the protocol of rules; the files are
  *
  *   select_fp16.c       half precision on hosts without it
- *   select_est.c       reciprocal estimates
+ *   select_est.c        reciprocal estimates
  *   select_fp.c         scalar floating point and its comparisons; the table sel_fp_rules
  *   select_fp_cvt.c     its conversions
  *   select_vec_fp.c     vector floating point
