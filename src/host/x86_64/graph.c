@@ -287,10 +287,9 @@ static void find_peaks(Sel *s, unsigned class, const uint64_t *set, const int16_
         }
         x->peak[class] = (uint16_t)peak;
         for (uint32_t l = g->cfg->loop[b], own = l; l != IR_NO_BLOCK; l = g->cfg->loops[l].parent) {
-            if (l == own && g->loop[l].own[class] < peak)
-                g->loop[l].own[class] = (uint16_t)peak;
-            if (g->loop[l].all[class] < peak)
-                g->loop[l].all[class] = (uint16_t)peak;
+            uint16_t *most = l == own ? &g->loop[l].own[class] : &g->loop[l].inner[class];
+            if (*most < peak)
+                *most = (uint16_t)peak;
         }
     }
 }

@@ -29,6 +29,7 @@ typedef struct Place {
     bool mem;
     bool want;      /* while deciding: it should have a register */
     bool out;       /* ... and shall have none */
+    uint32_t weight; /* how much its loop wants it in one */
     uint32_t bound; /* position at which it came into the register */
 } Place;
 
@@ -44,9 +45,9 @@ typedef struct GraphBlock {
     uint16_t peak[2];      /* values that live at once, integers and vectors */
 } GraphBlock;
 
-/* What each loop of the cfg needs at once: its own blocks, and those of loops inside too. */
+/* What each loop of the cfg needs at once: its own blocks, and those of the loops inside. */
 typedef struct GraphLoop {
-    uint16_t own[2], all[2];
+    uint16_t own[2], inner[2];
     uint32_t end;          /* its last position */
 } GraphLoop;
 

@@ -38,6 +38,11 @@ static uint64_t pool(const Sel *s, bool x)
     return x ? s->plan->pool_x : s->plan->pool_r;
 }
 
+static int room(const Sel *s, bool x)
+{
+    return __builtin_popcountll(pool(s, x)) - SPARE;
+}
+
 /* The loop that block `b` is the header of, or IR_NO_BLOCK. */
 static uint32_t headed_loop(const Graph *g, uint32_t b)
 {
@@ -182,26 +187,41 @@ static bool is_small_const(const Sel *s, IrRef v)
     return !is_x(s, v) && ra_const(s, v, &c) && (int64_t)c.u64[0] == (int32_t)c.u64[0];
 }
 
-/* Leave in memory, or put there before the loop, what it wants least, until the rest has registers. */
-static void lighten(Sel *s, uint32_t to, uint32_t l, bool x, uint32_t *weight)
+/* What it costs to have a value in memory in loop `l`: uses in the loop above all, then a store before and a load behind it. */
+static uint32_t memory_cost(const Sel *s, uint32_t l, const Place *p)
+{
+    uint32_t outer = s->ra->g->cfg->loops[l].parent;
+    return 8 * p->weight + (p->mem ? 0 : 2) + (outer != IR_NO_BLOCK && loop_weight(s, outer, p->v) ? 2 : 0);
+}
+
+/*
+ * Leave in memory, or put there before the loop, what it wants least, until the rest has registers.
+ *   need   how many it should be
+ *   idle   only such as the loop does not want at all
+ */
+static void lighten(Sel *s, uint32_t to, uint32_t l, bool x, unsigned need, bool idle)
 {
     const Graph *g = s->ra->g;
-    const GraphBlock *b = &g->block[to];
-    int over = g->loop[l].own[x] - (__builtin_popcountll(pool(s, x)) - SPARE);
+    Place *p = g->block[to].place, *end = p + g->block[to].nplace;
+    int over = (int)need - room(s, x);
 
-    for (uint32_t k = 0; k < b->nplace; k++)
-        over -= is_x(s, b->place[k].v) == x && b->place[k].reg == REG_NONE && !weight[k];
+    for (Place *q = p; q < end; q++)
+        over -= is_x(s, q->v) == x && (q->out || (q->reg == REG_NONE && !q->weight));
     for (; over > 0; over--) {
-        uint32_t best = UINT32_MAX, at = 0;
-        for (uint32_t k = 0; k < b->nplace; k++)
-            if (is_x(s, b->place[k].v) == x && !b->place[k].out && weight[k] < best &&
-                (weight[k] || b->place[k].reg != REG_NONE)) {
-                best = weight[k];
-                at = k;
+        uint32_t best = UINT32_MAX;
+        Place *least = NULL;
+        for (Place *q = p; q < end; q++) {
+            if (is_x(s, q->v) != x || q->out || (q->weight ? idle : q->reg == REG_NONE))
+                continue;
+            uint32_t cost = memory_cost(s, l, q);
+            if (cost < best) {
+                best = cost;
+                least = q;
             }
-        if (best == UINT32_MAX)
+        }
+        if (!least)
             return;
-        b->place[at].out = true;
+        least->out = true;
     }
 }
 
@@ -210,24 +230,23 @@ static void place_loop(Sel *s, uint32_t to, uint32_t l)
 {
     Graph *g = s->ra->g;
     GraphBlock *b = &g->block[to];
-    uint32_t *weight = ARENA_ARRAY(s->arena, uint32_t, b->nplace + 1);
 
     for (uint32_t k = 0; k < b->nplace; k++) {
-        IrRef v = b->place[k].v;
-        weight[k] = loop_weight(s, l, v) + (graph_is_param(s, to, v) ? 2 : 0);
-        if (is_small_const(s, v))
-            weight[k] = 0;
+        Place *p = &b->place[k];
+        p->weight = is_small_const(s, p->v) ? 0 : loop_weight(s, l, p->v) + (graph_is_param(s, to, p->v) ? 2 : 0);
     }
-    for (unsigned x = 0; x < 2; x++)
-        lighten(s, to, l, x, weight);
+    for (unsigned x = 0; x < 2; x++) {
+        lighten(s, to, l, x, g->loop[l].own[x], false);
+        lighten(s, to, l, x, g->loop[l].inner[x], true); /* else loops inside would, in each turn */
+    }
     for (uint32_t k = 0; k < b->nplace; k++) {
         Place *p = &b->place[k];
         bool x = is_x(s, p->v), param = graph_is_param(s, to, p->v);
-        p->want = weight[k] != 0;
+        p->want = p->weight != 0;
         if (p->out) {
             p->reg = REG_NONE;
             p->mem = !is_const(s, p->v);
-        } else if (!param && !is_const(s, p->v) && g->loop[l].all[x] > __builtin_popcountll(pool(s, x)) - SPARE) {
+        } else if (!param && !is_const(s, p->v) && g->loop[l].inner[x] > room(s, x)) {
             p->mem = true;
         }
     }

@@ -79,8 +79,11 @@ static bool cond_value(Sel *s, const IrInsn *i)
     SelCond c;
     if (!live_has_cond(i) || !cond_rule(i)(s, i, &c))
         return false;
+    bool fresh = s->flags.at == s->a->p && !c.two; /* setcc keeps the flags, as what the allocator does */
     Gpr t = c.two ? sel_tmp_r(s) : RAX;
     cond_to_reg(s, c, sel_def_r_last(s, i), t);
+    if (fresh)
+        s->flags.at = s->a->p;
     return true;
 }
 
