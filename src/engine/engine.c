@@ -86,6 +86,7 @@ static bool settle(Engine *e, Status *st)
         e->cfg.no_chain = true;
         e->cfg.ret_predict = false;
         e->cfg.exact_flags = true;
+        e->cfg.fp_exact = true;
     }
     if (e->cfg.one_insn || (e->cfg.kind == ENGINE_INTERP && e->cfg.tier2 != 1))
         e->cfg.tier2 = 0;
@@ -116,8 +117,10 @@ Engine *engine_new(const EngineConfig *cfg, Status *st)
     locks_init(e);
     tier_init(e);
     if (settle(e, st) && table_init(&e->table, st) && cache_init(&e->cache, e->cfg.cache_bytes, st) &&
-        (e->cfg.kind == ENGINE_INTERP || host_init(e, st)) && fault_install(e, st))
+        (e->cfg.kind == ENGINE_INTERP || host_init(e, st)) && fault_install(e, st)) {
+        persist_init(e);
         return e;
+    }
     engine_free(e);
     return NULL;
 }
@@ -139,6 +142,7 @@ void engine_free(Engine *e)
     table_done(&e->table);
     free_list(e->retired);
     cache_done(&e->cache);
+    persist_done(e);
     if (e->plan)
         e->host->plan_free(e->plan);
     careful_done(e);
@@ -179,9 +183,11 @@ void engine_stats(Engine *e, FILE *f)
     print_rate(f, "links", s.links, 0, "");
     print_rate(f, "lookups", s.lookups, 0, "");
     print_rate(f, "faults", s.faults, 0, "");
+    print_rate(f, "floating-point traps", s.fp_traps, 0, "");
     print_rate(f, "careful sites", atomic_load(&e->careful_count), 0, "");
     print_rate(f, "invalidations", atomic_load(&e->invalidations), 0, "");
     print_rate(f, "  translations killed", atomic_load(&e->killed), 0, "");
     print_rate(f, "cache parts evicted", atomic_load(&e->evicted), 0, "");
     print_rate(f, "cache parts copied (fork)", atomic_load(&e->unshared), 0, "");
+    persist_stats(e, f);
 }

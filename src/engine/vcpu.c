@@ -83,6 +83,7 @@ Vcpu *vcpu_new(Engine *e)
     if (e->plan) {
         shadow_init(cpu);
         e->host->fp_load(&cpu->h);
+        e->host->cpu_init(e->plan, &cpu->h);
     }
     tier_vcpu_init(cpu);
     link_flush(cpu);
@@ -109,7 +110,7 @@ void vcpu_bury(Vcpu *cpu)
     arena_done(&cpu->arena);
     arena_done(&cpu->interp_arena);
     free(cpu->lockstep);
-    os_free(cpu->shadow, SHADOW_BYTES + 2 * SHADOW_GUARD);
+    os_release(cpu->shadow, SHADOW_BYTES + 2 * SHADOW_GUARD);
     os_free(cpu, sizeof *cpu);
 }
 

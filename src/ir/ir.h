@@ -236,11 +236,18 @@ typedef struct IrHelper {
     uint8_t arg[IR_MAX_ARGS];  /* IrType */
 } IrHelper;
 
-/* Static FP facts of a region: when `soft`, the environment is not the host's (flush, default NaN ...) and every FP
- * operation must be done by base/fp. */
+/*
+ * Static FP facts of a region. When `soft`, the environment is not the host's (flush, default NaN ...) and every FP
+ * operation must be done by base/fp. Unless `exact`, nobody has looked at the accumulated flags yet: an operation whose only
+ * deviation is a missing "underflow" may stay as it is. `careful`: operations on NaNs trapped here often (IR_FP_CAREFUL_*),
+ * so a host that would let them trap tests for them instead.
+ */
+enum { IR_FP_CAREFUL_ARITH = 1, IR_FP_CAREFUL_COMPARE = 2 };
+
 typedef struct IrFpMode {
     uint8_t nan_rule; /* FpNanRule */
-    bool soft;
+    bool soft, exact;
+    uint8_t careful;
 } IrFpMode;
 
 typedef struct IrRegion {

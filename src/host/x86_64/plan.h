@@ -97,6 +97,7 @@ bool x64_recover(HostPlan *plan, HostCpu *cpu, const uint8_t *code_rx, const uin
                  const void *hpc, void *uc);
 void x64_leave(HostPlan *plan, HostCpu *cpu, void *uc, IrStop why);
 bool x64_shadow_overflow(HostPlan *plan, HostCpu *cpu, void *uc, const void *fault_addr);
+unsigned x64_fp_trap(HostCpu *cpu, void *uc); /* fptrap.c */
 void x64_fp_load(HostCpu *cpu);
 void x64_fp_store(HostCpu *cpu);
 
