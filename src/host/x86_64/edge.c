@@ -27,131 +27,6 @@ typedef struct Moves {
     uint8_t readers[LOC_COUNT];
 } Moves;
 
-/* --- what a block expects ----------------------------------------------------------------------------------------------- */
-
-static bool is_const(const Sel *s, IrRef v)
-{
-    return ra_val(s, v)->flags & VAL_CONST;
-}
-
-static bool in_memory(const Sel *s, IrRef v)
-{
-    return ra_val(s, v)->spill || ra_val(s, v)->home;
-}
-
-/* Where a value that is live into block `to` is to be, by where it is now. */
-static Place place_live(Sel *s, uint32_t to, IrRef v)
-{
-    const Graph *g = s->ra->g;
-    const Val *x = ra_val(s, v);
-    Place p = {.v = v, .reg = x->reg, .mem = !is_const(s, v) && in_memory(s, v)};
-    if (p.reg != REG_NONE)
-        p.bound = g->bound[p.reg];
-    if (graph_npreds(g, to) < 2 || p.reg == REG_NONE)
-        return p;
-    /* what came about behind the last place that all ways here pass is hardly so on the others */
-    uint32_t common = to ? g->block[g->cfg->idom[to]].last : 0;
-    bool in_home = x->home && v < s->r->ninsn;
-    if (p.bound > common && (is_const(s, v) || (p.mem && (in_home || g->stored[v] <= common))))
-        p.reg = REG_NONE;
-    else if (p.mem && !in_home && g->stored[v] > common)
-        p.mem = false;
-    return p;
-}
-
-/* A register for a parameter whose argument's cannot be taken over. */
-static unsigned param_reg(const Sel *s, IrRef param, uint64_t used)
-{
-    const HostPlan *plan = s->plan;
-    unsigned hint = ra_val(s, param)->hint;
-    uint64_t pool = (plan_is_x(ra_type(s, param)) ? plan->pool_x : plan->pool_r) & ~used;
-    if (hint != REG_NONE && (pool & REG_BIT(hint)))
-        return hint;
-    if (pool & ~s->ra->used)
-        pool &= ~s->ra->used;
-    if (pool & plan->temps)
-        pool &= plan->temps;
-    return pool ? (unsigned)__builtin_ctzll(pool) : REG_NONE;
-}
-
-static bool is_needed_param(const Sel *s, IrRef ref)
-{
-    return s->r->insn[ref].op == IR_PARAM && ra_root(s, ref) == ref && (ra_val(s, ref)->flags & VAL_NEEDED);
-}
-
-/* The parameters: the argument's register where that is free afterwards, else another one, else memory. */
-static void place_params(Sel *s, GraphBlock *x, uint32_t to, IrRef args, uint64_t used)
-{
-    Place *first = &x->place[x->nplace];
-    unsigned n = s->r->block[to].nparams, p = 0;
-    IrRef ref;
-
-    for (ref = s->r->block[to].first; p < n; ref = s->r->insn[ref].next) {
-        if (s->r->insn[ref].op != IR_PARAM)
-            continue;
-        IrRef arg = ra_root(s, s->r->pool[args + p++]);
-        if (!is_needed_param(s, ref))
-            continue;
-        unsigned reg = ra_val(s, arg)->reg;
-        if (reg != REG_NONE && (used & REG_BIT(reg) || plan_is_x(ra_type(s, arg)) != plan_is_x(ra_type(s, ref))))
-            reg = REG_NONE;
-        if (reg != REG_NONE)
-            used |= REG_BIT(reg);
-        x->place[x->nplace++] = (Place){.v = ref, .reg = (uint8_t)reg, .bound = x->first};
-    }
-    for (Place *q = first; q < &x->place[x->nplace]; q++) {
-        if (q->reg != REG_NONE)
-            continue;
-        q->reg = (uint8_t)param_reg(s, q->v, used);
-        q->mem = q->reg == REG_NONE;
-        if (!q->mem)
-            used |= REG_BIT(q->reg);
-    }
-}
-
-/* A parameter's slot is written at the loop's back-edges too. */
-static void keep_slot(Sel *s, uint32_t to, IrRef param)
-{
-    Graph *g = s->ra->g;
-    unsigned slot = ra_graph_slot(s, param);
-    uint32_t l = g->cfg->loop[to];
-    if (l != IR_NO_BLOCK && g->cfg->loops[l].header == to) {
-        uint32_t end = g->block[g->cfg->rpo[g->cfg->loops[l].last]].last;
-        if (g->spill_last[slot] < end)
-            g->spill_last[slot] = end;
-    }
-    g->stored[param] = g->block[to].first;
-}
-
-static void fix_state(Sel *s, uint32_t to, IrRef args)
-{
-    Graph *g = s->ra->g;
-    GraphBlock *x = &g->block[to];
-    uint32_t n = s->r->block[to].nparams;
-    uint64_t used = 0;
-
-    for (uint32_t w = 0; w < g->words; w++)
-        n += (uint32_t)__builtin_popcountll(x->in[w]);
-    x->fixed = true;
-    x->place = ARENA_ARRAY(s->arena, Place, n + 1);
-    for (uint32_t w = 0; w < g->words; w++)
-        for (uint64_t m = x->in[w]; m; m &= m - 1) {
-            Place p = place_live(s, to, 64 * w + (uint32_t)__builtin_ctzll(m));
-            if (p.reg == REG_NONE && !p.mem)
-                continue; /* a constant */
-            if (p.reg != REG_NONE)
-                used |= REG_BIT(p.reg);
-            x->place[x->nplace++] = p;
-        }
-    if (graph_npreds(g, to) < 2)
-        return;
-    uint32_t live = x->nplace;
-    place_params(s, x, to, args, used);
-    for (uint32_t k = live; k < x->nplace; k++)
-        if (x->place[k].mem)
-            keep_slot(s, to, x->place[k].v);
-}
-
 /* --- moves -------------------------------------------------------------------------------------------------------------- */
 
 static unsigned where(const Sel *s, IrRef v)
@@ -178,23 +53,18 @@ static void add_move(Moves *m, unsigned to, unsigned from, IrRef v, bool clear)
     m->m[m->n++] = (Move){(uint16_t)to, (uint16_t)from, v, clear};
 }
 
-/* Whether `v` is a parameter of this very block. */
-static bool is_own_param(const Sel *s, const GraphBlock *x, IrRef v)
-{
-    return v < s->r->ninsn && s->r->insn[v].op == IR_PARAM && s->ra->g->at[v] >= x->first && s->ra->g->at[v] <= x->last;
-}
-
 static IrRef arg_of(const Sel *s, IrRef args, IrRef param)
 {
     return ra_root(s, s->r->pool[args + s->r->insn[param].imm]);
 }
 
-static void collect_moves(Moves *m, const GraphBlock *x, IrRef args)
+static void collect_moves(Moves *m, uint32_t to, IrRef args)
 {
     Sel *s = m->s;
+    const GraphBlock *x = &s->ra->g->block[to];
     for (uint32_t k = 0; k < x->nplace; k++) {
         const Place *p = &x->place[k];
-        if (is_own_param(s, x, p->v)) {
+        if (graph_is_param(s, to, p->v)) {
             IrRef arg = arg_of(s, args, p->v);
             bool clear = ra_type(s, p->v) == IR_I32 && ra_type(s, arg) != IR_I32;
             add_move(m, p->mem ? LOC_SLOT + s->ra->g->slot[p->v] - 1u : p->reg, where(s, arg), arg, clear);
@@ -202,7 +72,7 @@ static void collect_moves(Moves *m, const GraphBlock *x, IrRef args)
         }
         if (p->reg != REG_NONE)
             add_move(m, p->reg, where(s, p->v), p->v, false);
-        if (p->mem && !in_memory(s, p->v))
+        if (p->mem && !graph_in_memory(s, p->v))
             add_move(m, p->v >= s->r->ninsn ? LOC_HOME : LOC_SLOT + ra_graph_slot(s, p->v), where(s, p->v), p->v, false);
     }
 }
@@ -326,18 +196,18 @@ static Moves *edge_moves(Sel *s, const IrInsn *branch, unsigned edge)
     IrRef args = graph_args(s->r, branch, edge, &to, &n);
     GraphBlock *x = &s->ra->g->block[to];
     if (!x->fixed)
-        fix_state(s, to, args);
+        graph_place(s, to, args);
     Moves *m = ARENA_NEW(s->arena, Moves);
     m->s = s;
     m->m = ARENA_ARRAY(s->arena, Move, 2 * x->nplace + 1);
-    collect_moves(m, x, args);
+    collect_moves(m, to, args);
     return m;
 }
 
 void graph_start(Sel *s)
 {
     if (graph_npreds(s->ra->g, 0) > 1)
-        fix_state(s, 0, 0);
+        graph_place(s, 0, 0);
     else
         s->ra->g->block[0].fixed = true;
 }

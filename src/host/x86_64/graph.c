@@ -196,37 +196,117 @@ static void find_live(Sel *s, const uint32_t *block_at)
     }
 }
 
-/* A mark at `pos` in the ascending list of the value's uses. */
-static void mark_turn(Sel *s, IrRef v, uint32_t pos)
+/* Whether something in the loop wants the value in a register. `u`: its first use. */
+static bool wanted_between(const SelAlloc *ra, uint32_t u, uint32_t first, uint32_t last)
+{
+    for (; u && ra->use[u].pos <= last; u = ra->use[u].next)
+        if (ra->use[u].pos >= first && !ra->use[u].soft)
+            return true;
+    return false;
+}
+
+/* A mark at the loop's end in the ascending list of the value's uses. */
+static void mark_turn(Sel *s, IrRef v, uint32_t first, uint32_t end)
 {
     SelAlloc *ra = s->ra;
     uint32_t before = 0, u = ra->val[v].use;
-    while (u && ra->use[u].pos < pos) {
+    bool soft = !wanted_between(ra, u, first, end);
+    while (u && ra->use[u].pos < end) {
         before = u;
         u = ra->use[u].next;
     }
-    if (u && ra->use[u].pos == pos)
+    if (u && ra->use[u].pos == end)
         return;
     uint32_t n = ra_use_new(s);
-    ra->use[n] = (Use){.pos = pos, .next = u, .turn = true};
+    ra->use[n] = (Use){.pos = end, .next = u, .soft = soft, .turn = true};
     if (before)
         ra->use[before].next = n;
     else
         ra->val[v].use = n;
-    if (ra->g->last[v] < pos)
-        ra->g->last[v] = pos;
+    if (ra->g->last[v] < end)
+        ra->g->last[v] = end;
 }
 
+/* Inner loops first: what they want, those around them do. */
 static void mark_loops(Sel *s)
 {
     Graph *g = s->ra->g;
-    for (uint32_t k = 0; k < g->cfg->nloops; k++) {
+    for (uint32_t k = g->cfg->nloops; k-- > 0;) {
         const IrLoop *l = &g->cfg->loops[k];
-        uint32_t end = g->block[g->cfg->rpo[l->last]].last;
-        const uint64_t *in = g->block[l->header].in;
+        const GraphBlock *head = &g->block[l->header];
+        g->loop[k].end = g->block[g->cfg->rpo[l->last]].last;
         for (uint32_t w = 0; w < g->words; w++)
-            for (uint64_t m = in[w]; m; m &= m - 1)
-                mark_turn(s, 64 * w + (uint32_t)__builtin_ctzll(m), end);
+            for (uint64_t m = head->in[w]; m; m &= m - 1)
+                mark_turn(s, 64 * w + (uint32_t)__builtin_ctzll(m), head->first, g->loop[k].end);
+    }
+}
+
+/* --- pressure ----------------------------------------------------------------------------------------------------------- */
+
+/* Whether a value takes a register while it lives: small constants are part of instructions. */
+static bool takes_register(const Sel *s, IrRef v, bool x)
+{
+    unsigned flags = ra_val(s, v)->flags;
+    return !(flags & VAL_LAZY) && (x || !(flags & VAL_CONST));
+}
+
+/* Changes of the number of values by position: where they begin, and behind the last use in a block that they do not outlive. */
+static void count_value(const Sel *s, IrRef v, int16_t *delta)
+{
+    const SelAlloc *ra = s->ra;
+    const Graph *g = ra->g;
+    uint32_t last = 0, b = IR_NO_BLOCK;
+    if (v < s->r->ninsn && s->r->insn[v].op != IR_GET)
+        delta[g->at[v]]++;
+    for (uint32_t u = ra->val[v].use;; u = ra->use[u].next) {
+        uint32_t at = u ? g->block_at[ra->use[u].pos] : IR_NO_BLOCK;
+        if (at != b && b != IR_NO_BLOCK && last != g->block[b].last && !graph_bit(g->block[b].out, v))
+            delta[last + 1]--;
+        if (!u)
+            return;
+        b = at;
+        last = ra->use[u].pos;
+    }
+}
+
+static void find_peaks(Sel *s, unsigned class, const uint64_t *set, const int16_t *delta)
+{
+    Graph *g = s->ra->g;
+    for (uint32_t k = 0; k < g->cfg->n; k++) {
+        uint32_t b = g->cfg->rpo[k];
+        GraphBlock *x = &g->block[b];
+        if (x->side)
+            continue;
+        int n = 0, peak;
+        for (uint32_t w = 0; w < g->words; w++)
+            n += __builtin_popcountll(x->in[w] & set[w]);
+        peak = n;
+        for (uint32_t pos = x->first; pos <= x->last; pos++) {
+            n += delta[pos];
+            peak = n > peak ? n : peak;
+        }
+        x->peak[class] = (uint16_t)peak;
+        for (uint32_t l = g->cfg->loop[b], own = l; l != IR_NO_BLOCK; l = g->cfg->loops[l].parent) {
+            uint16_t *most = l == own ? &g->loop[l].own[class] : &g->loop[l].inner[class];
+            if (*most < peak)
+                *most = (uint16_t)peak;
+        }
+    }
+}
+
+static void find_pressure(Sel *s)
+{
+    SelAlloc *ra = s->ra;
+    for (unsigned class = 0; class < 2; class++) {
+        int16_t *delta = arena_zalloc(s->arena, (ra->norder + 2) * sizeof *delta);
+        uint64_t *set = arena_zalloc(s->arena, ra->g->words * sizeof *set);
+        for (IrRef v = 1; v < ra->nval; v++) {
+            if (!ra->val[v].use || plan_is_x(ra_type(s, v)) != class || !takes_register(s, v, class))
+                continue;
+            set[v / 64] |= 1ull << (v % 64);
+            count_value(s, v, delta);
+        }
+        find_peaks(s, class, set, delta);
     }
 }
 
@@ -234,7 +314,8 @@ void graph_live(Sel *s)
 {
     SelAlloc *ra = s->ra;
     Graph *g = ra->g;
-    uint32_t *block_at = ARENA_ARRAY(s->arena, uint32_t, ra->norder + 1);
+    g->block_at = ARENA_ARRAY(s->arena, uint32_t, ra->norder + 1);
+    g->loop = arena_zalloc(s->arena, (g->cfg->nloops + 1) * sizeof *g->loop);
     for (uint32_t k = 0; k < g->cfg->n; k++) {
         uint32_t b = g->cfg->rpo[k];
         GraphBlock *x = &g->block[b];
@@ -243,8 +324,10 @@ void graph_live(Sel *s)
         x->in = arena_zalloc(s->arena, g->words * sizeof *x->in);
         x->out = arena_zalloc(s->arena, g->words * sizeof *x->out);
         for (uint32_t pos = x->first; pos <= x->last; pos++)
-            block_at[pos] = b;
+            g->block_at[pos] = b;
     }
-    find_live(s, block_at);
+    find_live(s, g->block_at);
     mark_loops(s);
+    if (g->cfg->nloops)
+        find_pressure(s);
 }

@@ -27,6 +27,9 @@ typedef struct Place {
     IrRef v;
     uint8_t reg;    /* or REG_NONE */
     bool mem;
+    bool want;      /* while deciding: it should have a register */
+    bool out;       /* ... and shall have none */
+    uint32_t weight; /* how much its loop wants it in one */
     uint32_t bound; /* position at which it came into the register */
 } Place;
 
@@ -39,11 +42,20 @@ typedef struct GraphBlock {
     uint64_t *in, *out;    /* values live on entry (without parameters), and behind it */
     Place *place;
     uint32_t nplace;
+    uint16_t peak[2];      /* values that live at once, integers and vectors */
 } GraphBlock;
+
+/* What each loop of the cfg needs at once: its own blocks, and those of the loops inside. */
+typedef struct GraphLoop {
+    uint16_t own[2], inner[2];
+    uint32_t end;          /* its last position */
+} GraphLoop;
 
 struct Graph {
     IrCfg *cfg;
     GraphBlock *block;
+    GraphLoop *loop;
+    uint32_t *block_at;    /* by position: the main block */
     uint32_t words;        /* of a set of values */
     uint32_t *at;          /* by instruction: its position */
     uint32_t *last;        /* by value: last position at which it is needed */
@@ -83,6 +95,14 @@ void graph_begin(Sel *s);  /* before numbering: the shape, what is a side */
 bool graph_side(const Sel *s, const IrInsn *brif, uint32_t *main, uint32_t *side);
 void graph_params(Sel *s); /* behind numbering: which parameters are needed; counts arguments as operands */
 void graph_live(Sel *s);   /* behind the backward pass: sets, marks at the ends of loops */
+
+/* place.c */
+/* Decide what block `to` expects, by the present state, which leads there with these arguments. */
+void graph_place(Sel *s, uint32_t to, IrRef args);
+/* How far off the next use of a value is, for choosing what to evict. */
+uint64_t graph_distance(const Sel *s, IrRef v);
+bool graph_in_memory(const Sel *s, IrRef v);
+bool graph_is_param(const Sel *s, uint32_t block, IrRef v); /* of this very block */
 
 /* edge.c */
 void graph_start(Sel *s);                 /* behind ra_begin */

@@ -35,7 +35,8 @@ static bool host_compile(HostPlan *plan, const IrRegion *r, CodeBuf *cb, HostCod
     size_t cold_cap = 4 * ASM_ROOM + 128 * (size_t)r->ninsn;
     bool cold_full;
 
-    cb->p = (uint8_t *)(((uintptr_t)cb->p + 15) & ~(uintptr_t)15);
+    uintptr_t align = r->graph ? 31 : 15; /* loops begin at multiples of 32 */
+    cb->p = (uint8_t *)(((uintptr_t)cb->p + align) & ~align);
     if (cb->p > cb->end || (size_t)(cb->end - cb->p) < 2 * ASM_ROOM) {
         cb->overflow = true;
         return false;

@@ -307,10 +307,10 @@ uint32_t ra_use_new(Sel *s)
     return ra->nuse++;
 }
 
-static void push_use(Live *l, IrRef root)
+static void push_use(Live *l, IrRef root, bool soft)
 {
     uint32_t n = ra_use_new(l->s);
-    l->ra->use[n] = (Use){.pos = l->pos, .next = l->ra->val[root].use};
+    l->ra->use[n] = (Use){.pos = l->pos, .next = l->ra->val[root].use, .soft = soft};
     l->ra->val[root].use = n;
 }
 
@@ -319,7 +319,9 @@ static void use_value(Live *l, IrRef ref)
     IrRef root = l->ra->root[ref];
     uint32_t u = l->ra->val[root].use;
     if (ref && !(u && l->ra->use[u].pos == l->pos))
-        push_use(l, root);
+        push_use(l, root, false);
+    else if (ref)
+        l->ra->use[u].soft = false;
 }
 
 /* A use that any place satisfies: it only keeps the value alive, so a later use in the same scope says it all. */
@@ -327,7 +329,7 @@ static void keep_value(Live *l, IrRef root)
 {
     uint32_t u = l->ra->val[root].use;
     if (!(u && l->ra->use[u].pos <= l->ra->end))
-        push_use(l, root);
+        push_use(l, root, true);
 }
 
 static void keep_root(Live *l, IrRef root)

@@ -34,6 +34,18 @@ uint32_t ra_next_use(const Sel *s, IrRef root, bool after)
     return ra->use[u].pos;
 }
 
+bool ra_is_last_use(const Sel *s, IrRef root)
+{
+    const SelAlloc *ra = s->ra;
+    uint32_t next = ra_next_use(s, root, true);
+    if (next == NEVER || !ra->g)
+        return next == NEVER;
+    uint32_t u = ra->val[root].use;
+    if (ra->use[u].pos == ra->pos)
+        u = ra->use[u].next;
+    return ra->use[u].turn;
+}
+
 /* --- places ----------------------------------------------------------------------------------------------------------- */
 
 bool ra_const(const Sel *s, IrRef root, IrVal *c)
@@ -279,7 +291,7 @@ static void evict_one(Sel *s, uint64_t pool)
     for (; m; m &= m - 1) {
         unsigned reg = (unsigned)__builtin_ctzll(m);
         IrRef v = ra->reg_val[reg];
-        uint64_t score = (uint64_t)ra_next_use(s, v, false) - ra->pos + 1;
+        uint64_t score = ra->g ? graph_distance(s, v) : (uint64_t)ra_next_use(s, v, false) - ra->pos + 1;
         if (has_other_place(&ra->val[v]))
             score *= 2;
         if (score > best_score) {
@@ -450,7 +462,7 @@ static bool use_mem(Sel *s, IrRef v, unsigned bytes, Mem *m)
         return false;
     if (!x->spill && ir_type_size(ra_type(s, root)) < bytes)
         return false;
-    return ra_next_use(s, root, true) == NEVER;
+    return ra_is_last_use(s, root);
 }
 
 RGm sel_use_rm(Sel *s, IrRef v, unsigned bytes)
@@ -466,7 +478,7 @@ RXm sel_use_xm(Sel *s, IrRef v, unsigned bytes)
     Mem m;
     IrVal c;
     if (s->ra->val[ra_root(s, v)].reg == REG_NONE && ra_const(s, ra_root(s, v), &c) && (c.u64[0] | c.u64[1]) &&
-        ra_next_use(s, ra_root(s, v), true) == NEVER)
+        ra_is_last_use(s, ra_root(s, v)))
         return xm_m(sel_vconst(s, c.u64[0], c.u64[1]));
     if (use_mem(s, v, bytes, &m))
         return xm_m(m);

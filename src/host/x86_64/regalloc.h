@@ -22,8 +22,9 @@
 
 typedef struct Use {
     uint32_t pos;
-    uint32_t next : 31; /* index, 0 none */
-    uint32_t turn : 1;  /* no use, but the end of a loop: the value is needed again in its next turn */
+    uint32_t next : 30; /* index, 0 none */
+    uint32_t soft : 1;  /* any place will do: the value need only be kept */
+    uint32_t turn : 1;  /* no use but the end of a loop: the value is needed again in its next turn (soft: only kept) */
 } Use;
 
 enum {
@@ -137,6 +138,7 @@ static inline IrRef ra_pin_ref(const Sel *s, unsigned pin)
 IrType ra_type(const Sel *s, IrRef root);
 /* Position of the next use at or after the present instruction (`after`: strictly after it), or NEVER. */
 uint32_t ra_next_use(const Sel *s, IrRef root, bool after);
+bool ra_is_last_use(const Sel *s, IrRef root); /* ... none after the present instruction, in this turn of a loop */
 uint32_t ra_use_new(Sel *s); /* a new entry of use[] */
 /* Emit code that brings the value from wherever it is into `reg`, which stays unbound. */
 void ra_load_into(Sel *s, unsigned reg, IrRef root);

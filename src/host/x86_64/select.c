@@ -79,8 +79,11 @@ static bool cond_value(Sel *s, const IrInsn *i)
     SelCond c;
     if (!live_has_cond(i) || !cond_rule(i)(s, i, &c))
         return false;
+    bool fresh = s->flags.at == s->a->p && !c.two; /* setcc keeps the flags, as what the allocator does */
     Gpr t = c.two ? sel_tmp_r(s) : RAX;
     cond_to_reg(s, c, sel_def_r_last(s, i), t);
+    if (fresh)
+        s->flags.at = s->a->p;
     return true;
 }
 
@@ -222,21 +225,31 @@ void sel_dispatch(Sel *s, const IrInsn *i)
     }
 }
 
+#define NO_LABEL UINT32_MAX
+#define LOOP_ALIGN 32u
+
 /* --- blocks ----------------------------------------------------------------------------------------------------------- */
 
-/* The branch, then the code of the block that is not fallen through to; the allocator's state is as before after it. */
-static void sel_brif(Sel *s, const IrInsn *i, uint32_t side)
+/*
+ * The jump for a condition that has just been evaluated, then the code of the block that is not fallen through to; the
+ * allocator's state is as before after it.
+ *   back   where the other way leads, if not on: a label, or NO_LABEL
+ */
+static void sel_side(Sel *s, const IrInsn *i, SelCond c, uint32_t side, uint32_t back)
 {
     SelAlloc *ra = s->ra;
     uint32_t label = sel_label(s);
     Scope *save = ARENA_ARRAY(s->arena, Scope, 1);
     Asm *from = s->a;
-    SelCond c;
-
-    sel_cond(s, i, i->a, &c);
     bool sense = side == (uint32_t)i->imm;
     bool inline_side = s->a == &s->cold;
-    sel_jump_if(s, c, inline_side ? !sense : sense, label);
+
+    if (back != NO_LABEL) {
+        sel_jump_if(s, c, !sense, back);
+        x64_jmp(s->a, label);
+    } else {
+        sel_jump_if(s, c, inline_side ? !sense : sense, label);
+    }
     ra_insn_end(s);
 
     ra_scope_enter(s, save, ra->bend[side]);
@@ -279,9 +292,11 @@ void sel_block(Sel *s, uint32_t block)
             s->ra->pos++;
         } else {
             uint32_t side;
+            SelCond c;
             live_targets(s->r, i, &block, &side);
             ra_insn_begin(s, (IrRef)(i - s->r->insn));
-            sel_brif(s, i, side);
+            sel_cond(s, i, i->a, &c);
+            sel_side(s, i, c, side, NO_LABEL);
         }
     }
 }
@@ -295,6 +310,23 @@ static void jump_to(Sel *s, uint32_t from, uint32_t to)
         x64_jmp(s->a, g->block[to].label);
 }
 
+/* Whether block `to` is where a loop begins anew from `from`. */
+static bool is_back(const Sel *s, uint32_t from, uint32_t to)
+{
+    return s->ra->g->block[to].first <= s->ra->g->block[from].first;
+}
+
+/* Which of two main blocks the code goes on to: the one behind, unless the other way is a back-edge that has moves to make. */
+static unsigned way_on(Sel *s, uint32_t block, const IrInsn *i)
+{
+    const Graph *g = s->ra->g;
+    uint32_t to[2] = {(uint32_t)i->imm, (uint32_t)(i->imm >> 32)};
+    unsigned on = to[0] == g->block[block].next ? 0 : 1;
+    if (is_back(s, block, to[!on]) && !is_back(s, block, to[on]) && graph_edge_moves(s, i, !on))
+        return !on;
+    return on;
+}
+
 /* A branch to two main blocks. One way goes on in line, the other by the jump, through a piece of cold code if it needs moves. */
 static void graph_fork(Sel *s, uint32_t block, const IrInsn *i)
 {
@@ -305,7 +337,7 @@ static void graph_fork(Sel *s, uint32_t block, const IrInsn *i)
     sel_cond(s, i, i->a, &c);
     ra_insn_end(s);
     s->ra->pos = g->block[block].last;
-    unsigned on = to[0] == g->block[block].next ? 0 : 1;
+    unsigned on = way_on(s, block, i);
     if (graph_edge_moves(s, i, !on)) {
         uint32_t stub = sel_label(s);
         sel_jump_if(s, c, on == 1, stub);
@@ -321,39 +353,68 @@ static void graph_fork(Sel *s, uint32_t block, const IrInsn *i)
     jump_to(s, block, to[on]);
 }
 
+/* A branch to a side and a main block. */
+static void graph_leave(Sel *s, uint32_t block, const IrInsn *i, uint32_t main, uint32_t side)
+{
+    const Graph *g = s->ra->g;
+    unsigned edge = main != (uint32_t)i->imm;
+    uint32_t back = NO_LABEL;
+    SelCond c;
+
+    sel_cond(s, i, i->a, &c);
+    if (g->block[block].next != main && is_back(s, block, main) && !graph_edge_moves(s, i, edge))
+        back = g->block[main].label;
+    sel_side(s, i, c, side, back);
+    if (back == NO_LABEL) {
+        s->ra->pos = g->block[block].last;
+        graph_edge(s, i, edge);
+        jump_to(s, block, main);
+    }
+}
+
 static void graph_branch(Sel *s, uint32_t block, const IrInsn *i)
 {
-    uint32_t main = (uint32_t)i->imm, side;
+    uint32_t main, side;
 
     ra_insn_begin(s, (IrRef)(i - s->r->insn));
-    if (i->op == IR_BRIF) {
-        if (!graph_side(s, i, &main, &side)) {
-            graph_fork(s, block, i);
-            return;
-        }
-        sel_brif(s, i, side);
+    if (i->op == IR_BR) {
+        s->ra->pos = s->ra->g->block[block].last;
+        graph_edge(s, i, 0);
+        jump_to(s, block, (uint32_t)i->imm);
+    } else if (graph_side(s, i, &main, &side)) {
+        graph_leave(s, block, i, main, side);
+    } else {
+        graph_fork(s, block, i);
     }
-    s->ra->pos = s->ra->g->block[block].last;
-    graph_edge(s, i, i->op == IR_BRIF && main != (uint32_t)i->imm);
-    jump_to(s, block, main);
+}
+
+/* The label; a loop's header begins where the processor likes to fetch. */
+static void graph_label(Sel *s, uint32_t block)
+{
+    const Graph *g = s->ra->g;
+    uint32_t l = g->cfg->loop[block];
+    asm_room(s->a);
+    if (l != IR_NO_BLOCK && g->cfg->loops[l].header == block)
+        x64_nop(s->a, -asm_here(s->a) & (LOOP_ALIGN - 1));
+    sel_bind(s, g->block[block].label);
+    s->flags.at = NULL;
 }
 
 static void graph_main(Sel *s, uint32_t block)
 {
     Graph *g = s->ra->g;
     Scope *save = ARENA_ARRAY(s->arena, Scope, 1);
+    unsigned end = s->r->insn[s->r->block[block].last].op;
 
-    asm_room(s->a);
-    sel_bind(s, g->block[block].label);
-    s->flags.at = NULL;
+    graph_label(s, block);
     graph_enter(s, block);
-    if (s->r->insn[s->r->block[block].last].op != IR_BR && s->r->insn[s->r->block[block].last].op != IR_BRIF) {
-        ra_scope_enter(s, save, g->block[block].last); /* leaving changes what is in homes, for this way only */
-        sel_insns(s, block);
-        ra_scope_leave(s, save);
-    } else {
+    if (end == IR_BR || end == IR_BRIF) {
         graph_branch(s, block, sel_insns(s, block));
+        return;
     }
+    ra_scope_enter(s, save, g->block[block].last); /* leaving changes what is in homes, for this way only */
+    sel_insns(s, block);
+    ra_scope_leave(s, save);
 }
 
 void sel_graph(Sel *s)
