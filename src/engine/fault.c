@@ -96,8 +96,8 @@ static bool fp_trap(Vcpu *cpu, Translation *t, void *uc)
     if (!careful)
         return false;
     cpu->stats.fp_traps++;
-    if (t && ++t->fp_traps >= FP_TRAPS_MAX) {
-        t->fp_traps = 0;
+    if (t && __atomic_add_fetch(&t->fp_traps, 1, __ATOMIC_RELAXED) >= FP_TRAPS_MAX) { /* other threads may be in it */
+        __atomic_store_n(&t->fp_traps, 0, __ATOMIC_RELAXED);
         cpu->redo.pc = t->pc;
         cpu->redo.mode = t->mode;
         cpu->redo.forms = careful * LIFT_CAREFUL_FP;
