@@ -5,7 +5,6 @@
  *   test_x64_graph [SEED [COUNT [SIZE]]]
  */
 #include "jit_gen.h"
-#include "test.h"
 
 enum { MAX_EXTRA = 24, MAX_WAYS = 32, MAX_DEPTH = 3 };
 
@@ -348,21 +347,5 @@ static bool run_one(unsigned size, unsigned states)
 
 int main(int argc, char **argv)
 {
-    uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 0) : 1;
-    unsigned count = argc > 2 ? (unsigned)atoi(argv[2]) : 2000, size = argc > 3 ? (unsigned)atoi(argv[3]) : 8, k;
-    char name[64];
-
-    TEST_BEGIN();
-    env_new(helpers, 2, true, NULL);
-    for (k = 0; k < count; k++) {
-        rng = (seed + k) * 0x9e3779b97f4a7c15 + 1;
-        if (!run_one(size, 4))
-            break;
-    }
-    snprintf(name, sizeof name, "%u random graphs from seed %lu", k, (unsigned long)seed);
-    TEST(name, k == count);
-    if (k < count)
-        printf("# failed with seed %lu\n", (unsigned long)(seed + k));
-    printf("# %lu faults recovered\n", (unsigned long)env->faults);
-    return TEST_END();
+    return random_main(argc, argv, 2000, 8, "graphs", run_one);
 }
