@@ -111,8 +111,8 @@ static bool fp_trap(Vcpu *cpu, Translation *t, void *uc)
         return false;
     cpu->stats.fp_traps++;
     bool kept = !t || t->region->image;
-    if (!kept && ++t->fp_traps >= FP_TRAPS_MAX) {
-        t->fp_traps = 0;
+    if (!kept && __atomic_add_fetch(&t->fp_traps, 1, __ATOMIC_RELAXED) >= FP_TRAPS_MAX) { /* other threads may be in it */
+        __atomic_store_n(&t->fp_traps, 0, __ATOMIC_RELAXED);
         redo(cpu, hpc, t, careful);
     } else if (kept && ++cpu->kept_traps >= FP_TRAPS_KEPT) {
         cpu->kept_traps = 0;

@@ -253,8 +253,6 @@ void write_end(Vcpu *cpu);
 
 /* --- mem.c ---------------------------------------------------------------------------------------------------------- */
 extern const IrMemOps mem_ops;
-/* New value of a read-modify-write of `size` bytes; bits above are garbage. */
-uint64_t mem_rmw_value(IrRmw kind, unsigned size, uint64_t old, uint64_t b);
 
 /* --- fault.c -------------------------------------------------------------------------------------------------------- */
 bool fault_install(Engine *e, Status *st);
