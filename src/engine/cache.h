@@ -62,8 +62,13 @@ struct Translation {
     Spin lock;                        /* incoming */
     Link *incoming;
     Link *link;                       /* own chain sites, by offset */
-    uint8_t *side;                    /* for host->recover */
+    const uint8_t *side;              /* for host->recover */
     uint32_t side_len;
+    uint32_t nreloc;
+    const uint32_t *reloc;            /* references to common stubs, offset << 8 | stub; in side's block */
+    bool kept;                        /* of a file of the persistent cache, whose memory side and reloc are */
+    uint8_t tier;                     /* 1 */
+    uint8_t fp_traps;                 /* operations that trapped; threads may lose each other's counts */
     unsigned npages;
     PageRef page[TRANSLATION_PAGES];
     IrRegion *ir;                     /* for the interpreter: lifted and optimised, one malloc block */
@@ -86,6 +91,7 @@ struct CacheRegion {
     unsigned wanted;        /* patches left out because the region is frozen */
     bool owned;             /* some vcpu emits here */
     bool fixed;             /* common stubs: never evicted */
+    struct PersistImage *image; /* code of a file of the persistent cache: goes with all of it only */
     Translation *translations;
     uint64_t retired_epoch;
     CacheRegion *next;      /* engine's list, oldest first; then the retired list */
@@ -111,6 +117,13 @@ CacheRegion *cache_region_new(Engine *e, size_t want);
 bool cache_buf(Vcpu *cpu, size_t need, CodeBuf *cb);
 /* Note what was emitted: [cb->start at cache_buf, cb->p) belongs to `t`. */
 void cache_commit(Vcpu *cpu, CodeBuf *cb, Translation *t);
+/*
+ * Map `size` bytes (whole granules) at offset `off` of an open file as frozen regions of at most `chunk` bytes that belong
+ * to `im`. NULL when there is no room or the host refuses; else their first, the others follow it in address and list.
+ */
+CacheRegion *cache_map_image(Cache *c, int fd, uint64_t off, size_t size, size_t chunk, struct PersistImage *im);
+/* Take an image's regions, of which no translation lives, out of use: their memory is given back after a grace period. */
+void cache_retire_image(Engine *e, struct PersistImage *im);
 /* Whether some region could be had. */
 bool cache_room(Cache *c);
 /* Give up the vcpu's region (its thread ends). */

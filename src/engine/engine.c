@@ -85,6 +85,7 @@ static bool settle(Engine *e, Status *st)
         e->cfg.no_chain = true;
         e->cfg.ret_predict = false;
         e->cfg.exact_flags = true;
+        e->cfg.fp_exact = true;
     }
     if (log_on(LOG_EXEC))
         e->cfg.no_chain = true;
@@ -110,8 +111,10 @@ Engine *engine_new(const EngineConfig *cfg, Status *st)
     atomic_store(&e->epoch, 1);
     locks_init(e);
     if (settle(e, st) && table_init(&e->table, st) && cache_init(&e->cache, e->cfg.cache_bytes, st) &&
-        (e->cfg.kind == ENGINE_INTERP || host_init(e, st)) && fault_install(e, st))
+        (e->cfg.kind == ENGINE_INTERP || host_init(e, st)) && fault_install(e, st)) {
+        persist_init(e);
         return e;
+    }
     engine_free(e);
     return NULL;
 }
@@ -132,6 +135,7 @@ void engine_free(Engine *e)
     table_done(&e->table);
     free_list(e->retired);
     cache_done(&e->cache);
+    persist_done(e);
     if (e->plan)
         e->host->plan_free(e->plan);
     careful_done(e);
@@ -163,9 +167,11 @@ void engine_stats(Engine *e, FILE *f)
     print_rate(f, "links", s.links, 0, "");
     print_rate(f, "lookups", s.lookups, 0, "");
     print_rate(f, "faults", s.faults, 0, "");
+    print_rate(f, "floating-point traps", s.fp_traps, 0, "");
     print_rate(f, "careful sites", atomic_load(&e->careful_count), 0, "");
     print_rate(f, "invalidations", atomic_load(&e->invalidations), 0, "");
     print_rate(f, "  translations killed", atomic_load(&e->killed), 0, "");
     print_rate(f, "cache parts evicted", atomic_load(&e->evicted), 0, "");
     print_rate(f, "cache parts copied (fork)", atomic_load(&e->unshared), 0, "");
+    persist_stats(e, f);
 }

@@ -24,7 +24,7 @@ typedef struct PageBucket {
     _Atomic(PageRef *) head;
 } PageBucket;
 
-/* Guest instructions that trapped in their common form. Nodes are never removed: being careful in vain is harmless. */
+/* Guest instructions (or starts of regions) that trapped in their common form. Nodes are never removed: being careful in vain is harmless. */
 typedef struct CarefulSite {
     uint64_t pc;
     _Atomic unsigned forms; /* LIFT_CAREFUL_* */
@@ -43,8 +43,11 @@ struct Engine {
     PageBucket page[PAGE_BUCKETS];
     pthread_mutex_t kill_lock;   /* one killer of translations at a time */
 
+    struct Persist *persist;     /* persist.c; NULL: none */
+
     _Atomic(CarefulSite *) careful[CAREFUL_BUCKETS];
-    atomic_uint careful_count;
+    atomic_uint careful_count;   /* sites */
+    atomic_uint careful_tags;    /* those of tagged pointers */
     pthread_mutex_t careful_lock;
 
     pthread_mutex_t vcpu_lock;   /* the list of vcpus */
@@ -70,6 +73,17 @@ struct Engine {
 static inline uint64_t jump_empty(unsigned i, unsigned pc_shift)
 {
     return (uint64_t)(i ^ 1) << pc_shift;
+}
+
+/*
+ * After an indirect branch pc may have a tag, which the branch should have removed. Translations do not care: a tagged
+ * target is in no jump cache, so everything that looks it up comes through here first.
+ */
+static inline void untag_pc(Vcpu *cpu)
+{
+    unsigned n = cpu->e->cfg.guest->pc_tag_bits;
+
+    cpu->h.ir.pc &= (uint64_t)((int64_t)(cpu->h.ir.pc << n) >> n);
 }
 
 /* --- vcpu.c ------------------------------------------------------------------------------------------------------- */
@@ -114,7 +128,7 @@ IrRegion *ir_pack(const IrRegion *r);
 
 /* --- careful.c ------------------------------------------------------------------------------------------------------ */
 unsigned careful_forms(Engine *e, uint64_t pc);
-/* So many sites trapped that every instruction is translated carefully. */
+/* So many sites met tagged pointers that every instruction is translated for them. */
 bool careful_everywhere(Engine *e);
 /* Add forms to pc's; false when it had them all. */
 bool careful_add(Engine *e, uint64_t pc, unsigned forms);
@@ -136,6 +150,8 @@ void link_flush(Vcpu *cpu);
 void kill_translation_locked(Engine *e, Translation *t);
 /* Set a live translation's state to dead; false when somebody else did. */
 bool kill_mark(Translation *t);
+/* Make cpu->redo's translation anew at its next execution, in its careful forms. */
+void kill_redo(Vcpu *cpu);
 /* After kills: make every vcpu drop what it remembers. */
 void kill_finish(Engine *e);
 
@@ -179,6 +195,32 @@ bool fault_handle(Vcpu *cpu);
 /* Whether cpu->fault may come from a tagged pointer at a site that is not careful yet; makes cpu's pc such a site. */
 bool fault_is_tag(Vcpu *cpu);
 void fault_make_careful(Vcpu *cpu);
+
+/* Stop all writers until the other: no thread is between write_begin and write_end. The caller must not be one. */
+void writers_stop(Engine *e);
+void writers_go(Engine *e);
+
+/* --- persist.c: the persistent cache; see persist.h ----------------------------------------------------------------- */
+void persist_init(Engine *e);
+void persist_done(Engine *e);
+/* The translation of (pc, cpu's mode) from a file; NULL when there is none. */
+Translation *persist_get(Vcpu *cpu, uint64_t pc);
+/* The same, but only its code. */
+const void *persist_code(Vcpu *cpu, uint64_t pc);
+/* The translation whose code holds hpc, if that is of a file; NULL. In a section between write_begin and write_end. */
+Translation *persist_at(Engine *e, const void *hpc);
+/* Its start and side table alone. Async-signal-safe. */
+bool persist_side_at(Engine *e, const void *hpc, const uint8_t **start, const uint8_t **side, uint32_t *side_len);
+/* `t` has been made just now. */
+void persist_made(Vcpu *cpu, const Translation *t);
+/* Guest memory [va, va + len) changed. Returns whether something was killed. Caller holds kill_lock. */
+bool persist_invalidate_locked(Engine *e, uint64_t va, uint64_t len);
+/* Something is about to look for what persist_invalidate_locked has to do: before kill_lock is taken. */
+void persist_changed(Engine *e);
+/* A region of an image that is dead is given back. Caller holds kill_lock. */
+void persist_region_gone_locked(Engine *e, struct PersistImage *im);
+void persist_fork_child(Engine *e);
+void persist_stats(Engine *e, FILE *f);
 
 /* --- run.c ---------------------------------------------------------------------------------------------------------- */
 /* Interpret one region as lifted from pc, at most `limit` instructions, without keeping it. */

@@ -19,6 +19,8 @@ static bool exit_wanted(HostCpu *h)
 static Link *link_find(Engine *e, const void *hpc)
 {
     Translation *t = cache_find(&e->cache, hpc);
+    if (!t)
+        t = persist_at(e, hpc);
     uint32_t lo = 0, hi = t ? t->nlink : 0, off = t ? (uint32_t)((const uint8_t *)hpc - t->hpc) : 0;
 
     while (lo < hi) {
@@ -57,12 +59,15 @@ static void link_to(Vcpu *cpu, Link *l, Translation *to)
     Translation *none = NULL;
 
     spin_lock(&to->lock);
-    if (!translation_dead(to) && atomic_compare_exchange_strong(&l->to, &none, to)) {
+    bool first = !translation_dead(to) && atomic_compare_exchange_strong(&l->to, &none, to);
+    if (first) {
         l->prev = NULL;
         l->next = to->incoming;
         if (l->next)
             l->next->prev = l;
         to->incoming = l;
+    }
+    if (first || none == to) { /* again: the region was frozen when it was wanted before */
         spin_unlock(&to->lock);
         /* Patched outside the spin lock, which link_unchain takes after marking `to` dead: look again afterwards. */
         if (patch(cpu->e, l, to->hpc, false))
@@ -104,13 +109,19 @@ const void *link_lookup(HostCpu *h)
     if (cpu->e->cfg.no_chain || exit_wanted(h))
         return NULL;
     cpu->stats.lookups++;
-    Translation *t = translate_get(cpu, h->ir.pc, &why);
-    if (!t || !t->hpc)
+    untag_pc(cpu);
+    Translation *t = table_find(&cpu->e->table, h->ir.pc, h->ir.mode);
+    const void *hpc = t ? t->hpc : persist_code(cpu, h->ir.pc);
+    if (!hpc) {
+        t = translate_get(cpu, h->ir.pc, &why);
+        hpc = t ? t->hpc : NULL;
+    }
+    if (!hpc)
         return NULL;
-    HostJump *j = &h->jcache[host_jcache_index(t->pc, cpu->e->cfg.guest->pc_shift)];
-    j->pc = t->pc;
-    j->hpc = t->hpc;
-    return t->hpc;
+    HostJump *j = &h->jcache[host_jcache_index(h->ir.pc, cpu->e->cfg.guest->pc_shift)];
+    j->pc = h->ir.pc;
+    j->hpc = hpc;
+    return hpc;
 }
 
 void link_unchain(Engine *e, Translation *t)

@@ -119,6 +119,8 @@ static IrRegion *form(Fetch *f, uint64_t pc, unsigned limit)
     Lift l = {.guest = g, .pc = pc, .mode = cpu->h.ir.mode, .cpu_features = e->cfg.features};
     ir_builder_init(&l.b, r);
     r->fp = g->fp_mode(cpu->h.ir.mode);
+    r->fp.exact |= e->cfg.fp_exact;
+    r->fp.careful = (uint8_t)(careful_forms(e, pc) / LIFT_CAREFUL_FP);
     for (; !l.ended; l.pc = l.cont) {
         unsigned left = limit - r->guest_insns;
         l.budget = left - 1;
@@ -198,6 +200,22 @@ static void log_asm(const Host *h, const Translation *t)
     log_end(f);
 }
 
+/* The references to common stubs, then the side table, in one block. */
+static void keep_side(Translation *t, const HostCode *code)
+{
+    uint32_t *block = malloc(code->nreloc * sizeof *block + code->side_len + 1);
+
+    CHECK(block != NULL);
+    for (uint32_t i = 0; i < code->nreloc; i++) {
+        if (code->reloc[i].kind == HOST_RELOC_STUB)
+            block[t->nreloc++] = code->reloc[i].offset << 8 | code->reloc[i].stub;
+    }
+    t->reloc = block;
+    t->side = memcpy(block + t->nreloc, code->side, code->side_len);
+    t->side_len = code->side_len;
+    t->tier = 1;
+}
+
 /* Keep what the host said about the code; `code`'s arrays live in the arena. */
 static void keep_code(Translation *t, const HostCode *code, int64_t delta)
 {
@@ -206,10 +224,8 @@ static void keep_code(Translation *t, const HostCode *code, int64_t delta)
     t->size = code->size;
     t->nlink = code->nsite;
     t->link = calloc(code->nsite ? code->nsite : 1, sizeof t->link[0]);
-    t->side = malloc(code->side_len ? code->side_len : 1);
-    CHECK(t->link && t->side);
-    memcpy(t->side, code->side, code->side_len);
-    t->side_len = code->side_len;
+    keep_side(t, code);
+    CHECK(t->link != NULL);
     /* By offset, as link_find wants them; the host lists them as it meets them. */
     for (uint32_t i = 0; i < code->nsite; i++) {
         uint32_t k = i;
@@ -321,7 +337,9 @@ Translation *translate_get(Vcpu *cpu, uint64_t pc, Translated *why)
     Engine *e = cpu->e;
     Translation *t = table_find(&e->table, pc, cpu->h.ir.mode);
 
-    *why = TRANSLATED_CHANGED;
+    if (!t)
+        t = persist_get(cpu, pc);
+    *why = t ? TRANSLATED : TRANSLATED_CHANGED;
     while (!t && *why == TRANSLATED_CHANGED) {
         t = calloc(1, sizeof *t);
         CHECK(t != NULL);
@@ -337,6 +355,8 @@ Translation *translate_get(Vcpu *cpu, uint64_t pc, Translated *why)
             t = NULL;
         }
         write_end(cpu);
+        if (t)
+            persist_made(cpu, t);
     }
     return t;
 }
@@ -344,7 +364,8 @@ Translation *translate_get(Vcpu *cpu, uint64_t pc, Translated *why)
 void translation_free(Translation *t)
 {
     free(t->link);
-    free(t->side);
+    if (!t->kept)
+        free((void *)(uintptr_t)t->reloc); /* side's block */
     free(t->ir);
     free(t->check_ir);
     free(t);

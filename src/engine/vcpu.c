@@ -82,6 +82,7 @@ Vcpu *vcpu_new(Engine *e)
     if (e->plan) {
         shadow_init(cpu);
         e->host->fp_load(&cpu->h);
+        e->host->cpu_init(e->plan, &cpu->h);
     }
     link_flush(cpu);
     add_to_list(cpu);
@@ -107,7 +108,7 @@ void vcpu_bury(Vcpu *cpu)
     arena_done(&cpu->arena);
     arena_done(&cpu->interp_arena);
     free(cpu->lockstep);
-    os_free(cpu->shadow, SHADOW_BYTES + 2 * SHADOW_GUARD);
+    os_release(cpu->shadow, SHADOW_BYTES + 2 * SHADOW_GUARD);
     os_free(cpu, sizeof *cpu);
 }
 

@@ -380,6 +380,8 @@ static int64_t do_exec(UserThread *t, const char *path, Strings *argv, Strings *
     program_close(&prog);
     if (err < 0)
         return err;
+    if (!t->vforked)
+        engine_save(t->cpu);
     return err ? exec_host(t, host, argv, envp) : exec_guest(t, path, argv, envp);
 }
 

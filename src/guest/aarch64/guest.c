@@ -3,10 +3,10 @@
  */
 #include "guest/aarch64/guest.h"
 
+#include "base/capstone.h"
 #include "base/check.h"
 #include "guest/aarch64/lift.h"
 
-#include <capstone/capstone.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,7 +65,7 @@ static void reset(IrCpu *cpu, const void *features)
 
 static IrFpMode fp_mode(uint32_t mode)
 {
-    return (IrFpMode){.nan_rule = FP_NAN_ARM, .soft = mode & A64_MODE_SOFTFP};
+    return (IrFpMode){.nan_rule = FP_NAN_ARM, .soft = mode & A64_MODE_SOFTFP, .exact = mode & A64_MODE_FPSR};
 }
 
 static uint32_t fetch(const uint8_t *code)
@@ -110,24 +110,25 @@ static unsigned lift(Lift *l, const uint8_t *code, size_t avail)
 
 static unsigned disas(uint64_t pc, const uint8_t *code, size_t avail, char *buf, size_t buflen)
 {
+    Capstone lib;
     csh cs;
     cs_insn *insn;
     if (avail < 4) {
         snprintf(buf, buflen, "(truncated)");
         return 4;
     }
-    if (cs_open(CS_ARCH_ARM64, CS_MODE_ARM, &cs) != CS_ERR_OK) {
+    if (!capstone_get(&lib) || lib.open(CS_ARCH_ARM64, CS_MODE_ARM, &cs) != CS_ERR_OK) {
         snprintf(buf, buflen, ".inst 0x%08x", fetch(code));
         return 4;
     }
-    if (cs_disasm(cs, code, 4, pc, 1, &insn) == 1) {
+    if (lib.disasm(cs, code, 4, pc, 1, &insn) == 1) {
         snprintf(buf, buflen, "%s%s%s", insn->mnemonic, *insn->op_str ? " " : "", insn->op_str);
-        cs_free(insn, 1);
+        lib.free(insn, 1);
     } else { /* newer than the disassembler: our own name for the encoding */
         int id = a64_decode(UINT64_MAX, fetch(code));
         snprintf(buf, buflen, ".inst 0x%08x%s%s", fetch(code), id < 0 ? "" : " // ", id < 0 ? "" : a64_insn_name[id]);
     }
-    cs_close(&cs);
+    lib.close(&cs);
     return 4;
 }
 
@@ -182,6 +183,7 @@ const Guest guest_aarch64 = {
     .elf_machine = 183,
     .min_insn = 4,
     .pc_shift = 2,
+    .pc_tag_bits = 8, /* TBI0 without TBI1, as Linux has it: AArch64.BranchAddr */
     .slots = {.slot = slots, .count = A64_NSLOTS, .state_size = sizeof(A64State)},
     .pin_int = pin_int,
     .pin_vec = pin_vec,

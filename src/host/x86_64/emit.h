@@ -34,8 +34,10 @@ void emit_init(Sel *s);
 /*
  * A jump or call whose 32-bit displacement is an aligned chain site for guest address `target`. Its own stub, written to
  * the cold part here, asks the engine to link it. Nothing may follow it in its part but what is jumped to.
+ *   kind  CHAIN_CALL: a call; CHAIN_HOT: HostSite.hot
  */
-void emit_chain(Sel *s, bool call, uint64_t target);
+enum { CHAIN_CALL = 1, CHAIN_HOT = 2 };
+void emit_chain(Sel *s, unsigned kind, uint64_t target);
 /* A guest address in a register, relocatable. */
 void emit_guest_addr(Sel *s, Gpr d, uint64_t addr);
 

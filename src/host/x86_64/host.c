@@ -67,6 +67,41 @@ static void host_patch(const HostSite *site, uint8_t *code_rw, int64_t delta, co
     __atomic_store_n((int32_t *)(code_rw + site->offset), (int32_t)d, __ATOMIC_RELEASE);
 }
 
+/* jmp [r15 + disp32]: the same bytes wherever they are. */
+static void host_gates(const HostPlan *plan, uint8_t *buf)
+{
+    static const uint8_t op[3] = {0x41, 0xff, 0xa7};
+
+    _Static_assert(STUB_COUNT <= HOST_GATES, "HostCpu.gate is too small");
+    memset(buf, 0xcc, HOST_GATES * HOST_GATE_BYTES);
+    for (unsigned k = 0; k < STUB_COUNT; k++) {
+        int32_t disp = plan_cpu_disp(offsetof(HostCpu, gate) + k * sizeof(void *));
+        memcpy(buf + k * HOST_GATE_BYTES, op, sizeof op);
+        memcpy(buf + k * HOST_GATE_BYTES + sizeof op, &disp, sizeof disp);
+    }
+}
+
+static void host_cpu_init(const HostPlan *plan, HostCpu *cpu)
+{
+    for (unsigned k = 0; k < STUB_COUNT; k++)
+        cpu->gate[k] = plan->stub[k];
+}
+
+static void host_retarget(uint8_t *word, const uint8_t *to)
+{
+    int32_t d = (int32_t)(to - (word + 4));
+
+    memcpy(word, &d, sizeof d);
+}
+
+static size_t host_features(const HostPlan *plan, void *buf, size_t len)
+{
+    size_t n = sizeof plan->feat < len ? sizeof plan->feat : len;
+
+    memcpy(buf, &plan->feat, n);
+    return n;
+}
+
 const Host host_native = {
     .name = "x86_64",
     .plan_new = plan_new,
@@ -77,8 +112,13 @@ const Host host_native = {
     .patch = host_patch,
     .recover = x64_recover,
     .leave = x64_leave,
+    .fp_trap = x64_fp_trap,
     .shadow_overflow = x64_shadow_overflow,
     .fp_load = x64_fp_load,
     .fp_store = x64_fp_store,
+    .gates = host_gates,
+    .cpu_init = host_cpu_init,
+    .retarget = host_retarget,
+    .features = host_features,
     .disas = x64_disas,
 };
