@@ -178,6 +178,16 @@ static bool opt_jit_limit(Options *o, char *arg, Status *st)
     return parse_number("jit-limit", arg, &o->user.engine.jit_limit, st);
 }
 
+static bool opt_tier2(Options *o, char *arg, Status *st)
+{
+    uint64_t n = 0;
+
+    if (strcmp(arg, "off") != 0 && (!parse_number("tier2", arg, &n, st) || n < 1 || n > INT32_MAX))
+        return st->code ? false : status_set(st, STATUS_USAGE, "--tier2: off, or from 1 to %d", INT32_MAX);
+    o->user.engine.tier2 = (uint32_t)n;
+    return true;
+}
+
 static bool opt_cache_size(Options *o, char *arg, Status *st)
 {
     uint64_t mib;

@@ -142,6 +142,8 @@ static bool evict_one(Engine *e)
     }
     if (r) {
         pthread_mutex_lock(&c->lock);
+        /* Not only killing: vcpus may remember translations here that others took the place of long ago. */
+        atomic_fetch_add(&e->flush_seq, 1);
         r->retired_epoch = grace_stamp(e);
         r->next = c->retired;
         c->retired = r;

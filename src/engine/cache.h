@@ -67,12 +67,17 @@ struct Translation {
     uint32_t nreloc;
     const uint32_t *reloc;            /* references to common stubs, offset << 8 | stub; in side's block */
     bool kept;                        /* of a file of the persistent cache, whose memory side and reloc are */
-    uint8_t tier;                     /* 1 */
     uint8_t fp_traps;                 /* operations that trapped; threads may lose each other's counts */
     unsigned npages;
     PageRef page[TRANSLATION_PAGES];
     IrRegion *ir;                     /* for the interpreter: lifted and optimised, one malloc block */
     IrRegion *check_ir;               /* --check: as lifted */
+    /* Tier 2 (tier.c) */
+    bool graph;                       /* made of a graph region */
+    atomic_bool asked, refused;       /* a graph was asked for; there will be none */
+    atomic_uint wanted;               /* times that a hot site wanted it through the engine */
+    _Atomic(Translation *) counter;   /* counts for this one; written under kill_lock */
+    Translation *counted;             /* what this one counts for; written under kill_lock */
     Translation *region_next;         /* in its region; interpreted ones: in the list of retired ones */
     uint64_t retired_epoch;
 };

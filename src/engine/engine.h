@@ -31,6 +31,7 @@ typedef struct EngineConfig {
     const char *persist_dir;   /* directory of the persistent cache, absolute; NULL: none */
     uint64_t persist_limit;    /* bytes that it may take; 0: default */
     const char *cpu_list;      /* what `features` was made from: part of what translations depend on */
+    uint32_t tier2;            /* times until code counts as hot; 0: tier 1 alone; 1: graphs at once, on the guest's thread */
     uint64_t jit_limit;        /* translate only this many regions, interpret the rest; UINT64_MAX: no limit */
 } EngineConfig;
 
@@ -84,6 +85,9 @@ void vcpu_fp_changed(Vcpu *cpu); /* ir.fp changed -> host */
 void engine_save(Vcpu *cpu);
 /* The guest's view of files changes (chroot): the persistent cache is not touched any more. */
 void engine_persist_off(Engine *e);
+/* End the engine's own thread, if there is one: the calling thread is about to do what only a process of one thread may. It
+ * is started again when it is needed. */
+void engine_stop_background(Engine *e);
 
 /* Print --stats to f. */
 void engine_stats(Engine *e, FILE *f);

@@ -58,6 +58,9 @@ typedef struct EnvOps {
     bool (*image)(Vcpu *cpu, uint64_t pc, EnvImage *out);
     /* A name for people of the file mapped at pc; "" when it has none. May be NULL. */
     void (*image_name)(Vcpu *cpu, uint64_t pc, char *buf, size_t len);
+    /* The `env` of a vcpu that runs nothing, for calls of `code` and `guarded` by the engine's own thread. Asked of a guest's
+     * thread. NULL: that thread's own. */
+    void *(*translator)(Vcpu *cpu);
 } EnvOps;
 
 #endif

@@ -148,6 +148,12 @@ static void on_fault(int sig, siginfo_t *info, void *uc)
     errno = saved_errno;
 }
 
+void fault_unblocked(sigset_t *set)
+{
+    for (unsigned i = 0; i < sizeof fault_signals / sizeof fault_signals[0]; i++)
+        sigdelset(set, fault_signals[i]);
+}
+
 bool fault_install(Engine *e, Status *st)
 {
     struct sigaction sa = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
@@ -155,8 +161,7 @@ bool fault_install(Engine *e, Status *st)
     async_env = e->cfg.env;
     /* Asynchronous signals wait until the handler is done: it must leave translated code in one piece. */
     sigfillset(&sa.sa_mask);
-    for (unsigned i = 0; i < sizeof fault_signals / sizeof fault_signals[0]; i++)
-        sigdelset(&sa.sa_mask, fault_signals[i]);
+    fault_unblocked(&sa.sa_mask);
     for (unsigned i = 0; i < sizeof fault_signals / sizeof fault_signals[0]; i++) {
         if (sigaction(fault_signals[i], &sa, NULL) != 0)
             return status_set(st, STATUS_HOST, "cannot install a handler for signal %d: %s", fault_signals[i], strerror(errno));

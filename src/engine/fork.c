@@ -61,7 +61,7 @@ void writers_go(Engine *e)
 /* In the order in which they nest. */
 static pthread_mutex_t *lock_at(Engine *e, unsigned i)
 {
-    pthread_mutex_t *all[] = {&e->kill_lock, &e->careful_lock, &e->retire_lock, &e->cache.lock, &e->vcpu_lock};
+    pthread_mutex_t *all[] = {&e->tier.lock, &e->kill_lock, &e->careful_lock, &e->retire_lock, &e->cache.lock, &e->vcpu_lock};
 
     return i < sizeof all / sizeof all[0] ? all[i] : NULL;
 }
@@ -101,6 +101,7 @@ void engine_fork_child(Engine *e, Vcpu *self)
     self->next = self->prev = NULL;
     self->thread = pthread_self();
     self->tid = os_tid();
+    tier_fork_child(e);
     unlock_all(e);
     persist_fork_child(e);
     while (others) {

@@ -31,6 +31,30 @@ typedef struct CarefulSite {
     struct CarefulSite *next;
 } CarefulSite;
 
+/* Something hot that is to be translated again. */
+typedef struct TierRequest {
+    uint64_t pc;
+    uint32_t mode;
+} TierRequest;
+
+#define TIER_QUEUE 256
+
+/* The thread that does it (tier.c). */
+typedef struct Tier {
+    pthread_mutex_t lock;        /* of all below */
+    pthread_cond_t wake;
+    TierRequest queue[TIER_QUEUE], current;
+    unsigned first, n, longest;
+    bool running, busy, stop;
+    bool at_once;                /* one processor only: no thread */
+    int pid;                     /* whose thread it may be */
+    pthread_t thread;
+    Vcpu *cpu;
+} Tier;
+
+/* Translations that others took the place of, for vcpus to drop from their jump caches. */
+#define REPLACED 256
+
 struct Engine {
     EngineConfig cfg;
     const Host *host;
@@ -59,6 +83,9 @@ struct Engine {
     pthread_mutex_t retire_lock;
     Translation *retired;
     unsigned nretired;
+
+    Tier tier;
+    _Atomic uint64_t replaced[REPLACED], replaced_seq; /* guest pcs; written under kill_lock */
 
     _Atomic uint64_t flush_seq;  /* kills so far: vcpus that have seen fewer drop their jump cache and return stack */
     _Atomic uint64_t jit_count;  /* translations made, for jit_limit */
@@ -98,6 +125,10 @@ void table_done(Table *tb);
 Translation *table_find(const Table *tb, uint64_t pc, uint32_t mode);
 /* Insert; returns `t`, or the live translation of the same key that was there first. */
 Translation *table_insert(Table *tb, Translation *t);
+/* A live translation of t's key that is not t. */
+Translation *table_find_other(const Table *tb, Translation *t);
+/* Insert in front of all others of the same key, so that it is found and not they. */
+void table_put(Table *tb, Translation *t);
 /* Remove if present. */
 void table_remove(Table *tb, Translation *t);
 
@@ -109,6 +140,31 @@ void page_remove_all(Engine *e, Translation *t);
  * still being made are marked as well: their maker will drop them. */
 Translation *page_condemn(Engine *e, uint64_t first, uint64_t last);
 
+/* --- fetch.c ------------------------------------------------------------------------------------------------------ */
+#define FETCH_BYTES 128
+
+/* A window of guest code, copied. */
+typedef struct Fetch {
+    Vcpu *cpu;
+    Translation *t;         /* to be registered with each page; may be NULL */
+    uint64_t va;            /* guest address of buf[0] */
+    size_t len;
+    uint8_t buf[FETCH_BYTES];
+} Fetch;
+
+/* Code at pc, at least one smallest instruction of it; NULL when it cannot be fetched. */
+const uint8_t *fetch_at(Fetch *f, uint64_t pc, size_t *avail);
+/* Lift the instruction at l->pc. False when it cannot be fetched. */
+bool fetch_lift(Fetch *f, Lift *l);
+
+/* --- region.c ----------------------------------------------------------------------------------------------------- */
+/*
+ * Form a graph region with its entry at pc, in the vcpu's arena. NULL when that cannot be done, or is not worth while: the
+ * first instruction cannot be fetched, or the code changed meanwhile.
+ *   evidence  take in only what tier 1 has run
+ */
+IrRegion *region_form(Fetch *f, uint64_t pc, bool evidence);
+
 /* --- translate.c ---------------------------------------------------------------------------------------------------- */
 typedef enum Translated {
     TRANSLATED,
@@ -118,6 +174,12 @@ typedef enum Translated {
 } Translated;
 /* The translation of (pc, cpu's mode): found, or made now; NULL with *why set. One without hpc is to be interpreted. */
 Translation *translate_get(Vcpu *cpu, uint64_t pc, Translated *why);
+/* Make `t`, for a pc that tier 1 has found hot, of a graph region. TRANSLATED_NOT: not worth while. */
+Translated translate_graph(Vcpu *cpu, Translation *t);
+/* Make it visible in the place of every other translation of its pc and mode. */
+void translate_replace(Vcpu *cpu, Translation *t);
+/* Make `t` a counter for its pc (tier.c). False when the cache is full. */
+bool translate_counter(Vcpu *cpu, Translation *t);
 /* Lift up to `limit` instructions at pc into the vcpu's arena; NULL when the first cannot be fetched. `t` may be NULL. */
 IrRegion *translate_form(Vcpu *cpu, uint64_t pc, unsigned limit, Translation *t);
 void translation_free(Translation *t);
@@ -155,6 +217,26 @@ void kill_redo(Vcpu *cpu);
 /* After kills: make every vcpu drop what it remembers. */
 void kill_finish(Engine *e);
 
+/* Take t, which is dead now, out of everything: another one has its place. Caller holds kill_lock. */
+void kill_replaced_locked(Engine *e, Translation *t);
+/* After such: ask every vcpu to look at what was replaced. */
+void kill_replaced_finish(Engine *e);
+/* Drop from the vcpu's jump cache what was replaced. Own thread, outside translated code. */
+void link_drop_replaced(Vcpu *cpu);
+
+/* --- tier.c ------------------------------------------------------------------------------------------------------- */
+void tier_init(Engine *e);
+void tier_done(Engine *e);
+void tier_vcpu_init(Vcpu *cpu);
+void tier_fork_child(Engine *e);
+/* The routine behind HostCpu.hot. */
+const void *tier_hot(HostCpu *h);
+/* What a hot site that leads to t is to be linked to: t, or a counter in front of it. NULL: leave it unlinked this time. In a
+ * section between write_begin and write_end. */
+Translation *tier_entry(Vcpu *cpu, Translation *t);
+/* t is killed: so is its counter. */
+void tier_forget_locked(Engine *e, Translation *t);
+
 /* --- grace.c -------------------------------------------------------------------------------------------------------- */
 uint64_t grace_now(Engine *e);
 /* This vcpu is in its run loop, and since `epoch` was read it has dropped every pointer to a translation. */
@@ -180,6 +262,8 @@ void fault_uninstall(void);
 /* Alternate signal stack and thread pointer of the calling thread. */
 void fault_attach(Vcpu *cpu);
 void fault_detach(Vcpu *cpu);
+/* Take out of `set` the signals that mean a fault of the thread itself. */
+void fault_unblocked(sigset_t *set);
 Vcpu *fault_current(void);
 /* What the handler saw of the fault that made a safe_* routine of this thread fail, as a guest fault at `va`. */
 void fault_note(Vcpu *cpu, uint64_t va, unsigned size, bool write);

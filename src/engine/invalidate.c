@@ -22,13 +22,20 @@ static void forget_own(Vcpu *self, Translation *t)
     self->drop_returns = true;
 }
 
+/* No way leads to t any more but those that vcpus remember. */
+static void detach(Engine *e, Translation *t)
+{
+    table_remove(&e->table, t);
+    link_unchain(e, t);
+    page_remove_all(e, t);
+    tier_forget_locked(e, t);
+}
+
 void kill_translation_locked(Engine *e, Translation *t)
 {
     Vcpu *self = fault_current();
 
-    table_remove(&e->table, t);
-    link_unchain(e, t);
-    page_remove_all(e, t);
+    detach(e, t);
     if (self && self->e == e)
         forget_own(self, t);
     atomic_fetch_add_explicit(&e->killed, 1, memory_order_relaxed);
@@ -38,16 +45,42 @@ void kill_translation_locked(Engine *e, Translation *t)
         grace_retire(e, t);
 }
 
-void kill_finish(Engine *e)
+static void kick_others(Engine *e, const Vcpu *self)
 {
-    Vcpu *self = fault_current();
-
     pthread_mutex_lock(&e->vcpu_lock);
     for (Vcpu *v = e->vcpus; v; v = v->next) {
         if (v != self)
             engine_kick(v);
     }
     pthread_mutex_unlock(&e->vcpu_lock);
+}
+
+/* Its guest code is as it was, so what vcpus remember of t is only slower: they drop it when they come by, entry by entry. */
+void kill_replaced_locked(Engine *e, Translation *t)
+{
+    uint64_t seq = atomic_load_explicit(&e->replaced_seq, memory_order_relaxed);
+
+    detach(e, t);
+    atomic_store_explicit(&e->replaced[seq % REPLACED], t->pc, memory_order_relaxed);
+    atomic_store(&e->replaced_seq, seq + 1);
+    if (!t->hpc)
+        grace_retire(e, t);
+}
+
+void kill_replaced_finish(Engine *e)
+{
+    Vcpu *self = fault_current();
+
+    kick_others(e, self);
+    if (self && self->e == e)
+        link_drop_replaced(self);
+}
+
+void kill_finish(Engine *e)
+{
+    Vcpu *self = fault_current();
+
+    kick_others(e, self);
     if (!self || self->e != e || !self->drop_returns)
         return;
     self->drop_returns = false;

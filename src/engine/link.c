@@ -91,14 +91,17 @@ const void *link_chain(HostCpu *h)
     Translation *t = translate_get(cpu, h->ir.pc, &why);
     if (!t || !t->hpc)
         return NULL;
+    Translation *to = t;
     write_begin(cpu);
     Link *l = link_find(e, (const void *)(uintptr_t)h->link_site);
-    if (l && l->site.target == t->pc)
-        link_to(cpu, l, t);
+    if (l && (l->site.hot || l->from->graph))
+        to = tier_entry(cpu, t);
+    if (l && to && l->site.target == t->pc)
+        link_to(cpu, l, to);
     write_end(cpu);
     if (log_on_pc(LOG_LINK, t->pc))
         log_line("link site %p -> 0x%llx", (void *)(uintptr_t)h->link_site, (unsigned long long)t->pc);
-    return t->hpc;
+    return to ? to->hpc : t->hpc;
 }
 
 const void *link_lookup(HostCpu *h)
@@ -118,6 +121,14 @@ const void *link_lookup(HostCpu *h)
     }
     if (!hpc)
         return NULL;
+    if (t) { /* what comes from a file is not counted here: its loops and calls are, in link_chain */
+        write_begin(cpu);
+        Translation *to = tier_entry(cpu, t);
+        write_end(cpu);
+        if (!to)
+            return hpc;
+        hpc = to->hpc;
+    }
     HostJump *j = &h->jcache[host_jcache_index(h->ir.pc, cpu->e->cfg.guest->pc_shift)];
     j->pc = h->ir.pc;
     j->hpc = hpc;
@@ -157,6 +168,25 @@ void link_forget(Translation *t)
             l->next->prev = l->prev;
         spin_unlock(&to->lock);
     }
+}
+
+void link_drop_replaced(Vcpu *cpu)
+{
+    Engine *e = cpu->e;
+    uint64_t seq = atomic_load(&e->replaced_seq);
+    unsigned shift = e->cfg.guest->pc_shift;
+    bool missed = seq - cpu->replaced_seen > REPLACED;
+
+    for (uint64_t k = missed ? seq : cpu->replaced_seen; k < seq; k++) {
+        uint64_t pc = atomic_load_explicit(&e->replaced[k % REPLACED], memory_order_relaxed);
+        unsigned i = host_jcache_index(pc, shift);
+        if (cpu->h.jcache[i].pc == pc)
+            cpu->h.jcache[i].pc = jump_empty(i, shift);
+    }
+    /* Entries may have been written over while they were read. */
+    if (missed || atomic_load(&e->replaced_seq) - cpu->replaced_seen > REPLACED)
+        link_flush(cpu);
+    cpu->replaced_seen = seq;
 }
 
 void link_flush(Vcpu *cpu)

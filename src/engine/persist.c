@@ -148,12 +148,12 @@ static Translation *from_entry(PersistImage *im, uint32_t k)
     CHECK(t != NULL);
     *t = (Translation){.pc = im->start + en->pc, .mode = en->mode, .guest_insns = m->guest_insns, .hpc = im->rx + en->code,
                        .rw = im->rw + en->code, .size = en->size, .nlink = m->nsite, .side = f->side + m->side,
-                       .side_len = m->side_len, .nreloc = m->nreloc, .reloc = f->reloc + m->reloc, .kept = true, .tier = m->tier};
+                       .side_len = m->side_len, .nreloc = m->nreloc, .reloc = f->reloc + m->reloc, .kept = true, .graph = m->tier == 2};
     t->link = calloc(m->nsite ? m->nsite : 1, sizeof t->link[0]);
     CHECK(t->link != NULL);
     for (unsigned i = 0; i < m->nsite; i++) {
         const PersistSite *s = &f->site[m->site + i];
-        t->link[i] = (Link){.from = t, .site = {s->offset, s->stub, s->target}};
+        t->link[i] = (Link){.from = t, .site = {.offset = s->offset, .stub = s->stub, .target = s->target, .hot = s->hot}};
     }
     return t;
 }

@@ -72,7 +72,7 @@ typedef struct PersistMore {
 } PersistMore;
 
 typedef struct PersistSite {
-    uint32_t offset, stub;  /* as in HostSite */
+    uint32_t offset, stub : 31, hot : 1; /* as in HostSite */
     uint64_t target;
 } PersistSite;
 

@@ -84,7 +84,7 @@ static void add_new(Writer *w, const Translation *t)
 
     k->entry = (PersistEntry){(uint32_t)(t->pc - w->im->start), t->mode, 0, t->size};
     k->more = (PersistMore){.side_len = t->side_len, .nsite = (uint16_t)t->nlink, .nreloc = (uint16_t)t->nreloc,
-                            .guest_insns = (uint16_t)t->guest_insns, .nref = (uint8_t)t->npages, .tier = t->tier};
+                            .guest_insns = (uint16_t)t->guest_insns, .nref = (uint8_t)t->npages, .tier = t->graph ? 2 : 1};
     k->code = t->hpc;
     k->side = t->side;
     k->link = t->link;
@@ -237,6 +237,11 @@ static void fill_hash(Writer *w)
     }
 }
 
+static PersistSite site_of(const HostSite *s)
+{
+    return (PersistSite){.offset = s->offset, .stub = s->stub & 0x7fffffff, .hot = s->hot, .target = s->target};
+}
+
 /* Copy the parts of one translation but its code; the counters in `next` say where. */
 static void fill_one(Writer *w, uint32_t i, PersistMore *next)
 {
@@ -252,7 +257,7 @@ static void fill_one(Writer *w, uint32_t i, PersistMore *next)
     m->ref = next->ref;
     m->reloc = next->reloc;
     for (unsigned s = 0; s < m->nsite; s++)
-        site[s] = k->link ? (PersistSite){k->link[s].site.offset, k->link[s].site.stub, k->link[s].site.target} : k->site[s];
+        site[s] = k->link ? site_of(&k->link[s].site) : k->site[s];
     for (unsigned p = 0; p < m->nref; p++)
         ref[p] = w->page_of[k->page[p]] - 1;
     memcpy(reloc, k->reloc, m->nreloc * sizeof *reloc);
@@ -261,6 +266,18 @@ static void fill_one(Writer *w, uint32_t i, PersistMore *next)
     next->site += m->nsite;
     next->ref += m->nref;
     next->reloc += m->nreloc;
+}
+
+/*
+ * The entry that a site is linked to in the file, UINT32_MAX for none. What may be hot is left to link_chain, which counts it,
+ * unless it leads to a graph.
+ */
+static uint32_t site_entry(const Writer *w, const PersistSite *x, uint32_t mode)
+{
+    uint64_t pc = x->target - w->im->start;
+    uint32_t k = pc < w->im->end - w->im->start ? persist_file_find(&w->out, (uint32_t)pc, mode) : UINT32_MAX;
+
+    return k != UINT32_MAX && x->hot && w->out.more[k].tier < 2 ? UINT32_MAX : k;
 }
 
 /* Copy the code, point it at the gates, and link what can be linked: what it was linked to here does not matter. */
@@ -277,9 +294,8 @@ static void fill_code(Writer *w, uint32_t i)
     }
     for (unsigned s = 0; s < m->nsite; s++) {
         const PersistSite *x = &w->out.site[m->site + s];
-        HostSite site = {x->offset, x->stub, x->target};
-        uint64_t pc = x->target - w->im->start;
-        uint32_t k = pc < w->im->end - w->im->start ? persist_file_find(&w->out, (uint32_t)pc, w->kept[i].entry.mode) : UINT32_MAX;
+        HostSite site = {.offset = x->offset, .stub = x->stub, .target = x->target};
+        uint32_t k = site_entry(w, x, w->kept[i].entry.mode);
         host->patch(&site, to, 0, k == UINT32_MAX ? NULL : code + w->out.entry[k].code);
     }
 }

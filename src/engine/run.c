@@ -71,6 +71,8 @@ static bool run_poll(Vcpu *cpu)
         cpu->flush_seen = flush;
         cpu->mode_seen = cpu->h.ir.mode;
     }
+    if (atomic_load_explicit(&e->replaced_seq, memory_order_acquire) != cpu->replaced_seen)
+        link_drop_replaced(cpu);
     grace_quiesce(cpu, epoch);
     if (collect)
         grace_collect(e);

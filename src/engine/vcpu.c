@@ -75,6 +75,7 @@ Vcpu *vcpu_new(Engine *e)
     cpu->h.ir.world = &e->world;
     cpu->h.link = link_chain;
     cpu->h.lookup = link_lookup;
+    cpu->h.hot = tier_hot;
     arena_init(&cpu->arena);
     arena_init(&cpu->interp_arena);
     e->cfg.guest->reset(&cpu->h.ir, e->cfg.features);
@@ -84,6 +85,7 @@ Vcpu *vcpu_new(Engine *e)
         e->host->fp_load(&cpu->h);
         e->host->cpu_init(e->plan, &cpu->h);
     }
+    tier_vcpu_init(cpu);
     link_flush(cpu);
     add_to_list(cpu);
     return cpu;

@@ -31,6 +31,7 @@ struct Vcpu {
     } redo;
     uint32_t mode_seen;        /* mode that the jump cache and return stack are of */
     uint64_t flush_seen;       /* kills after which they were last emptied */
+    uint64_t replaced_seen;    /* Engine.replaced_seq, as far as it was looked at */
     _Atomic uint64_t epoch;    /* see engine/grace.c; 0: not attached to a thread */
     Arena arena;               /* translation scratch */
     Arena interp_arena;        /* interpreter scratch */
@@ -40,6 +41,7 @@ struct Vcpu {
     Vcpu *next, *prev;         /* engine's list of vcpus */
     struct VcpuStats {
         uint64_t translations, guest_insns, host_bytes, translate_ns, lookups, links, faults, fp_traps, interp_regions, discarded;
+        uint64_t counters, hot, graphs, graph_insns, graph_bytes, graph_ns; /* tier 2 */
     } stats;
 };
 

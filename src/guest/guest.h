@@ -15,6 +15,24 @@
  */
 enum { LIFT_CAREFUL_TAG = 1 /* tagged pointers */, LIFT_CAREFUL_FP = 2 /* times IR_FP_CAREFUL_* */ };
 
+/* How a graph region goes on after an instruction: noted by the lift_* calls, for engine/region.c to act on. */
+typedef enum LiftKind {
+    LIFT_NEXT,   /* at the next instruction */
+    LIFT_JUMP,   /* at `target` */
+    LIFT_BRANCH, /* at `target` when `val` (i8) is not 0, else at the next instruction */
+    LIFT_CALL,   /* direct call of `target`; the return address is the next instruction */
+    LIFT_IND,    /* at `val` (i64), `hint` says how */
+    LIFT_LEFT,   /* nowhere: the region has its terminator */
+} LiftKind;
+
+typedef struct LiftFlow {
+    LiftKind kind;
+    IrHint hint;
+    bool helper;              /* the instruction may leave by an EXIT_HELP helper */
+    IrRef val;
+    uint64_t target;
+} LiftFlow;
+
 typedef struct Lift {
     IrBuilder b;              /* append here */
     const struct Guest *guest;
@@ -24,6 +42,7 @@ typedef struct Lift {
     unsigned careful;         /* LIFT_CAREFUL_* for this instruction */
     bool guarded;             /* its page is guarded (EnvOps.guarded); known only when mode is not 0 */
     const void *cpu_features; /* the guest's own structure, from Guest.cpu_new */
+    LiftFlow *flow;           /* graph regions: where control flow is noted; NULL: a trace, see lift.c */
     uint32_t budget;          /* guest instructions that the region may still take after this one; 0: lift_* end it */
     /* set by lift: */
     bool ended;               /* the region has its terminator */

@@ -83,9 +83,19 @@ static uint64_t env_random(Vcpu *cpu)
     return v;
 }
 
+/* The engine's own thread asks for code alone: of its guest thread it needs to know the process. */
+static void *env_translator(Vcpu *cpu)
+{
+    UserThread *t = calloc(1, sizeof *t);
+    CHECK(t != NULL);
+    t->p = user_thread(cpu)->p;
+    return t;
+}
+
 static const EnvOps env_ops = {
-    .code = env_code, .guarded = env_guarded, .image = env_image, .image_name = env_image_name, .pending = signal_pending, .fault = signal_fault, .syscall = user_syscall,
-    .counter = env_counter, .random = env_random, .async_signal = signal_async,
+    .code = env_code, .guarded = env_guarded, .image = env_image, .image_name = env_image_name, .pending = signal_pending,
+    .fault = signal_fault, .syscall = user_syscall, .counter = env_counter, .random = env_random,
+    .async_signal = signal_async, .translator = env_translator,
 };
 
 /* --- finding the program -------------------------------------------------------------------------------------------- */
