@@ -135,8 +135,9 @@ typedef struct Host {
     /* Emit the common stubs (enter, exits, thunks) at the start of the cache; once. Returns false when out of room. */
     bool (*stubs)(HostPlan *plan, CodeBuf *cb);
     /*
-     * Compile a verified, slot-converted tree region at cb->p. On success advances cb->p and fills *out. Returns false
-     * (cb->overflow) when there is no room: try again with a larger buffer.
+     * Compile a verified, slot-converted region at cb->p: a tree, or a graph. On success advances cb->p and fills *out.
+     * Returns false with cb->overflow when there is no room: try again with a larger buffer. False without it: a graph with
+     * more values at once than this host can hold.
      */
     bool (*compile)(HostPlan *plan, const IrRegion *r, CodeBuf *cb, HostCode *out);
     /* Run translated code from `hpc` (executable address) until it leaves; returns the IrStop. */

@@ -32,7 +32,7 @@ typedef struct Env {
     Arena arena;
     HostCode code;             /* the region being run */
     const uint8_t *code_rx;
-    uint64_t faults;
+    uint64_t faults, refused;
     IrWorld world;
     const IrHelper *helpers;
     unsigned nhelpers;

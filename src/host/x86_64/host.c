@@ -26,6 +26,8 @@ static bool compile_once(HostPlan *plan, const IrRegion *r, CodeBuf *cb, HostCod
         sel_graph(s);
     else
         sel_block(s, 0);
+    if (s->ra->full)
+        return *cold_full = false;
     *cold_full = s->cold.overflow;
     return !*cold_full && emit_finish(s, cb, out);
 }

@@ -133,7 +133,11 @@ static unsigned spill_alloc(Sel *s, IrRef root)
     if (slot == SPILL_SLOTS) {
         spill_reclaim(s);
         slot = spill_find(ra, n);
-        CHECK(slot < SPILL_SLOTS);
+        CHECK(slot < SPILL_SLOTS || ra->g);
+    }
+    if (slot == SPILL_SLOTS) { /* the code is void */
+        ra->full = true;
+        return 0;
     }
     ra->spill_val[slot] = root;
     return slot;

@@ -74,6 +74,7 @@ typedef struct Graph Graph; /* of a region that is one: graph.h */
 
 struct SelAlloc {
     Graph *g;        /* NULL in a tree */
+    bool full;       /* a graph that needs more spill slots than there are: it cannot be compiled */
     Val *val;
     IrRef *root;     /* the value that this instruction's result is in fact */
     uint16_t *count; /* operand uses, those of fused conditions excepted */

@@ -54,6 +54,7 @@ bool sel_cond(Sel *s, const IrInsn *user, IrRef cond, SelCond *out)
 /* Jump when the condition is `sense`. */
 void sel_jump_if(Sel *s, SelCond c, bool sense, uint32_t label)
 {
+    bool fresh = s->flags.at == s->a->p; /* jumps keep the flags */
     if (c.inv != sense) {
         x64_jcc(s->a, c.cc, label);
         if (c.two)
@@ -65,6 +66,8 @@ void sel_jump_if(Sel *s, SelCond c, bool sense, uint32_t label)
     } else {
         x64_jcc(s->a, c.cc ^ 1, label);
     }
+    if (fresh)
+        s->flags.at = s->a->p;
 }
 
 /* A boolean operation as a value. */
@@ -400,7 +403,8 @@ static void graph_label(Sel *s, uint32_t block)
     if (l != IR_NO_BLOCK && g->cfg->loops[l].header == block)
         x64_nop(s->a, -asm_here(s->a) & (LOOP_ALIGN - 1));
     sel_bind(s, g->block[block].label);
-    s->flags.at = NULL;
+    if (block == 0 || graph_npreds(g, block) != 1 || g->block[g->cfg->pred[g->cfg->pred_first[block]]].next != block)
+        s->flags.at = NULL; /* others come here as well, or no one falls through to here */
 }
 
 static void graph_main(Sel *s, uint32_t block)
