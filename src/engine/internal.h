@@ -190,6 +190,8 @@ IrRegion *ir_pack(const IrRegion *r);
 
 /* --- careful.c ------------------------------------------------------------------------------------------------------ */
 unsigned careful_forms(Engine *e, uint64_t pc);
+/* The FP mode of a region that begins at pc. */
+IrFpMode careful_fp_mode(Engine *e, uint32_t mode, uint64_t pc);
 /* So many sites met tagged pointers that every instruction is translated for them. */
 bool careful_everywhere(Engine *e);
 /* Add forms to pc's; false when it had them all. */

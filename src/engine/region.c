@@ -598,7 +598,7 @@ static Lift lift_new(Vcpu *cpu, uint64_t pc)
     Lift l = {.guest = g, .mode = cpu->h.ir.mode, .cpu_features = cpu->e->cfg.features};
 
     ir_builder_init(&l.b, ir_region_new(&cpu->arena, &g->slots, g->helpers, g->nhelpers, pc));
-    l.b.r->fp = g->fp_mode(l.mode);
+    l.b.r->fp = careful_fp_mode(cpu->e, l.mode, pc);
     return l;
 }
 

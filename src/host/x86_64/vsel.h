@@ -61,6 +61,8 @@ static inline bool sel_careful(const Sel *s)
     return s->r->fp.careful & IR_FP_CAREFUL_ARITH;
 }
 
+/* Find out, for the parameters of a graph, what vsel_bits says of them: the most that any edge brings. Before liveness. */
+void vsel_params(Sel *s);
 /* An upper bound of the number of low bits of a vector above which it is zero. */
 unsigned vsel_bits(const Sel *s, IrRef v);
 /* Whether bits 127:64 of the value are known to be zero. */
