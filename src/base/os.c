@@ -87,6 +87,15 @@ void *os_alloc(size_t size)
     return p == MAP_FAILED ? NULL : p;
 }
 
+void *os_alloc_large(size_t size)
+{
+    void *p = os_alloc(size);
+
+    if (p)
+        madvise(p, size, MADV_HUGEPAGE);
+    return p;
+}
+
 void os_free(void *p, size_t size)
 {
     if (!p)

@@ -39,6 +39,8 @@ void os_cpu_features(char *buf, size_t len);
 void *os_reserve(size_t size, Status *st);
 /* Zeroed private memory; NULL when refused. */
 void *os_alloc(size_t size);
+/* The same, in large pages where there are any: all of it is about to be touched. */
+void *os_alloc_large(size_t size);
 void os_free(void *p, size_t size);
 /* Give reserved address space [p, p + size) private zeroed memory, or take memory back from it. */
 bool os_commit(void *p, size_t size);

@@ -40,6 +40,16 @@ typedef struct Kept {
     uint32_t page[TRANSLATION_PAGES];
 } Kept;
 
+typedef struct MadeAt {
+    uint64_t pc;
+    const Translation *t;
+} MadeAt;
+
+typedef struct Made {
+    MadeAt *at;
+    uint32_t n;
+} Made;
+
 typedef struct Writer {
     Engine *e;
     Persist *p;
@@ -67,7 +77,7 @@ static Kept *push(Writer *w)
 /* Whether t can be kept: it lives, was made here, and read nothing outside the image. */
 static bool keepable(const PersistImage *im, const Translation *t)
 {
-    if (atomic_load(&t->state) != TRANSLATION_LIVE || t->kept || t->pc - im->start >= im->end - im->start || t->size > PERSIST_CHUNK / 2 ||
+    if (atomic_load(&t->state) != TRANSLATION_LIVE || t->kept || t->size > PERSIST_CHUNK / 2 ||
         t->nlink > UINT16_MAX || t->nreloc > UINT16_MAX || t->guest_insns > UINT16_MAX)
         return false;
     for (unsigned i = 0; i < t->npages; i++) {
@@ -93,20 +103,34 @@ static void add_new(Writer *w, const Translation *t)
         k->page[i] = (uint32_t)(t->page[i].page - (w->im->start >> GUEST_PAGE_BITS));
 }
 
-/* What this process translated, in the order in which it did. */
-static void collect_new(Writer *w)
+/* What this process translated, in the order in which it did, of all images: the lists are looked through once. */
+static void gather(Engine *e, Made *m)
 {
-    for (CacheRegion *r = w->e->cache.oldest; r; r = r->next) {
-        uint32_t first = w->n;
-        for (const Translation *t = r->translations; t; t = t->region_next) {
-            if (keepable(w->im, t))
-                add_new(w, t);
+    uint32_t cap = 0;
+
+    for (CacheRegion *r = e->cache.oldest; r; r = r->next) {
+        uint32_t first = m->n;
+        for (const Translation *t = r->image ? NULL : r->translations; t; t = t->region_next) {
+            if (m->n == cap) {
+                cap = cap ? 2 * cap : 4096;
+                m->at = realloc(m->at, cap * sizeof m->at[0]);
+                CHECK(m->at != NULL);
+            }
+            m->at[m->n++] = (MadeAt){t->pc, t};
         }
-        for (uint32_t a = first, b = w->n; b > a && a < --b; a++) { /* the list has the last one first */
-            Kept k = w->kept[a];
-            w->kept[a] = w->kept[b];
-            w->kept[b] = k;
+        for (uint32_t x = first, y = m->n; y > x && x < --y; x++) { /* the list has the last one first */
+            MadeAt swap = m->at[x];
+            m->at[x] = m->at[y];
+            m->at[y] = swap;
         }
+    }
+}
+
+static void collect_new(Writer *w, const Made *m)
+{
+    for (uint32_t i = 0; i < m->n; i++) {
+        if (m->at[i].pc - w->im->start < w->im->end - w->im->start && keepable(w->im, m->at[i].t))
+            add_new(w, m->at[i].t);
     }
     w->nnew = w->n;
 }
@@ -328,7 +352,7 @@ static bool build(Writer *w, Vcpu *cpu)
     h.guest_insns = w->guest_insns;
     w->out.map = (uint8_t *)&h;
     w->out.len = persist_layout(&w->out) + w->out.code_room;
-    uint8_t *map = os_alloc(w->out.len);
+    uint8_t *map = os_alloc_large(w->out.len);
     w->out.map = map;
     if (!map)
         return false;
@@ -474,7 +498,7 @@ static void free_writer(Writer *w)
 }
 
 /* Writers of the code cache stand still. Returns whether a file was written. */
-static bool save_image(Vcpu *cpu, PersistImage *im)
+static bool save_image(Vcpu *cpu, PersistImage *im, Made *m)
 {
     Engine *e = cpu->e;
     Persist *p = e->persist;
@@ -485,7 +509,9 @@ static bool save_image(Vcpu *cpu, PersistImage *im)
 
     if (atomic_load(&im->dead) || !im->save || !worth_it(p, made, atomic_load(&im->had)) || !persist_path(path, p->dir, &im->key))
         return false;
-    collect_new(&w);
+    if (!m->at)
+        gather(e, m);
+    collect_new(&w, m);
     if (w.nnew)
         open_base(&w, path);
     if (w.nnew && lacking(&w)) {
@@ -509,6 +535,7 @@ void engine_save(Vcpu *cpu)
     Engine *e = cpu->e;
     Persist *p = e->persist;
     bool wrote = false, any = false;
+    Made m = {0};
 
     if (!p || atomic_load(&p->off))
         return;
@@ -519,8 +546,9 @@ void engine_save(Vcpu *cpu)
     uint64_t begin = os_now_ns();
     writers_stop(e);
     for (PersistImage *im = atomic_load(&p->images); im; im = atomic_load(&im->next))
-        wrote |= save_image(cpu, im);
+        wrote |= save_image(cpu, im, &m);
     writers_go(e);
+    free(m.at);
     if (wrote)
         evict(p);
     p->saved_at = os_now_ns();
