@@ -128,7 +128,7 @@ static void load_file(Vcpu *cpu, PersistImage *im)
     Persist *p = e->persist;
     char path[PERSIST_PATH_MAX];
     const char *why = NULL;
-    uint64_t begin = e->cfg.timing ? os_now_ns() : 0;
+    uint64_t begin = e->cfg.timing ? os_thread_ns() : 0;
     int fd = -1;
 
     if (!persist_path(path, p->dir, &im->key) || !persist_dir_ok(p, false))
@@ -153,7 +153,7 @@ static void load_file(Vcpu *cpu, PersistImage *im)
     atomic_fetch_add(&p->n.files, 1);
     atomic_fetch_add(&p->n.kept_insns, im->file.h->guest_insns);
     atomic_fetch_add(&p->n.kept_bytes, im->file.h->code_len);
-    atomic_fetch_add(&p->n.open_ns, e->cfg.timing ? os_now_ns() - begin : 0);
+    atomic_fetch_add(&p->n.open_ns, e->cfg.timing ? os_thread_ns() - begin : 0);
     if (log_on(LOG_CACHE))
         log_line("cache: %s used for 0x%llx..0x%llx, %u translations", path, (unsigned long long)im->start,
                  (unsigned long long)im->end, im->file.h->nentry);

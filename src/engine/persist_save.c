@@ -543,7 +543,7 @@ void engine_save(Vcpu *cpu)
         any = atomic_load(&im->made) != 0;
     if (!any || !persist_dir_ok(p, true))
         return;
-    uint64_t begin = os_now_ns();
+    uint64_t begin = os_thread_ns();
     writers_stop(e);
     for (PersistImage *im = atomic_load(&p->images); im; im = atomic_load(&im->next))
         wrote |= save_image(cpu, im, &m);
@@ -553,7 +553,7 @@ void engine_save(Vcpu *cpu)
         evict(p);
     p->saved_at = os_now_ns();
     p->pause *= 2;
-    atomic_fetch_add(&p->n.save_ns, p->saved_at - begin);
+    atomic_fetch_add(&p->n.save_ns, os_thread_ns() - begin);
 }
 
 void persist_made(Vcpu *cpu, const Translation *t)
