@@ -12,6 +12,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -391,6 +392,22 @@ static bool write_all(int fd, const PersistFile *f)
     return ftruncate(fd, (off_t)(f->code_at + f->code_room)) == 0;
 }
 
+/* The guest may have set a limit to the size of files (RLIMIT_FSIZE): its signal must not reach the guest. */
+static bool write_quietly(int fd, const PersistFile *f)
+{
+    sigset_t set, old;
+    struct timespec now = {0, 0};
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGXFSZ);
+    pthread_sigmask(SIG_BLOCK, &set, &old);
+    bool ok = write_all(fd, f);
+    if (!ok && !sigismember(&old, SIGXFSZ))
+        sigtimedwait(&set, NULL, &now);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return ok;
+}
+
 static bool replace(const Writer *w, const char *path)
 {
     char temp[PERSIST_PATH_MAX];
@@ -402,7 +419,7 @@ static bool replace(const Writer *w, const char *path)
         fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return false;
-    bool ok = write_all(fd, &w->out);
+    bool ok = write_quietly(fd, &w->out);
     ok = close(fd) == 0 && ok && rename(temp, path) == 0;
     if (!ok)
         unlink(temp);
@@ -483,8 +500,10 @@ static bool lacking(const Writer *w)
 
     if (!w->base.map || atomic_load(&w->e->careful_count)) /* the same code in careful form is something else */
         return true;
-    for (uint32_t i = 0; i < w->nnew; i++)
-        n += persist_file_find(&w->base, w->kept[i].entry.pc, w->kept[i].entry.mode) == UINT32_MAX;
+    for (uint32_t i = 0; i < w->nnew; i++) {
+        uint32_t k = persist_file_find(&w->base, w->kept[i].entry.pc, w->kept[i].entry.mode);
+        n += k == UINT32_MAX || w->base.more[k].tier < w->kept[i].more.tier;
+    }
     return worth_it(w->p, n, w->base.h->nentry);
 }
 
