@@ -6,11 +6,11 @@ PREFIX ?= /usr/local
 SETUP_OPTS := -Dlto=true
 
 # make check SAN=address|undefined|thread|address,undefined
+comma := ,
 ifdef SAN
 BUILD := build-$(subst $(comma),-,$(SAN))
 SETUP_OPTS := -Db_sanitize=$(SAN) -Db_lundef=false -Ddebug_checks=true --buildtype=debugoptimized
 endif
-comma := ,
 
 .PHONY: help setup build debug demo check check-long bench install clean format
 
@@ -48,7 +48,7 @@ check:
 check-long:
 	@scripts/setup check
 	@$(MAKE) --no-print-directory build
-	@LONG=1 scripts/check $(BUILD) long
+	@scripts/check $(BUILD) long
 
 bench:
 	@scripts/setup bench
@@ -56,6 +56,7 @@ bench:
 	bench/run --build $(BUILD) $(BENCH_ARGS)
 
 install: build
+	meson configure $(BUILD) --prefix=$(PREFIX)
 	meson install -C $(BUILD)
 
 format:

@@ -16,10 +16,25 @@
 #else
 #define ASAN_UNPOISON_MEMORY_REGION(p, size) ((void)(p), (void)(size))
 #endif
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/lsan_interface.h>
+#define LEAK_CHECK() __lsan_do_leak_check()
+#define LEAK_ROOT(p, size) __lsan_register_root_region(p, size)
+#define LEAK_ROOT_END(p, size) __lsan_unregister_root_region(p, size)
+#else
+#define LEAK_CHECK() ((void)0)
+#define LEAK_ROOT(p, size) ((void)(p), (void)(size))
+#define LEAK_ROOT_END(p, size) ((void)(p), (void)(size))
+#endif
 
 size_t os_page_size(void)
 {
     return (size_t)sysconf(_SC_PAGESIZE);
+}
+
+void os_leak_check(void)
+{
+    LEAK_CHECK();
 }
 
 int os_tid(void)
@@ -80,11 +95,20 @@ void *os_reserve(size_t size, Status *st)
     return p;
 }
 
+void os_release(void *p, size_t size)
+{
+    if (p)
+        munmap(p, size);
+}
+
 void *os_alloc(size_t size)
 {
     void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
-    return p == MAP_FAILED ? NULL : p;
+    if (p == MAP_FAILED)
+        return NULL;
+    LEAK_ROOT(p, size); /* what is allocated may be known from here alone */
+    return p;
 }
 
 void *os_alloc_large(size_t size)
@@ -100,6 +124,7 @@ void os_free(void *p, size_t size)
 {
     if (!p)
         return;
+    LEAK_ROOT_END(p, size);
     ASAN_UNPOISON_MEMORY_REGION(p, size); /* it may have been a stack whose frames were never left */
     munmap(p, size);
 }

@@ -25,6 +25,9 @@ static inline bool os_tidy_exit(void)
 #endif
 }
 
+/* Look for leaks now, where a leak checker watches: before an end that it would not see. */
+void os_leak_check(void);
+
 /* Kernel thread id of the calling thread. */
 int os_tid(void);
 /* Processor time of the calling thread in nanoseconds. */
@@ -37,6 +40,7 @@ void os_cpu_features(char *buf, size_t len);
 
 /* Address space without memory: any access faults. NULL with `st` set when refused. */
 void *os_reserve(size_t size, Status *st);
+void os_release(void *p, size_t size);
 /* Zeroed private memory; NULL when refused. */
 void *os_alloc(size_t size);
 /* The same, in large pages where there are any: all of it is about to be touched. */

@@ -121,6 +121,12 @@ static bool opt_no_chain(Options *o, char *arg, Status *st)
     return true;
 }
 
+static bool opt_fp_exact(Options *o, char *arg, Status *st)
+{
+    o->user.engine.fp_exact = true;
+    return true;
+}
+
 static bool opt_no_ret_predict(Options *o, char *arg, Status *st)
 {
     o->user.engine.ret_predict = false;

@@ -48,8 +48,8 @@ void cache_done(Cache *c)
 {
     free_regions(c->oldest);
     free_regions(c->retired);
-    os_free(c->rw, c->size);
-    os_free(c->rx, c->size);
+    os_release(c->rw, c->size);
+    os_release(c->rx, c->size);
     os_free(c->page_first, (c->size >> CACHE_PAGE_BITS) * sizeof c->page_first[0]);
     free(c->granule_used);
 }

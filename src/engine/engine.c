@@ -85,6 +85,7 @@ static bool settle(Engine *e, Status *st)
         e->cfg.no_chain = true;
         e->cfg.ret_predict = false;
         e->cfg.exact_flags = true;
+        e->cfg.fp_exact = true;
     }
     if (log_on(LOG_EXEC))
         e->cfg.no_chain = true;
@@ -166,6 +167,7 @@ void engine_stats(Engine *e, FILE *f)
     print_rate(f, "links", s.links, 0, "");
     print_rate(f, "lookups", s.lookups, 0, "");
     print_rate(f, "faults", s.faults, 0, "");
+    print_rate(f, "floating-point traps", s.fp_traps, 0, "");
     print_rate(f, "careful sites", atomic_load(&e->careful_count), 0, "");
     print_rate(f, "invalidations", atomic_load(&e->invalidations), 0, "");
     print_rate(f, "  translations killed", atomic_load(&e->killed), 0, "");

@@ -21,6 +21,7 @@ typedef struct EngineConfig {
     bool ret_predict;
     bool timing;               /* measure translation time for engine_stats */
     bool exact_flags;          /* never drop dead flags at exits */
+    bool fp_exact;             /* every FP flag exact from the start, not from the guest's first look at them */
     size_t cache_bytes;        /* size of the code cache; 0: default */
     const char *host_cpu;      /* NULL: native */
     const char *opt;           /* "-gvn,-dce": passes to leave out */

@@ -2,7 +2,7 @@
  * Host signals that mean a fault, and what becomes of them:
  *   - in a safe_* routine (base/safe.h): it returns failure, the caller asks fault_note what happened;
  *   - in translated code: the host's side table gives the exact guest state, the translation is left, and the run loop
- *     delivers the fault or repairs its cause (fault_handle);
+ *     delivers the fault or repairs its cause (fault_handle); a floating-point operation that trapped is completed in place;
  *   - sent by somebody: the environment's business;
  *   - anything else is a bug of ours: one line, then the default action.
  *
@@ -82,6 +82,30 @@ static void crash(int sig, const siginfo_t *info, void *uc)
     sigaction(sig, &dfl, NULL);
 }
 
+/* Traps of one translation's operations after which it is made anew with inline tests. */
+#define FP_TRAPS_MAX 3
+
+/*
+ * An FP operation whose result on the guest differs from the host's: the host's part computes it, and execution goes on
+ * behind it. A trap costs microseconds: a translation that meets many is made anew, without them, from the next poll on.
+ */
+static bool fp_trap(Vcpu *cpu, Translation *t, void *uc)
+{
+    unsigned careful = cpu->e->host->fp_trap(&cpu->h, uc);
+
+    if (!careful)
+        return false;
+    cpu->stats.fp_traps++;
+    if (t && ++t->fp_traps >= FP_TRAPS_MAX) {
+        t->fp_traps = 0;
+        cpu->redo.pc = t->pc;
+        cpu->redo.mode = t->mode;
+        cpu->redo.forms = careful * LIFT_CAREFUL_FP;
+        __atomic_store_n(&cpu->h.exit_request, 1, __ATOMIC_RELAXED);
+    }
+    return true;
+}
+
 /* A fault inside the code cache. False when it is not one of the guest's. */
 static bool in_code(Vcpu *cpu, int sig, const siginfo_t *info, void *uc)
 {
@@ -97,6 +121,8 @@ static bool in_code(Vcpu *cpu, int sig, const siginfo_t *info, void *uc)
     uint32_t side_len = t ? t->side_len : 0;
     if (!t && !persist_side_at(e, hpc, &start, &side, &side_len))
         return false;
+    if (sig == SIGFPE && fp_trap(cpu, t, uc))
+        return true;
     if (!e->host->recover(e->plan, &cpu->h, start, side, side_len, hpc, uc))
         return false;
     /* A non-canonical address in a form with rbp as its base is a stack fault, which arrives as SIGBUS. */

@@ -24,7 +24,7 @@ typedef struct PageBucket {
     _Atomic(PageRef *) head;
 } PageBucket;
 
-/* Guest instructions that trapped in their common form. Nodes are never removed: being careful in vain is harmless. */
+/* Guest instructions (or starts of regions) that trapped in their common form. Nodes are never removed: being careful in vain is harmless. */
 typedef struct CarefulSite {
     uint64_t pc;
     _Atomic unsigned forms; /* LIFT_CAREFUL_* */
@@ -46,7 +46,8 @@ struct Engine {
     struct Persist *persist;     /* persist.c; NULL: none */
 
     _Atomic(CarefulSite *) careful[CAREFUL_BUCKETS];
-    atomic_uint careful_count;
+    atomic_uint careful_count;   /* sites */
+    atomic_uint careful_tags;    /* those of tagged pointers */
     pthread_mutex_t careful_lock;
 
     pthread_mutex_t vcpu_lock;   /* the list of vcpus */
@@ -72,6 +73,17 @@ struct Engine {
 static inline uint64_t jump_empty(unsigned i, unsigned pc_shift)
 {
     return (uint64_t)(i ^ 1) << pc_shift;
+}
+
+/*
+ * After an indirect branch pc may have a tag, which the branch should have removed. Translations do not care: a tagged
+ * target is in no jump cache, so everything that looks it up comes through here first.
+ */
+static inline void untag_pc(Vcpu *cpu)
+{
+    unsigned n = cpu->e->cfg.guest->pc_tag_bits;
+
+    cpu->h.ir.pc &= (uint64_t)((int64_t)(cpu->h.ir.pc << n) >> n);
 }
 
 /* --- vcpu.c ------------------------------------------------------------------------------------------------------- */
@@ -116,7 +128,7 @@ IrRegion *ir_pack(const IrRegion *r);
 
 /* --- careful.c ------------------------------------------------------------------------------------------------------ */
 unsigned careful_forms(Engine *e, uint64_t pc);
-/* So many sites trapped that every instruction is translated carefully. */
+/* So many sites met tagged pointers that every instruction is translated for them. */
 bool careful_everywhere(Engine *e);
 /* Add forms to pc's; false when it had them all. */
 bool careful_add(Engine *e, uint64_t pc, unsigned forms);
@@ -138,6 +150,8 @@ void link_flush(Vcpu *cpu);
 void kill_translation_locked(Engine *e, Translation *t);
 /* Set a live translation's state to dead; false when somebody else did. */
 bool kill_mark(Translation *t);
+/* Make cpu->redo's translation anew at its next execution, in its careful forms. */
+void kill_redo(Vcpu *cpu);
 /* After kills: make every vcpu drop what it remembers. */
 void kill_finish(Engine *e);
 

@@ -57,6 +57,29 @@ void kill_finish(Engine *e)
     __atomic_store_n(&self->h.exit_request, 1, __ATOMIC_RELAXED);
 }
 
+void kill_redo(Vcpu *cpu)
+{
+    Engine *e = cpu->e;
+    uint64_t pc = cpu->redo.pc;
+    unsigned forms = cpu->redo.forms;
+
+    cpu->redo.forms = 0;
+    if (!careful_add(e, pc, forms))
+        return;
+    write_begin(cpu);
+    pthread_mutex_lock(&e->kill_lock);
+    Translation *t = table_find(&e->table, pc, cpu->redo.mode);
+    bool killed = t && kill_mark(t);
+    if (killed)
+        kill_translation_locked(e, t);
+    pthread_mutex_unlock(&e->kill_lock);
+    if (killed)
+        kill_finish(e);
+    write_end(cpu);
+    if (log_on_pc(LOG_LINK, pc))
+        log_line("careful 0x%llx: forms 0x%x", (unsigned long long)pc, forms);
+}
+
 void engine_invalidate(Engine *e, uint64_t va, uint64_t len)
 {
     uint64_t first = va >> GUEST_PAGE_BITS, last = (va + len - 1) >> GUEST_PAGE_BITS;

@@ -109,6 +109,7 @@ const void *link_lookup(HostCpu *h)
     if (cpu->e->cfg.no_chain || exit_wanted(h))
         return NULL;
     cpu->stats.lookups++;
+    untag_pc(cpu);
     Translation *t = table_find(&cpu->e->table, h->ir.pc, h->ir.mode);
     const void *hpc = t ? t->hpc : persist_code(cpu, h->ir.pc);
     if (!hpc) {

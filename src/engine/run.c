@@ -54,12 +54,16 @@ static bool run_poll(Vcpu *cpu)
     Engine *e = cpu->e;
     bool collect = false;
 
+    untag_pc(cpu);
     if (__atomic_load_n(&cpu->h.exit_request, __ATOMIC_RELAXED) &&
         __atomic_exchange_n(&cpu->h.exit_request, 0, __ATOMIC_ACQUIRE)) {
         if (!e->cfg.env->pending(cpu))
             return false;
+        untag_pc(cpu); /* a handler's */
         collect = true;
     }
+    if (cpu->redo.forms)
+        kill_redo(cpu);
     /* The epoch is read first, so that what was killed before it is forgotten before it is published. */
     uint64_t epoch = grace_now(e), flush = atomic_load(&e->flush_seq);
     if (flush != cpu->flush_seen || cpu->h.ir.mode != cpu->mode_seen) {

@@ -119,6 +119,8 @@ static IrRegion *form(Fetch *f, uint64_t pc, unsigned limit)
     Lift l = {.guest = g, .pc = pc, .mode = cpu->h.ir.mode, .cpu_features = e->cfg.features};
     ir_builder_init(&l.b, r);
     r->fp = g->fp_mode(cpu->h.ir.mode);
+    r->fp.exact |= e->cfg.fp_exact;
+    r->fp.careful = (uint8_t)(careful_forms(e, pc) / LIFT_CAREFUL_FP);
     for (; !l.ended; l.pc = l.cont) {
         unsigned left = limit - r->guest_insns;
         l.budget = left - 1;

@@ -108,7 +108,7 @@ void vcpu_bury(Vcpu *cpu)
     arena_done(&cpu->arena);
     arena_done(&cpu->interp_arena);
     free(cpu->lockstep);
-    os_free(cpu->shadow, SHADOW_BYTES + 2 * SHADOW_GUARD);
+    os_release(cpu->shadow, SHADOW_BYTES + 2 * SHADOW_GUARD);
     os_free(cpu, sizeof *cpu);
 }
 

@@ -24,6 +24,11 @@ struct Vcpu {
     atomic_bool blocked;       /* between engine_block_begin and engine_block_end */
     atomic_bool writing;       /* writes to the code cache: a fork waits for it (engine/fork.c) */
     bool drop_returns;         /* killed a translation itself */
+    struct {                   /* a translation to be made anew, carefully: its operations trapped too often */
+        uint64_t pc;
+        uint32_t mode;
+        unsigned forms;        /* LIFT_CAREFUL_*; 0: none */
+    } redo;
     uint32_t mode_seen;        /* mode that the jump cache and return stack are of */
     uint64_t flush_seen;       /* kills after which they were last emptied */
     _Atomic uint64_t epoch;    /* see engine/grace.c; 0: not attached to a thread */
@@ -34,7 +39,7 @@ struct Vcpu {
     void *altstack, *shadow;   /* host signal stack; return stack with its guard pages */
     Vcpu *next, *prev;         /* engine's list of vcpus */
     struct VcpuStats {
-        uint64_t translations, guest_insns, host_bytes, translate_ns, lookups, links, faults, interp_regions, discarded;
+        uint64_t translations, guest_insns, host_bytes, translate_ns, lookups, links, faults, fp_traps, interp_regions, discarded;
     } stats;
 };
 

@@ -9,8 +9,11 @@
 
 #include "ir/ir.h"
 
-/* Why a site must be translated in its careful form: it trapped in the common one (see engine/fault.c). */
-enum { LIFT_CAREFUL_TAG = 1 /* tagged pointers */ };
+/*
+ * Why a site must be translated in its careful form: it trapped in the common one (see engine/fault.c). Tagged pointers
+ * concern an instruction, floating point a whole region, by its first pc (IrFpMode.careful).
+ */
+enum { LIFT_CAREFUL_TAG = 1 /* tagged pointers */, LIFT_CAREFUL_FP = 2 /* times IR_FP_CAREFUL_* */ };
 
 typedef struct Lift {
     IrBuilder b;              /* append here */
@@ -33,6 +36,7 @@ typedef struct Guest {
     uint16_t elf_machine;     /* EM_AARCH64 */
     unsigned min_insn;        /* bytes: 4 for AArch64, 2 for RISC-V, 1 for x86 */
     unsigned pc_shift;        /* low pc bits that are always zero */
+    unsigned pc_tag_bits;     /* high bits of a branch's target that are ignored (cleared) when the bit below them is clear */
     IrSlots slots;
     /* Slots in the order in which they deserve host registers, integer and vector; ends with 0xffff. Chosen from dynamic
      * counts over real programs; the host takes as many as it can pin. */

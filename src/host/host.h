@@ -7,6 +7,8 @@
  *   - HostPlan says which slots live in host registers whenever control is between translations ("pinned").
  *   - Calls of helpers clobber nothing: arguments and result pass through HostCpu.ir.call, a thunk in the code cache saves
  *     every register and runs the C function on the thread's C stack.
+ *   - The host's "invalid operation" is unmasked: operations on NaNs whose results differ between guest and host trap, and
+ *     fp_trap completes them. C code that thunks call without leaving the guest's FP environment must not compute in it.
  *   - The host stack pointer is the return predictor's stack: a guest call pushes {guest return address, host return
  *     address}; a guest return compares and returns. The stack is a small mapping of its own with guard pages; its lowest
  *     frame is a sentinel that matches no guest address. On a mismatch it is reset to that.
@@ -18,6 +20,7 @@
 #include "ir/ir.h"
 
 #define HOST_JCACHE_BITS 12
+#define HOST_HOT_BITS 10
 #define HOST_STATE_MAX 2048 /* bytes of guest state */
 #define HOST_GATES 12       /* room for the common stubs that translations refer to */
 #define HOST_GATE_BYTES 16
@@ -50,15 +53,24 @@ typedef struct HostCpu {
      * return stack holds addresses of code. Helpers of EXIT_HELP may, it is emptied after them. */
     const void *(*link)(struct HostCpu *cpu);
     const void *(*lookup)(struct HostCpu *cpu);
+    /* Called, under the same rules, by an exit with IR_EXIT_COUNT whose counter has come to zero: sets it anew. */
+    const void *(*hot)(struct HostCpu *cpu);
     _Alignas(64) uint8_t spill[2048];      /* spill slots of translations */
     _Alignas(64) uint8_t state[HOST_STATE_MAX];
     HostJump jcache[1 << HOST_JCACHE_BITS];
+    uint32_t counter[1 << HOST_HOT_BITS];  /* by host_hot_index: times until the target counts as hot */
 } HostCpu;
 
 /* Index of a pc in the jump cache; translated code computes the same. */
 static inline uint32_t host_jcache_index(uint64_t pc, unsigned pc_shift)
 {
     return (uint32_t)(pc >> pc_shift) & ((1u << HOST_JCACHE_BITS) - 1);
+}
+
+/* Index of the counter of guest address pc; translated code has it as a displacement. */
+static inline uint32_t host_hot_index(uint64_t pc, unsigned pc_shift)
+{
+    return (uint32_t)(pc >> pc_shift ^ pc >> (pc_shift + HOST_HOT_BITS)) & ((1u << HOST_HOT_BITS) - 1);
 }
 
 /* Which slots are pinned to which host registers: fixed for the life of a process. */
@@ -76,6 +88,7 @@ typedef struct HostSite {
     uint32_t offset;   /* of the displacement, from the code's start */
     uint32_t stub;     /* of the stub that it first leads to, from the code's start */
     uint64_t target;   /* guest pc */
+    bool hot;          /* a loop's way back, or a call: may be taken often */
 } HostSite;
 
 /*
@@ -136,6 +149,12 @@ typedef struct Host {
      */
     bool (*recover)(HostPlan *plan, HostCpu *cpu, const uint8_t *code_rx, const uint8_t *side, uint32_t side_len,
                     const void *hpc, void *uc);
+    /*
+     * For a SIGFPE inside translated code: complete the floating-point operation at the interrupted context's pc as the
+     * guest's architecture has it, flags in cpu->ir.fp, and step over it. Returns the IR_FP_CAREFUL_* under which such
+     * an operation does not trap; 0 when it is none.
+     */
+    unsigned (*fp_trap)(HostCpu *cpu, void *uc);
     /*
      * Make the interrupted context `uc` continue in the exit stub, so that enter() returns `why`. Call after recover, or
      * when pc and slots are otherwise exact.

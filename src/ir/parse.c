@@ -11,7 +11,7 @@
 
 #define MAX_REF (1u << 16)
 #define MAX_BLOCKS 4096u
-#define MAX_LIST 64u
+#define MAX_LIST 256u
 
 typedef struct Parse {
     const char *p;
@@ -386,6 +386,7 @@ static void leave(Parse *s, IrInsn *i)
             i->a = value(s);
         }
         i->aux = accept_word(s, "poll") ? IR_EXIT_POLL : 0;
+        i->aux |= accept_word(s, "count") ? IR_EXIT_COUNT : 0;
         break;
     case IR_FORM_EXIT_IND:
         named(s, ir_hint_names, &i->aux);
@@ -526,6 +527,7 @@ static void region_line(Parse *s)
     if (accept(s, "nan="))
         s->r->fp.nan_rule = (uint8_t)limited(s, 3, "NaN rule");
     s->r->fp.soft = accept_word(s, "soft");
+    s->r->graph = accept_word(s, "graph");
     end_of_line(s);
 }
 

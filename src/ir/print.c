@@ -14,7 +14,8 @@
  *   block1 cold:
  *     exit 0x2000 poll {0x1000}
  *
- * `lazy` and `quiet` are IR_LAZY and IR_QUIET. Braces hold a snapshot: the guest pc, and slot=value pairs.
+ * The first line may end with `soft` and `graph` (IrFpMode, IrRegion.graph). `lazy` and `quiet` are IR_LAZY and IR_QUIET.
+ * Braces hold a snapshot: the guest pc, and slot=value pairs.
  */
 #include "ir/text.h"
 
@@ -162,6 +163,8 @@ static void print_control(FILE *f, const IrRegion *r, const IrInsn *i)
             fprintf(f, ", %%%u", i->a);
         if (i->aux & IR_EXIT_POLL)
             fprintf(f, " poll");
+        if (i->aux & IR_EXIT_COUNT)
+            fprintf(f, " count");
         break;
     case IR_FORM_EXIT_IND:
         fprintf(f, " %s %%%u", i->aux <= IR_HINT_RET ? ir_hint_names[i->aux] : "?", i->a);
@@ -282,7 +285,7 @@ void ir_print(FILE *f, const IrRegion *r)
     fprintf(f, "region 0x%" PRIx64, r->pc);
     if (r->fp.nan_rule)
         fprintf(f, " nan=%u", r->fp.nan_rule);
-    fprintf(f, "%s\n", r->fp.soft ? " soft" : "");
+    fprintf(f, "%s%s\n", r->fp.soft ? " soft" : "", r->graph ? " graph" : "");
     for (uint32_t b = 0; b < r->nblock; b++) {
         fprintf(f, "block%u%s:\n", b, r->block[b].cold ? " cold" : "");
         for (IrRef ref = r->block[b].first; ref; ref = ir_insn(r, ref)->next)

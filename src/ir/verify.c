@@ -1,7 +1,8 @@
 /*
  * Checking. ir_check_insn applies a row of ops.def to one instruction (the builder uses it too); ir_verify checks the whole
- * region: lists, edges, dominance, snapshots, and the tree shape on which tier 1 relies.
+ * region: lists, edges, dominance, snapshots, and the shape on which tiers rely: a tree, or a reducible graph.
  */
+#include "ir/cfg.h"
 #include "ir/rules.h"
 
 #include <stdarg.h>
@@ -227,8 +228,7 @@ typedef struct Verify {
     uint32_t *pos;     /* of each instruction: order within its block, from 1; 0: in no block */
     uint32_t *home;    /* block of each instruction */
     uint32_t *npred;
-    uint64_t *dom;     /* non-tree: dominator sets, `words` words a block */
-    uint32_t words;
+    const IrCfg *g;    /* non-tree */
     uint32_t block;    /* where we are */
     IrRef at;
 } Verify;
@@ -324,51 +324,41 @@ static bool check_edges(Verify *v)
     return true;
 }
 
-static void each_succ(const IrRegion *r, uint32_t block, uint32_t succ[2], unsigned *n)
-{
-    const IrInsn *i = ir_insn(r, r->block[block].last);
-
-    *n = 0;
-    if (i->op == IR_BR || i->op == IR_BRIF)
-        succ[(*n)++] = (uint32_t)i->imm;
-    if (i->op == IR_BRIF)
-        succ[(*n)++] = (uint32_t)(i->imm >> 32);
-}
-
-/* Dominator sets of a general graph, by iteration: only for tests and tier 2. */
-static void find_dominators(Verify *v)
+/* Arguments have the types of the parameters; their number has been checked. */
+static bool check_args(Verify *v)
 {
     const IrRegion *r = v->r;
-    bool changed = true;
 
-    v->words = (r->nblock + 63) / 64;
-    v->dom = arena_alloc(r->arena, (size_t)r->nblock * v->words * 8);
-    memset(v->dom, 0xff, (size_t)r->nblock * v->words * 8);
-    memset(v->dom, 0, v->words * 8);
-    v->dom[0] = 1;
-    while (changed) {
-        changed = false;
-        for (uint32_t b = 0; b < r->nblock; b++) {
-            uint32_t succ[2];
-            unsigned n;
-            each_succ(r, b, succ, &n);
-            for (unsigned k = 0; k < n; k++) {
-                for (uint32_t w = 0; w < v->words; w++) {
-                    uint64_t *d = &v->dom[(size_t)succ[k] * v->words + w];
-                    uint64_t self = succ[k] / 64 == w ? 1ull << (succ[k] % 64) : 0;
-                    uint64_t now = *d & (v->dom[(size_t)b * v->words + w] | self);
-                    changed |= now != *d;
-                    *d = now;
-                }
-            }
+    for (v->block = 0; v->block < r->nblock; v->block++) {
+        uint32_t to[2];
+        v->at = r->block[v->block].last;
+        const IrInsn *i = ir_insn(r, v->at);
+        unsigned edges = ir_successors(r, v->block, to);
+        for (unsigned e = 0; e < edges; e++) {
+            IrRef list = i->op == IR_BR ? i->a : e ? i->c + 1 : i->b + 1;
+            IrRef ref = r->block[to[e]].first;
+            for (uint32_t k = 0; k < r->block[to[e]].nparams; ref = ir_insn(r, ref)->next)
+                if (ir_insn(r, ref)->op == IR_PARAM && ir_insn(r, ref)->type != ir_insn(r, r->pool[list + k++])->type)
+                    return fail(v, "argument %u for block%u has the wrong type", k - 1, to[e]);
         }
     }
+    return true;
+}
+
+/* The shape that ir/cfg.h asks of a region that says it is a graph. */
+static bool check_graph(Verify *v)
+{
+    v->block = 0;
+    v->at = 0;
+    if (v->r->block[0].npreds)
+        return fail(v, "the entry of a graph has predecessors");
+    return v->g->reducible || fail(v, "the graph is not reducible");
 }
 
 static bool block_dominates(const Verify *v, uint32_t d, uint32_t b)
 {
-    if (!v->tree)
-        return v->dom[(size_t)b * v->words + d / 64] >> (d % 64) & 1;
+    if (!v->tree) /* nothing is wrong in a block that cannot be reached */
+        return v->g->at[b] == IR_NO_BLOCK || (v->g->at[d] != IR_NO_BLOCK && ir_cfg_dominates(v->g, d, b));
     while (b > d)
         b = v->r->block[b].pred - 1;
     return b == d;
@@ -472,10 +462,13 @@ bool ir_verify(const IrRegion *r, bool tree, char *err, size_t errlen)
         if (why)
             return fail(&v, "%s", why);
     }
-    if (!check_edges(&v))
+    if (!check_edges(&v) || !check_args(&v))
         return false;
-    if (!tree)
-        find_dominators(&v);
+    if (!tree) {
+        v.g = ir_cfg(r);
+        if (r->graph && !check_graph(&v))
+            return false;
+    }
     if (!check_insns(&v, &any_snap, &any_missing, &any_put))
         return false;
     v.block = 0;

@@ -1,6 +1,8 @@
 /*
- * Dead code: one backward walk over the tree. Roots are the operations with an effect: control, stores, and also loads and
+ * Dead code: one backward walk over the region. Roots are the operations with an effect: control, stores, and also loads and
  * FP operations, since a fault and a sticky flag are effects. A snapshot's values are uses where its operation stands.
+ * In that order a value's uses are met before it, but for arguments of a loop's header: which parameters of a graph live is found
+ * before, by marking what roots need.
  *
  * Two rewritings need to know all uses of a value, and are done here, where each value is met after its last use:
  *   - a difference that is only compared with zero, by eq and ne, gives way to comparing its operands;
@@ -23,6 +25,7 @@ typedef struct Dce {
     IrRegion *r;
     uint8_t *live;  /* by value */
     IrRef *user;    /* by value: its last icmp with 0; by such an icmp: the next one of the same value */
+    uint8_t *drop;  /* graphs only, by value: a parameter that nobody needs */
     IrRef quiet[MAX_QUIET]; /* quiet comparisons since the last operation that may see FP flags */
     unsigned nquiet;
 } Dce;
@@ -33,6 +36,21 @@ static void mark_list(Dce *d, IrRef at, uint32_t n)
         d->live[d->r->pool[at + k]] |= LIVE;
 }
 
+/* The arguments of parameters that stay. */
+static void mark_args(Dce *d, uint32_t block, const IrInsn *i)
+{
+    if (i->op == IR_BRIF && !(i->b | i->c))
+        return;
+    for (unsigned e = 0; e < (i->op == IR_BRIF ? 2 : 1); e++) {
+        uint32_t n;
+        const IrRef *arg = opt_edge_args(d->r, block, e, &n);
+        IrRef ref = d->r->block[e ? i->imm >> 32 : (uint32_t)i->imm].first;
+        for (uint32_t k = 0; k < n; k++, ref = ir_insn(d->r, ref)->next)
+            if (!d->drop || !d->drop[ref])
+                d->live[arg[k]] |= LIVE;
+    }
+}
+
 static bool is_zero_compare(const Dce *d, const IrInsn *i)
 {
     uint64_t k;
@@ -40,7 +58,7 @@ static bool is_zero_compare(const Dce *d, const IrInsn *i)
     return i->op == IR_ICMP && (i->aux == IR_EQ || i->aux == (IR_LT | IR_GT)) && ir_is_const(d->r, i->b, &k) && k == 0;
 }
 
-static void mark_uses(Dce *d, IrRef ref, const IrInsn *i)
+static void mark_uses(Dce *d, uint32_t block, IrRef ref, const IrInsn *i)
 {
     const IrOpInfo *o = &ir_ops[i->op];
 
@@ -63,14 +81,10 @@ static void mark_uses(Dce *d, IrRef ref, const IrInsn *i)
         d->live[i->b] |= LIVE;
     if (o->arg[2] != IRR_K)
         d->live[i->c] |= LIVE;
-    if (i->op == IR_CALL || i->op == IR_BR || i->op == IR_EXIT_HELP) {
+    if (i->op == IR_CALL || i->op == IR_EXIT_HELP)
         mark_list(d, i->a, i->b);
-    } else if (i->op == IR_BRIF) {
-        if (i->b)
-            mark_list(d, i->b + 1, d->r->pool[i->b]);
-        if (i->c)
-            mark_list(d, i->c + 1, d->r->pool[i->c]);
-    }
+    else if (i->op == IR_BRIF || (i->op == IR_BR && i->b))
+        mark_args(d, block, i);
 }
 
 /* `how` says whether the values must be there (an exit) or only when the operation faults. */
@@ -147,11 +161,87 @@ static void note_flags(Dce *d, IrRef ref, const IrInsn *i)
         d->quiet[d->nquiet++] = ref;
 }
 
-void opt_dce(IrRegion *r, const OptConfig *cfg)
+/* --- parameters of a graph ---------------------------------------------------------------------------------------------------- */
+
+typedef struct Need {
+    IrRegion *r;
+    uint8_t *need;   /* by value */
+    IrRef *todo;     /* needed, operands not marked yet */
+    uint32_t ntodo;
+} Need;
+
+static void need(void *ctx, IrRef *use)
 {
+    Need *n = ctx;
+
+    if (n->need[*use])
+        return;
+    n->need[*use] = 1;
+    n->todo[n->ntodo++] = *use;
+}
+
+static void need_snap(Need *n, uint32_t snap)
+{
+    const IrSnap *s = &n->r->snap[snap];
+
+    for (uint32_t k = 0; k < s->count; k++)
+        need(n, &n->r->snapent[s->first + k].val);
+}
+
+/* A parameter's arguments on all edges. */
+static void need_args(Need *n, const Opt *o, uint32_t block, uint32_t param)
+{
+    uint32_t to[2], count;
+
+    for (uint32_t p = o->g->pred_first[block]; p < o->g->pred_first[block + 1]; p++)
+        for (unsigned e = ir_successors(o->r, o->g->pred[p], to); e--;)
+            if (to[e] == block)
+                need(n, &opt_edge_args(o->r, o->g->pred[p], e, &count)[param]);
+}
+
+/* The parameters that no root needs, not even through other parameters. */
+static uint8_t *dead_params(const Opt *o)
+{
+    IrRegion *r = o->r;
+    Need n = {.r = r, .need = arena_zalloc(r->arena, r->ninsn), .todo = ARENA_ARRAY(r->arena, IrRef, r->ninsn)};
+    uint32_t *home = ARENA_ARRAY(r->arena, uint32_t, r->ninsn); /* by parameter: its block */
+    uint8_t *drop = arena_zalloc(r->arena, r->ninsn);
+    uint32_t snap = 0;
+
+    for (uint32_t k = 0; k < o->g->n; k++)
+        for (IrRef ref = r->block[o->g->rpo[k]].first; ref; ref = ir_insn(r, ref)->next) {
+            IrInsn *i = ir_insn(r, ref);
+            if (i->op == IR_PARAM)
+                home[ref] = o->g->rpo[k];
+            else if (i->op == IR_BRIF)
+                need(&n, &i->a);
+            else if (i->op != IR_BR && !removable(i))
+                ir_each_use(r, i, need, &n);
+            if (i->snap && i->snap != snap)
+                need_snap(&n, snap = i->snap);
+        }
+    while (n.ntodo) {
+        IrRef ref = n.todo[--n.ntodo];
+        IrInsn *i = ir_insn(r, ref);
+        if (i->op == IR_PARAM)
+            need_args(&n, o, home[ref], (uint32_t)i->imm);
+        else
+            ir_each_use(r, i, need, &n);
+    }
+    for (IrRef ref = 1; ref < r->ninsn; ref++)
+        drop[ref] = ir_insn(r, ref)->op == IR_PARAM && !n.need[ref];
+    return drop;
+}
+
+void opt_dce(Opt *o)
+{
+    IrRegion *r = o->r;
     Dce d = {.r = r, .live = arena_zalloc(r->arena, r->ninsn), .user = arena_zalloc(r->arena, r->ninsn * sizeof(IrRef))};
 
-    for (uint32_t b = r->nblock; b-- > 0;) {
+    if (r->graph)
+        d.drop = dead_params(o);
+    for (uint32_t k = o->g->n; k-- > 0;) {
+        uint32_t b = o->g->rpo[k];
         d.nquiet = 0;
         for (IrRef ref = r->block[b].last, prev; ref; ref = prev) {
             IrInsn *i = ir_insn(r, ref);
@@ -162,9 +252,11 @@ void opt_dce(IrRegion *r, const OptConfig *cfg)
             }
             note_flags(&d, ref, i);
             note_lazy(&d, ref, i);
-            mark_uses(&d, ref, i);
+            mark_uses(&d, b, ref, i);
             if (i->snap)
                 mark_snap(&d, i->snap, ir_ops[i->op].flags & IRF_END ? LIVE : LIVE_FAULT);
         }
     }
+    if (d.drop)
+        opt_drop_params(o, d.drop);
 }

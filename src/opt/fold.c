@@ -1,5 +1,5 @@
 /*
- * Folding: one walk down the tree that simplifies each pure operation by what its operands have become, now that slots are
+ * Folding: one walk down the region that simplifies each pure operation by what its operands have become, now that slots are
  * values: ir_simplify's rules, the algebra of conditions (cond.c), and displacements moved into memory operations.
  */
 #include "opt/fold.h"
@@ -121,12 +121,14 @@ static void fold_fma(Fold *f, IrInsn *i)
     }
 }
 
-void opt_fold(IrRegion *r, const OptConfig *cfg)
+void opt_fold(Opt *o)
 {
+    IrRegion *r = o->r;
     Fold f = {.s = {.r = r, .konst = konst}, .r = r, .cap = r->ninsn + r->ninsn / 2};
 
     f.map = opt_map_new(r, r->ninsn / 2);
-    for (f.block = 0; f.block < r->nblock; f.block++) {
+    for (uint32_t k = 0; k < o->g->n; k++) {
+        f.block = o->g->rpo[k];
         for (IrRef ref = r->block[f.block].first, next; ref; ref = next) {
             IrInsn *i = ir_insn(r, ref);
             next = i->next;

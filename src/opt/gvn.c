@@ -4,8 +4,8 @@
  * raises no flag that the first has not raised. FP comparisons of the same values with other relations stay, but are
  * marked IR_QUIET.
  *
- * One walk down the tree with one hash table; an entry found is used only when its block dominates, which preorder numbers
- * of the tree answer in constant time. A collision replaces the older entry: that loses a merge now and then, and nothing else.
+ * One walk down the region with one hash table; an entry found is used only when its block dominates, which preorder numbers
+ * of the dominator tree answer in constant time. A collision replaces the older entry: that loses a merge now and then, and nothing else.
  */
 #include "ir/simplify.h"
 #include "opt/pass.h"
@@ -19,7 +19,7 @@ typedef struct Gvn {
     uint32_t *pre, *size;     /* by block: preorder number, blocks of its subtree */
 } Gvn;
 
-static void number_tree(Gvn *g)
+static void number_tree(Gvn *g, const IrCfg *cfg)
 {
     IrRegion *r = g->r;
     uint32_t *next = ARENA_ARRAY(r->arena, uint32_t, r->nblock);
@@ -28,12 +28,12 @@ static void number_tree(Gvn *g)
     g->size = ARENA_ARRAY(r->arena, uint32_t, r->nblock);
     for (uint32_t b = 0; b < r->nblock; b++)
         g->size[b] = 1;
-    for (uint32_t b = r->nblock; b-- > 1;)
-        g->size[r->block[b].pred - 1] += g->size[b];
+    for (uint32_t k = cfg->n; k-- > 1;)
+        g->size[cfg->idom[cfg->rpo[k]]] += g->size[cfg->rpo[k]];
     g->pre[0] = 0;
     next[0] = 1;
-    for (uint32_t b = 1; b < r->nblock; b++) {
-        uint32_t parent = r->block[b].pred - 1;
+    for (uint32_t k = 1; k < cfg->n; k++) {
+        uint32_t b = cfg->rpo[k], parent = cfg->idom[b];
         g->pre[b] = next[parent];
         next[parent] += g->size[b];
         next[b] = g->pre[b] + 1;
@@ -124,16 +124,18 @@ static void select_to_logic(Gvn *g, IrInsn *i)
     i->c = 0;
 }
 
-void opt_gvn(IrRegion *r, const OptConfig *cfg)
+void opt_gvn(Opt *o)
 {
+    IrRegion *r = o->r;
     Gvn g = {.r = r, .map = opt_map_new(r, 0), .mask = 63};
 
     while (g.mask < 2 * r->ninsn)
         g.mask = 2 * g.mask + 1;
     g.table = arena_zalloc(r->arena, (g.mask + 1) * sizeof *g.table);
     g.home = ARENA_ARRAY(r->arena, uint32_t, r->ninsn);
-    number_tree(&g);
-    for (uint32_t b = 0; b < r->nblock; b++) {
+    number_tree(&g, o->g);
+    for (uint32_t k = 0; k < o->g->n; k++) {
+        uint32_t b = o->g->rpo[k];
         for (IrRef ref = r->block[b].first, next; ref; ref = next) {
             IrInsn *i = ir_insn(r, ref);
             next = i->next;

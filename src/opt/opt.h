@@ -24,7 +24,7 @@ typedef struct OptConfig {
     void *after_ctx;
 } OptConfig;
 
-/* Run the passes on a verified tree region in lifted form (gets and puts). */
+/* Run the passes on a verified region in lifted form (gets and puts): a tree, or a graph as in ir/cfg.h. */
 void opt_run(IrRegion *r, const OptConfig *cfg);
 
 /*

@@ -2,11 +2,22 @@
 #ifndef OPT_PASS_H
 #define OPT_PASS_H
 
+#include "ir/cfg.h"
 #include "opt/opt.h"
 
-#define OPT_PASS(name, fn, mandatory, what) void fn(IrRegion *r, const OptConfig *cfg);
+/* What a pass is given. */
+typedef struct Opt {
+    IrRegion *r;
+    const OptConfig *cfg;
+    const IrCfg *g;   /* the region's shape; of a tree: the blocks in their own order, no loops */
+} Opt;
+
+#define OPT_PASS(name, fn, mandatory, what) void fn(Opt *o);
 #include "opt/passes.def"
 #undef OPT_PASS
+
+/* Work out o->g anew, after blocks or edges have changed. */
+void opt_shape(Opt *o);
 
 /* The same for the operands of *i that are in lists. */
 void opt_map_lists(IrRegion *r, IrInsn *i, const IrRef *map);
@@ -28,5 +39,19 @@ void opt_map_snaps(IrRegion *r, const IrRef *map);
 
 /* A map of every value to itself, with room for `extra` values to come. */
 IrRef *opt_map_new(IrRegion *r, uint32_t extra);
+
+/* --- block parameters (param.c) ------------------------------------------------------------------------------------------ */
+
+/* Arguments that `block` hands along its edge number `edge` (0; of a BRIF: 0 or 1); their number in *n. Valid until the pool grows. */
+IrRef *opt_edge_args(IrRegion *r, uint32_t block, unsigned edge, uint32_t *n);
+
+/* Replace the list of an edge: `n` words of the pool at `at`, which must have one word more before it for a BRIF's count. */
+void opt_edge_set_args(IrRegion *r, uint32_t block, unsigned edge, uint32_t at, uint32_t n);
+
+/* Remove the parameters with drop[ref] set, and the arguments for them. Nobody may use them any more. */
+void opt_drop_params(Opt *o, const uint8_t *drop);
+
+/* Leave out blocks that cannot be reached and number the rest anew. Computes o->g. */
+void opt_drop_blocks(Opt *o);
 
 #endif

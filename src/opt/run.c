@@ -6,7 +6,7 @@
 
 static const struct {
     const char *name;
-    void (*fn)(IrRegion *r, const OptConfig *cfg);
+    void (*fn)(Opt *o);
     bool mandatory;
 } passes[] = {
 #define OPT_PASS(name, fn, mandatory, what) {#name, fn, mandatory},
@@ -20,21 +20,57 @@ static void verify(const IrRegion *r, const char *when)
 {
     char err[200];
 
-    if (ir_verify(r, true, err, sizeof err))
+    if (ir_verify(r, !r->graph, err, sizeof err))
         return;
     ir_print(stderr, r);
     fprintf(stderr, "dragoman: bad IR after %s: %s\n", when, err);
     CHECK(!"the region is valid");
 }
 
+/* What ir_cfg says of a tree, without looking: the blocks are in order already. */
+static const IrCfg *tree_shape(const IrRegion *r)
+{
+    IrCfg *g = ARENA_NEW(r->arena, IrCfg);
+    uint32_t *words = ARENA_ARRAY(r->arena, uint32_t, 6 * r->nblock + 2), n = r->nblock;
+
+    g->n = n;
+    g->reducible = true;
+    g->rpo = g->at = words;
+    g->idom = words + n;
+    g->pred = words + 2 * n;
+    g->loop = words + 3 * n;
+    g->pred_first = words + 4 * n;
+    g->pred_first[0] = 0;
+    for (uint32_t b = 0; b < n; b++) {
+        g->rpo[b] = b;
+        g->idom[b] = b ? r->block[b].pred - 1 : 0;
+        g->loop[b] = IR_NO_BLOCK;
+        g->pred_first[b + 1] = b;
+        if (b)
+            g->pred[b - 1] = r->block[b].pred - 1;
+    }
+    return g;
+}
+
+void opt_shape(Opt *o)
+{
+    o->g = o->r->graph ? ir_cfg(o->r) : tree_shape(o->r);
+}
+
 void opt_run(IrRegion *r, const OptConfig *cfg)
 {
+    Opt o = {.r = r, .cfg = cfg};
+
     if (cfg->verify)
         verify(r, "lifting");
+    if (r->graph)
+        opt_drop_blocks(&o);
+    else
+        opt_shape(&o);
     for (unsigned k = 0; k < NPASSES; k++) {
         if ((cfg->skip >> k & 1) && !passes[k].mandatory)
             continue;
-        passes[k].fn(r, cfg);
+        passes[k].fn(&o);
         if (cfg->verify)
             verify(r, passes[k].name);
         if (cfg->after)

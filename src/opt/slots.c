@@ -1,5 +1,5 @@
 /*
- * Slots become values. One walk down the tree carries what each slot holds: a get of a slot that holds a known value is
+ * Slots become values. One walk down the region carries what each slot holds: a get of a slot that holds a known value is
  * that value, a put only changes what is carried, and each operation that may leave gets a snapshot of the slots whose
  * value differs from what memory has held since the region was entered.
  *
@@ -10,48 +10,105 @@
  *   %4 = load [%3]         %4 = load [%2] {0x1004 x0=%2}
  *   put x0, %1
  *   exit 0x2000            exit 0x2000 {0x1008}
+ *
+ * In a graph, where paths meet with different values of a slot, the block gets a parameter for it; a loop's header gets one
+ * for each slot that the loop puts. Gets that remain stand in block 0, which dominates all edges that may need them as
+ * arguments. Only slots that matter at a block get a parameter there (live.c): those that some path reads, or shows in a
+ * snapshot, before it puts them. Parameters that turn out to stand for one value only are taken out at the end.
  */
+#include "opt/slots.h"
+
 #include "base/check.h"
-#include "opt/pass.h"
 
 #include <string.h>
 
-#define MASK_WORDS (IR_MAX_SLOTS / 64)
-
-/* What is known at a point of the tree. */
+/* What is known at a point of the region. */
 typedef struct State {
     IrRef *cur;                 /* by slot: its value; 0: not read or written yet on this path */
-    uint64_t dirty[MASK_WORDS]; /* slots whose value differs from memory's */
+    SlotSet dirty;              /* slots whose value differs from memory's */
     uint64_t pc;                /* guest instruction */
     uint32_t snap;              /* snapshot of just this state; 0: none made yet */
+    bool shared;                /* cur belongs to another block */
 } State;
 
 typedef struct Slots {
+    Opt *o;
     IrRegion *r;
-    const OptConfig *cfg;
-    IrRef *map;   /* gets that became other values */
-    State *at;    /* by block: state at its end */
+    uint32_t nslots, words;
+    IrRef *map;          /* gets and parameters that became other values */
+    uint32_t cap;        /* of map */
+    State *at;           /* by block: state at its end */
+    SlotLive *live;      /* graphs only */
+    IrRef *entry;        /* graphs only: by slot, the get in block 0; 0: none */
+    uint16_t **param;    /* graphs only: by block, the slots of the parameters made here */
+    uint32_t *nparam;
 } Slots;
+
+/* --- values ---------------------------------------------------------------------------------------------------------------- */
+
+static void map_set(Slots *s, IrRef ref, IrRef to)
+{
+    if (ref >= s->cap) {
+        uint32_t cap = 2 * ref + 64;
+        IrRef *map = ARENA_ARRAY(s->r->arena, IrRef, cap);
+        memcpy(map, s->map, s->cap * sizeof *map);
+        for (uint32_t k = s->cap; k < cap; k++)
+            map[k] = k;
+        s->map = map;
+        s->cap = cap;
+    }
+    s->map[ref] = to;
+}
+
+/* The value that a slot had when the region was entered. */
+static IrRef entry_value(Slots *s, unsigned slot)
+{
+    if (s->entry[slot] == 0) {
+        IrInsn get = {.op = IR_GET, .type = s->r->slots->slot[slot].type, .imm = slot};
+        s->entry[slot] = ir_insn_new(s->r, &get);
+        ir_link_before(s->r, 0, s->r->block[0].last, s->entry[slot]);
+        map_set(s, s->entry[slot], s->entry[slot]);
+    }
+    return s->entry[slot];
+}
+
+static bool is_dirty(const State *st, unsigned slot)
+{
+    return st->dirty.w[slot / 64] >> (slot % 64) & 1;
+}
 
 static void set_dirty(State *st, unsigned slot, bool dirty)
 {
     uint64_t bit = 1ull << (slot % 64);
 
     if (dirty)
-        st->dirty[slot / 64] |= bit;
+        st->dirty.w[slot / 64] |= bit;
     else
-        st->dirty[slot / 64] &= ~bit;
+        st->dirty.w[slot / 64] &= ~bit;
 }
+
+static void set_value(Slots *s, State *st, unsigned slot, IrRef v)
+{
+    if (st->shared) {
+        IrRef *own = ARENA_ARRAY(s->r->arena, IrRef, s->nslots);
+        memcpy(own, st->cur, s->nslots * sizeof *own);
+        st->cur = own;
+        st->shared = false;
+    }
+    st->cur[slot] = v;
+}
+
+/* --- snapshots ------------------------------------------------------------------------------------------------------------- */
 
 /* Entries for the dirty slots but those in `dead` (slots < 64), in the order of slots. */
 static uint32_t new_snap(Slots *s, const State *st, uint64_t dead)
 {
     uint32_t id = ir_snap_new(s->r, st->pc);
-    IrSnapEnt *e = ir_snapent_room(s->r, s->r->slots->count);
+    IrSnapEnt *e = ir_snapent_room(s->r, s->nslots);
     IrSnapEnt *start = e;
 
-    for (unsigned w = 0; w < MASK_WORDS; w++)
-        for (uint64_t m = st->dirty[w] & (w ? UINT64_MAX : ~dead); m; m &= m - 1) {
+    for (unsigned w = 0; w < s->words; w++)
+        for (uint64_t m = st->dirty.w[w] & (w ? UINT64_MAX : ~dead); m; m &= m - 1) {
             unsigned slot = 64 * w + (unsigned)__builtin_ctzll(m);
             *e++ = (IrSnapEnt){.slot = (uint16_t)slot, .val = st->cur[slot]};
         }
@@ -61,12 +118,11 @@ static uint32_t new_snap(Slots *s, const State *st, uint64_t dead)
 }
 
 /* The snapshot for one operation; entries are shared while no slot changes. */
-static uint32_t snap_for(Slots *s, State *st, const IrInsn *i)
+static uint32_t snap_for(Slots *s, State *st, uint32_t block, const IrInsn *i)
 {
-    bool direct = i->op == IR_EXIT || i->op == IR_EXIT_CALL;
-    uint64_t dead = direct && s->cfg->dead ? s->cfg->dead(s->cfg->dead_ctx, i->imm) : 0;
+    uint64_t dead = s->live ? s->live[block].dead : slots_dead(s->o->cfg, i);
 
-    if (dead & st->dirty[0])
+    if ((ir_ops[i->op].flags & IRF_END) && (dead & st->dirty.w[0]))
         return new_snap(s, st, dead);
     if (!st->snap) {
         st->snap = new_snap(s, st, 0);
@@ -79,14 +135,28 @@ static uint32_t snap_for(Slots *s, State *st, const IrInsn *i)
     return st->snap;
 }
 
+/* --- the walk -------------------------------------------------------------------------------------------------------------- */
+
 static void do_get(Slots *s, State *st, uint32_t block, IrRef ref, unsigned slot)
 {
     if (st->cur[slot]) {
         s->map[ref] = st->cur[slot];
         ir_remove(s->r, block, ref);
-    } else {
-        st->cur[slot] = ref;
+        return;
     }
+    if (s->entry) {
+        if (s->entry[slot]) {
+            s->map[ref] = s->entry[slot];
+            ir_remove(s->r, block, ref);
+            return;
+        }
+        s->entry[slot] = ref;
+        if (block) {
+            ir_unlink(s->r, block, ref);
+            ir_link_before(s->r, 0, s->r->block[0].last, ref);
+        }
+    }
+    set_value(s, st, slot, ref);
 }
 
 static void do_put(Slots *s, State *st, uint32_t block, IrRef ref, unsigned slot)
@@ -97,7 +167,7 @@ static void do_put(Slots *s, State *st, uint32_t block, IrRef ref, unsigned slot
     ir_remove(s->r, block, ref);
     if (st->cur[slot] == v)
         return;
-    st->cur[slot] = v;
+    set_value(s, st, slot, v);
     /* Putting back what was there at entry leaves nothing to store. */
     set_dirty(st, slot, !(def->op == IR_GET && def->imm == slot));
     st->snap = 0;
@@ -120,29 +190,228 @@ static void walk_block(Slots *s, uint32_t block)
         } else {
             opt_map_uses(r, i, s->map);
             if (ir_ops[i->op].flags & IRF_SNAP)
-                i->snap = snap_for(s, st, i);
+                i->snap = snap_for(s, st, block, i);
         }
     }
 }
 
-void opt_slots(IrRegion *r, const OptConfig *cfg)
-{
-    Slots s = {.r = r, .cfg = cfg, .map = opt_map_new(r, 0), .at = ARENA_ARRAY(r->arena, State, r->nblock)};
-    uint32_t nslots = r->slots->count;
+/* --- where paths meet -------------------------------------------------------------------------------------------------------- */
 
-    CHECK(nslots <= IR_MAX_SLOTS);
-    for (uint32_t b = 0; b < r->nblock; b++) {
-        IrRef *cur = ARENA_ARRAY(r->arena, IrRef, nslots);
-        if (b == 0) {
-            memset(&s.at[0], 0, sizeof s.at[0]);
-            memset(cur, 0, nslots * sizeof *cur);
-            s.at[0].pc = r->pc;
-        } else {
-            const State *parent = &s.at[r->block[b].pred - 1];
-            s.at[b] = *parent;
-            memcpy(cur, parent->cur, nslots * sizeof *cur);
-        }
-        s.at[b].cur = cur;
-        walk_block(&s, b);
+/* A parameter of `block` for the slot, after those that it has; before the instruction `before`. */
+static void add_param(Slots *s, uint32_t block, IrRef before, unsigned slot)
+{
+    State *st = &s->at[block];
+    IrInsn p = {.op = IR_PARAM, .type = s->r->slots->slot[slot].type, .imm = s->r->block[block].nparams++};
+    IrRef ref = ir_insn_new(s->r, &p);
+
+    ir_link_before(s->r, block, before, ref);
+    map_set(s, ref, ref);
+    s->param[block][s->nparam[block]++] = (uint16_t)slot;
+    st->cur[slot] = ref;
+    set_dirty(st, slot, true);
+}
+
+/* The one value that all predecessors met so far leave in a slot; 0 when they differ. Clean slots hold the entry's value. */
+static IrRef agreed(Slots *s, uint32_t block, unsigned slot)
+{
+    const IrCfg *g = s->o->g;
+    IrRef v = 0;
+
+    for (uint32_t p = g->pred_first[block]; p < g->pred_first[block + 1]; p++) {
+        const State *from = &s->at[g->pred[p]];
+        if (g->at[g->pred[p]] >= g->at[block])
+            continue; /* a back-edge */
+        if (!is_dirty(from, slot) || (v && v != from->cur[slot]))
+            return 0;
+        v = from->cur[slot];
     }
+    return v;
+}
+
+/* State at the start of a block with several predecessors. */
+static void meet(Slots *s, uint32_t block)
+{
+    const IrCfg *g = s->o->g;
+    State *st = &s->at[block];
+    const SlotLive *live = &s->live[block];
+    IrRef before = s->r->block[block].first;
+    uint32_t loop = g->loop[block];
+    bool header = loop != IR_NO_BLOCK && g->loops[loop].header == block;
+
+    memset(st, 0, sizeof *st);
+    st->pc = s->at[g->idom[block]].pc; /* unless a block begins with an instruction, its predecessors are within one */
+    st->cur = arena_zalloc(s->r->arena, s->nslots * sizeof *st->cur);
+    s->param[block] = ARENA_ARRAY(s->r->arena, uint16_t, s->nslots);
+    while (ir_insn(s->r, before)->op == IR_PARAM)
+        before = ir_insn(s->r, before)->next;
+    for (unsigned w = 0; w < s->words; w++) {
+        uint64_t dirty = 0, put = header ? s->live[block].loop_put.w[w] : 0;
+        for (uint32_t p = g->pred_first[block]; p < g->pred_first[block + 1]; p++)
+            if (g->at[g->pred[p]] < g->at[block])
+                dirty |= s->at[g->pred[p]].dirty.w[w];
+        for (uint64_t m = (dirty | put) & live->in.w[w]; m; m &= m - 1) {
+            unsigned slot = 64 * w + (unsigned)__builtin_ctzll(m);
+            IrRef v = put & m & (0 - m) ? 0 : agreed(s, block, slot);
+            if (v) {
+                st->cur[slot] = v;
+                set_dirty(st, slot, true);
+            } else {
+                add_param(s, block, before, slot);
+            }
+        }
+    }
+}
+
+/* Hand what slots hold at the end of a block to the parameters of its successors. */
+static void give_args(Slots *s, uint32_t block)
+{
+    uint32_t to[2];
+
+    for (unsigned e = ir_successors(s->r, block, to); e--;) {
+        uint32_t n, extra = s->nparam[to[e]];
+        if (extra == 0)
+            continue;
+        opt_edge_args(s->r, block, e, &n);
+        uint32_t at = ir_pool_new(s->r, n + extra + 1) + 1;
+        memcpy(&s->r->pool[at], opt_edge_args(s->r, block, e, &n), n * sizeof(IrRef));
+        for (uint32_t k = 0; k < extra; k++) {
+            unsigned slot = s->param[to[e]][k];
+            const State *st = &s->at[block];
+            s->r->pool[at + n + k] = is_dirty(st, slot) ? st->cur[slot] : entry_value(s, slot);
+        }
+        opt_edge_set_args(s->r, block, e, at, n + extra);
+    }
+}
+
+/* --- parameters that stand for one value ------------------------------------------------------------------------------------- */
+
+static IrRef mapped(Slots *s, IrRef v)
+{
+    while (s->map[v] != v)
+        v = s->map[v];
+    return v;
+}
+
+/* The only value but itself that is handed to parameter `ref`, number k of its block; 0 when there are several. */
+static IrRef only_value(Slots *s, uint32_t block, IrRef ref, uint32_t k)
+{
+    const IrCfg *g = s->o->g;
+    IrRef v = 0;
+    uint32_t to[2], n;
+
+    for (uint32_t p = g->pred_first[block]; p < g->pred_first[block + 1]; p++)
+        for (unsigned e = ir_successors(s->r, g->pred[p], to); e--;) {
+            if (to[e] != block)
+                continue;
+            IrRef arg = mapped(s, opt_edge_args(s->r, g->pred[p], e, &n)[k]);
+            if (arg == ref || arg == v)
+                continue;
+            if (v)
+                return 0;
+            v = arg;
+        }
+    return v;
+}
+
+/* Take out entries that say what memory holds anyway. */
+static void trim_snaps(IrRegion *r)
+{
+    uint32_t *done = arena_zalloc(r->arena, (r->nsnapent + 1) * sizeof *done); /* by first entry: what remains + 1 */
+
+    for (uint32_t k = 1; k < r->nsnap; k++) {
+        IrSnap *s = &r->snap[k];
+        uint32_t kept = 0;
+        if (s->count == 0)
+            continue;
+        if (done[s->first]) { /* shared by several snapshots */
+            s->count = done[s->first] - 1;
+            continue;
+        }
+        for (uint32_t j = 0; j < s->count; j++) {
+            IrSnapEnt e = r->snapent[s->first + j];
+            const IrInsn *i = ir_insn(r, e.val);
+            if (i->op != IR_GET || i->imm != e.slot)
+                r->snapent[s->first + kept++] = e;
+        }
+        s->count = kept;
+        done[s->first] = kept + 1;
+    }
+}
+
+/* Take them out. One makes another, so until nothing changes. */
+static void prune(Slots *s)
+{
+    const IrCfg *g = s->o->g;
+    uint8_t *drop = arena_zalloc(s->r->arena, s->r->ninsn);
+    bool any = false;
+
+    for (bool changed = true; changed; any |= changed) {
+        changed = false;
+        for (uint32_t k = 0; k < g->n; k++) {
+            uint32_t b = g->rpo[k], n = 0;
+            for (IrRef ref = s->r->block[b].first; n < s->r->block[b].nparams; ref = ir_insn(s->r, ref)->next, n++) {
+                IrRef v = drop[ref] ? 0 : only_value(s, b, ref, n);
+                if (!v)
+                    continue;
+                s->map[ref] = v;
+                drop[ref] = 1;
+                changed = true;
+            }
+        }
+    }
+    if (!any)
+        return;
+    for (IrRef ref = 1; ref < s->r->ninsn; ref++)
+        s->map[ref] = mapped(s, ref);
+    for (uint32_t k = 0; k < g->n; k++)
+        for (IrRef ref = s->r->block[g->rpo[k]].first; ref; ref = ir_insn(s->r, ref)->next)
+            opt_map_uses(s->r, ir_insn(s->r, ref), s->map);
+    opt_map_snaps(s->r, s->map);
+    opt_drop_params(s->o, drop);
+    trim_snaps(s->r);
+}
+
+/* --- the pass ---------------------------------------------------------------------------------------------------------------- */
+
+static void start_block(Slots *s, uint32_t block)
+{
+    const IrCfg *g = s->o->g;
+    State *st = &s->at[block];
+
+    if (block == 0) {
+        memset(st, 0, sizeof *st);
+        st->cur = arena_zalloc(s->r->arena, s->nslots * sizeof *st->cur);
+        st->pc = s->r->pc;
+    } else if (g->pred_first[block + 1] - g->pred_first[block] == 1) {
+        *st = s->at[g->pred[g->pred_first[block]]];
+        st->shared = true;
+    } else {
+        meet(s, block);
+    }
+}
+
+void opt_slots(Opt *o)
+{
+    IrRegion *r = o->r;
+    const IrCfg *g = o->g;
+    Slots s = {.o = o, .r = r, .nslots = r->slots->count, .cap = r->ninsn, .map = opt_map_new(r, 0)};
+
+    CHECK(s.nslots <= IR_MAX_SLOTS);
+    s.words = (s.nslots + 63) / 64;
+    s.at = ARENA_ARRAY(r->arena, State, r->nblock);
+    if (r->graph) {
+        s.live = slots_live(o);
+        s.entry = arena_zalloc(r->arena, s.nslots * sizeof *s.entry);
+        s.param = arena_zalloc(r->arena, r->nblock * sizeof *s.param);
+        s.nparam = arena_zalloc(r->arena, r->nblock * sizeof *s.nparam);
+    }
+    for (uint32_t k = 0; k < g->n; k++) {
+        start_block(&s, g->rpo[k]);
+        walk_block(&s, g->rpo[k]);
+    }
+    if (!r->graph)
+        return;
+    for (uint32_t k = 0; k < g->n; k++)
+        give_args(&s, g->rpo[k]);
+    prune(&s);
 }

@@ -111,6 +111,8 @@ static void env_signal(int sig, siginfo_t *info, void *ucv)
 {
     ucontext_t *uc = ucv;
     const void *hpc = (const void *)(uintptr_t)uc->uc_mcontext.gregs[REG_RIP];
+    if (sig == SIGFPE && env && env->cpu->in_code && host_native.fp_trap(env->cpu, uc))
+        return;
     if (!env || !env->cpu->in_code ||
         !host_native.recover(env->plan, env->cpu, env->code_rx, env->code.side, env->code.side_len, hpc, uc)) {
         signal(sig, SIG_DFL);
@@ -197,6 +199,7 @@ static void env_new(const IrHelper *helpers, unsigned nhelpers, bool ret_predict
     sigaltstack(&ss, NULL);
     sigaction(SIGSEGV, &sa, NULL);
     sigaction(SIGBUS, &sa, NULL);
+    sigaction(SIGFPE, &sa, NULL);
     env = e;
 }
 

@@ -65,7 +65,7 @@ static void reset(IrCpu *cpu, const void *features)
 
 static IrFpMode fp_mode(uint32_t mode)
 {
-    return (IrFpMode){.nan_rule = FP_NAN_ARM, .soft = mode & A64_MODE_SOFTFP};
+    return (IrFpMode){.nan_rule = FP_NAN_ARM, .soft = mode & A64_MODE_SOFTFP, .exact = mode & A64_MODE_FPSR};
 }
 
 static uint32_t fetch(const uint8_t *code)
@@ -183,6 +183,7 @@ const Guest guest_aarch64 = {
     .elf_machine = 183,
     .min_insn = 4,
     .pc_shift = 2,
+    .pc_tag_bits = 8, /* TBI0 without TBI1, as Linux has it: AArch64.BranchAddr */
     .slots = {.slot = slots, .count = A64_NSLOTS, .state_size = sizeof(A64State)},
     .pin_int = pin_int,
     .pin_vec = pin_vec,

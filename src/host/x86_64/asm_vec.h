@@ -34,7 +34,7 @@ typedef enum X64VecForm {
     X64_MRI_GX, /* gpr/m, xmm, imm8 */
 } X64VecForm;
 
-typedef enum X64VecEnc { X64_VEX, X64_EVEX, X64_LEG } X64VecEnc;
+typedef enum X64VecEnc { X64_VEX, X64_EVEX, X64_EVEX_SAE, X64_LEG } X64VecEnc;
 
 #define X64_VEC_NOMEM 0xff
 

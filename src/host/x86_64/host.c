@@ -22,7 +22,10 @@ static bool compile_once(HostPlan *plan, const IrRegion *r, CodeBuf *cb, HostCod
     emit_init(s);
     live_run(s);
     ra_begin(s);
-    sel_block(s, 0);
+    if (r->graph)
+        sel_graph(s);
+    else
+        sel_block(s, 0);
     *cold_full = s->cold.overflow;
     return !*cold_full && emit_finish(s, cb, out);
 }
@@ -32,7 +35,8 @@ static bool host_compile(HostPlan *plan, const IrRegion *r, CodeBuf *cb, HostCod
     size_t cold_cap = 4 * ASM_ROOM + 128 * (size_t)r->ninsn;
     bool cold_full;
 
-    cb->p = (uint8_t *)(((uintptr_t)cb->p + 15) & ~(uintptr_t)15);
+    uintptr_t align = r->graph ? 31 : 15; /* loops begin at multiples of 32 */
+    cb->p = (uint8_t *)(((uintptr_t)cb->p + align) & ~align);
     if (cb->p > cb->end || (size_t)(cb->end - cb->p) < 2 * ASM_ROOM) {
         cb->overflow = true;
         return false;
@@ -106,6 +110,7 @@ const Host host_native = {
     .patch = host_patch,
     .recover = x64_recover,
     .leave = x64_leave,
+    .fp_trap = x64_fp_trap,
     .shadow_overflow = x64_shadow_overflow,
     .fp_load = x64_fp_load,
     .fp_store = x64_fp_store,

@@ -33,39 +33,77 @@ static const X64Vec round_scalar[] = {X64_NVEC, VROUNDSS, VROUNDSD};
 
 /* --- arithmetic ---------------------------------------------------------------------------------------------------- */
 
-/* NaN results are redone: Arm's choice of operand and its default NaN differ from the host's. */
-static void nan_check(Sel *s, const IrInsn *i, Xmm d)
+/* Careful code: jump to `slow` when a is an infinity or a NaN, without a look at it that could trap. */
+static void guard(Sel *s, IrType f, Xmm a, Gpr g, uint32_t slow)
 {
-    x64_rm(s->a, ucomi[fp_index((IrType)i->type)], d, d);
-    sel_cold_eval(s, i, CC_P);
+    static const uint8_t fraction[] = {10, 23, 52}, exponent[] = {5, 8, 11};
+    unsigned k = fp_index(f);
+
+    x64_gx(s->a, k == 2 ? VMOVQ_GX : VMOVD_GX, g, a);
+    x64_shift_i(s->a, SH_SHR, k == 2 ? W64 : W32, g, fraction[k]);
+    x64_alu_ri(s->a, ALU_ADD, W32, g, 1);
+    x64_alu_ri(s->a, ALU_AND, W32, g, (1 << exponent[k]) - 1);
+    x64_jcc(s->a, CC_E, slow);
+}
+
+/* What a rule does besides the operation. Made after the operands have been asked for, before the result. */
+typedef struct Extra {
+    bool careful, tiny, any;
+    uint32_t slow;
+    Gpr g; /* careful */
+    Xmm t; /* tiny */
+} Extra;
+
+/* `may_tiny`: the operation's result may have been tiny before rounding only. */
+static Extra extra(Sel *s, bool may_tiny)
+{
+    Extra x = {.careful = sel_careful(s), .tiny = may_tiny && s->r->fp.exact};
+    x.any = x.careful || x.tiny;
+    if (x.any)
+        x.slow = sel_label(s);
+    if (x.careful)
+        x.g = sel_tmp_r(s);
+    if (x.tiny)
+        x.t = sel_tmp_x(s);
+    return x;
+}
+
+/* The cold path needs the operands again. */
+static Xmm extra_def(Sel *s, const IrInsn *i, const Extra *x)
+{
+    return x->any ? sel_def_x(s, i) : sel_def_x_last(s, i);
+}
+
+static void extra_guard(Sel *s, const Extra *x, IrType f, Xmm a)
+{
+    if (x->careful)
+        guard(s, f, a, x->g, x->slow);
 }
 
 /*
- * NaN results, and those of the least normal magnitude: Arm calls these tiny when the unrounded value was below, the
- * host does not, so that the underflow flag may be missing. Every other tiny inexact result raises it on both. One
- * comparison finds both kinds, as unordered sets ZF too.
+ * Results of the least normal magnitude: Arm calls these tiny when the unrounded value was below, the host does not, so that
+ * the underflow flag may be missing. Every other tiny inexact result raises it on both. The end of a rule with extras.
  */
-static void tiny_check(Sel *s, const IrInsn *i, Xmm d, Xmm t)
+static void extra_done(Sel *s, const IrInsn *i, const Extra *x, Xmm d)
 {
     IrType f = (IrType)i->type;
 
-    x64_rvm_m(s->a, VANDPS, t, d, sel_vconst(s, fp_sign_bit(f) - 1, 0));
-    x64_rm_m(s->a, ucomi[fp_index(f)], t, sel_vconst(s, fp_min_normal(f), 0));
-    sel_cold_eval(s, i, CC_E);
+    if (x->tiny) {
+        x64_rvm_m(s->a, VANDPS, x->t, d, sel_vconst(s, fp_sign_bit(f) - 1, 0));
+        x64_rm_m(s->a, ucomi[fp_index(f)], x->t, sel_vconst(s, fp_min_normal(f), 0));
+        x64_jcc(s->a, CC_E, x->slow);
+    }
+    if (x->any)
+        sel_cold_eval_at(s, i, x->slow);
 }
 
 /*
  * The upper bits of results are the first operand's. Where they are zero the result is the whole vector register that the
- * guest sees, and its vzext costs nothing. Operands that may change places do so for that.
+ * guest sees, and its vzext costs nothing.
  */
 static bool clean(const Sel *s, IrRef v)
 {
     return ra_val(s, v)->flags & VAL_CLEAN;
-}
-
-static bool swap(const Sel *s, const IrInsn *i)
-{
-    return (i->op == IR_FADD || i->op == IR_FMUL) && !clean(s, i->a) && clean(s, i->b);
 }
 
 bool fp_clean(const Sel *s, const IrInsn *i)
@@ -79,12 +117,8 @@ bool fp_clean(const Sel *s, const IrInsn *i)
         return true;
     case IR_BITCAST:
         return i->type != IR_F16;
-    case IR_FADD: case IR_FMUL:
-        return clean(s, i->a) || clean(s, i->b);
-    case IR_FSUB: case IR_FDIV: case IR_FSQRT: case IR_FNEG:
+    case IR_FADD: case IR_FMUL: case IR_FSUB: case IR_FDIV: case IR_FSQRT: case IR_FNEG: case IR_FRINT:
         return clean(s, i->a);
-    case IR_FRINT:
-        return clean(s, i->a) || (i->aux & 7) == FP_RNA;
     case IR_FMIN: case IR_FMAX: case IR_FMINNUM: case IR_FMAXNUM:
         return clean(s, i->a) && clean(s, i->b);
     case IR_FMA:
@@ -100,36 +134,28 @@ bool fp_clean(const Sel *s, const IrInsn *i)
     }
 }
 
-static bool add_sub(Sel *s, const IrInsn *i)
+/* The order of the operands decides which of two NaNs results. */
+static bool arith(Sel *s, const IrInsn *i)
 {
-    static const X64Vec op[2][3] = {{VADDSH, VADDSS, VADDSD}, {VSUBSH, VSUBSS, VSUBSD}};
+    static const X64Vec op[4][3] = {
+        {VADDSH, VADDSS, VADDSD}, {VSUBSH, VSUBSS, VSUBSD}, {VMULSH, VMULSS, VMULSD}, {VDIVSH, VDIVSS, VDIVSD}};
+    unsigned k = i->op == IR_FADD ? 0 : i->op == IR_FSUB ? 1 : i->op == IR_FMUL ? 2 : 3;
     IrType f = (IrType)i->type;
 
     if (!fp_host(s, f))
         return vsel_f16_arith(s, i);
-    bool sw = swap(s, i);
-    Xmm a = sel_use_x(s, sw ? i->b : i->a);
-    RXm b = sel_use_xm(s, sw ? i->a : i->b, fp_bytes(f));
-    Xmm d = sel_def_x(s, i);
-    x64_rvm_xm(s->a, op[i->op == IR_FSUB][fp_index(f)], d, a, b);
-    nan_check(s, i, d);
-    return true;
-}
-
-static bool mul_div(Sel *s, const IrInsn *i)
-{
-    static const X64Vec op[2][3] = {{VMULSH, VMULSS, VMULSD}, {VDIVSH, VDIVSS, VDIVSD}};
-    IrType f = (IrType)i->type;
-
-    if (!fp_host(s, f))
-        return vsel_f16_arith(s, i);
-    bool sw = swap(s, i);
-    Xmm a = sel_use_x(s, sw ? i->b : i->a);
-    RXm b = sel_use_xm(s, sw ? i->a : i->b, fp_bytes(f));
-    Xmm d = sel_def_x(s, i);
-    Xmm t = sel_tmp_x(s);
-    x64_rvm_xm(s->a, op[i->op == IR_FDIV][fp_index(f)], d, a, b);
-    tiny_check(s, i, d, t);
+    Xmm a = sel_use_x(s, i->a);
+    RXm b = sel_careful(s) ? xm_x(sel_use_x(s, i->b)) : sel_use_xm(s, i->b, fp_bytes(f));
+    Extra x = extra(s, k >= 2);
+    Xmm d = extra_def(s, i, &x);
+    extra_guard(s, &x, f, a);
+    extra_guard(s, &x, f, b.x);
+    if (x.careful && k == 3) { /* 0 / 0 */
+        x64_rm_m(s->a, ucomi[fp_index(f)], b.x, sel_vconst(s, 0, 0));
+        x64_jcc(s->a, CC_E, x.slow);
+    }
+    x64_rvm_xm(s->a, op[k][fp_index(f)], d, a, b);
+    extra_done(s, i, &x, d);
     return true;
 }
 
@@ -141,12 +167,19 @@ static bool square_root(Sel *s, const IrInsn *i)
     if (!fp_host(s, f))
         return vsel_f16_arith(s, i);
     Xmm a = sel_use_x(s, i->a);
-    Xmm d = sel_def_x(s, i);
+    Extra x = extra(s, false);
+    Xmm d = extra_def(s, i, &x);
+    extra_guard(s, &x, f, a);
+    if (x.careful) {
+        x64_rm_m(s->a, VPTEST, a, sel_vconst(s, fp_sign_bit(f), 0));
+        x64_jcc(s->a, CC_NE, x.slow);
+    }
     x64_rvm(s->a, op[fp_index(f)], d, a, a);
-    nan_check(s, i, d);
+    extra_done(s, i, &x, d);
     return true;
 }
 
+/* A quiet NaN traps at the comparison behind it, whose handler looks at the instructions before: see fptrap.c. */
 static bool fused(Sel *s, const IrInsn *i)
 {
     static const X64Vec op[4][3] = {
@@ -157,59 +190,84 @@ static bool fused(Sel *s, const IrInsn *i)
     if (!fp_host(s, f))
         return false;
     Xmm a = sel_use_x(s, i->a);
-    RXm b = sel_use_xm(s, i->b, fp_bytes(f));
+    Xmm b = sel_use_x(s, i->b);
     Xmm c = sel_use_x(s, i->c);
+    Extra x = extra(s, true);
     Xmm d = sel_def_x(s, i);
-    Xmm t = sel_tmp_x(s);
+    Xmm t = x.tiny ? x.t : sel_tmp_x(s);
+    extra_guard(s, &x, f, a);
+    extra_guard(s, &x, f, b);
+    extra_guard(s, &x, f, c);
     x64_rm(s->a, VMOVAPS, d, c);
-    x64_rvm_xm(s->a, op[i->aux & 3][fp_index(f)], d, a, b);
-    tiny_check(s, i, d, t);
+    x64_rvm(s->a, op[i->aux & 3][fp_index(f)], d, a, b);
+    if (f == IR_F16 && !x.any) { /* its vcmp has no vector for a result */
+        x64_rm(s->a, VUCOMISH, d, d);
+        sel_cold_eval(s, i, CC_P);
+    } else if (!x.any) {
+        x64_rvmi(s->a, f == IR_F64 ? VCMPSD : VCMPSS, t, d, d, X64_CMP_FALSE_OS);
+    }
+    extra_done(s, i, &x, d);
     return true;
 }
 
-/* Zeros and NaNs in `a` go to `slow`. */
-static void nonzero(Sel *s, IrType f, Xmm a, uint32_t slow)
-{
-    x64_rm_m(s->a, ucomi[fp_index(f)], a, sel_vconst(s, 0, 0));
-    x64_jcc(s->a, CC_E, slow);
-}
-
-/*
- * FMULX, FRECPS, FRSQRTS: a product that is not invalid when it is zero by infinity; the steps subtract it from 2, or from
- * 3 and halve. For the latter a is halved instead, which is exact unless it is about to underflow.
- */
-static bool step(Sel *s, const IrInsn *i)
+/* FMULX: a product that is not invalid when it is zero by infinity. Zeros and NaNs are left to ir_eval. */
+static bool mulx(Sel *s, const IrInsn *i)
 {
     IrType f = (IrType)i->type;
-    bool dbl = f == IR_F64, rsqrt = i->op == IR_FRSQRTS;
 
     if (f == IR_F16)
         return false;
     Xmm a = sel_use_x(s, i->a);
     Xmm b = sel_use_x(s, i->b);
+    Extra x = extra(s, true);
     Xmm d = sel_def_x(s, i);
-    Xmm t = sel_tmp_x(s);
-    uint32_t slow = sel_label(s);
-    nonzero(s, f, a, slow);
-    nonzero(s, f, b, slow);
+    if (!x.any)
+        x.slow = sel_label(s);
+    extra_guard(s, &x, f, a);
+    extra_guard(s, &x, f, b);
+    x64_rm_m(s->a, ucomi[fp_index(f)], a, sel_vconst(s, 0, 0));
+    x64_jcc(s->a, CC_E, x.slow);
+    x64_rm_m(s->a, ucomi[fp_index(f)], b, sel_vconst(s, 0, 0));
+    x64_jcc(s->a, CC_E, x.slow);
+    x64_rvm(s->a, f == IR_F64 ? VMULSD : VMULSS, d, a, b);
+    x.any = true;
+    extra_done(s, i, &x, d);
+    return true;
+}
+
+/*
+ * FRECPS, FRSQRTS: 2 - a * b, (3 - a * b) / 2. For the latter a is halved, which is exact unless it is about to underflow.
+ * Zero by infinity traps; a NaN in a, whose sign Arm inverts, goes to `slow`.
+ */
+static bool step(Sel *s, const IrInsn *i)
+{
+    IrType f = (IrType)i->type;
+    bool dbl = f == IR_F64, rsqrt = i->op == IR_FRSQRTS;
+    uint64_t k = dbl ? rsqrt ? 0x3ff8000000000000 : 0x4000000000000000 : rsqrt ? 0x3fc00000 : 0x40000000;
+
+    if (f == IR_F16)
+        return false;
+    Xmm a = sel_use_x(s, i->a);
+    Xmm b = sel_use_x(s, i->b);
+    Extra x = extra(s, true);
+    Xmm d = sel_def_x(s, i);
+    if (!x.any)
+        x.slow = sel_label(s);
+    extra_guard(s, &x, f, a);
+    extra_guard(s, &x, f, b);
     if (rsqrt) {
-        x64_rvm_m(s->a, VANDPS, t, a, sel_vconst(s, fp_sign_bit(f) - 1, 0));
-        x64_rm_m(s->a, ucomi[fp_index(f)], t, sel_vconst(s, 2 * fp_min_normal(f), 0));
-        x64_jcc(s->a, CC_B, slow);
-        x64_rvm_m(s->a, dbl ? VMULSD : VMULSS, t, a, sel_vconst(s, dbl ? 0x3fe0000000000000 : 0x3f000000, 0));
-        a = t;
-    }
-    if (i->op == IR_FMULX) {
-        x64_rvm(s->a, dbl ? VMULSD : VMULSS, d, a, b);
+        x64_rvm_m(s->a, VANDPS, d, a, sel_vconst(s, fp_sign_bit(f) - 1, 0));
+        x64_rm_m(s->a, ucomi[fp_index(f)], d, sel_vconst(s, 2 * fp_min_normal(f), 0));
+        x64_jcc(s->a, CC_B, x.slow);
+        x64_rvm_m(s->a, dbl ? VMULSD : VMULSS, d, a, sel_vconst(s, dbl ? 0x3fe0000000000000 : 0x3f000000, 0));
     } else {
-        uint64_t k = dbl ? rsqrt ? 0x3ff8000000000000 : 0x4000000000000000 : rsqrt ? 0x3fc00000 : 0x40000000;
-        x64_rm_m(s->a, VMOVAPS, d, sel_vconst(s, k, 0));
-        x64_rvm(s->a, dbl ? VFNMADD231SD : VFNMADD231SS, d, a, b);
+        x64_rm(s->a, ucomi[fp_index(f)], a, a);
+        x64_jcc(s->a, CC_P, x.slow);
+        x64_rm(s->a, VMOVAPS, d, a);
     }
-    x64_rvm_m(s->a, VANDPS, t, d, sel_vconst(s, fp_sign_bit(f) - 1, 0));
-    x64_rm_m(s->a, ucomi[fp_index(f)], t, sel_vconst(s, fp_min_normal(f), 0));
-    x64_jcc(s->a, CC_E, slow);
-    sel_cold_eval_at(s, i, slow);
+    x64_rvm_m(s->a, dbl ? VFNMADD213SD : VFNMADD213SS, d, b, sel_vconst(s, k, 0));
+    x.any = true;
+    extra_done(s, i, &x, d);
     return true;
 }
 
@@ -230,33 +288,30 @@ static bool absolute(Sel *s, const IrInsn *i)
 }
 
 /*
- * The host's minimum takes the second operand when the two are equal (-0, +0) or unordered, and signals quiet NaNs. So it
- * runs only on ordered unequal operands; of equal ones the bits are the same, or those of the two zeros, of which `or` gives
- * the minimum and `and` the maximum.
+ * The host's minimum takes the second operand when the two are equal (-0, +0): so it is taken both ways, and of the two,
+ * which have the same bits or are two zeros, `or` gives the minimum and `and` the maximum. Any NaN traps; which `or` it is
+ * tells the handler the kind of minimum (see fptrap.c).
  */
 static bool min_max(Sel *s, const IrInsn *i)
 {
     static const X64Vec op[2][3] = {{X64_NVEC, VMINSS, VMINSD}, {X64_NVEC, VMAXSS, VMAXSD}};
+    static const X64Vec join[2][2] = {{VORPS, VORPD}, {VANDPS, VANDPD}};
     IrType f = (IrType)i->type;
-    bool max = i->op == IR_FMAX || i->op == IR_FMAXNUM;
+    bool max = i->op == IR_FMAX || i->op == IR_FMAXNUM, number = i->op == IR_FMINNUM || i->op == IR_FMAXNUM;
 
     if (f == IR_F16)
         return vsel_f16_minmax(s, i);
     Xmm a = sel_use_x(s, i->a);
     Xmm b = sel_use_x(s, i->b);
+    Extra x = extra(s, false);
     Xmm d = sel_def_x(s, i);
-    uint32_t equal = sel_label(s), back = sel_label(s), slow = sel_label(s);
-    x64_rm(s->a, ucomi[fp_index(f)], a, b);
-    x64_jcc(s->a, CC_E, equal);
-    x64_rvm(s->a, op[max][fp_index(f)], d, a, b);
-    sel_bind(s, back);
-    sel_cold_begin(s);
-    sel_bind(s, equal);
-    x64_jcc(s->a, CC_P, slow);
-    x64_rvm(s->a, max ? VANDPS : VORPS, d, a, b);
-    x64_jmp(s->a, back);
-    sel_cold_end(s);
-    sel_cold_eval_at(s, i, slow);
+    Xmm t = sel_tmp_x(s);
+    extra_guard(s, &x, f, a);
+    extra_guard(s, &x, f, b);
+    x64_rvm(s->a, op[max][fp_index(f)], t, a, b);
+    x64_rvm(s->a, op[max][fp_index(f)], d, b, a);
+    x64_rvm(s->a, join[max][number], d, t, d);
+    extra_done(s, i, &x, d);
     return true;
 }
 
@@ -291,14 +346,46 @@ static void round_away(Sel *s, IrType f, Xmm d, Xmm a, Away w, uint32_t slow)
     x64_rvm(s->a, VORPS, d, d, w.abs);
 }
 
+/*
+ * t = a + 0.49999.. with a's sign, to nearest and without flags: its integral part is a rounded to nearest, ties away from
+ * zero. The addend is the largest number below a half: then no sum reaches the next integer that should not. NaNs stay NaNs.
+ */
+static void away_estimate(Sel *s, bool dbl, Xmm t, Xmm a)
+{
+    x64_rvm_m(s->a, VANDPS, t, a, sel_vconst(s, dbl ? 1ull << 63 : 1u << 31, 0));
+    x64_rvm_m(s->a, VORPS, t, t, sel_vconst(s, dbl ? 0x3fdfffffffffffff : 0x3effffff, 0));
+    x64_rvm(s->a, dbl ? VADDSD_RN : VADDSS_RN, t, a, t);
+}
+
+static bool rint_away512(Sel *s, const IrInsn *i)
+{
+    bool dbl = i->type == IR_F64;
+    Xmm a = sel_use_x(s, i->a);
+    Extra x = extra(s, false);
+    Xmm d = extra_def(s, i, &x);
+    Xmm t = sel_tmp_x(s);
+    extra_guard(s, &x, (IrType)i->type, a);
+    if (!x.careful) /* a signalling NaN traps */
+        x64_rvmi(s->a, dbl ? VCMPSD : VCMPSS, t, a, a, X64_CMP_UNORD_Q);
+    away_estimate(s, dbl, t, a);
+    x64_rvmi(s->a, dbl ? VROUNDSD : VROUNDSS, d, t, t, X64_ROUND_RTZ | X64_ROUND_QUIET);
+    extra_done(s, i, &x, d);
+    return true;
+}
+
 static bool rint_away(Sel *s, const IrInsn *i)
 {
+    if (s->feat->avx512)
+        return rint_away512(s, i);
     Xmm a = sel_use_x(s, i->a);
+    Extra x = extra(s, false);
     Xmm d = sel_def_x(s, i);
     Away w = {sel_tmp_x(s), sel_tmp_x(s)};
-    uint32_t slow = sel_label(s);
-    round_away(s, (IrType)i->type, d, a, w, slow);
-    sel_cold_eval_at(s, i, slow);
+    if (!x.any)
+        x.slow = sel_label(s);
+    extra_guard(s, &x, (IrType)i->type, a);
+    round_away(s, (IrType)i->type, d, a, w, x.slow);
+    sel_cold_eval_at(s, i, x.slow);
     return true;
 }
 
@@ -315,8 +402,11 @@ static bool rint_(Sel *s, const IrInsn *i)
     if (!vsel_round_imm(i->aux & 7, &imm))
         return false;
     Xmm a = sel_use_x(s, i->a);
-    Xmm d = sel_def_x_last(s, i);
+    Extra x = extra(s, false);
+    Xmm d = extra_def(s, i, &x);
+    extra_guard(s, &x, f, a);
     x64_rvmi(s->a, round_scalar[fp_index(f)], d, a, a, imm | (i->aux & IR_EXACT ? 0 : X64_ROUND_QUIET));
+    extra_done(s, i, &x, d);
     return true;
 }
 
@@ -345,6 +435,33 @@ static const CompareRow compare_row[16] = {
     [IR_EQ | IR_GT | IR_UN] = {true, true, {.cc = CC_BE}},
 };
 
+/*
+ * Without a trap: operands that may be NaNs go out of line, where ir_eval raises what is to be raised and says whether they
+ * are unordered; 1 + 255 as a byte then makes the flags of that.
+ */
+static void compare_careful(Sel *s, const IrInsn *i, bool swap)
+{
+    IrType f = (IrType)i->lane;
+    Xmm x = sel_use_x(s, swap ? i->b : i->a), y = sel_use_x(s, swap ? i->a : i->b);
+    Gpr g = sel_tmp_r(s);
+    uint32_t slow = sel_label(s), ordered = sel_label(s), back = sel_label(s);
+    IrInsn unordered = *i;
+
+    unordered.aux = (uint8_t)(IR_UN | (i->aux & IR_SIGNALLING));
+    guard(s, f, x, g, slow);
+    guard(s, f, y, g, slow);
+    sel_bind(s, ordered);
+    x64_rm(s->a, ucomi[fp_index(f)], x, y);
+    sel_bind(s, back);
+    sel_cold_begin(s);
+    sel_bind(s, slow);
+    Mem m = sel_cold_call(s, &unordered);
+    x64_alu_mi(s->a, ALU_ADD, W8, m, -1);
+    x64_jcc(s->a, CC_AE, ordered);
+    x64_jmp(s->a, back);
+    sel_cold_end(s);
+}
+
 static bool compare(Sel *s, const IrInsn *i, SelCond *out)
 {
     IrType f = (IrType)i->lane;
@@ -354,7 +471,13 @@ static bool compare(Sel *s, const IrInsn *i, SelCond *out)
         return false;
     *out = row->cond;
     if (!fp_host(s, f)) {
+        if (s->r->fp.careful & IR_FP_CAREFUL_COMPARE)
+            return false;
         vsel_f16_compare(s, row->swap ? i->b : i->a, row->swap ? i->a : i->b, i->aux & IR_SIGNALLING);
+        return true;
+    }
+    if (s->r->fp.careful & IR_FP_CAREFUL_COMPARE) {
+        compare_careful(s, i, row->swap);
         return true;
     }
     Xmm x = sel_use_x(s, row->swap ? i->b : i->a);
@@ -375,36 +498,43 @@ static void isolate(Sel *s, Xmm t, Xmm a, unsigned bytes)
 static bool widen(Sel *s, const IrInsn *i)
 {
     Xmm a = sel_use_x(s, i->a);
-    Xmm d = sel_def_x_last(s, i);
+    Extra x = extra(s, false);
+    Xmm d = extra_def(s, i, &x);
 
+    extra_guard(s, &x, (IrType)i->lane, a);
     if (i->lane == IR_F32) {
         x64_rvm(s->a, VCVTSS2SD, d, a, a);
-        return true;
+    } else {
+        isolate(s, d, a, 2);
+        x64_rm(s->a, VCVTPH2PS, d, d);
+        if (i->type == IR_F64)
+            x64_rvm(s->a, VCVTSS2SD, d, d, d);
     }
-    isolate(s, d, a, 2);
-    x64_rm(s->a, VCVTPH2PS, d, d);
-    if (i->type == IR_F64)
-        x64_rvm(s->a, VCVTSS2SD, d, d, d);
+    extra_done(s, i, &x, d);
     return true;
 }
 
 static bool narrow_f32(Sel *s, const IrInsn *i)
 {
     Xmm a = sel_use_x(s, i->a);
+    Extra x = extra(s, true);
     Xmm d = sel_def_x(s, i);
-    Xmm t = sel_tmp_x(s);
+
+    extra_guard(s, &x, IR_F64, a);
     x64_rvm(s->a, VPXOR, d, d, d);
     x64_rvm(s->a, VCVTSD2SS, d, d, a);
-    tiny_check(s, i, d, t);
+    extra_done(s, i, &x, d);
     return true;
 }
 
 static bool narrow_f16(Sel *s, const IrInsn *i)
 {
     Xmm a = sel_use_x(s, i->a);
+    Extra x = extra(s, false);
     Xmm d = sel_def_x(s, i);
-    Gpr t = sel_tmp_r(s);
+    Gpr t = s->r->fp.exact ? sel_tmp_r(s) : x.g;
 
+    extra_guard(s, &x, (IrType)i->lane, a);
     if (i->lane == IR_F64) {
         x64_rvm(s->a, VPXOR, d, d, d);
         x64_rvm(s->a, VCVTSD2SH, d, d, a);
@@ -412,10 +542,13 @@ static bool narrow_f16(Sel *s, const IrInsn *i)
         isolate(s, d, a, 4);
         x64_mri(s->a, VCVTPS2PH, d, d, X64_ROUND_CUR);
     }
-    x64_gx(s->a, VMOVD_GX, t, d);
-    x64_alu_ri(s->a, ALU_AND, W32, t, 0x7fff);
-    x64_alu_ri(s->a, ALU_CMP, W32, t, 0x0400);
-    sel_cold_eval(s, i, CC_E);
+    if (s->r->fp.exact) { /* as in extra_done */
+        x64_gx(s->a, VMOVD_GX, t, d);
+        x64_alu_ri(s->a, ALU_AND, W32, t, 0x7fff);
+        x64_alu_ri(s->a, ALU_CMP, W32, t, 0x0400);
+        sel_cold_eval(s, i, CC_E);
+    }
+    extra_done(s, i, &x, d);
     return true;
 }
 
@@ -434,10 +567,14 @@ static bool convert(Sel *s, const IrInsn *i)
 
 /* --- to integers -------------------------------------------------------------------------------------------------------- */
 
-/* cvtt to integer: [source f64][result 64 bits][unsigned, AVX-512] */
+/* To integer, truncating: [source f64][result 64 bits][unsigned, AVX-512]; `raise`: the same for its "inexact" flag only. */
 static const X64Vec cvtt[2][2][2] = {
     {{VCVTTSS2SI, VCVTTSS2USI}, {VCVTTSS2SI_Q, VCVTTSS2USI_Q}},
     {{VCVTTSD2SI, VCVTTSD2USI}, {VCVTTSD2SI_Q, VCVTTSD2USI_Q}},
+};
+static const X64Vec cvt_raise[2][2][2] = {
+    {{VCVTSS2SI, VCVTSS2USI}, {VCVTSS2SI_Q, VCVTSS2USI_Q}},
+    {{VCVTSD2SI, VCVTSD2USI}, {VCVTSD2SI_Q, VCVTSD2USI_Q}},
 };
 
 typedef struct ToInt {
@@ -445,18 +582,28 @@ typedef struct ToInt {
     unsigned round;            /* FpRound */
 } ToInt;
 
-/*
- * Convert t, rounded already, with a jump to `slow` when it does not fit: then ir_eval does everything, and the host has
- * raised at most "invalid", which is what Arm raises.
- */
-static void to_int_checked(Sel *s, ToInt k, Gpr d, Xmm t, Gpr g, uint32_t slow)
+/* Careful code: values that might not fit, rounded or not, go to `slow`, and some that do; t is spoiled. */
+static void int_range(Sel *s, ToInt k, Xmm a, Xmm t, uint32_t slow)
 {
-    if (k.sign || k.usi) {
-        x64_gx(s->a, cvtt[k.dbl][k.wide][k.usi], d, t);
-        /* the value that stands for "does not fit": the least one, or all ones */
-        x64_alu_ri(s->a, ALU_CMP, k.wide ? W64 : W32, d, k.sign ? 1 : -1);
-        x64_jcc(s->a, k.sign ? CC_O : CC_E, slow);
-    } else if (!k.wide) {
+    unsigned bits = (k.wide ? 64 : 32) - k.sign - (k.round != FP_RTZ);
+
+    x64_rvm_m(s->a, VANDPS, t, a, sel_vconst(s, k.dbl ? ~0ull >> 1 : 0x7fffffff, 0));
+    x64_rm_m(s->a, k.dbl ? VUCOMISD : VUCOMISS, t,
+             sel_vconst(s, k.dbl ? (1023ull + bits) << 52 : (127ull + bits) << 23, 0));
+    x64_jcc(s->a, CC_AE, slow);
+    if (!k.sign) {
+        x64_rm_m(s->a, VPTEST, a, sel_vconst(s, k.dbl ? 1ull << 63 : 1u << 31, 0));
+        x64_jcc(s->a, CC_NE, slow);
+    }
+}
+
+/*
+ * Unsigned without AVX-512: convert t, rounded already, by the signed conversion, with a jump to `slow` when the result is not
+ * that; then ir_eval does everything, and what trapped raised at most "invalid", which is what Arm raises.
+ */
+static void to_unsigned(Sel *s, ToInt k, Gpr d, Xmm t, Gpr g, uint32_t slow)
+{
+    if (!k.wide) {
         x64_gx(s->a, cvtt[k.dbl][1][0], g, t);
         x64_mov_rr(s->a, W32, d, g);
         x64_alu_rr(s->a, ALU_CMP, W64, d, g);
@@ -470,12 +617,6 @@ static void to_int_checked(Sel *s, ToInt k, Gpr d, Xmm t, Gpr g, uint32_t slow)
         x64_test_rr(s->a, W64, d, d);
         x64_jcc(s->a, CC_S, slow);
     }
-}
-
-/* Whether the host's truncating conversion alone gives result and flags. */
-static bool direct(ToInt k)
-{
-    return k.round == FP_RTZ && (k.sign || k.usi);
 }
 
 /*
@@ -502,41 +643,85 @@ static void scale_up(Sel *s, const IrInsn *i, Xmm x, Xmm a, Xmm t, uint32_t slow
         x64_rvm_m(s->a, VMULSS, x, a, sel_vconst(s, (127 + i->imm) << 23, 0));
 }
 
+/* Ties away, where a number that has a fraction cannot be too large for the integer. */
+static bool to_int_away(const Sel *s, ToInt k)
+{
+    return s->feat->avx512 && k.round == FP_RNA && k.sign && (k.wide || !k.dbl);
+}
+
+/*
+ * d = a rounded as k says. What does not fit traps, or goes to `slow`: there it must not have raised "inexact", so it is
+ * rounded first.
+ */
+static void convert_rounded(Sel *s, ToInt k, Gpr d, Xmm a, Xmm t, const Away *w, Gpr g, unsigned imm, uint32_t slow)
+{
+    bool host = k.sign || k.usi;
+
+    if (to_int_away(s, k)) {
+        static const X64Vec quiet[2][2] = {{VCVTTSS2SI_SAE, VCVTTSS2SI_Q_SAE}, {X64_NVEC, VCVTTSD2SI_Q_SAE}};
+        away_estimate(s, k.dbl, t, a);
+        x64_gx(s->a, quiet[k.dbl][k.wide], d, t);
+        x64_gx(s->a, cvt_raise[k.dbl][k.wide][0], g, a);
+        return;
+    }
+    bool direct = k.round == FP_RTZ && host;
+    if (direct) {
+        t = a;
+    } else if (k.round == FP_RNA) {
+        round_away(s, k.dbl ? IR_F64 : IR_F32, t, a, *w, slow);
+    } else {
+        x64_rvmi(s->a, k.dbl ? VROUNDSD : VROUNDSS, t, a, a, imm | X64_ROUND_QUIET);
+    }
+    if (host)
+        x64_gx(s->a, cvtt[k.dbl][k.wide][k.usi], d, t);
+    else
+        to_unsigned(s, k, d, t, g, slow);
+    if (direct)
+        return;
+    if (host) /* see fptrap.c */
+        x64_gx(s->a, cvt_raise[k.dbl][k.wide][k.usi], g, a);
+    else /* it fits: raise "inexact" if the rounding was */
+        x64_gx(s->a, cvtt[k.dbl][1][0], g, a);
+}
+
 static bool to_int(Sel *s, const IrInsn *i)
 {
     ToInt k = {.dbl = i->lane == IR_F64, .wide = i->type == IR_I64, .sign = i->aux & IR_SIGNED, .round = i->aux & 7};
     unsigned imm = 0;
-    Away w;
+    Away w = {{0}, {0}};
+    Xmm t = {0}, x = {0};
+    Gpr g = {0};
 
     if (i->type < IR_I32)
         return false;
     if (k.round != FP_RNA && !vsel_round_imm(k.round, &imm))
         return false;
     k.usi = !k.sign && s->feat->avx512;
+    bool direct = k.round == FP_RTZ && (k.sign || k.usi), scaled = i->imm || i->lane == IR_F16;
     Xmm a = sel_use_x(s, i->a);
+    Extra e = extra(s, false);
     Gpr d = sel_def_r(s, i);
-    Gpr g = sel_tmp_r(s);
-    Xmm t = sel_tmp_x(s);
-    if (k.round == FP_RNA)
+    if (!direct)
+        g = sel_tmp_r(s);
+    if (!direct || scaled || e.careful)
+        t = sel_tmp_x(s);
+    if (k.round == FP_RNA && !to_int_away(s, k))
         w = (Away){sel_tmp_x(s), sel_tmp_x(s)};
-    uint32_t slow = sel_label(s);
-    if (i->imm || i->lane == IR_F16) {
-        Xmm x = sel_tmp_x(s);
-        scale_up(s, i, x, a, t, slow);
+    if (scaled)
+        x = sel_tmp_x(s);
+    bool cold = e.careful || !direct || i->imm;
+    if (!e.any && cold)
+        e.slow = sel_label(s);
+    extra_guard(s, &e, (IrType)i->lane, a);
+    if (scaled) {
+        scale_up(s, i, x, a, t, e.slow);
         a = x;
     }
-    if (direct(k)) {
-        to_int_checked(s, k, d, a, g, slow);
-    } else {
-        if (k.round == FP_RNA)
-            round_away(s, k.dbl ? IR_F64 : IR_F32, t, a, w, slow);
-        else
-            x64_rvmi(s->a, k.dbl ? VROUNDSD : VROUNDSS, t, a, a, imm | X64_ROUND_QUIET);
-        to_int_checked(s, k, d, t, g, slow);
-        /* it fits: raise "inexact" if the rounding was */
-        x64_gx(s->a, k.usi ? cvtt[k.dbl][k.wide][1] : cvtt[k.dbl][k.wide || !k.sign][0], g, a);
-    }
-    sel_cold_eval_at(s, i, slow);
+    if (e.careful)
+        int_range(s, k, a, t, e.slow);
+    convert_rounded(s, k, d, a, t, &w, g, imm, e.slow);
+    if (cold)
+        sel_cold_eval_at(s, i, e.slow);
     return true;
 }
 
@@ -544,14 +729,19 @@ static bool to_int(Sel *s, const IrInsn *i)
 static bool js_to_int(Sel *s, const IrInsn *i)
 {
     Xmm a = sel_use_x(s, i->a);
+    Extra x = extra(s, false);
     Gpr d = sel_def_r(s, i);
     Gpr g = sel_tmp_r(s), h = sel_tmp_r(s);
     Xmm t = sel_tmp_x(s);
 
+    if (!x.any)
+        x.slow = sel_label(s);
+    extra_guard(s, &x, IR_F64, a);
+    x64_rvm_m(s->a, VANDPS, t, a, sel_vconst(s, ~0ull >> 1, 0));
+    x64_rm_m(s->a, VUCOMISD, t, sel_vconst(s, 0x41e0000000000000, 0)); /* 2^31 */
+    x64_jcc(s->a, CC_P, x.slow);
+    x64_jcc(s->a, CC_AE, x.slow);
     x64_gx(s->a, VCVTTSD2SI, d, a);
-    x64_alu_ri(s->a, ALU_CMP, W32, d, 1);
-    uint32_t slow = sel_label(s);
-    x64_jcc(s->a, CC_O, slow);
     x64_rvm(s->a, VPXOR, t, t, t);
     x64_rvm_g(s->a, VCVTSI2SD, t, t, d);
     x64_gx(s->a, VMOVQ_GX, g, t);
@@ -561,7 +751,7 @@ static bool js_to_int(Sel *s, const IrInsn *i)
     x64_setcc(s->a, CC_E, g);
     x64_shift_i(s->a, SH_SHL, W64, g, 32);
     x64_alu_rr(s->a, ALU_OR, W64, d, g);
-    sel_cold_eval_at(s, i, slow);
+    sel_cold_eval_at(s, i, x.slow);
     return true;
 }
 
@@ -609,10 +799,12 @@ static bool from_int(Sel *s, const IrInsn *i)
 
     if ((i->type == IR_F16 && i->imm) || i->lane < IR_I32)
         return false; /* scaled halves would be rounded twice */
-    Gpr a = sel_use_r(s, i->a);
+    Gpr a = sel_use_r(s, i->a), t = {0}, u = {0};
     Xmm d = sel_def_x(s, i);
-    Gpr t = sel_tmp_r(s);
-    Gpr u = sel_tmp_r(s);
+    if (!sign && (!wide || !s->feat->avx512)) {
+        t = sel_tmp_r(s);
+        u = sel_tmp_r(s);
+    }
     x64_rvm(s->a, VPXOR, d, d, d); /* no dependency on what the register held */
     if (sign) {
         x64_rvm_g(s->a, cvtsi[dbl][wide], d, d, a);
@@ -652,11 +844,11 @@ static bool bitcast(Sel *s, const IrInsn *i)
 }
 
 SelRule *const sel_fp_rules[IR_NOPS] = {
-    [IR_FADD] = add_sub, [IR_FSUB] = add_sub, [IR_FMUL] = mul_div, [IR_FDIV] = mul_div,
+    [IR_FADD] = arith, [IR_FSUB] = arith, [IR_FMUL] = arith, [IR_FDIV] = arith,
     [IR_FSQRT] = square_root, [IR_FMA] = fused, [IR_FNEG] = negate, [IR_FABS] = absolute,
     [IR_FMIN] = min_max, [IR_FMAX] = min_max, [IR_FMINNUM] = min_max, [IR_FMAXNUM] = min_max,
     [IR_FRINT] = rint_, [IR_FCVT] = convert, [IR_FTOI] = to_int, [IR_ITOF] = from_int,
-    [IR_BITCAST] = bitcast, [IR_FMULX] = step, [IR_FRECPS] = step, [IR_FRSQRTS] = step, [IR_FJCVT] = js_to_int,
+    [IR_BITCAST] = bitcast, [IR_FMULX] = mulx, [IR_FRECPS] = step, [IR_FRSQRTS] = step, [IR_FJCVT] = js_to_int,
 };
 
 /* Whether any bit of a vector is set. */

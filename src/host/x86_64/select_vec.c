@@ -548,7 +548,7 @@ SelRule *const sel_vec_rules[IR_NOPS] = {
     [IR_VTRN1] = vsel_trn, [IR_VTRN2] = vsel_trn, [IR_VEXT] = vsel_ext, [IR_VREV] = vsel_rev, [IR_VTBL] = vsel_tbl,
     [IR_VTBX] = vsel_tbl,
     [IR_FADD] = vsel_fvec_arith, [IR_FSUB] = vsel_fvec_arith, [IR_FMUL] = vsel_fvec_arith, [IR_FDIV] = vsel_fvec_arith,
-    [IR_FMULX] = vsel_fvec_step, [IR_FRECPS] = vsel_fvec_step, [IR_FRSQRTS] = vsel_fvec_step,
+    [IR_FMULX] = vsel_fvec_mulx, [IR_FRECPS] = vsel_fvec_step, [IR_FRSQRTS] = vsel_fvec_step,
     [IR_FSQRT] = vsel_fvec_sqrt, [IR_FMA] = vsel_fvec_fma, [IR_FNEG] = vsel_fvec_sign, [IR_FABS] = vsel_fvec_sign,
     [IR_FMIN] = vsel_fvec_minmax, [IR_FMAX] = vsel_fvec_minmax, [IR_FMINNUM] = vsel_fvec_minmax,
     [IR_FMAXNUM] = vsel_fvec_minmax, [IR_FRINT] = vsel_fvec_rint, [IR_VFCMP] = vsel_vfcmp, [IR_VFTOI] = vsel_vftoi,

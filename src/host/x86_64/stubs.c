@@ -130,7 +130,7 @@ static void stub_leave(Stubs *t)
     jump_stub(t, STUB_RESUME);
 }
 
-/* Call the engine for an address to go on at: cpu->link or cpu->lookup. */
+/* Call the engine for an address to go on at: cpu->link, cpu->lookup or cpu->hot. */
 static void stub_engine(Stubs *t, Mem fn)
 {
     Asm *a = &t->a;
@@ -162,6 +162,12 @@ static void stub_lookup(Stubs *t)
 {
     begin(t, STUB_LOOKUP);
     stub_engine(t, CPU(lookup));
+}
+
+static void stub_hot(Stubs *t)
+{
+    begin(t, STUB_HOT);
+    stub_engine(t, CPU(hot));
 }
 
 /* Go on at rax by the jump cache, or by the engine. */
@@ -266,6 +272,7 @@ bool plan_stubs(HostPlan *p, CodeBuf *cb)
     stub_leave(&t);
     stub_link(&t);
     stub_lookup(&t);
+    stub_hot(&t);
     stub_ret_miss(&t);
     stub_enter(&t);
     stub_help(&t);

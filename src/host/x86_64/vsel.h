@@ -11,9 +11,10 @@
  *   select_crypto.c     AES, SHA, CRC
  *
  * Exactness. Results are those of ir_eval, bit by bit, and so are the flags that accumulate: the host's in MXCSR, together
- * with those that ir_eval raises on the cold path. So no rule may run a host operation that raises a flag which the guest's
- * operation does not: unused lanes are cleared before arithmetic. What a host operation lacks (NaN rules, Arm's tininess
- * before rounding) is found by looking at its result and redone by ir_eval.
+ * with those that ir_eval raises on the cold path or that a trap raises (fptrap.c). So no rule may run a host operation that
+ * raises a flag which the guest's operation does not: unused lanes are cleared before arithmetic. NaN rules of the guest's
+ * are left to traps; Arm's tininess before rounding, which shows in the underflow flag alone, is looked for in the results of
+ * regions that must be exact (IrFpMode.exact) and redone by ir_eval.
  */
 #ifndef HOST_X86_64_VSEL_H
 #define HOST_X86_64_VSEL_H
@@ -49,6 +50,15 @@ static inline bool full_shape(const IrInsn *i)
     return i->lanes && i->lanes * lane_bits(i) == 128;
 }
 
+/*
+ * Whether operations trapped often in this region: then none may, and operands are looked at first. Else "invalid" traps,
+ * and its handler (fptrap.c) knows the instructions that the rules emit: extend it with them.
+ */
+static inline bool sel_careful(const Sel *s)
+{
+    return s->r->fp.careful & IR_FP_CAREFUL_ARITH;
+}
+
 /* An upper bound of the number of low bits of a vector above which it is zero. */
 unsigned vsel_bits(const Sel *s, IrRef v);
 /* Whether bits 127:64 of the value are known to be zero. */
@@ -74,7 +84,7 @@ void vsel_finish_zero(Sel *s, const IrInsn *i, Xmm d);
 void vsel_shift_right(Sel *s, bool sign, unsigned k, Xmm d, Xmm a, unsigned n, Xmm t);
 
 /* Rules, by file. */
-SelRule vsel_fvec_arith, vsel_fvec_step, vsel_fvec_fma, vsel_fvec_sqrt, vsel_fvec_sign, vsel_fvec_minmax, vsel_fvec_rint, vsel_vfcmp,
+SelRule vsel_fvec_arith, vsel_fvec_mulx, vsel_fvec_step, vsel_fvec_fma, vsel_fvec_sqrt, vsel_fvec_sign, vsel_fvec_minmax, vsel_fvec_rint, vsel_vfcmp,
     vsel_vftoi, vsel_vitof, vsel_vfwiden, vsel_vfnarrow;
 /* Half precision without host arithmetic for it (select_fp16.c). */
 SelRule vsel_f16_arith, vsel_f16_minmax, vsel_f16_rint;
