@@ -95,7 +95,7 @@ static void add_new(Writer *w, const Translation *t)
 
     k->entry = (PersistEntry){(uint32_t)(t->pc - w->im->start), t->mode, 0, t->size};
     k->more = (PersistMore){.side_len = t->side_len, .nsite = (uint16_t)t->nlink, .nreloc = (uint16_t)t->nreloc,
-                            .guest_insns = (uint16_t)t->guest_insns, .nref = (uint8_t)t->npages, .tier = t->tier};
+                            .guest_insns = (uint16_t)t->guest_insns, .nref = (uint8_t)t->npages, .tier = t->tier, .forms = t->forms};
     k->code = t->hpc;
     k->side = t->side;
     k->link = t->link;
@@ -498,11 +498,14 @@ static bool lacking(const Writer *w)
 {
     uint32_t n = 0;
 
-    if (!w->base.map || atomic_load(&w->e->careful_count)) /* the same code in careful form is something else */
+    if (!w->base.map)
         return true;
     for (uint32_t i = 0; i < w->nnew; i++) {
-        uint32_t k = persist_file_find(&w->base, w->kept[i].entry.pc, w->kept[i].entry.mode);
-        n += k == UINT32_MAX || w->base.more[k].tier < w->kept[i].more.tier;
+        const Kept *x = &w->kept[i];
+        uint32_t k = persist_file_find(&w->base, x->entry.pc, x->entry.mode);
+        if (k != UINT32_MAX && (x->more.forms & ~w->base.more[k].forms))
+            return true; /* worth more than its making: it costs traps in every run */
+        n += k == UINT32_MAX || w->base.more[k].tier < x->more.tier;
     }
     return worth_it(w->p, n, w->base.h->nentry);
 }
@@ -526,7 +529,7 @@ static bool save_image(Vcpu *cpu, PersistImage *im, Made *m)
     bool ok = false;
     uint32_t made = atomic_load(&im->made);
 
-    if (atomic_load(&im->dead) || !im->save || !worth_it(p, made, atomic_load(&im->had)) || !persist_path(path, p->dir, &im->key))
+    if (atomic_load(&im->dead) || !im->save || !(atomic_load(&im->careful) || worth_it(p, made, atomic_load(&im->had))) || !persist_path(path, p->dir, &im->key))
         return false;
     if (!m->at)
         gather(e, m);
@@ -545,6 +548,7 @@ static bool save_image(Vcpu *cpu, PersistImage *im, Made *m)
             log_line("cache: %s %s: %u translations, %u of them new", path, ok ? "written" : "not written", w.n, w.nnew);
     }
     atomic_fetch_add(&im->had, atomic_exchange(&im->made, 0));
+    atomic_store(&im->careful, false);
     free_writer(&w);
     return ok;
 }
@@ -583,6 +587,8 @@ void persist_made(Vcpu *cpu, const Translation *t)
     if (!im || t->kept || !t->hpc)
         return;
     unsigned n = atomic_fetch_add(&im->made, 1) + 1;
+    if (t->forms)
+        atomic_store(&im->careful, true);
     if (n % LOOK_AT_CLOCK == 0 && os_now_ns() - p->saved_at > p->pause)
         engine_save(cpu);
 }

@@ -102,6 +102,8 @@ static bool lift_one(Lift *l, Fetch *f)
         log_insn(g, l->pc, code, avail);
     check_context("lift", l->pc);
     l->careful = careful_forms(f->cpu->e, l->pc);
+    if (f->t)
+        f->t->forms |= (uint8_t)l->careful;
     l->guarded = l->mode && f->cpu->e->cfg.env->guarded && f->cpu->e->cfg.env->guarded(f->cpu, l->pc);
     return g->lift(l, code, avail) > 0;
 }
@@ -121,6 +123,8 @@ static IrRegion *form(Fetch *f, uint64_t pc, unsigned limit)
     r->fp = g->fp_mode(cpu->h.ir.mode);
     r->fp.exact |= e->cfg.fp_exact;
     r->fp.careful = (uint8_t)(careful_forms(e, pc) / LIFT_CAREFUL_FP);
+    if (f->t)
+        f->t->forms |= (uint8_t)careful_forms(e, pc);
     for (; !l.ended; l.pc = l.cont) {
         unsigned left = limit - r->guest_insns;
         l.budget = left - 1;

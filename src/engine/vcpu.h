@@ -29,6 +29,7 @@ struct Vcpu {
         uint32_t mode;
         unsigned forms;        /* LIFT_CAREFUL_*; 0: none */
     } redo;
+    uint8_t kept_traps[64];    /* as Translation.fp_traps, of code of the persistent cache, by address */
     uint32_t mode_seen;        /* mode that the jump cache and return stack are of */
     uint64_t flush_seen;       /* kills after which they were last emptied */
     _Atomic uint64_t epoch;    /* see engine/grace.c; 0: not attached to a thread */

@@ -138,6 +138,46 @@ static void threads(int n)
     printf("%d\n", value);
 }
 
+/* --- code that is optimistic about its operands, kept from a run in which that was right --- */
+
+__attribute__((noinline)) static double decay(const double *v, int n)
+{
+    double s = 1;
+    for (int i = 0; i < n; i++)
+        s = (s + v[i]) * 0.5;
+    return s;
+}
+
+__attribute__((noinline)) static long total(const long *v, int n)
+{
+    long s = 0;
+    for (int i = 0; i < n; i++)
+        s += v[i];
+    return s;
+}
+
+static void operands(int odd)
+{
+    double d[40];
+    long n[40], sum = 0;
+    const long *p = n;
+    uint64_t bits = 0;
+    for (int i = 0; i < 40; i++) {
+        d[i] = odd && i % 3 == 1 ? __builtin_nan("123") : i;
+        n[i] = i * i;
+    }
+    if (odd)
+        p = (const long *)((uintptr_t)n | (uintptr_t)0x5a << 56);
+    for (int i = 0; i < 200; i++) {
+        double r = decay(d + i % 7, 30);
+        uint64_t b;
+        memcpy(&b, &r, 8);
+        bits = bits * 31 + b;
+        sum += total(p, i % 40);
+    }
+    printf("%016llx %ld\n", (unsigned long long)bits, sum);
+}
+
 static void children(int n)
 {
     int sum = 0;
@@ -167,6 +207,8 @@ int main(int argc, char **argv)
         children(atoi(argv[2]));
     else if (!strcmp(what, "exec"))
         execl(argv[2], argv[2], "work", (char *)NULL);
+    else if (!strcmp(what, "even") || !strcmp(what, "odd"))
+        operands(what[0] == 'o');
     else if (!strcmp(what, "limit")) {
         struct rlimit small = {4096, 4096};
         setrlimit(RLIMIT_FSIZE, &small);

@@ -98,6 +98,16 @@ def test_mapping_changes():
     ok(used(runs[1]) > 50, "it was", runs[1].err)
 
 
+def test_careful():
+    d = fresh("careful")
+    want = Run([GUEST, "odd"], "off")
+    Run([GUEST, "even"], d)
+    a, b, c = (Run([GUEST, "odd"], d) for _ in range(3))
+    ok(a.key() == b.key() == c.key() == want.key(), "NaNs and tagged pointers in code kept from a run without", (a.out, want.out))
+    ok(0 < a.n["careful sites"] < 20 and 0 < a.n["faults"] < 50 and used(a) >= 2, "what trapped is made anew, once, and little else", a.err)
+    ok(b.n["careful sites"] == 0 and b.n["faults"] == 0, "the next run has it in its careful form", b.err)
+
+
 def test_shared_libraries():
     d = fresh("shared")
     Run([GUEST], d)
