@@ -217,6 +217,8 @@ bool persist_place(Engine *e, const void *hpc, Translation *out);
  * Whether there were any. Caller holds kill_lock, in a section between write_begin and write_end. */
 bool persist_drop_locked(Engine *e, uint64_t pc, uint32_t mode);
 bool persist_drop_page_locked(Engine *e, uint64_t va);
+/* The page of va is about to be translated from. */
+void persist_reads(Engine *e, uint64_t va);
 /* `t` has been made just now. */
 void persist_made(Vcpu *cpu, const Translation *t);
 /* Guest memory [va, va + len) changed. Returns whether something was killed. Caller holds kill_lock. */

@@ -78,6 +78,7 @@ void persist_done(Engine *e)
         persist_file_close(&im->file);
         free(im->translation);
         free(atomic_load(&im->gone));
+        free((void *)im->page_hash);
         free(im);
     }
     pthread_mutex_destroy(&p->lock);

@@ -34,6 +34,7 @@ struct PersistImage {
     Translation **translation; /* by entry, where one was made; the regions own them */
     atomic_bool dead;        /* found by host address only, for a thread that is still inside */
     PersistImage *all_next;
+    _Atomic uint64_t *page_hash; /* by page: when it was first translated from in this process; 0: it was not */
     _Atomic(uint8_t *) gone; /* by entry: not to be used any more; NULL: none */
     atomic_bool careful;     /* some of `made` are in careful form */
     atomic_uint made;        /* translations of this process since the last save, or since it was forked */

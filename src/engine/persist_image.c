@@ -28,6 +28,22 @@ bool persist_page_hash(uint64_t va, uint64_t *hash)
     return true;
 }
 
+/*
+ * A file may be overwritten while it is mapped. So what is written at the end is compared with what was read, or the
+ * translations of the old bytes would be kept for the new.
+ */
+void persist_reads(Engine *e, uint64_t va)
+{
+    PersistImage *im = e->persist ? persist_image_at(e->persist, va) : NULL;
+    uint64_t hash;
+
+    if (!im || !im->page_hash)
+        return;
+    _Atomic uint64_t *at = &im->page_hash[(va - im->start) >> GUEST_PAGE_BITS];
+    if (!atomic_load_explicit(at, memory_order_relaxed) && persist_page_hash(va & ~(uint64_t)(PAGE - 1), &hash))
+        atomic_store(at, hash ? hash : 1);
+}
+
 bool persist_pages_match(const PersistFile *f, uint64_t start, uint64_t end)
 {
     for (uint32_t i = 0; i < f->h->npage; i++) {
@@ -185,6 +201,7 @@ static PersistImage *open_locked(Vcpu *cpu, uint64_t pc)
     im->end = ei.end;
     im->offset = ei.offset;
     im->save = ei.end - ei.start <= UINT32_MAX && image_key(p, &ei, &im->key);
+    im->page_hash = im->save ? calloc((im->end - im->start) >> GUEST_PAGE_BITS, sizeof im->page_hash[0]) : NULL;
     /* Where pointers with tags are everywhere, kept code is not careful enough. */
     if (im->save && !careful_everywhere(e))
         load_file(cpu, im);

@@ -59,6 +59,7 @@ typedef struct Writer {
     Kept *kept;
     uint32_t n, cap, nnew;
     uint32_t *page_of;       /* by page of the image: index in out.page + 1 */
+    uint8_t *unchanged;      /* by page of the image: since it was translated from; 1 yes, 2 no, 0 not asked yet */
     uint64_t nsite, nref, nreloc, side_len, guest_insns;
 } Writer;
 
@@ -75,15 +76,31 @@ static Kept *push(Writer *w)
     return &w->kept[w->n++];
 }
 
-/* Whether t can be kept: it lives, was made here, and read nothing outside the image. */
-static bool keepable(const PersistImage *im, const Translation *t)
+/* Whether a page of the image is what it was when it was first read. */
+static bool unchanged(Writer *w, uint64_t va)
 {
-    if (atomic_load(&t->state) != TRANSLATION_LIVE || t->kept || t->size > PERSIST_CHUNK / 2 ||
-        t->nlink > UINT16_MAX || t->nreloc > UINT16_MAX || t->guest_insns > UINT16_MAX)
+    PersistImage *im = w->im;
+    uint64_t hash, page = (va - im->start) >> GUEST_PAGE_BITS;
+
+    if (!w->unchanged)
+        w->unchanged = calloc(((im->end - im->start) >> GUEST_PAGE_BITS) + 1, 1);
+    CHECK(w->unchanged != NULL);
+    if (!w->unchanged[page]) {
+        uint64_t then = im->page_hash ? atomic_load(&im->page_hash[page]) : 0;
+        w->unchanged[page] = then && persist_page_hash(va, &hash) && then == (hash ? hash : 1) ? 1 : 2;
+    }
+    return w->unchanged[page] == 1;
+}
+
+/* Whether t can be kept: it lives, was made here, and read nothing outside the image. */
+static bool keepable(Writer *w, const Translation *t)
+{
+    if (atomic_load(&t->state) != TRANSLATION_LIVE || t->kept || t->size > PERSIST_CHUNK / 2 || t->nlink > UINT16_MAX ||
+        t->nreloc > UINT16_MAX || t->guest_insns > UINT16_MAX)
         return false;
     for (unsigned i = 0; i < t->npages; i++) {
         uint64_t va = t->page[i].page << GUEST_PAGE_BITS;
-        if (va < im->start || va >= im->end)
+        if (va < w->im->start || va >= w->im->end || !unchanged(w, va))
             return false;
     }
     return t->npages > 0;
@@ -130,7 +147,7 @@ static void gather(Engine *e, Made *m)
 static void collect_new(Writer *w, const Made *m)
 {
     for (uint32_t i = 0; i < m->n; i++) {
-        if (m->at[i].pc - w->im->start < w->im->end - w->im->start && keepable(w->im, m->at[i].t))
+        if (m->at[i].pc - w->im->start < w->im->end - w->im->start && keepable(w, m->at[i].t))
             add_new(w, m->at[i].t);
     }
     w->nnew = w->n;
@@ -517,6 +534,7 @@ static void free_writer(Writer *w)
         os_free((void *)(uintptr_t)w->out.map, w->out.len);
     free(w->kept);
     free(w->page_of);
+    free(w->unchanged);
 }
 
 /* Writers of the code cache stand still. Returns whether a file was written. */

@@ -55,6 +55,8 @@ static bool fetch_fill(Fetch *f, uint64_t pc)
     const uint8_t *code = f->cpu->e->cfg.env->code(f->cpu, pc, &avail);
     if (!code)
         return false;
+    if (f->t)
+        persist_reads(f->cpu->e, pc);
     size_t n = avail < page_end - pc ? avail : (size_t)(page_end - pc);
     if (n > FETCH_BYTES)
         n = FETCH_BYTES;

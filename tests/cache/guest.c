@@ -207,6 +207,12 @@ int main(int argc, char **argv)
         children(atoi(argv[2]));
     else if (!strcmp(what, "exec"))
         execl(argv[2], argv[2], "work", (char *)NULL);
+    else if (!strcmp(what, "replace")) { /* our own file's bytes change under us: by another's hand, with the mapping as it is */
+        printf("%d ", constant());
+        system(argv[2]);
+        printf("done\n");
+    } else if (!strcmp(what, "constant"))
+        printf("%d\n", constant());
     else if (!strcmp(what, "even") || !strcmp(what, "odd"))
         operands(what[0] == 'o');
     else if (!strcmp(what, "limit")) {

@@ -137,6 +137,14 @@ def test_changed_file():
     want = Run([path, "modify"], "off")
     a, b = Run([path, "modify"], d), Run([path, "modify"], d)
     ok(want.out != "11 22\n" and a.key() == b.key() == want.key(), "one instruction changed in place", (a.out, want.out, a.err))
+    # While a process runs it: what that one translated is not kept for the new bytes.
+    d, new = fresh("changing"), os.path.join(TOP, "new")
+    shutil.copy(GUEST, path)
+    with open(new, "wb") as f:
+        f.write(data)
+    Run([path, "replace", f"/bin/dd if={new} of={path} conv=notrunc status=none"], d)
+    got = [Run([path, "constant"], d).out for _ in range(2)]
+    ok(got == ["13\n", "13\n"], "one instruction changed while it ran", got)
     shutil.copy(LIB, os.path.join(TOP, "lib.so"))
     one = [Run([GUEST, "dlopen", os.path.join(TOP, "lib.so"), "9"], d).out for _ in range(2)]
     shutil.copy(LIB2, os.path.join(TOP, "lib.so"))
