@@ -214,7 +214,8 @@ static PersistImage *find_host(const Persist *p, const void *hpc, uint32_t *entr
     PersistImage *im = p ? atomic_load(&p->images) : NULL;
 
     for (; im; im = atomic_load(&im->next)) {
-        if (im->file.map && (uintptr_t)hpc - (uintptr_t)im->rx < im->file.code_room)
+        /* Of an image that is going only these are looked at: no thread is in its code any more. */
+        if ((uintptr_t)hpc - (uintptr_t)im->rx < im->file.code_room)
             break;
     }
     if (!im)

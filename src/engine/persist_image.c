@@ -123,11 +123,12 @@ static const char *map_code(Engine *e, PersistImage *im, int fd)
 static void drop_file(Engine *e, PersistImage *im)
 {
     if (im->first) {
-        im->regions++; /* it lives on without them */
         cache_retire_image(e, im);
         im->first = NULL;
     }
     persist_file_close(&im->file);
+    im->file = (PersistFile){0};
+    im->rx = im->rw = NULL;
 }
 
 static void touch(int fd)
@@ -349,9 +350,11 @@ unsigned persist_image_drop_locked(Engine *e, PersistImage *im, uint64_t pc, uin
 
 void persist_region_gone_locked(Engine *e, PersistImage *im)
 {
+    if (!im->first)
+        return; /* the file was let go of at once, the image lives */
+    unlist_locked(e->persist, im); /* before the first one's addresses are used again */
     if (--im->regions)
         return;
-    unlist_locked(e->persist, im);
     free(im->translation);
     im->translation = NULL;
     free(atomic_exchange(&im->gone, NULL));
