@@ -608,6 +608,8 @@ IrRegion *region_form(Fetch *f, uint64_t pc, bool evidence)
 
     if (pc & ((1u << cpu->e->cfg.guest->pc_shift) - 1))
         return NULL;
+    if (f->t)
+        f->t->forms |= (uint8_t)careful_forms(cpu->e, pc);
     arena_reset(&cpu->arena);
     Former *g = arena_zalloc(&cpu->arena, sizeof *g);
     g->f = f;
