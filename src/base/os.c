@@ -1,6 +1,8 @@
 #include "base/os.h"
 
+#include <elf.h>
 #include <errno.h>
+#include <link.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -14,10 +16,25 @@
 #else
 #define ASAN_UNPOISON_MEMORY_REGION(p, size) ((void)(p), (void)(size))
 #endif
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/lsan_interface.h>
+#define LEAK_CHECK() __lsan_do_leak_check()
+#define LEAK_ROOT(p, size) __lsan_register_root_region(p, size)
+#define LEAK_ROOT_END(p, size) __lsan_unregister_root_region(p, size)
+#else
+#define LEAK_CHECK() ((void)0)
+#define LEAK_ROOT(p, size) ((void)(p), (void)(size))
+#define LEAK_ROOT_END(p, size) ((void)(p), (void)(size))
+#endif
 
 size_t os_page_size(void)
 {
     return (size_t)sysconf(_SC_PAGESIZE);
+}
+
+void os_leak_check(void)
+{
+    LEAK_CHECK();
 }
 
 int os_tid(void)
@@ -78,17 +95,41 @@ void *os_reserve(size_t size, Status *st)
     return p;
 }
 
+void os_release(void *p, size_t size)
+{
+    if (p)
+        munmap(p, size);
+}
+
 void *os_alloc(size_t size)
 {
     void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
-    return p == MAP_FAILED ? NULL : p;
+    if (p == MAP_FAILED)
+        return NULL;
+    LEAK_ROOT(p, size); /* what is allocated may be known from here alone */
+    return p;
+}
+
+void *os_alloc_large(size_t size)
+{
+    void *p = os_alloc(size);
+
+    if (p)
+        madvise(p, size, MADV_HUGEPAGE);
+    return p;
+}
+
+void os_populate(void *p, size_t size)
+{
+    madvise(p, size, MADV_POPULATE_WRITE);
 }
 
 void os_free(void *p, size_t size)
 {
     if (!p)
         return;
+    LEAK_ROOT_END(p, size);
     ASAN_UNPOISON_MEMORY_REGION(p, size); /* it may have been a stack whose frames were never left */
     munmap(p, size);
 }
@@ -122,7 +163,7 @@ bool os_remap_dual(void *rw, void *rx, size_t size, size_t used)
 
     if (tmp == MAP_FAILED)
         return false;
-    memcpy(tmp, rw, used);
+    memcpy(tmp, rx, used);
     /*
      * The executable view has to change in one step: a second view of the copy is made and its protection set first,
      * then it is moved over the old one.
@@ -132,6 +173,45 @@ bool os_remap_dual(void *rw, void *rx, size_t size, size_t used)
         return false;
     return mremap(tmp, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, rw) != MAP_FAILED &&
            mremap(exec, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, rx) != MAP_FAILED;
+}
+
+bool os_map_code(void *rx, size_t size, int fd, uint64_t off)
+{
+    return mmap(rx, size, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_FIXED | MAP_POPULATE, fd, (off_t)off) != MAP_FAILED;
+}
+
+typedef struct BuildId {
+    uint8_t *buf;
+    size_t len, found;
+} BuildId;
+
+/* The first object is the program itself. */
+static int find_build_id(struct dl_phdr_info *info, size_t size, void *ctx)
+{
+    BuildId *b = ctx;
+
+    for (unsigned i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *ph = &info->dlpi_phdr[i];
+        const char *p = (const char *)(info->dlpi_addr + ph->p_vaddr), *end = p + ph->p_memsz;
+        while (ph->p_type == PT_NOTE && end - p >= (ptrdiff_t)sizeof(ElfW(Nhdr))) {
+            const ElfW(Nhdr) *n = (const ElfW(Nhdr) *)p;
+            const char *name = p + sizeof *n, *desc = name + ((n->n_namesz + 3) & ~3u);
+            if (n->n_type == NT_GNU_BUILD_ID && n->n_namesz == 4 && !memcmp(name, "GNU", 4)) {
+                b->found = n->n_descsz < b->len ? n->n_descsz : b->len;
+                memcpy(b->buf, desc, b->found);
+            }
+            p = desc + ((n->n_descsz + 3) & ~3u);
+        }
+    }
+    return 1;
+}
+
+size_t os_build_id(uint8_t *buf, size_t len)
+{
+    BuildId b = {buf, len, 0};
+
+    dl_iterate_phdr(find_build_id, &b);
+    return b.found;
 }
 
 uintptr_t os_uc_pc(const void *uc)

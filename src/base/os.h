@@ -25,6 +25,9 @@ static inline bool os_tidy_exit(void)
 #endif
 }
 
+/* Look for leaks now, where a leak checker watches: before an end that it would not see. */
+void os_leak_check(void);
+
 /* Kernel thread id of the calling thread. */
 int os_tid(void);
 /* Processor time of the calling thread in nanoseconds. */
@@ -37,8 +40,13 @@ void os_cpu_features(char *buf, size_t len);
 
 /* Address space without memory: any access faults. NULL with `st` set when refused. */
 void *os_reserve(size_t size, Status *st);
+void os_release(void *p, size_t size);
 /* Zeroed private memory; NULL when refused. */
 void *os_alloc(size_t size);
+/* The same, in large pages where there are any: all of it is about to be touched. */
+void *os_alloc_large(size_t size);
+/* Have memory put behind all of it at once, not a page at each first touch. Only a hint. */
+void os_populate(void *p, size_t size);
 void os_free(void *p, size_t size);
 /* Give reserved address space [p, p + size) private zeroed memory, or take memory back from it. */
 bool os_commit(void *p, size_t size);
@@ -51,10 +59,16 @@ void os_decommit(void *p, size_t size);
  */
 bool os_map_dual(void *rw, void *rx, size_t size);
 /*
- * The same, but filled with the bytes that are there now. Other threads may be executing at `rx`: they see the old
+ * The same, but filled with the bytes that are at `rx` now. Other threads may be executing at `rx`: they see the old
  * or the new mapping, which are equal, provided that nobody writes to `rw` meanwhile.
  */
 bool os_remap_dual(void *rw, void *rx, size_t size, size_t used);
+
+/* Map `size` bytes at offset `off` of an open file, readable and executable, over reserved addresses. */
+bool os_map_code(void *rx, size_t size, int fd, uint64_t off);
+
+/* The program's build id, which the linker made of its contents; returns its length, 0 when it has none. */
+size_t os_build_id(uint8_t *buf, size_t len);
 
 /* The interrupted context (ucontext_t *) of a signal handler. */
 uintptr_t os_uc_pc(const void *uc);

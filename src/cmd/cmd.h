@@ -21,6 +21,7 @@ enum {
 /* argv[0] is the command's name. Returns the exit status. */
 int cmd_sysroot(int argc, char **argv);
 int cmd_run(int argc, char **argv);
+int cmd_cache(int argc, char **argv);
 int cmd_dev(int argc, char **argv);
 
 /* The table of commands, for --help. */
@@ -34,5 +35,8 @@ int cmd_fail(const Status *st);
  * ~/.local/share/dragoman/ARCH. Writes it to buf; false when neither variable is set or buf is too small.
  */
 bool sysroot_default(const char *arch, char *buf, size_t len);
+
+/* The same for the persistent cache: $XDG_CACHE_HOME/dragoman, else ~/.cache/dragoman. */
+bool cache_default(char *buf, size_t len);
 
 #endif

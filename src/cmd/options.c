@@ -1,5 +1,7 @@
 #include "cmd/options.h"
 
+#include "cmd/cmd.h"
+
 #include "base/check.h"
 #include "base/log.h"
 #include "opt/opt.h"
@@ -8,6 +10,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* --- one parser an option ------------------------------------------------------------------------------------------- */
 
@@ -118,6 +121,12 @@ static bool opt_no_chain(Options *o, char *arg, Status *st)
     return true;
 }
 
+static bool opt_fp_exact(Options *o, char *arg, Status *st)
+{
+    o->user.engine.fp_exact = true;
+    return true;
+}
+
 static bool opt_no_ret_predict(Options *o, char *arg, Status *st)
 {
     o->user.engine.ret_predict = false;
@@ -169,6 +178,16 @@ static bool opt_jit_limit(Options *o, char *arg, Status *st)
     return parse_number("jit-limit", arg, &o->user.engine.jit_limit, st);
 }
 
+static bool opt_tier2(Options *o, char *arg, Status *st)
+{
+    uint64_t n = 0;
+
+    if (strcmp(arg, "off") != 0 && (!parse_number("tier2", arg, &n, st) || n < 1 || n > INT32_MAX))
+        return st->code ? false : status_set(st, STATUS_USAGE, "--tier2: off, or from 1 to %d", INT32_MAX);
+    o->user.engine.tier2 = (uint32_t)n;
+    return true;
+}
+
 static bool opt_cache_size(Options *o, char *arg, Status *st)
 {
     uint64_t mib;
@@ -178,6 +197,26 @@ static bool opt_cache_size(Options *o, char *arg, Status *st)
     if (mib < 1 || mib > 1024)
         return status_set(st, STATUS_USAGE, "--cache-size: from 1 to 1024 MiB");
     o->user.engine.cache_bytes = (size_t)mib << 20;
+    return true;
+}
+
+static bool opt_cache(Options *o, char *arg, Status *st)
+{
+    if (!*arg)
+        return status_set(st, STATUS_USAGE, "--cache: no directory named");
+    o->cache = arg;
+    return true;
+}
+
+static bool opt_cache_limit(Options *o, char *arg, Status *st)
+{
+    uint64_t mib;
+
+    if (!parse_number("cache-limit", arg, &mib, st))
+        return false;
+    if (mib < 1 || mib > 1 << 20)
+        return status_set(st, STATUS_USAGE, "--cache-limit: from 1 to 1048576 MiB");
+    o->user.engine.persist_limit = mib << 20;
     return true;
 }
 
@@ -335,6 +374,43 @@ int options_parse(Options *o, int argc, char **argv, Status *st)
             return -1;
     }
     return i;
+}
+
+/* --- the persistent cache ------------------------------------------------------------------------------------------- */
+
+bool cache_default(char *buf, size_t len)
+{
+    const char *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    int n = -1;
+
+    if (xdg && *xdg == '/')
+        n = snprintf(buf, len, "%s/dragoman", xdg);
+    else if (home && *home == '/')
+        n = snprintf(buf, len, "%s/.cache/dragoman", home);
+    return n > 0 && (size_t)n < len;
+}
+
+const char *options_cache(Options *o, char *buf, size_t len)
+{
+    char here[4096], *s;
+    bool off = o->cache && !strcmp(o->cache, "off");
+    int n = 0;
+
+    if (off)
+        buf[0] = 0;
+    else if (!o->cache)
+        off = !cache_default(buf, len);
+    else if (*o->cache == '/')
+        n = snprintf(buf, len, "%s", o->cache);
+    else
+        n = getcwd(here, sizeof here) ? snprintf(buf, len, "%s/%s", here, o->cache) : -1;
+    off = off || n < 0 || (size_t)n >= len;
+    s = malloc(len + 16);
+    CHECK(s != NULL);
+    snprintf(s, len + 16, "--cache=%s", off ? "off" : buf);
+    push((char ***)&o->again, &o->nagain, s);
+    o->user.reexec = o->again;
+    return off ? NULL : buf;
 }
 
 /* --- the guest's environment ------------------------------------------------------------------------------------------ */

@@ -101,7 +101,7 @@ static const Guest *find_program(UserConfig *u, char *path, size_t len, Status *
 static int start(Options *o, char **argv, Status *st)
 {
     UserConfig *u = &o->user;
-    char sysroot[4096], absolute[4096], path[4096], err[256] = "";
+    char sysroot[4096], absolute[4096], path[4096], cache[4096], err[256] = "";
     struct stat sb;
 
     if (!u->sysroot)
@@ -121,6 +121,8 @@ static int start(Options *o, char **argv, Status *st)
     if (!features)
         return status_set(st, STATUS_USAGE, "--cpu: %s", err), -1;
     u->engine.features = features;
+    u->engine.cpu_list = o->cpu;
+    u->engine.persist_dir = options_cache(o, cache, sizeof cache);
     u->envp = options_env(o, environ);
     int status = user_run(u, st);
     free(u->envp);

@@ -48,8 +48,8 @@ void cache_done(Cache *c)
 {
     free_regions(c->oldest);
     free_regions(c->retired);
-    os_free(c->rw, c->size);
-    os_free(c->rx, c->size);
+    os_release(c->rw, c->size);
+    os_release(c->rx, c->size);
     os_free(c->page_first, (c->size >> CACHE_PAGE_BITS) * sizeof c->page_first[0]);
     free(c->granule_used);
 }
@@ -116,7 +116,7 @@ static CacheRegion *pick_victim(Cache *c)
     CacheRegion *prev = NULL, *r;
 
     pthread_mutex_lock(&c->lock);
-    for (r = c->oldest; r && (r->owned || r->fixed); r = r->next)
+    for (r = c->oldest; r && (r->owned || r->fixed || r->image); r = r->next)
         prev = r;
     if (r) {
         if (prev)
@@ -142,6 +142,8 @@ static bool evict_one(Engine *e)
     }
     if (r) {
         pthread_mutex_lock(&c->lock);
+        /* Not only killing: vcpus may remember translations here that others took the place of long ago. */
+        atomic_fetch_add(&e->flush_seq, 1);
         r->retired_epoch = grace_stamp(e);
         r->next = c->retired;
         c->retired = r;
@@ -185,6 +187,60 @@ CacheRegion *cache_region_new(Engine *e, size_t want)
     if (log_on(LOG_LINK))
         log_line("cache: region of %zu KiB%s", size >> 10, r ? "" : ": none free");
     return r;
+}
+
+CacheRegion *cache_map_image(Cache *c, int fd, uint64_t off, size_t size, size_t chunk, struct PersistImage *im)
+{
+    CacheRegion *first = NULL, *last = NULL;
+    int g = -1;
+
+    pthread_mutex_lock(&c->lock);
+    /* Half of the cache is for what is translated now. */
+    if (c->used + size <= c->size / 2)
+        g = find_granules_locked(c, (unsigned)(size / CACHE_GRANULE));
+    size_t at = (size_t)g * CACHE_GRANULE;
+    if (g >= 0 && os_map_code(c->rx + at, size, fd, off)) {
+        for (size_t done = 0; done < size; done += last->size) {
+            CacheRegion *r = calloc(1, sizeof *r);
+            CHECK(r != NULL);
+            *r = (CacheRegion){.rw = c->rw + at + done, .rx = c->rx + at + done, .image = im};
+            r->size = r->used = size - done < chunk ? size - done : chunk;
+            atomic_init(&r->frozen, true);
+            pthread_mutex_init(&r->lock, NULL);
+            mark_granules_locked(c, r, 1);
+            if (c->newest)
+                c->newest->next = r;
+            else
+                c->oldest = r;
+            c->newest = last = r;
+            first = first ? first : r;
+        }
+    }
+    pthread_mutex_unlock(&c->lock);
+    return first;
+}
+
+void cache_retire_image(Engine *e, struct PersistImage *im)
+{
+    Cache *c = &e->cache;
+    CacheRegion *prev = NULL;
+    uint64_t epoch = grace_stamp(e); /* one for all: when one is given back, nobody is in any of them */
+
+    pthread_mutex_lock(&c->lock);
+    for (CacheRegion **p = &c->oldest; *p;) {
+        CacheRegion *r = *p;
+        if (r->image != im) {
+            prev = r;
+            p = &r->next;
+            continue;
+        }
+        *p = r->next;
+        r->retired_epoch = epoch;
+        r->next = c->retired;
+        c->retired = r;
+    }
+    c->newest = prev;
+    pthread_mutex_unlock(&c->lock);
 }
 
 static void give_up_region(Cache *c, CacheRegion *r)
@@ -314,6 +370,8 @@ static void free_region(Engine *e, CacheRegion *r)
         link_forget(t);
         translation_free(t);
     }
+    if (r->image)
+        persist_region_gone_locked(e, r->image);
     pthread_mutex_unlock(&e->kill_lock);
     size_t first = (size_t)(r->rx - c->rx) >> CACHE_PAGE_BITS;
     for (size_t i = 0; i < r->size >> CACHE_PAGE_BITS; i++)

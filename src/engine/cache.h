@@ -62,12 +62,23 @@ struct Translation {
     Spin lock;                        /* incoming */
     Link *incoming;
     Link *link;                       /* own chain sites, by offset */
-    uint8_t *side;                    /* for host->recover */
+    const uint8_t *side;              /* for host->recover */
     uint32_t side_len;
+    uint32_t nreloc;
+    const uint32_t *reloc;            /* references to common stubs, offset << 8 | stub; in side's block */
+    bool kept;                        /* of a file of the persistent cache, whose memory side and reloc are */
+    uint8_t forms;                    /* careful ones that some instruction is in */
+    uint8_t fp_traps;                 /* operations that trapped; atomic */
     unsigned npages;
     PageRef page[TRANSLATION_PAGES];
     IrRegion *ir;                     /* for the interpreter: lifted and optimised, one malloc block */
     IrRegion *check_ir;               /* --check: as lifted */
+    /* Tier 2 (tier.c) */
+    bool graph;                       /* made of a graph region */
+    atomic_bool asked, refused;       /* a graph was asked for; there will be none */
+    atomic_uint wanted;               /* times that a hot site wanted it through the engine */
+    _Atomic(Translation *) counter;   /* counts for this one; written under kill_lock */
+    Translation *counted;             /* what this one counts for; written under kill_lock */
     Translation *region_next;         /* in its region; interpreted ones: in the list of retired ones */
     uint64_t retired_epoch;
 };
@@ -86,6 +97,7 @@ struct CacheRegion {
     unsigned wanted;        /* patches left out because the region is frozen */
     bool owned;             /* some vcpu emits here */
     bool fixed;             /* common stubs: never evicted */
+    struct PersistImage *image; /* code of a file of the persistent cache: goes with all of it only */
     Translation *translations;
     uint64_t retired_epoch;
     CacheRegion *next;      /* engine's list, oldest first; then the retired list */
@@ -111,6 +123,13 @@ CacheRegion *cache_region_new(Engine *e, size_t want);
 bool cache_buf(Vcpu *cpu, size_t need, CodeBuf *cb);
 /* Note what was emitted: [cb->start at cache_buf, cb->p) belongs to `t`. */
 void cache_commit(Vcpu *cpu, CodeBuf *cb, Translation *t);
+/*
+ * Map `size` bytes (whole granules) at offset `off` of an open file as frozen regions of at most `chunk` bytes that belong
+ * to `im`. NULL when there is no room or the host refuses; else their first, the others follow it in address and list.
+ */
+CacheRegion *cache_map_image(Cache *c, int fd, uint64_t off, size_t size, size_t chunk, struct PersistImage *im);
+/* Take an image's regions, of which no translation lives, out of use: their memory is given back after a grace period. */
+void cache_retire_image(Engine *e, struct PersistImage *im);
 /* Whether some region could be had. */
 bool cache_room(Cache *c);
 /* Give up the vcpu's region (its thread ends). */

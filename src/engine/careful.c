@@ -1,5 +1,5 @@
 /*
- * Guest instructions that trapped in their optimistic form and are translated in a careful one from then on.
+ * Guest instructions and regions that trapped in their optimistic form and are translated in a careful one from then on.
  */
 #include "engine/internal.h"
 
@@ -30,15 +30,23 @@ unsigned careful_forms(Engine *e, uint64_t pc)
 
     if (n == 0)
         return 0;
-    if (careful_everywhere(e))
-        return e->cfg.guest->careful;
     CarefulSite *s = find(e, pc);
-    return s ? atomic_load_explicit(&s->forms, memory_order_relaxed) : 0;
+    return (s ? atomic_load_explicit(&s->forms, memory_order_relaxed) : 0) |
+           (careful_everywhere(e) ? e->cfg.guest->careful & LIFT_CAREFUL_TAG : 0);
 }
 
 bool careful_everywhere(Engine *e)
 {
-    return atomic_load_explicit(&e->careful_count, memory_order_relaxed) >= CAREFUL_DEFAULT;
+    return atomic_load_explicit(&e->careful_tags, memory_order_relaxed) >= CAREFUL_DEFAULT;
+}
+
+IrFpMode careful_fp_mode(Engine *e, uint32_t mode, uint64_t pc)
+{
+    IrFpMode fp = e->cfg.guest->fp_mode(mode);
+
+    fp.exact |= e->cfg.fp_exact;
+    fp.careful = (uint8_t)(careful_forms(e, pc) / LIFT_CAREFUL_FP);
+    return fp;
 }
 
 bool careful_add(Engine *e, uint64_t pc, unsigned forms)
@@ -57,6 +65,8 @@ bool careful_add(Engine *e, uint64_t pc, unsigned forms)
         atomic_store_explicit(&e->careful[bucket(pc)], s, memory_order_release);
         atomic_fetch_add(&e->careful_count, 1);
     }
+    if (forms & ~had & LIFT_CAREFUL_TAG)
+        atomic_fetch_add(&e->careful_tags, 1);
     pthread_mutex_unlock(&e->careful_lock);
     return (forms & ~had) != 0;
 }

@@ -49,6 +49,7 @@ static bool host_init(Engine *e, Status *st)
         .slots = &g->slots, .pin_int = g->pin_int, .pin_vec = g->pin_vec, .pc_shift = g->pc_shift,
         .helpers = g->helpers, .nhelpers = g->nhelpers,
         .cpu = e->cfg.host_cpu ? e->cfg.host_cpu : "native", .ret_predict = e->cfg.ret_predict,
+        .count_polls = e->cfg.check,
     };
 
     e->host = &host_native;
@@ -85,11 +86,16 @@ static bool settle(Engine *e, Status *st)
         e->cfg.no_chain = true;
         e->cfg.ret_predict = false;
         e->cfg.exact_flags = true;
+        e->cfg.fp_exact = true;
     }
+    if (e->cfg.one_insn || (e->cfg.kind == ENGINE_INTERP && e->cfg.tier2 != 1))
+        e->cfg.tier2 = 0;
     if (log_on(LOG_EXEC))
         e->cfg.no_chain = true;
     if (e->cfg.no_chain)
         e->cfg.ret_predict = false;
+    if (e->cfg.no_chain && e->cfg.tier2 != 1) /* nothing is linked, so nothing counted */
+        e->cfg.tier2 = 0;
     if (!e->cfg.cache_bytes)
         e->cfg.cache_bytes = CACHE_BYTES_DEFAULT;
     if (e->cfg.cache_bytes < CACHE_BYTES_MIN)
@@ -109,9 +115,12 @@ Engine *engine_new(const EngineConfig *cfg, Status *st)
     e->world = (IrWorld){mem_ops, world_syscall, world_counter, world_random, world_invalidate, world_poll};
     atomic_store(&e->epoch, 1);
     locks_init(e);
+    tier_init(e);
     if (settle(e, st) && table_init(&e->table, st) && cache_init(&e->cache, e->cfg.cache_bytes, st) &&
-        (e->cfg.kind == ENGINE_INTERP || host_init(e, st)) && fault_install(e, st))
+        (e->cfg.kind == ENGINE_INTERP || host_init(e, st)) && fault_install(e, st)) {
+        persist_init(e);
         return e;
+    }
     engine_free(e);
     return NULL;
 }
@@ -127,11 +136,13 @@ static void free_list(Translation *t)
 
 void engine_free(Engine *e)
 {
+    tier_done(e);
     fault_uninstall();
     /* Compiled translations belong to their cache region; interpreted ones to the table or the list of retired ones. */
     table_done(&e->table);
     free_list(e->retired);
     cache_done(&e->cache);
+    persist_done(e);
     if (e->plan)
         e->host->plan_free(e->plan);
     careful_done(e);
@@ -159,13 +170,24 @@ void engine_stats(Engine *e, FILE *f)
     print_rate(f, "guest instructions", s.guest_insns, s.translations, "a translation");
     print_rate(f, "host bytes", s.host_bytes, s.guest_insns, "a guest instruction");
     print_rate(f, "translation ns", s.translate_ns, s.guest_insns, "ns a guest instruction");
+    if (e->cfg.tier2 > 1) {
+        print_rate(f, "tier 2: hot places", s.hot, 0, "");
+        print_rate(f, "  counters", s.counters, 0, "");
+        print_rate(f, "  graphs", s.graphs, 0, "");
+        print_rate(f, "  guest instructions", s.graph_insns, s.graphs, "a graph");
+        print_rate(f, "  host bytes", s.graph_bytes, s.graph_insns, "a guest instruction");
+        print_rate(f, "  translation ns", s.graph_ns, s.graphs, "a graph");
+        print_rate(f, "  longest queue", e->tier.longest, 0, "");
+    }
     print_rate(f, "cache bytes", e->cache.used, 0, "");
     print_rate(f, "links", s.links, 0, "");
     print_rate(f, "lookups", s.lookups, 0, "");
     print_rate(f, "faults", s.faults, 0, "");
+    print_rate(f, "floating-point traps", s.fp_traps, 0, "");
     print_rate(f, "careful sites", atomic_load(&e->careful_count), 0, "");
     print_rate(f, "invalidations", atomic_load(&e->invalidations), 0, "");
     print_rate(f, "  translations killed", atomic_load(&e->killed), 0, "");
     print_rate(f, "cache parts evicted", atomic_load(&e->evicted), 0, "");
     print_rate(f, "cache parts copied (fork)", atomic_load(&e->unshared), 0, "");
+    persist_stats(e, f);
 }

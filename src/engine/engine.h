@@ -21,12 +21,17 @@ typedef struct EngineConfig {
     bool ret_predict;
     bool timing;               /* measure translation time for engine_stats */
     bool exact_flags;          /* never drop dead flags at exits */
+    bool fp_exact;             /* every FP flag exact from the start, not from the guest's first look at them */
     size_t cache_bytes;        /* size of the code cache; 0: default */
     const char *host_cpu;      /* NULL: native */
     const char *opt;           /* "-gvn,-dce": passes to leave out */
     /* A host signal whose handler the environment has installed (doing nothing): engine_kick sends it to a thread between
      * engine_block_begin and engine_block_end. 0: none. */
     int kick_signal;
+    const char *persist_dir;   /* directory of the persistent cache, absolute; NULL: none */
+    uint64_t persist_limit;    /* bytes that it may take; 0: default */
+    const char *cpu_list;      /* what `features` was made from: part of what translations depend on */
+    uint32_t tier2;            /* times until code counts as hot; 0: tier 1 alone; 1: graphs at once, on the guest's thread */
     uint64_t jit_limit;        /* translate only this many regions, interpret the rest; UINT64_MAX: no limit */
 } EngineConfig;
 
@@ -72,6 +77,17 @@ void engine_fork_child(Engine *e, Vcpu *self);
 /* Push or pull the guest's FP environment around changes to cpu->h.ir.fp (signal frames, ptrace). */
 void vcpu_fp_sync(Vcpu *cpu);  /* host flags -> ir.fp.flags */
 void vcpu_fp_changed(Vcpu *cpu); /* ir.fp changed -> host */
+
+/*
+ * Write what was translated to the persistent cache, if there is one and it is worth it. Called by a guest thread at the
+ * end of the process and before it becomes another program. Never fails: what cannot be written is not kept.
+ */
+void engine_save(Vcpu *cpu);
+/* The guest's view of files changes (chroot): the persistent cache is not touched any more. */
+void engine_persist_off(Engine *e);
+/* End the engine's own thread, if there is one: the calling thread is about to do what only a process of one thread may. It
+ * is started again when it is needed. */
+void engine_stop_background(Engine *e);
 
 /* Print --stats to f. */
 void engine_stats(Engine *e, FILE *f);

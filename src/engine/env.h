@@ -22,6 +22,13 @@ typedef struct GuestFault {
     bool write;      /* the access was a store */
 } GuestFault;
 
+/* A mapping of a file's code that the guest cannot write to. */
+typedef struct EnvImage {
+    uint64_t start, end;   /* guest addresses, whole pages */
+    uint64_t offset;       /* of start in the file */
+    bool guarded;          /* as EnvOps.guarded */
+} EnvImage;
+
 typedef struct EnvOps {
     /*
      * Host memory from which instructions at guest `pc` may be read. Sets *len to the bytes that are readable and
@@ -44,6 +51,16 @@ typedef struct EnvOps {
     void (*async_signal)(int sig, siginfo_t *info, void *uc);
     /* Whether the page of pc is guarded: code of a kind that checks where indirect branches land. NULL: none ever is. */
     bool (*guarded)(Vcpu *cpu, uint64_t pc);
+    /*
+     * The mapping of a file that holds pc: private, executable, not writable. False when pc is in none: its translations
+     * are not kept between processes. NULL: there never is one.
+     */
+    bool (*image)(Vcpu *cpu, uint64_t pc, EnvImage *out);
+    /* A name for people of the file mapped at pc; "" when it has none. May be NULL. */
+    void (*image_name)(Vcpu *cpu, uint64_t pc, char *buf, size_t len);
+    /* The `env` of a vcpu that runs nothing, for calls of `code` and `guarded` by the engine's own thread. Asked of a guest's
+     * thread. NULL: that thread's own. */
+    void *(*translator)(Vcpu *cpu);
 } EnvOps;
 
 #endif

@@ -2,7 +2,7 @@
  * Host signals that mean a fault, and what becomes of them:
  *   - in a safe_* routine (base/safe.h): it returns failure, the caller asks fault_note what happened;
  *   - in translated code: the host's side table gives the exact guest state, the translation is left, and the run loop
- *     delivers the fault or repairs its cause (fault_handle);
+ *     delivers the fault or repairs its cause (fault_handle); a floating-point operation that trapped is completed in place;
  *   - sent by somebody: the environment's business;
  *   - anything else is a bug of ours: one line, then the default action.
  *
@@ -82,6 +82,30 @@ static void crash(int sig, const siginfo_t *info, void *uc)
     sigaction(sig, &dfl, NULL);
 }
 
+/* Traps of one translation's operations after which it is made anew with inline tests. */
+#define FP_TRAPS_MAX 3
+
+/*
+ * An FP operation whose result on the guest differs from the host's: the host's part computes it, and execution goes on
+ * behind it. A trap costs microseconds: a translation that meets many is made anew, without them, from the next poll on.
+ */
+static bool fp_trap(Vcpu *cpu, const Translation *t, uint8_t *traps, void *uc)
+{
+    unsigned careful = cpu->e->host->fp_trap(&cpu->h, uc);
+
+    if (!careful)
+        return false;
+    cpu->stats.fp_traps++;
+    if (__atomic_add_fetch(traps, 1, __ATOMIC_RELAXED) >= FP_TRAPS_MAX) { /* other threads may be in it */
+        __atomic_store_n(traps, 0, __ATOMIC_RELAXED);
+        cpu->redo.pc = t->pc;
+        cpu->redo.mode = t->mode;
+        cpu->redo.forms = careful * LIFT_CAREFUL_FP;
+        __atomic_store_n(&cpu->h.exit_request, 1, __ATOMIC_RELAXED);
+    }
+    return true;
+}
+
 /* A fault inside the code cache. False when it is not one of the guest's. */
 static bool in_code(Vcpu *cpu, int sig, const siginfo_t *info, void *uc)
 {
@@ -92,8 +116,15 @@ static bool in_code(Vcpu *cpu, int sig, const siginfo_t *info, void *uc)
         return false;
     if (sig == SIGSEGV && e->host->shadow_overflow(e->plan, &cpu->h, uc, info->si_addr))
         return true;
-    Translation *t = cache_find(&e->cache, hpc);
-    if (!t || !e->host->recover(e->plan, &cpu->h, t->hpc, t->side, t->side_len, hpc, uc))
+    Translation kept;
+    bool is_kept = persist_place(e, hpc, &kept);
+    Translation *t = is_kept ? &kept : cache_find(&e->cache, hpc);
+    if (!t)
+        return false;
+    uint8_t *traps = is_kept ? &cpu->kept_traps[(uintptr_t)t->hpc / 16 % sizeof cpu->kept_traps] : &t->fp_traps;
+    if (sig == SIGFPE && fp_trap(cpu, t, traps, uc))
+        return true;
+    if (!e->host->recover(e->plan, &cpu->h, t->hpc, t->side, t->side_len, hpc, uc))
         return false;
     /* A non-canonical address in a form with rbp as its base is a stack fault, which arrives as SIGBUS. */
     if (info->si_code == SI_KERNEL)
@@ -118,6 +149,12 @@ static void on_fault(int sig, siginfo_t *info, void *uc)
     errno = saved_errno;
 }
 
+void fault_unblocked(sigset_t *set)
+{
+    for (unsigned i = 0; i < sizeof fault_signals / sizeof fault_signals[0]; i++)
+        sigdelset(set, fault_signals[i]);
+}
+
 bool fault_install(Engine *e, Status *st)
 {
     struct sigaction sa = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
@@ -125,8 +162,7 @@ bool fault_install(Engine *e, Status *st)
     async_env = e->cfg.env;
     /* Asynchronous signals wait until the handler is done: it must leave translated code in one piece. */
     sigfillset(&sa.sa_mask);
-    for (unsigned i = 0; i < sizeof fault_signals / sizeof fault_signals[0]; i++)
-        sigdelset(&sa.sa_mask, fault_signals[i]);
+    fault_unblocked(&sa.sa_mask);
     for (unsigned i = 0; i < sizeof fault_signals / sizeof fault_signals[0]; i++) {
         if (sigaction(fault_signals[i], &sa, NULL) != 0)
             return status_set(st, STATUS_HOST, "cannot install a handler for signal %d: %s", fault_signals[i], strerror(errno));
@@ -210,7 +246,7 @@ void fault_make_careful(Vcpu *cpu)
     if (careful_everywhere(e))
         engine_invalidate(e, 0, UINT64_MAX);
     else
-        engine_invalidate(e, cpu->h.ir.pc, 1);
+        kill_page(e, cpu->h.ir.pc);
 }
 
 bool fault_is_tag(Vcpu *cpu)

@@ -45,10 +45,23 @@ static void wait_for_writers(Engine *e)
         sched_yield();
 }
 
+void writers_stop(Engine *e)
+{
+    pthread_mutex_lock(&e->fork_lock);
+    atomic_store(&e->forking, true);
+    wait_for_writers(e);
+}
+
+void writers_go(Engine *e)
+{
+    atomic_store(&e->forking, false);
+    pthread_mutex_unlock(&e->fork_lock);
+}
+
 /* In the order in which they nest. */
 static pthread_mutex_t *lock_at(Engine *e, unsigned i)
 {
-    pthread_mutex_t *all[] = {&e->kill_lock, &e->careful_lock, &e->retire_lock, &e->cache.lock, &e->vcpu_lock};
+    pthread_mutex_t *all[] = {&e->tier.lock, &e->kill_lock, &e->careful_lock, &e->retire_lock, &e->cache.lock, &e->vcpu_lock};
 
     return i < sizeof all / sizeof all[0] ? all[i] : NULL;
 }
@@ -57,15 +70,12 @@ static void unlock_all(Engine *e)
 {
     for (unsigned i = 0; lock_at(e, i); i++)
         pthread_mutex_unlock(lock_at(e, i));
-    atomic_store(&e->forking, false);
-    pthread_mutex_unlock(&e->fork_lock);
+    writers_go(e);
 }
 
 void engine_fork_prepare(Engine *e)
 {
-    pthread_mutex_lock(&e->fork_lock);
-    atomic_store(&e->forking, true);
-    wait_for_writers(e);
+    writers_stop(e);
     for (unsigned i = 0; lock_at(e, i); i++)
         pthread_mutex_lock(lock_at(e, i));
     cache_freeze(&e->cache);
@@ -91,7 +101,9 @@ void engine_fork_child(Engine *e, Vcpu *self)
     self->next = self->prev = NULL;
     self->thread = pthread_self();
     self->tid = os_tid();
+    tier_fork_child(e);
     unlock_all(e);
+    persist_fork_child(e);
     while (others) {
         Vcpu *next = others->next;
         vcpu_bury(others);

@@ -24,12 +24,36 @@ typedef struct PageBucket {
     _Atomic(PageRef *) head;
 } PageBucket;
 
-/* Guest instructions that trapped in their common form. Nodes are never removed: being careful in vain is harmless. */
+/* Guest instructions (or starts of regions) that trapped in their common form. Nodes are never removed: being careful in vain is harmless. */
 typedef struct CarefulSite {
     uint64_t pc;
     _Atomic unsigned forms; /* LIFT_CAREFUL_* */
     struct CarefulSite *next;
 } CarefulSite;
+
+/* Something hot that is to be translated again. */
+typedef struct TierRequest {
+    uint64_t pc;
+    uint32_t mode;
+} TierRequest;
+
+#define TIER_QUEUE 256
+
+/* The thread that does it (tier.c). */
+typedef struct Tier {
+    pthread_mutex_t lock;        /* of all below */
+    pthread_cond_t wake;
+    TierRequest queue[TIER_QUEUE], current;
+    unsigned first, n, longest;
+    bool running, busy, stop;
+    bool at_once;                /* one processor only: no thread */
+    int pid;                     /* whose thread it may be */
+    pthread_t thread;
+    Vcpu *cpu;
+} Tier;
+
+/* Translations that others took the place of, for vcpus to drop from their jump caches. */
+#define REPLACED 256
 
 struct Engine {
     EngineConfig cfg;
@@ -43,8 +67,11 @@ struct Engine {
     PageBucket page[PAGE_BUCKETS];
     pthread_mutex_t kill_lock;   /* one killer of translations at a time */
 
+    struct Persist *persist;     /* persist.c; NULL: none */
+
     _Atomic(CarefulSite *) careful[CAREFUL_BUCKETS];
-    atomic_uint careful_count;
+    atomic_uint careful_count;   /* sites */
+    atomic_uint careful_tags;    /* those of tagged pointers */
     pthread_mutex_t careful_lock;
 
     pthread_mutex_t vcpu_lock;   /* the list of vcpus */
@@ -56,6 +83,9 @@ struct Engine {
     pthread_mutex_t retire_lock;
     Translation *retired;
     unsigned nretired;
+
+    Tier tier;
+    _Atomic uint64_t replaced[REPLACED], replaced_seq; /* guest pcs; written under kill_lock */
 
     _Atomic uint64_t flush_seq;  /* kills so far: vcpus that have seen fewer drop their jump cache and return stack */
     _Atomic uint64_t jit_count;  /* translations made, for jit_limit */
@@ -72,6 +102,17 @@ static inline uint64_t jump_empty(unsigned i, unsigned pc_shift)
     return (uint64_t)(i ^ 1) << pc_shift;
 }
 
+/*
+ * After an indirect branch pc may have a tag, which the branch should have removed. Translations do not care: a tagged
+ * target is in no jump cache, so everything that looks it up comes through here first.
+ */
+static inline void untag_pc(Vcpu *cpu)
+{
+    unsigned n = cpu->e->cfg.guest->pc_tag_bits;
+
+    cpu->h.ir.pc &= (uint64_t)((int64_t)(cpu->h.ir.pc << n) >> n);
+}
+
 /* --- vcpu.c ------------------------------------------------------------------------------------------------------- */
 /* Free a vcpu that is in no list any more. */
 void vcpu_bury(Vcpu *cpu);
@@ -84,6 +125,10 @@ void table_done(Table *tb);
 Translation *table_find(const Table *tb, uint64_t pc, uint32_t mode);
 /* Insert; returns `t`, or the live translation of the same key that was there first. */
 Translation *table_insert(Table *tb, Translation *t);
+/* A live translation of t's key that is not t. */
+Translation *table_find_other(const Table *tb, Translation *t);
+/* Insert in front of all others of the same key, so that it is found and not they. */
+void table_put(Table *tb, Translation *t);
 /* Remove if present. */
 void table_remove(Table *tb, Translation *t);
 
@@ -95,6 +140,31 @@ void page_remove_all(Engine *e, Translation *t);
  * still being made are marked as well: their maker will drop them. */
 Translation *page_condemn(Engine *e, uint64_t first, uint64_t last);
 
+/* --- fetch.c ------------------------------------------------------------------------------------------------------ */
+#define FETCH_BYTES 128
+
+/* A window of guest code, copied. */
+typedef struct Fetch {
+    Vcpu *cpu;
+    Translation *t;         /* to be registered with each page; may be NULL */
+    uint64_t va;            /* guest address of buf[0] */
+    size_t len;
+    uint8_t buf[FETCH_BYTES];
+} Fetch;
+
+/* Code at pc, at least one smallest instruction of it; NULL when it cannot be fetched. */
+const uint8_t *fetch_at(Fetch *f, uint64_t pc, size_t *avail);
+/* Lift the instruction at l->pc. False when it cannot be fetched. */
+bool fetch_lift(Fetch *f, Lift *l);
+
+/* --- region.c ----------------------------------------------------------------------------------------------------- */
+/*
+ * Form a graph region with its entry at pc, in the vcpu's arena. NULL when that cannot be done, or is not worth while: the
+ * first instruction cannot be fetched, or the code changed meanwhile.
+ *   evidence  take in only what tier 1 has run
+ */
+IrRegion *region_form(Fetch *f, uint64_t pc, bool evidence);
+
 /* --- translate.c ---------------------------------------------------------------------------------------------------- */
 typedef enum Translated {
     TRANSLATED,
@@ -104,6 +174,12 @@ typedef enum Translated {
 } Translated;
 /* The translation of (pc, cpu's mode): found, or made now; NULL with *why set. One without hpc is to be interpreted. */
 Translation *translate_get(Vcpu *cpu, uint64_t pc, Translated *why);
+/* Make `t`, for a pc that tier 1 has found hot, of a graph region. TRANSLATED_NOT: not worth while. */
+Translated translate_graph(Vcpu *cpu, Translation *t);
+/* Make it visible in the place of every other translation of its pc and mode. */
+void translate_replace(Vcpu *cpu, Translation *t);
+/* Make `t` a counter for its pc (tier.c). False when the cache is full. */
+bool translate_counter(Vcpu *cpu, Translation *t);
 /* Lift up to `limit` instructions at pc into the vcpu's arena; NULL when the first cannot be fetched. `t` may be NULL. */
 IrRegion *translate_form(Vcpu *cpu, uint64_t pc, unsigned limit, Translation *t);
 void translation_free(Translation *t);
@@ -114,7 +190,9 @@ IrRegion *ir_pack(const IrRegion *r);
 
 /* --- careful.c ------------------------------------------------------------------------------------------------------ */
 unsigned careful_forms(Engine *e, uint64_t pc);
-/* So many sites trapped that every instruction is translated carefully. */
+/* The FP mode of a region that begins at pc. */
+IrFpMode careful_fp_mode(Engine *e, uint32_t mode, uint64_t pc);
+/* So many sites met tagged pointers that every instruction is translated for them. */
 bool careful_everywhere(Engine *e);
 /* Add forms to pc's; false when it had them all. */
 bool careful_add(Engine *e, uint64_t pc, unsigned forms);
@@ -136,8 +214,32 @@ void link_flush(Vcpu *cpu);
 void kill_translation_locked(Engine *e, Translation *t);
 /* Set a live translation's state to dead; false when somebody else did. */
 bool kill_mark(Translation *t);
+/* Kill the translations of va's page, which has not changed: they are to be made in careful forms. */
+void kill_page(Engine *e, uint64_t va);
+/* Make cpu->redo's translation anew at its next execution, in its careful forms. */
+void kill_redo(Vcpu *cpu);
 /* After kills: make every vcpu drop what it remembers. */
 void kill_finish(Engine *e);
+
+/* Take t, which is dead now, out of everything: another one has its place. Caller holds kill_lock. */
+void kill_replaced_locked(Engine *e, Translation *t);
+/* After such: ask every vcpu to look at what was replaced. */
+void kill_replaced_finish(Engine *e);
+/* Drop from the vcpu's jump cache what was replaced. Own thread, outside translated code. */
+void link_drop_replaced(Vcpu *cpu);
+
+/* --- tier.c ------------------------------------------------------------------------------------------------------- */
+void tier_init(Engine *e);
+void tier_done(Engine *e);
+void tier_vcpu_init(Vcpu *cpu);
+void tier_fork_child(Engine *e);
+/* The routine behind HostCpu.hot. */
+const void *tier_hot(HostCpu *h);
+/* What a hot site that leads to t is to be linked to: t, or a counter in front of it. NULL: leave it unlinked this time. In a
+ * section between write_begin and write_end. */
+Translation *tier_entry(Vcpu *cpu, Translation *t);
+/* t is killed: so is its counter. */
+void tier_forget_locked(Engine *e, Translation *t);
 
 /* --- grace.c -------------------------------------------------------------------------------------------------------- */
 uint64_t grace_now(Engine *e);
@@ -155,8 +257,6 @@ void write_end(Vcpu *cpu);
 
 /* --- mem.c ---------------------------------------------------------------------------------------------------------- */
 extern const IrMemOps mem_ops;
-/* New value of a read-modify-write of `size` bytes; bits above are garbage. */
-uint64_t mem_rmw_value(IrRmw kind, unsigned size, uint64_t old, uint64_t b);
 
 /* --- fault.c -------------------------------------------------------------------------------------------------------- */
 bool fault_install(Engine *e, Status *st);
@@ -164,6 +264,8 @@ void fault_uninstall(void);
 /* Alternate signal stack and thread pointer of the calling thread. */
 void fault_attach(Vcpu *cpu);
 void fault_detach(Vcpu *cpu);
+/* Take out of `set` the signals that mean a fault of the thread itself. */
+void fault_unblocked(sigset_t *set);
 Vcpu *fault_current(void);
 /* What the handler saw of the fault that made a safe_* routine of this thread fail, as a guest fault at `va`. */
 void fault_note(Vcpu *cpu, uint64_t va, unsigned size, bool write);
@@ -179,6 +281,38 @@ bool fault_handle(Vcpu *cpu);
 /* Whether cpu->fault may come from a tagged pointer at a site that is not careful yet; makes cpu's pc such a site. */
 bool fault_is_tag(Vcpu *cpu);
 void fault_make_careful(Vcpu *cpu);
+
+/* Stop all writers until the other: no thread is between write_begin and write_end. The caller must not be one. */
+void writers_stop(Engine *e);
+void writers_go(Engine *e);
+
+/* --- persist.c: the persistent cache; see persist.h ----------------------------------------------------------------- */
+void persist_init(Engine *e);
+void persist_done(Engine *e);
+/* The translation of (pc, cpu's mode) from a file; NULL when there is none. */
+Translation *persist_get(Vcpu *cpu, uint64_t pc);
+/* The same, but only its code. */
+const void *persist_code(Vcpu *cpu, uint64_t pc);
+/* The translation whose code holds hpc, if that is of a file; NULL. In a section between write_begin and write_end. */
+Translation *persist_at(Engine *e, const void *hpc);
+/* Of that translation pc, mode, hpc and side table alone. Async-signal-safe. */
+bool persist_place(Engine *e, const void *hpc, Translation *out);
+/* No kept translation of (pc, mode), or of va's page, is entered any more: they are to be made anew in careful forms.
+ * Whether there were any. Caller holds kill_lock, in a section between write_begin and write_end. */
+bool persist_drop_locked(Engine *e, uint64_t pc, uint32_t mode);
+bool persist_drop_page_locked(Engine *e, uint64_t va);
+/* The page of va is about to be translated from. */
+void persist_reads(Engine *e, uint64_t va);
+/* `t` has been made just now. */
+void persist_made(Vcpu *cpu, const Translation *t);
+/* Guest memory [va, va + len) changed. Returns whether something was killed. Caller holds kill_lock. */
+bool persist_invalidate_locked(Engine *e, uint64_t va, uint64_t len);
+/* Something is about to look for what persist_invalidate_locked has to do: before kill_lock is taken. */
+void persist_changed(Engine *e);
+/* A region of an image that is dead is given back. Caller holds kill_lock. */
+void persist_region_gone_locked(Engine *e, struct PersistImage *im);
+void persist_fork_child(Engine *e);
+void persist_stats(Engine *e, FILE *f);
 
 /* --- run.c ---------------------------------------------------------------------------------------------------------- */
 /* Interpret one region as lifted from pc, at most `limit` instructions, without keeping it. */

@@ -22,13 +22,20 @@ static void forget_own(Vcpu *self, Translation *t)
     self->drop_returns = true;
 }
 
+/* No way leads to t any more but those that vcpus remember. */
+static void detach(Engine *e, Translation *t)
+{
+    table_remove(&e->table, t);
+    link_unchain(e, t);
+    page_remove_all(e, t);
+    tier_forget_locked(e, t);
+}
+
 void kill_translation_locked(Engine *e, Translation *t)
 {
     Vcpu *self = fault_current();
 
-    table_remove(&e->table, t);
-    link_unchain(e, t);
-    page_remove_all(e, t);
+    detach(e, t);
     if (self && self->e == e)
         forget_own(self, t);
     atomic_fetch_add_explicit(&e->killed, 1, memory_order_relaxed);
@@ -38,16 +45,42 @@ void kill_translation_locked(Engine *e, Translation *t)
         grace_retire(e, t);
 }
 
-void kill_finish(Engine *e)
+static void kick_others(Engine *e, const Vcpu *self)
 {
-    Vcpu *self = fault_current();
-
     pthread_mutex_lock(&e->vcpu_lock);
     for (Vcpu *v = e->vcpus; v; v = v->next) {
         if (v != self)
             engine_kick(v);
     }
     pthread_mutex_unlock(&e->vcpu_lock);
+}
+
+/* Its guest code is as it was, so what vcpus remember of t is only slower: they drop it when they come by, entry by entry. */
+void kill_replaced_locked(Engine *e, Translation *t)
+{
+    uint64_t seq = atomic_load_explicit(&e->replaced_seq, memory_order_relaxed);
+
+    detach(e, t);
+    atomic_store_explicit(&e->replaced[seq % REPLACED], t->pc, memory_order_relaxed);
+    atomic_store(&e->replaced_seq, seq + 1);
+    if (!t->hpc)
+        grace_retire(e, t);
+}
+
+void kill_replaced_finish(Engine *e)
+{
+    Vcpu *self = fault_current();
+
+    kick_others(e, self);
+    if (self && self->e == e)
+        link_drop_replaced(self);
+}
+
+void kill_finish(Engine *e)
+{
+    Vcpu *self = fault_current();
+
+    kick_others(e, self);
     if (!self || self->e != e || !self->drop_returns)
         return;
     self->drop_returns = false;
@@ -57,19 +90,44 @@ void kill_finish(Engine *e)
     __atomic_store_n(&self->h.exit_request, 1, __ATOMIC_RELAXED);
 }
 
-void engine_invalidate(Engine *e, uint64_t va, uint64_t len)
+void kill_redo(Vcpu *cpu)
+{
+    Engine *e = cpu->e;
+    uint64_t pc = cpu->redo.pc;
+    unsigned forms = cpu->redo.forms;
+
+    cpu->redo.forms = 0;
+    careful_add(e, pc, forms); /* already there: this translation was made before it was */
+    write_begin(cpu);
+    pthread_mutex_lock(&e->kill_lock);
+    bool killed = persist_drop_locked(e, pc, cpu->redo.mode);
+    Translation *t = table_find(&e->table, pc, cpu->redo.mode);
+    if (t && kill_mark(t)) {
+        kill_translation_locked(e, t);
+        killed = true;
+    }
+    pthread_mutex_unlock(&e->kill_lock);
+    if (killed)
+        kill_finish(e);
+    write_end(cpu);
+    if (log_on_pc(LOG_LINK, pc))
+        log_line("careful 0x%llx: forms 0x%x", (unsigned long long)pc, forms);
+}
+
+/* Translations of [va, va + len) are killed: because what is there changed, or to be made anew in careful forms. */
+static void invalidate(Engine *e, uint64_t va, uint64_t len, bool changed)
 {
     uint64_t first = va >> GUEST_PAGE_BITS, last = (va + len - 1) >> GUEST_PAGE_BITS;
     unsigned n = 0;
     Translation *t;
 
-    if (len == 0)
-        return;
-    atomic_fetch_add_explicit(&e->invalidations, 1, memory_order_relaxed);
+    if (changed)
+        persist_changed(e);
     Vcpu *self = fault_current();
     if (self)
         write_begin(self);
     pthread_mutex_lock(&e->kill_lock);
+    n += changed ? persist_invalidate_locked(e, va, len) : persist_drop_page_locked(e, va);
     while ((t = page_condemn(e, first, last)) != NULL) {
         kill_translation_locked(e, t);
         n++;
@@ -81,4 +139,17 @@ void engine_invalidate(Engine *e, uint64_t va, uint64_t len)
         write_end(self);
     if (n && log_on_pc(LOG_LINK, va))
         log_line("invalidate 0x%llx..0x%llx: %u translations", (unsigned long long)va, (unsigned long long)(va + len), n);
+}
+
+void engine_invalidate(Engine *e, uint64_t va, uint64_t len)
+{
+    if (len == 0)
+        return;
+    atomic_fetch_add_explicit(&e->invalidations, 1, memory_order_relaxed);
+    invalidate(e, va, len, true);
+}
+
+void kill_page(Engine *e, uint64_t va)
+{
+    invalidate(e, va, 1, false);
 }

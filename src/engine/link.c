@@ -18,7 +18,9 @@ static bool exit_wanted(HostCpu *h)
 /* The site whose displacement is at executable address `hpc`. */
 static Link *link_find(Engine *e, const void *hpc)
 {
-    Translation *t = cache_find(&e->cache, hpc);
+    Translation *t = persist_at(e, hpc);
+    if (!t)
+        t = cache_find(&e->cache, hpc);
     uint32_t lo = 0, hi = t ? t->nlink : 0, off = t ? (uint32_t)((const uint8_t *)hpc - t->hpc) : 0;
 
     while (lo < hi) {
@@ -57,12 +59,15 @@ static void link_to(Vcpu *cpu, Link *l, Translation *to)
     Translation *none = NULL;
 
     spin_lock(&to->lock);
-    if (!translation_dead(to) && atomic_compare_exchange_strong(&l->to, &none, to)) {
+    bool first = !translation_dead(to) && atomic_compare_exchange_strong(&l->to, &none, to);
+    if (first) {
         l->prev = NULL;
         l->next = to->incoming;
         if (l->next)
             l->next->prev = l;
         to->incoming = l;
+    }
+    if (first || none == to) { /* again: the region was frozen when it was wanted before */
         spin_unlock(&to->lock);
         /* Patched outside the spin lock, which link_unchain takes after marking `to` dead: look again afterwards. */
         if (patch(cpu->e, l, to->hpc, false))
@@ -86,14 +91,17 @@ const void *link_chain(HostCpu *h)
     Translation *t = translate_get(cpu, h->ir.pc, &why);
     if (!t || !t->hpc)
         return NULL;
+    Translation *to = t;
     write_begin(cpu);
     Link *l = link_find(e, (const void *)(uintptr_t)h->link_site);
-    if (l && l->site.target == t->pc)
-        link_to(cpu, l, t);
+    if (l && (l->site.hot || l->from->graph))
+        to = tier_entry(cpu, t);
+    if (l && to && l->site.target == t->pc)
+        link_to(cpu, l, to);
     write_end(cpu);
     if (log_on_pc(LOG_LINK, t->pc))
         log_line("link site %p -> 0x%llx", (void *)(uintptr_t)h->link_site, (unsigned long long)t->pc);
-    return t->hpc;
+    return to ? to->hpc : t->hpc;
 }
 
 const void *link_lookup(HostCpu *h)
@@ -104,13 +112,27 @@ const void *link_lookup(HostCpu *h)
     if (cpu->e->cfg.no_chain || exit_wanted(h))
         return NULL;
     cpu->stats.lookups++;
-    Translation *t = translate_get(cpu, h->ir.pc, &why);
-    if (!t || !t->hpc)
+    untag_pc(cpu);
+    Translation *t = table_find(&cpu->e->table, h->ir.pc, h->ir.mode);
+    const void *hpc = t ? t->hpc : persist_code(cpu, h->ir.pc);
+    if (!hpc) {
+        t = translate_get(cpu, h->ir.pc, &why);
+        hpc = t ? t->hpc : NULL;
+    }
+    if (!hpc)
         return NULL;
-    HostJump *j = &h->jcache[host_jcache_index(t->pc, cpu->e->cfg.guest->pc_shift)];
-    j->pc = t->pc;
-    j->hpc = t->hpc;
-    return t->hpc;
+    if (t) { /* what comes from a file is not counted here: its loops and calls are, in link_chain */
+        write_begin(cpu);
+        Translation *to = tier_entry(cpu, t);
+        write_end(cpu);
+        if (!to)
+            return hpc;
+        hpc = to->hpc;
+    }
+    HostJump *j = &h->jcache[host_jcache_index(h->ir.pc, cpu->e->cfg.guest->pc_shift)];
+    j->pc = h->ir.pc;
+    j->hpc = hpc;
+    return hpc;
 }
 
 void link_unchain(Engine *e, Translation *t)
@@ -146,6 +168,25 @@ void link_forget(Translation *t)
             l->next->prev = l->prev;
         spin_unlock(&to->lock);
     }
+}
+
+void link_drop_replaced(Vcpu *cpu)
+{
+    Engine *e = cpu->e;
+    uint64_t seq = atomic_load(&e->replaced_seq);
+    unsigned shift = e->cfg.guest->pc_shift;
+    bool missed = seq - cpu->replaced_seen > REPLACED;
+
+    for (uint64_t k = missed ? seq : cpu->replaced_seen; k < seq; k++) {
+        uint64_t pc = atomic_load_explicit(&e->replaced[k % REPLACED], memory_order_relaxed);
+        unsigned i = host_jcache_index(pc, shift);
+        if (cpu->h.jcache[i].pc == pc)
+            cpu->h.jcache[i].pc = jump_empty(i, shift);
+    }
+    /* Entries may have been written over while they were read. */
+    if (missed || atomic_load(&e->replaced_seq) - cpu->replaced_seen > REPLACED)
+        link_flush(cpu);
+    cpu->replaced_seen = seq;
 }
 
 void link_flush(Vcpu *cpu)

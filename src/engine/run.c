@@ -54,12 +54,16 @@ static bool run_poll(Vcpu *cpu)
     Engine *e = cpu->e;
     bool collect = false;
 
+    untag_pc(cpu);
     if (__atomic_load_n(&cpu->h.exit_request, __ATOMIC_RELAXED) &&
         __atomic_exchange_n(&cpu->h.exit_request, 0, __ATOMIC_ACQUIRE)) {
         if (!e->cfg.env->pending(cpu))
             return false;
+        untag_pc(cpu); /* a handler's */
         collect = true;
     }
+    if (cpu->redo.forms)
+        kill_redo(cpu);
     /* The epoch is read first, so that what was killed before it is forgotten before it is published. */
     uint64_t epoch = grace_now(e), flush = atomic_load(&e->flush_seq);
     if (flush != cpu->flush_seen || cpu->h.ir.mode != cpu->mode_seen) {
@@ -67,6 +71,8 @@ static bool run_poll(Vcpu *cpu)
         cpu->flush_seen = flush;
         cpu->mode_seen = cpu->h.ir.mode;
     }
+    if (atomic_load_explicit(&e->replaced_seq, memory_order_acquire) != cpu->replaced_seen)
+        link_drop_replaced(cpu);
     grace_quiesce(cpu, epoch);
     if (collect)
         grace_collect(e);

@@ -67,6 +67,26 @@ Translation *table_insert(Table *tb, Translation *t)
     return first;
 }
 
+Translation *table_find_other(const Table *tb, Translation *t)
+{
+    Translation *at = table_find(tb, t->pc, t->mode);
+
+    return at == t ? find_from(atomic_load_explicit(&t->hash_next, memory_order_acquire), t->pc, t->mode) : at;
+}
+
+void table_put(Table *tb, Translation *t)
+{
+    size_t h = hash(t->pc, t->mode);
+    Spin *lock = &tb->lock[h % TABLE_LOCKS];
+
+    spin_lock(lock);
+    if (!t->hpc)
+        atomic_store_explicit(&tb->interpreted, true, memory_order_relaxed);
+    atomic_store_explicit(&t->hash_next, atomic_load_explicit(&tb->bucket[h], memory_order_relaxed), memory_order_relaxed);
+    atomic_store_explicit(&tb->bucket[h], t, memory_order_release);
+    spin_unlock(lock);
+}
+
 void table_remove(Table *tb, Translation *t)
 {
     size_t h = hash(t->pc, t->mode);

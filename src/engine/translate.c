@@ -14,7 +14,6 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/os.h"
-#include "base/safe.h"
 #include "opt/opt.h"
 
 #include <stdlib.h>
@@ -25,7 +24,6 @@
 /* Room to start a translation with; the host says when it was not enough. */
 #define CODE_ROOM_MIN (4u << 10)
 #define CODE_ROOM_MAX (512u << 10)
-#define FETCH_BYTES 128
 
 /* Time for the statistics: this thread's own where they are asked for, so that a busy machine does not show in them. */
 static uint64_t now(const Engine *e)
@@ -33,78 +31,7 @@ static uint64_t now(const Engine *e)
     return e->cfg.timing ? os_thread_ns() : 0;
 }
 
-/* --- fetching guest code --- */
-
-typedef struct Fetch {
-    Vcpu *cpu;
-    Translation *t;         /* to be registered with each page; may be NULL */
-    uint64_t va;            /* guest address of buf[0] */
-    size_t len;
-    uint8_t buf[FETCH_BYTES];
-} Fetch;
-
-/* Copy what is executable at pc, to the end of its page at most. Copied, because the page may vanish at any time. */
-static bool fetch_fill(Fetch *f, uint64_t pc)
-{
-    uint64_t page_end = (pc | ((1u << GUEST_PAGE_BITS) - 1)) + 1;
-    size_t avail;
-
-    f->len = 0;
-    if (f->t && !page_add(f->cpu->e, f->t, pc))
-        return false;
-    const uint8_t *code = f->cpu->e->cfg.env->code(f->cpu, pc, &avail);
-    if (!code)
-        return false;
-    size_t n = avail < page_end - pc ? avail : (size_t)(page_end - pc);
-    if (n > FETCH_BYTES)
-        n = FETCH_BYTES;
-    f->va = pc;
-    f->len = n - safe_copy(f->buf, code, n);
-    return f->len > 0;
-}
-
-/* Code at pc, at least one smallest instruction of it; NULL when it cannot be fetched. */
-static const uint8_t *fetch_at(Fetch *f, uint64_t pc, size_t *avail)
-{
-    size_t min = f->cpu->e->cfg.guest->min_insn;
-
-    if (pc < f->va || pc - f->va + min > f->len) {
-        if (!fetch_fill(f, pc) || f->len < min)
-            return NULL;
-    }
-    *avail = f->len - (size_t)(pc - f->va);
-    return f->buf + (pc - f->va);
-}
-
 /* --- forming a region --- */
-
-static void log_insn(const Guest *g, uint64_t pc, const uint8_t *code, size_t avail)
-{
-    char text[128];
-    unsigned n = g->disas(pc, code, avail, text, sizeof text);
-
-    if (n == 4)
-        log_line("in: 0x%llx: %02x%02x%02x%02x  %s", (unsigned long long)pc, code[3], code[2], code[1], code[0], text);
-    else
-        log_line("in: 0x%llx: %s", (unsigned long long)pc, text);
-}
-
-/* Lift the instruction at l->pc. False when it cannot be fetched. */
-static bool lift_one(Lift *l, Fetch *f)
-{
-    const Guest *g = l->guest;
-    size_t avail;
-    const uint8_t *code = fetch_at(f, l->pc, &avail);
-
-    if (!code)
-        return false;
-    if (log_on_pc(LOG_IN, l->pc))
-        log_insn(g, l->pc, code, avail);
-    check_context("lift", l->pc);
-    l->careful = careful_forms(f->cpu->e, l->pc);
-    l->guarded = l->mode && f->cpu->e->cfg.env->guarded && f->cpu->e->cfg.env->guarded(f->cpu, l->pc);
-    return g->lift(l, code, avail) > 0;
-}
 
 static IrRegion *form(Fetch *f, uint64_t pc, unsigned limit)
 {
@@ -118,11 +45,13 @@ static IrRegion *form(Fetch *f, uint64_t pc, unsigned limit)
     IrRegion *r = ir_region_new(&cpu->arena, &g->slots, g->helpers, g->nhelpers, pc);
     Lift l = {.guest = g, .pc = pc, .mode = cpu->h.ir.mode, .cpu_features = e->cfg.features};
     ir_builder_init(&l.b, r);
-    r->fp = g->fp_mode(cpu->h.ir.mode);
+    r->fp = careful_fp_mode(e, cpu->h.ir.mode, pc);
+    if (f->t)
+        f->t->forms |= (uint8_t)careful_forms(e, pc);
     for (; !l.ended; l.pc = l.cont) {
         unsigned left = limit - r->guest_insns;
         l.budget = left - 1;
-        if (left && lift_one(&l, f)) {
+        if (left && fetch_lift(f, &l)) {
             r->guest_insns++;
             continue;
         }
@@ -198,6 +127,21 @@ static void log_asm(const Host *h, const Translation *t)
     log_end(f);
 }
 
+/* The references to common stubs, then the side table, in one block. */
+static void keep_side(Translation *t, const HostCode *code)
+{
+    uint32_t *block = malloc(code->nreloc * sizeof *block + code->side_len + 1);
+
+    CHECK(block != NULL);
+    for (uint32_t i = 0; i < code->nreloc; i++) {
+        if (code->reloc[i].kind == HOST_RELOC_STUB)
+            block[t->nreloc++] = code->reloc[i].offset << 8 | code->reloc[i].stub;
+    }
+    t->reloc = block;
+    t->side = memcpy(block + t->nreloc, code->side, code->side_len);
+    t->side_len = code->side_len;
+}
+
 /* Keep what the host said about the code; `code`'s arrays live in the arena. */
 static void keep_code(Translation *t, const HostCode *code, int64_t delta)
 {
@@ -206,10 +150,8 @@ static void keep_code(Translation *t, const HostCode *code, int64_t delta)
     t->size = code->size;
     t->nlink = code->nsite;
     t->link = calloc(code->nsite ? code->nsite : 1, sizeof t->link[0]);
-    t->side = malloc(code->side_len ? code->side_len : 1);
-    CHECK(t->link && t->side);
-    memcpy(t->side, code->side, code->side_len);
-    t->side_len = code->side_len;
+    keep_side(t, code);
+    CHECK(t->link != NULL);
     /* By offset, as link_find wants them; the host lists them as it meets them. */
     for (uint32_t i = 0; i < code->nsite; i++) {
         uint32_t k = i;
@@ -298,13 +240,19 @@ static Translated translate_make(Vcpu *cpu, Translation *t)
     Engine *e = cpu->e;
     uint64_t start = now(e);
     Fetch f = {.cpu = cpu, .t = t};
-    IrRegion *r = form(&f, t->pc, e->cfg.one_insn ? 1 : REGION_INSNS);
+    IrRegion *r = NULL;
+
+    if (e->cfg.tier2 == 1)
+        r = region_form(&f, t->pc, false);
+    if (!r)
+        r = form(&f, t->pc, e->cfg.one_insn ? 1 : REGION_INSNS);
 
     if (!r)
         return TRANSLATED_NOT;
     if (e->cfg.check)
         r = lockstep_prepare(cpu, r, t);
     t->guest_insns = r->guest_insns;
+    t->graph = r->graph;
     log_region(LOG_IR, "ir", r);
     optimise(e, r, &f);
     if (!take_jit(e))
@@ -316,12 +264,77 @@ static Translated translate_make(Vcpu *cpu, Translation *t)
     return TRANSLATED;
 }
 
+Translated translate_graph(Vcpu *cpu, Translation *t)
+{
+    Engine *e = cpu->e;
+    uint64_t start = now(e);
+    Fetch f = {.cpu = cpu, .t = t};
+    IrRegion *r = region_form(&f, t->pc, true);
+    Translated how = TRANSLATED_NOT;
+
+    if (r && take_jit(e)) {
+        log_region(LOG_IR, "ir", r);
+        optimise(e, r, &f);
+        how = compile(cpu, r, t) ? TRANSLATED : TRANSLATED_FULL;
+    }
+    if (how == TRANSLATED) {
+        t->graph = true;
+        t->guest_insns = r->guest_insns;
+        cpu->stats.graphs++;
+        cpu->stats.graph_insns += r->guest_insns;
+        cpu->stats.graph_bytes += t->size;
+        cpu->stats.graph_ns += now(e) - start;
+    } else {
+        discard(e, t);
+    }
+    check_context(NULL, 0);
+    return how;
+}
+
+void translate_replace(Vcpu *cpu, Translation *t)
+{
+    Engine *e = cpu->e;
+    unsigned new = TRANSLATION_NEW;
+
+    if (!atomic_compare_exchange_strong(&t->state, &new, TRANSLATION_LIVE)) { /* the code changed meanwhile */
+        cpu->stats.discarded++;
+        page_remove_all(e, t);
+        return;
+    }
+    table_put(&e->table, t);
+    pthread_mutex_lock(&e->kill_lock);
+    bool dead = translation_dead(t);
+    if (dead)
+        table_remove(&e->table, t); /* killed before it was put there */
+    for (Translation *old; !dead && (old = table_find_other(&e->table, t)) != NULL;) {
+        if (kill_mark(old))
+            kill_replaced_locked(e, old);
+    }
+    pthread_mutex_unlock(&e->kill_lock);
+    kill_replaced_finish(e);
+}
+
+bool translate_counter(Vcpu *cpu, Translation *t)
+{
+    const Guest *g = cpu->e->cfg.guest;
+    IrBuilder b;
+
+    arena_reset(&cpu->arena);
+    ir_builder_init(&b, ir_region_new(&cpu->arena, &g->slots, g->helpers, g->nhelpers, t->pc));
+    b.r->fp = g->fp_mode(t->mode);
+    ir_exit(&b, t->pc, IR_EXIT_COUNT);
+    ir_insn(b.r, b.r->block[0].last)->snap = ir_snap_new(b.r, t->pc);
+    return compile(cpu, b.r, t);
+}
+
 Translation *translate_get(Vcpu *cpu, uint64_t pc, Translated *why)
 {
     Engine *e = cpu->e;
     Translation *t = table_find(&e->table, pc, cpu->h.ir.mode);
 
-    *why = TRANSLATED_CHANGED;
+    if (!t)
+        t = persist_get(cpu, pc);
+    *why = t ? TRANSLATED : TRANSLATED_CHANGED;
     while (!t && *why == TRANSLATED_CHANGED) {
         t = calloc(1, sizeof *t);
         CHECK(t != NULL);
@@ -337,6 +350,8 @@ Translation *translate_get(Vcpu *cpu, uint64_t pc, Translated *why)
             t = NULL;
         }
         write_end(cpu);
+        if (t)
+            persist_made(cpu, t);
     }
     return t;
 }
@@ -344,7 +359,8 @@ Translation *translate_get(Vcpu *cpu, uint64_t pc, Translated *why)
 void translation_free(Translation *t)
 {
     free(t->link);
-    free(t->side);
+    if (!t->kept)
+        free((void *)(uintptr_t)t->reloc); /* side's block */
     free(t->ir);
     free(t->check_ir);
     free(t);

@@ -70,11 +70,13 @@ Vcpu *vcpu_new(Engine *e)
     Vcpu *cpu = os_alloc(sizeof *cpu);
 
     CHECK(cpu != NULL);
+    os_populate(cpu, sizeof *cpu);
     cpu->e = e;
     cpu->h.ir.state = cpu->h.state;
     cpu->h.ir.world = &e->world;
     cpu->h.link = link_chain;
     cpu->h.lookup = link_lookup;
+    cpu->h.hot = tier_hot;
     arena_init(&cpu->arena);
     arena_init(&cpu->interp_arena);
     e->cfg.guest->reset(&cpu->h.ir, e->cfg.features);
@@ -82,7 +84,9 @@ Vcpu *vcpu_new(Engine *e)
     if (e->plan) {
         shadow_init(cpu);
         e->host->fp_load(&cpu->h);
+        e->host->cpu_init(e->plan, &cpu->h);
     }
+    tier_vcpu_init(cpu);
     link_flush(cpu);
     add_to_list(cpu);
     return cpu;
@@ -107,7 +111,7 @@ void vcpu_bury(Vcpu *cpu)
     arena_done(&cpu->arena);
     arena_done(&cpu->interp_arena);
     free(cpu->lockstep);
-    os_free(cpu->shadow, SHADOW_BYTES + 2 * SHADOW_GUARD);
+    os_release(cpu->shadow, SHADOW_BYTES + 2 * SHADOW_GUARD);
     os_free(cpu, sizeof *cpu);
 }
 

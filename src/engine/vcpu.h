@@ -24,8 +24,16 @@ struct Vcpu {
     atomic_bool blocked;       /* between engine_block_begin and engine_block_end */
     atomic_bool writing;       /* writes to the code cache: a fork waits for it (engine/fork.c) */
     bool drop_returns;         /* killed a translation itself */
+    struct {                   /* a translation to be made anew, carefully: its operations trapped too often */
+        uint64_t pc;
+        const void *hpc;       /* or the one whose code is here, in an image of the persistent cache */
+        uint32_t mode;
+        unsigned forms;        /* LIFT_CAREFUL_*; 0: none */
+    } redo;
+    uint8_t kept_traps[64];    /* as Translation.fp_traps, of code of the persistent cache, by address */
     uint32_t mode_seen;        /* mode that the jump cache and return stack are of */
     uint64_t flush_seen;       /* kills after which they were last emptied */
+    uint64_t replaced_seen;    /* Engine.replaced_seq, as far as it was looked at */
     _Atomic uint64_t epoch;    /* see engine/grace.c; 0: not attached to a thread */
     Arena arena;               /* translation scratch */
     Arena interp_arena;        /* interpreter scratch */
@@ -34,7 +42,8 @@ struct Vcpu {
     void *altstack, *shadow;   /* host signal stack; return stack with its guard pages */
     Vcpu *next, *prev;         /* engine's list of vcpus */
     struct VcpuStats {
-        uint64_t translations, guest_insns, host_bytes, translate_ns, lookups, links, faults, interp_regions, discarded;
+        uint64_t translations, guest_insns, host_bytes, translate_ns, lookups, links, faults, fp_traps, interp_regions, discarded;
+        uint64_t counters, hot, graphs, graph_insns, graph_bytes, graph_ns; /* tier 2 */
     } stats;
 };
 

@@ -9,8 +9,29 @@
 
 #include "ir/ir.h"
 
-/* Why a site must be translated in its careful form: it trapped in the common one (see engine/fault.c). */
-enum { LIFT_CAREFUL_TAG = 1 /* tagged pointers */ };
+/*
+ * Why a site must be translated in its careful form: it trapped in the common one (see engine/fault.c). Tagged pointers
+ * concern an instruction, floating point a whole region, by its first pc (IrFpMode.careful).
+ */
+enum { LIFT_CAREFUL_TAG = 1 /* tagged pointers */, LIFT_CAREFUL_FP = 2 /* times IR_FP_CAREFUL_* */ };
+
+/* How a graph region goes on after an instruction: noted by the lift_* calls, for engine/region.c to act on. */
+typedef enum LiftKind {
+    LIFT_NEXT,   /* at the next instruction */
+    LIFT_JUMP,   /* at `target` */
+    LIFT_BRANCH, /* at `target` when `val` (i8) is not 0, else at the next instruction */
+    LIFT_CALL,   /* direct call of `target`; the return address is the next instruction */
+    LIFT_IND,    /* at `val` (i64), `hint` says how */
+    LIFT_LEFT,   /* nowhere: the region has its terminator */
+} LiftKind;
+
+typedef struct LiftFlow {
+    LiftKind kind;
+    IrHint hint;
+    bool helper;              /* the instruction may leave by an EXIT_HELP helper */
+    IrRef val;
+    uint64_t target;
+} LiftFlow;
 
 typedef struct Lift {
     IrBuilder b;              /* append here */
@@ -21,6 +42,7 @@ typedef struct Lift {
     unsigned careful;         /* LIFT_CAREFUL_* for this instruction */
     bool guarded;             /* its page is guarded (EnvOps.guarded); known only when mode is not 0 */
     const void *cpu_features; /* the guest's own structure, from Guest.cpu_new */
+    LiftFlow *flow;           /* graph regions: where control flow is noted; NULL: a trace, see lift.c */
     uint32_t budget;          /* guest instructions that the region may still take after this one; 0: lift_* end it */
     /* set by lift: */
     bool ended;               /* the region has its terminator */
@@ -33,12 +55,14 @@ typedef struct Guest {
     uint16_t elf_machine;     /* EM_AARCH64 */
     unsigned min_insn;        /* bytes: 4 for AArch64, 2 for RISC-V, 1 for x86 */
     unsigned pc_shift;        /* low pc bits that are always zero */
+    unsigned pc_tag_bits;     /* high bits of a branch's target that are ignored (cleared) when the bit below them is clear */
     IrSlots slots;
     /* Slots in the order in which they deserve host registers, integer and vector; ends with 0xffff. Chosen from dynamic
      * counts over real programs; the host takes as many as it can pin. */
     const uint16_t *pin_int, *pin_vec;
     const IrHelper *helpers;
     uint32_t nhelpers;
+    uint64_t flags;           /* slots (bit set, < 64 only) that are condition flags: see engine/region.c */
     unsigned careful;         /* LIFT_CAREFUL_* forms that lift_* has for this guest (tagged pointers: AArch64 only) */
 
     /* Parse a feature list ("max", "max,-lse", "base,+crc"); returns a malloc'd structure, NULL with text in err. */

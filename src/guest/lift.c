@@ -5,12 +5,32 @@
  * conditional branches, while the engine's budget lasts. It ends at anything backward (a likely loop: the head should be
  * the start of a region, shared by all who jump there), at calls, indirect jumps, helpers and stops. Since it only goes
  * forward, no instruction is in it twice.
+ *
+ * For a tier-2 region, a graph, branches only note what they do: engine/region.c knows the blocks.
  */
 #include "guest/guest.h"
 
 static void end(Lift *l)
 {
     l->ended = true;
+}
+
+/* Graph regions: the engine makes the terminator. */
+static void note(Lift *l, LiftKind kind, IrRef val, uint64_t target)
+{
+    l->flow->kind = kind;
+    l->flow->val = val;
+    l->flow->target = target;
+    end(l);
+}
+
+static void note_helper(Lift *l, bool left)
+{
+    if (!l->flow)
+        return;
+    l->flow->helper = true;
+    if (left)
+        l->flow->kind = LIFT_LEFT;
 }
 
 /* Leave to `target`; backward exits poll, so that no loop is without a poll. */
@@ -21,6 +41,10 @@ static void exit_to(Lift *l, uint64_t target)
 
 void lift_jump(Lift *l, uint64_t target)
 {
+    if (l->flow) {
+        note(l, LIFT_JUMP, 0, target);
+        return;
+    }
     if (target > l->pc && l->budget) {
         l->cont = target;
         return;
@@ -52,6 +76,10 @@ void lift_branch(Lift *l, IrRef cond, uint64_t target)
         lift_jump(l, target);
         return;
     }
+    if (l->flow) {
+        note(l, LIFT_BRANCH, cond, target);
+        return;
+    }
     bool go_on = target > l->pc && l->budget;
     uint32_t yes = exit_block(l, target, go_on);
     uint32_t no = go_on ? ir_block_new(l->b.r) : exit_block(l, l->next, false);
@@ -66,12 +94,21 @@ void lift_branch(Lift *l, IrRef cond, uint64_t target)
 
 void lift_call(Lift *l, uint64_t target, uint64_t ret)
 {
+    if (l->flow) {
+        note(l, LIFT_CALL, 0, target);
+        return;
+    }
     ir_exit_call(&l->b, target, ret);
     end(l);
 }
 
 void lift_jump_ind(Lift *l, IrRef target, IrHint hint, uint64_t ret)
 {
+    if (l->flow) {
+        l->flow->hint = hint;
+        note(l, LIFT_IND, target, 0);
+        return;
+    }
     ir_exit_ind(&l->b, target, hint, ret);
     end(l);
 }
@@ -79,12 +116,15 @@ void lift_jump_ind(Lift *l, IrRef target, IrHint hint, uint64_t ret)
 void lift_helper(Lift *l, unsigned helper, unsigned nargs, const IrRef *args)
 {
     ir_exit_help(&l->b, helper, l->next, nargs, args);
+    note_helper(l, true);
     end(l);
 }
 
 void lift_stop(Lift *l, IrStop why)
 {
     ir_exit_stop(&l->b, l->pc, why);
+    if (l->flow)
+        l->flow->kind = LIFT_LEFT;
     end(l);
 }
 
@@ -95,12 +135,15 @@ void lift_guard(Lift *l, IrRef cond, unsigned helper, unsigned nargs, const IrRe
     l->b.block = failed;
     ir_exit_help(&l->b, helper, l->pc, nargs, args);
     l->b.r->block[failed].cold = true;
+    note_helper(l, false);
     l->b.block = on;
 }
 
 void lift_sync(Lift *l)
 {
     ir_exit(&l->b, l->next, 0);
+    if (l->flow)
+        l->flow->kind = LIFT_LEFT;
     end(l);
 }
 

@@ -7,6 +7,8 @@
  *   - HostPlan says which slots live in host registers whenever control is between translations ("pinned").
  *   - Calls of helpers clobber nothing: arguments and result pass through HostCpu.ir.call, a thunk in the code cache saves
  *     every register and runs the C function on the thread's C stack.
+ *   - The host's "invalid operation" is unmasked: operations on NaNs whose results differ between guest and host trap, and
+ *     fp_trap completes them. C code that thunks call without leaving the guest's FP environment must not compute in it.
  *   - The host stack pointer is the return predictor's stack: a guest call pushes {guest return address, host return
  *     address}; a guest return compares and returns. The stack is a small mapping of its own with guard pages; its lowest
  *     frame is a sentinel that matches no guest address. On a mismatch it is reset to that.
@@ -18,7 +20,10 @@
 #include "ir/ir.h"
 
 #define HOST_JCACHE_BITS 12
+#define HOST_HOT_BITS 10
 #define HOST_STATE_MAX 2048 /* bytes of guest state */
+#define HOST_GATES 12       /* room for the common stubs that translations refer to */
+#define HOST_GATE_BYTES 16
 
 typedef struct HostJump {
     uint64_t pc;     /* guest pc; an empty one holds a pc that has another index */
@@ -34,11 +39,12 @@ typedef struct HostCpu {
     uint32_t exit_request;   /* set by any thread or signal handler: leave at the next poll */
     uint32_t mxcsr;          /* host FP control and status while outside translated code: guest's rounding and flags */
     uint32_t host_mxcsr;     /* what C code runs with */
+    uint32_t polls_left;     /* see HostConfig.count_polls */
     uint32_t in_code;        /* 1 while translated code or its thunks run (fault handler) */
     void *c_stack;           /* saved C stack pointer while in translated code */
     void *shadow_base;       /* address of the sentinel frame of the return stack: 16 bytes, filled in by enter() */
     void *shadow_limit;      /* lowest usable address */
-    const void *exits;       /* reserved for the host's stubs */
+    const void *gate[HOST_GATES]; /* where the gates of code from the persistent cache lead; set by Host.cpu_init */
     uint64_t link_site;      /* chain site (executable address of its displacement) passed to the link routine */
     uint64_t scratch[8];     /* host's use: spills around special sequences */
     _Alignas(64) uint8_t save[2048 + 512]; /* register save area of helper thunks; C signal handlers never use it */
@@ -48,15 +54,24 @@ typedef struct HostCpu {
      * return stack holds addresses of code. Helpers of EXIT_HELP may, it is emptied after them. */
     const void *(*link)(struct HostCpu *cpu);
     const void *(*lookup)(struct HostCpu *cpu);
+    /* Called, under the same rules, by an exit with IR_EXIT_COUNT whose counter has come to zero: sets it anew. */
+    const void *(*hot)(struct HostCpu *cpu);
     _Alignas(64) uint8_t spill[2048];      /* spill slots of translations */
     _Alignas(64) uint8_t state[HOST_STATE_MAX];
     HostJump jcache[1 << HOST_JCACHE_BITS];
+    uint32_t counter[1 << HOST_HOT_BITS];  /* by host_hot_index: times until the target counts as hot */
 } HostCpu;
 
 /* Index of a pc in the jump cache; translated code computes the same. */
 static inline uint32_t host_jcache_index(uint64_t pc, unsigned pc_shift)
 {
     return (uint32_t)(pc >> pc_shift) & ((1u << HOST_JCACHE_BITS) - 1);
+}
+
+/* Index of the counter of guest address pc; translated code has it as a displacement. */
+static inline uint32_t host_hot_index(uint64_t pc, unsigned pc_shift)
+{
+    return (uint32_t)(pc >> pc_shift ^ pc >> (pc_shift + HOST_HOT_BITS)) & ((1u << HOST_HOT_BITS) - 1);
 }
 
 /* Which slots are pinned to which host registers: fixed for the life of a process. */
@@ -74,9 +89,13 @@ typedef struct HostSite {
     uint32_t offset;   /* of the displacement, from the code's start */
     uint32_t stub;     /* of the stub that it first leads to, from the code's start */
     uint64_t target;   /* guest pc */
+    bool hot;          /* a loop's way back, or a call: may be taken often */
 } HostSite;
 
-/* Position-dependent words, for the persistent cache. */
+/*
+ * Position-dependent words, for the persistent cache. Guest addresses appear in more places than these (side tables,
+ * constants, small immediates): code is valid only at the guest address that it was made for.
+ */
 typedef enum HostRelocKind { HOST_RELOC_STUB /* rel32 to a common stub */, HOST_RELOC_GUEST /* imm64 guest address */ } HostRelocKind;
 typedef struct HostReloc {
     uint32_t offset;
@@ -105,6 +124,7 @@ typedef struct HostConfig {
     uint32_t nhelpers;
     const char *cpu;       /* --host-cpu: "native", "avx2", "avx512" */
     bool ret_predict;      /* use the host's return predictor */
+    bool count_polls;      /* POLL counts down HostCpu.polls_left, and is true when that comes to zero: for --check */
 } HostConfig;
 
 typedef struct Host {
@@ -115,8 +135,9 @@ typedef struct Host {
     /* Emit the common stubs (enter, exits, thunks) at the start of the cache; once. Returns false when out of room. */
     bool (*stubs)(HostPlan *plan, CodeBuf *cb);
     /*
-     * Compile a verified, slot-converted tree region at cb->p. On success advances cb->p and fills *out. Returns false
-     * (cb->overflow) when there is no room: try again with a larger buffer.
+     * Compile a verified, slot-converted region at cb->p: a tree, or a graph. On success advances cb->p and fills *out.
+     * Returns false with cb->overflow when there is no room: try again with a larger buffer. False without it: a graph with
+     * more values at once than this host can hold.
      */
     bool (*compile)(HostPlan *plan, const IrRegion *r, CodeBuf *cb, HostCode *out);
     /* Run translated code from `hpc` (executable address) until it leaves; returns the IrStop. */
@@ -132,6 +153,12 @@ typedef struct Host {
     bool (*recover)(HostPlan *plan, HostCpu *cpu, const uint8_t *code_rx, const uint8_t *side, uint32_t side_len,
                     const void *hpc, void *uc);
     /*
+     * For a SIGFPE inside translated code: complete the floating-point operation at the interrupted context's pc as the
+     * guest's architecture has it, flags in cpu->ir.fp, and step over it. Returns the IR_FP_CAREFUL_* under which such
+     * an operation does not trap; 0 when it is none.
+     */
+    unsigned (*fp_trap)(HostCpu *cpu, void *uc);
+    /*
      * Make the interrupted context `uc` continue in the exit stub, so that enter() returns `why`. Call after recover, or
      * when pc and slots are otherwise exact.
      */
@@ -146,6 +173,18 @@ typedef struct Host {
     /* Push cpu->ir.fp's rounding and flags into cpu->mxcsr and back; call around anything that changes or reads them. */
     void (*fp_load)(HostCpu *cpu);  /* ir.fp -> mxcsr; clears host sticky flags */
     void (*fp_store)(HostCpu *cpu); /* host sticky flags -> ir.fp.flags */
+    /*
+     * For the persistent cache, whose code is mapped at any address: it refers to the common stubs through gates, one of
+     * HOST_GATE_BYTES for each stub, which find the stub through the HostCpu that is running.
+     *   gates     write HOST_GATES gates
+     *   cpu_init  fill in cpu->gate
+     *   retarget  make the HOST_RELOC_STUB word at `word` lead to `to`, both in one buffer of code
+     *   features  copy what of the processor the code depends on to buf; returns its size (at most `len`)
+     */
+    void (*gates)(const HostPlan *plan, uint8_t *buf);
+    void (*cpu_init)(const HostPlan *plan, HostCpu *cpu);
+    void (*retarget)(uint8_t *word, const uint8_t *to);
+    size_t (*features)(const HostPlan *plan, void *buf, size_t len);
     /* Disassemble one host instruction for --log=asm; returns its length. */
     unsigned (*disas)(const uint8_t *rx, uint64_t addr, char *buf, size_t buflen);
 } Host;

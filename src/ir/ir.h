@@ -116,7 +116,8 @@ enum { IR_QUIET = 256 };
 /* Pure operations: nobody uses the value but snapshots of operations that may fault, and other lazy operations. A backend
  * need not compute it, if it can do so when a fault happens (and keeps its operands until then). Set by passes. */
 enum { IR_LAZY = 512 };
-enum { IR_EXIT_POLL = 1 };
+/* aux of EXIT and EXIT_CALL (POLL) */
+enum { IR_EXIT_POLL = 1, IR_EXIT_COUNT = 2 /* EXIT: count it, in HostCpu.counter */ };
 /* FENCE orders: IR_ACQUIRE: earlier loads before later accesses (dmb ishld); IR_RELEASE: earlier stores before later
  * stores (dmb ishst); IR_SEQ_CST: everything. */
 
@@ -235,11 +236,18 @@ typedef struct IrHelper {
     uint8_t arg[IR_MAX_ARGS];  /* IrType */
 } IrHelper;
 
-/* Static FP facts of a region: when `soft`, the environment is not the host's (flush, default NaN ...) and every FP
- * operation must be done by base/fp. */
+/*
+ * Static FP facts of a region. When `soft`, the environment is not the host's (flush, default NaN ...) and every FP
+ * operation must be done by base/fp. Unless `exact`, nobody has looked at the accumulated flags yet: an operation whose only
+ * deviation is a missing "underflow" may stay as it is. `careful`: operations on NaNs trapped here often (IR_FP_CAREFUL_*),
+ * so a host that would let them trap tests for them instead.
+ */
+enum { IR_FP_CAREFUL_ARITH = 1, IR_FP_CAREFUL_COMPARE = 2 };
+
 typedef struct IrFpMode {
     uint8_t nan_rule; /* FpNanRule */
-    bool soft;
+    bool soft, exact;
+    uint8_t careful;
 } IrFpMode;
 
 typedef struct IrRegion {
@@ -384,6 +392,8 @@ bool ir_verify(const IrRegion *r, bool tree, char *err, size_t errlen);
  *   fp     environment: rounding and rules read, flags accumulated
  */
 void ir_eval(const IrInsn *op, const IrVal arg[3], FpEnv *fp, IrVal *out);
+/* What a read-modify-write of `size` bytes stores. Bits of `old` and `b` above the size are ignored; those of the result are 0. */
+uint64_t ir_rmw(IrRmw kind, unsigned size, uint64_t old, uint64_t b);
 
 /*
  * Run one region from its entry until it leaves. Slots are read and written in cpu->state; cpu->pc is the next guest

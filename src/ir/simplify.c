@@ -444,6 +444,12 @@ IrRef ir_simplify(IrSimplify *s, IrInsn *i)
         return simplify_shift(s, i);
     case IR_TRUNC: case IR_ZEXT: case IR_SEXT: case IR_BITCAST:
         return simplify_width(s, i);
+    case IR_CLZ: /* of the bits reversed, as guests without the instruction count trailing zeros */
+        if (def(s, i->a)->op == IR_BITREV)
+            *i = (IrInsn){.op = IR_CTZ, .type = i->type, .a = def(s, i->a)->a};
+        return 0;
+    case IR_BITREV: case IR_BSWAP:
+        return def(s, i->a)->op == i->op ? def(s, i->a)->a : 0;
     case IR_ICMP:
         return simplify_icmp(s, i);
     default:

@@ -25,6 +25,12 @@ IrRef ir_simplify(IrSimplify *s, IrInsn *i);
 /* The part of it for moves between scalars and vectors (simplify_vec.c). */
 IrRef ir_simplify_vec(IrSimplify *s, IrInsn *i);
 
+/*
+ * The v128 value that is zero exactly when the integer `ref` is: `ref` is the low half of its pairwise maximum with itself,
+ * which is a guest's way of asking (umaxp v1, v0, v0; fmov x0, d1; cbz x0). 0: none.
+ */
+IrRef ir_any_of(const IrRegion *r, IrRef ref);
+
 /* An upper bound of the number of low bits of a v128 value above which it is zero. */
 unsigned ir_vector_bits(const IrRegion *r, IrRef ref);
 

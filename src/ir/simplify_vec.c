@@ -5,6 +5,8 @@
  */
 #include "ir/simplify.h"
 
+#include "ir/eval.h"
+
 static unsigned bits_of(unsigned t)
 {
     return 8 * ir_type_size(t);
@@ -194,8 +196,77 @@ static void join_aes(IrSimplify *s, IrInsn *i, IrOp first)
         *i = (IrInsn){.op = first, .type = IR_V128, .aux = 1, .a = x->a};
 }
 
+/* --- constants ----------------------------------------------------------------------------------------------------------- */
+
+static bool known(const IrRegion *r, IrRef ref, IrVal *v)
+{
+    const IrInsn *i = ir_insn(r, ref);
+
+    if (i->op == IR_VCONST)
+        *v = r->vconst[i->imm];
+    else if (i->op == IR_CONST)
+        *v = (IrVal){.u64 = {i->imm, 0}};
+    else
+        return false;
+    return true;
+}
+
+/* A vector operation on constants only, as the broadcast of one that was just put into a register. */
+static bool fold_vector(IrSimplify *s, IrInsn *i)
+{
+    const IrOpInfo *o = &ir_ops[i->op];
+    IrRef ref[3] = {i->a, i->b, i->c};
+    IrVal arg[3] = {{{0}}}, out;
+    unsigned n = 0;
+
+    if (i->op == IR_CONST || i->op == IR_VCONST || i->op == IR_PARAM || i->op == IR_CALL)
+        return false;
+    for (unsigned k = 0; k < 3; k++) {
+        if (o->arg[k] == IRR_N)
+            continue;
+        if (!known(s->r, ref[k], &arg[k]))
+            return false;
+        n++;
+    }
+    if (n == 0)
+        return false;
+    FpEnv none = {0}; /* not read: pure operations only */
+    ir_eval(i, arg, &none, &out);
+    if (i->type != IR_V128)
+        *i = (IrInsn){.op = IR_CONST, .type = i->type, .imm = out.u64[0]};
+    else if (out.u64[1])
+        *i = (IrInsn){.op = IR_VCONST, .type = IR_V128, .imm = ir_vconst_new(s->r, out.u64[0], out.u64[1])};
+    else
+        *i = (IrInsn){.op = IR_CONST, .type = IR_V128, .imm = out.u64[0]};
+    return true;
+}
+
+/* --- questions about a whole vector ---------------------------------------------------------------------------------------- */
+
+IrRef ir_any_of(const IrRegion *r, IrRef ref)
+{
+    const IrInsn *i = ir_insn(r, ref);
+
+    if (i->op != IR_VGET || i->imm || i->type != IR_I64)
+        return 0;
+    const IrInsn *max = ir_insn(r, i->a);
+    if ((max->op != IR_MAXU && max->op != IR_OR) || max->type != IR_V128)
+        return 0;
+    const IrInsn *x = ir_insn(r, max->a), *y = ir_insn(r, max->b);
+    if (x->op == IR_VUZP2) {
+        const IrInsn *t = x;
+        x = y;
+        y = t;
+    }
+    bool pairs = x->op == IR_VUZP1 && y->op == IR_VUZP2 && x->lane == y->lane && x->lanes * bits_of(x->lane) == 128 &&
+                 y->lanes == x->lanes;
+    return pairs && x->a == x->b && y->a == x->a && y->b == x->a ? x->a : 0;
+}
+
 IrRef ir_simplify_vec(IrSimplify *s, IrInsn *i)
 {
+    if (fold_vector(s, i))
+        return 0;
     switch (i->op) {
     case IR_AESMC: join_aes(s, i, IR_AESENC); return 0;
     case IR_AESIMC: join_aes(s, i, IR_AESDEC); return 0;

@@ -264,9 +264,32 @@ static IrRef fold_select(Fold *f, IrInsn *i)
     return 0;
 }
 
+/* Whether a vector's pairwise maximum is zero: whether the vector is. */
+static IrRef fold_any(Fold *f, IrInsn *i)
+{
+    unsigned set = i->aux & 7;
+    uint64_t k;
+
+    if (i->lane != IR_I64 || (set != IR_EQ && set != (IR_LT | IR_GT)) || !ir_is_const(f->r, i->b, &k) || k != 0)
+        return 0;
+    IrRef v = ir_any_of(f->r, i->a);
+    if (!v)
+        return 0;
+    IrInsn any = {.op = IR_VANY, .type = IR_I8, .a = v};
+    if (set == IR_EQ) {
+        IrRef some = fold_value(f, any);
+        *i = (IrInsn){.op = IR_XOR, .type = IR_I8, .a = some, .b = bool_const(f, 1)};
+    } else {
+        *i = any;
+    }
+    return 0;
+}
+
 IrRef fold_cond(Fold *f, IrInsn *i)
 {
     switch (i->op) {
+    case IR_ICMP:
+        return fold_any(f, i);
     case IR_AND: case IR_OR: case IR_XOR:
         return i->type == IR_I8 && is_bool(f, i->a) && is_bool(f, i->b) ? fold_logic(f, i) : 0;
     case IR_ADD_C:

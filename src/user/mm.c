@@ -17,6 +17,14 @@
 
 #define LOW_END 0x7fff0000u      /* below the address sanitizer's tables */
 
+/* Shared objects: see is_image. The area is below mmap_top and big enough that two of one program seldom meet. */
+#define IMAGE_SLOT  (UINT64_C(2) << 20)
+#define IMAGE_SLOTS 8192u
+#define IMAGE_AREA  (UINT64_C(64) << 30)
+#define IMAGE_LEAST (64u << 10)
+#define IMAGE_MOST  (UINT64_C(512) << 20)
+#define IMAGE_TRIES 64
+
 /* Where things go. The first layout whose window holds nothing of the host is used: sanitizers take the usual places. */
 typedef struct Layout {
     uint64_t pie_base, mmap_low, mmap_top, guest_top;
@@ -34,6 +42,7 @@ struct UserMm {
     Engine *engine;
     const Layout *at;
     MmSet set;
+    MmSet files;     /* private mappings of files that were executable when made; see note_file */
     uint64_t brk_start, brk;
 };
 
@@ -44,9 +53,16 @@ static long call(UserMm *mm, long nr, uint64_t a, uint64_t b, uint64_t c, uint64
     return mm->nondet->ops->syscall(mm->nondet, t ? t->tid : 0, NULL, nr, arg, NULL, 0);
 }
 
-/* Whether the host has nothing between the bounds of `l`. */
+/* Whether the host has nothing between the bounds of `l`: asked by reserving it all, or where that is refused, by looking. */
 static bool layout_is_free(const Layout *l)
 {
+    void *want = (void *)(uintptr_t)l->mmap_low;
+    void *got = mmap(want, l->guest_top - l->mmap_low, PROT_NONE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+    if (got != MAP_FAILED) {
+        munmap(got, l->guest_top - l->mmap_low);
+        return got == want;
+    }
     FILE *f = fopen("/proc/self/maps", "re");
     if (!f)
         return true;
@@ -100,6 +116,7 @@ void mm_free(UserMm *mm)
     for (size_t i = 0; i < mm->set.n; i++)
         call(mm, SYS_munmap, mm->set.r[i].start, mm->set.r[i].end - mm->set.r[i].start, 0, 0, 0, 0);
     mmset_done(&mm->set);
+    mmset_done(&mm->files);
     lock_free(mm->lock);
     free(mm);
 }
@@ -183,8 +200,33 @@ static int claim(UserMm *mm, uint64_t start, uint64_t end)
     return 0;
 }
 
-/* Choose or check the address of a new mapping. */
-static int64_t place(UserMm *mm, uint64_t addr, uint64_t len, int flags)
+/*
+ * Shared objects go where their size says, not where the last one ended: then the same library is at the same address in
+ * every program, and what was translated of it for one can serve all (engine/persist.h). They show as a mapping of
+ * executable code, or as the reservation that glibc makes before it, which is like no other: no access, no flags.
+ */
+static bool is_image(uint64_t len, int prot, int flags, int fd)
+{
+    if (len < IMAGE_LEAST || len > IMAGE_MOST || (flags & MAP_TYPE) != MAP_PRIVATE)
+        return false;
+    if (fd >= 0 && !(flags & MAP_ANONYMOUS))
+        return prot & PROT_EXEC;
+    return prot == PROT_NONE && (flags & ~MAP_TYPE) == MAP_ANONYMOUS;
+}
+
+static uint64_t place_image(UserMm *mm, uint64_t len)
+{
+    uint64_t slot = (len / MM_PAGE * 0x9e3779b97f4a7c15u) >> 40;
+    for (unsigned tries = 0; tries < IMAGE_TRIES; tries++, slot++) {
+        uint64_t at = mm->at->mmap_top - IMAGE_AREA + slot % IMAGE_SLOTS * IMAGE_SLOT;
+        if (mmset_is_free(&mm->set, at, at + len))
+            return at;
+    }
+    return 0;
+}
+
+/* Choose or check the address of a new mapping; `image` when is_image. */
+static int64_t place(UserMm *mm, uint64_t addr, uint64_t len, int flags, bool image)
 {
     if (len > TASK_END)
         return -ENOMEM;
@@ -205,8 +247,23 @@ static int64_t place(UserMm *mm, uint64_t addr, uint64_t len, int flags)
     if (addr >= MM_MIN_ADDR && addr <= TASK_END - len && mmset_is_free(&mm->set, addr, addr + len) &&
         claim(mm, addr, addr + len) == 0)
         return (int64_t)addr;
-    uint64_t found = mmset_find_free(&mm->set, mm->at->mmap_low, mm->at->mmap_top, len);
+    uint64_t found = image ? place_image(mm, len) : 0;
+    if (!found)
+        found = mmset_find_free(&mm->set, mm->at->mmap_low, mm->at->mmap_top, len);
     return found ? (int64_t)found : -ENOMEM;
+}
+
+/*
+ * Remember that [start, end) shows a file from `off` on. What a range of `files` carries is the distance between address
+ * and offset, in pages, in its two attributes: neighbours that merge belong together.
+ */
+static void note_file(UserMm *mm, uint64_t start, uint64_t end, int prot, int flags, int fd, uint64_t off)
+{
+    uint64_t pages = (start - off) / MM_PAGE;
+    if (fd >= 0 && !(flags & MAP_ANONYMOUS) && (flags & MAP_TYPE) == MAP_PRIVATE && (prot & PROT_EXEC))
+        mmset_insert(&mm->files, start, end, (uint32_t)pages, (uint32_t)(pages >> 32));
+    else
+        mmset_remove(&mm->files, start, end);
 }
 
 int64_t mm_map(UserMm *mm, uint64_t addr, uint64_t len, int prot, int flags, int fd, uint64_t off)
@@ -218,7 +275,7 @@ int64_t mm_map(UserMm *mm, uint64_t addr, uint64_t len, int prot, int flags, int
     len = page_up(len);
     flags &= ~(0x40 /* x86's MAP_32BIT: nothing to this guest */ | MAP_GROWSDOWN);
     pthread_rwlock_wrlock(mm->lock);
-    int64_t at = place(mm, addr, len, flags);
+    int64_t at = place(mm, addr, len, flags, is_image(len, prot, flags, fd));
     if (at < 0) {
         pthread_rwlock_unlock(mm->lock);
         return at;
@@ -227,8 +284,10 @@ int64_t mm_map(UserMm *mm, uint64_t addr, uint64_t len, int prot, int flags, int
     bool had_code = mmset_any_prot(&mm->set, start, end, PROT_EXEC);
     long got = call(mm, SYS_mmap, start, len, (uint64_t)host_prot(prot),
                     (uint64_t)((flags & ~MAP_FIXED_NOREPLACE) | MAP_FIXED), (uint64_t)(int64_t)fd, off);
-    if (got >= 0)
+    if (got >= 0) {
         mmset_insert(&mm->set, start, end, (uint32_t)prot & MM_PROT_ALL, MM_PLAIN);
+        note_file(mm, start, end, prot, flags, fd, off);
+    }
     unlock_changed(mm, start, end, had_code);
     return got;
 }
@@ -246,8 +305,10 @@ int64_t mm_unmap(UserMm *mm, uint64_t addr, uint64_t len)
         uint64_t e = mm->set.r[i].end < end ? mm->set.r[i].end : end;
         err = call(mm, SYS_munmap, s, e - s, 0, 0, 0, 0);
     }
-    if (err == 0)
+    if (err == 0) {
         mmset_remove(&mm->set, addr, end);
+        mmset_remove(&mm->files, addr, end);
+    }
     unlock_changed(mm, addr, end, had_code);
     return err;
 }
@@ -282,9 +343,9 @@ static int64_t remap_place(UserMm *mm, uint64_t addr, uint64_t old_len, uint64_t
     if (flags & MREMAP_FIXED) {
         if (!page_aligned(new_addr) || (new_addr < addr + old_len && addr < new_addr + new_len))
             return -EINVAL;
-        return place(mm, new_addr, new_len, MAP_FIXED);
+        return place(mm, new_addr, new_len, MAP_FIXED, false);
     }
-    return place(mm, new_addr, new_len, 0);
+    return place(mm, new_addr, new_len, 0, false);
 }
 
 static int64_t remap_move(UserMm *mm, uint64_t addr, uint64_t old_len, uint64_t new_len, int flags, uint64_t new_addr,
@@ -298,6 +359,8 @@ static int64_t remap_move(UserMm *mm, uint64_t addr, uint64_t old_len, uint64_t 
         return got;
     if (old_len != 0 && !(flags & MREMAP_DONTUNMAP))
         mmset_remove(&mm->set, addr, addr + old_len);
+    mmset_remove(&mm->files, addr, addr + old_len);
+    mmset_remove(&mm->files, (uint64_t)to, (uint64_t)to + new_len);
     mmset_insert(&mm->set, (uint64_t)to, (uint64_t)to + new_len, was->prot, was->kind == MM_HEAP ? MM_PLAIN : was->kind);
     return to;
 }
@@ -316,6 +379,7 @@ static int64_t remap_locked(UserMm *mm, uint64_t addr, uint64_t old_len, uint64_
             if (err)
                 return err;
             mmset_remove(&mm->set, addr + new_len, addr + old_len);
+            mmset_remove(&mm->files, addr + new_len, addr + old_len);
         }
         return (int64_t)addr;
     }
@@ -433,7 +497,7 @@ int64_t mm_shmat(UserMm *mm, int id, uint64_t addr, int flags)
         return -EINVAL;
     pthread_rwlock_wrlock(mm->lock);
     int how = !addr ? 0 : flags & SHM_REMAP ? MAP_FIXED : MAP_FIXED_NOREPLACE;
-    int64_t at = place(mm, addr, len, how);
+    int64_t at = place(mm, addr, len, how, false);
     if (at < 0) {
         pthread_rwlock_unlock(mm->lock);
         return at == -EEXIST ? -EINVAL : at;
@@ -476,6 +540,24 @@ const uint8_t *mm_code(UserMm *mm, uint64_t pc, size_t *len)
     pthread_rwlock_unlock(mm->lock);
     *len = end - pc;
     return end > pc ? (const uint8_t *)(uintptr_t)pc : NULL;
+}
+
+bool mm_image(UserMm *mm, uint64_t pc, EnvImage *out)
+{
+    pthread_rwlock_rdlock(mm->lock);
+    size_t f = mmset_find(&mm->files, pc), i = mmset_find(&mm->set, pc);
+    bool yes = f < mm->files.n && mm->files.r[f].start <= pc && i < mm->set.n && mm->set.r[i].start <= pc &&
+               (mm->set.r[i].prot & PROT_EXEC) && !(mm->set.r[i].prot & PROT_WRITE);
+    if (yes) {
+        const MmRange *file = &mm->files.r[f], *r = &mm->set.r[i];
+        uint64_t pages = file->prot | (uint64_t)file->kind << 32;
+        out->start = file->start > r->start ? file->start : r->start;
+        out->end = file->end < r->end ? file->end : r->end;
+        out->offset = out->start - pages * MM_PAGE;
+        out->guarded = r->prot & MM_PROT_BTI;
+    }
+    pthread_rwlock_unlock(mm->lock);
+    return yes;
 }
 
 bool mm_guarded(UserMm *mm, uint64_t pc)

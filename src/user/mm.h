@@ -5,8 +5,8 @@
  *
  * Layout (all addresses of guest and host share one 47-bit space):
  *   0x10000 .. 2 GiB            programs with fixed addresses, their heap
- *   mmap_low .. guest_top       position-independent programs at pie_base, brk after them; mmap from mmap_top downwards; the
- *                               main stack below guest_top
+ *   mmap_low .. guest_top       position-independent programs at pie_base, brk after them; mmap from mmap_top downwards,
+ *                               but shared objects where their size says; the main stack below guest_top
  *   above                       the host's: dragoman, its libraries, heaps and code cache, where the host kernel puts them
  * A fixed mapping outside the first two succeeds only where nothing of the host is.
  *
@@ -71,6 +71,8 @@ uint64_t mm_map_stack(UserMm *mm, uint64_t size);
 
 /* EnvOps.code. */
 const uint8_t *mm_code(UserMm *mm, uint64_t pc, size_t *len);
+/* EnvOps.image. */
+bool mm_image(UserMm *mm, uint64_t pc, EnvImage *out);
 /* EnvOps.guarded: PROT_BTI. Make the code in a range so. */
 bool mm_guarded(UserMm *mm, uint64_t pc);
 void mm_guard(UserMm *mm, uint64_t start, uint64_t end);

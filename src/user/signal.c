@@ -240,6 +240,8 @@ static uint32_t alt_state(const UserThread *t, uint64_t sp)
 void signal_default(UserThread *t, int sig)
 {
     KernelSigAction k = { .handler = DEFAULT_ACTION };
+    if (!(STOPS_BY_DEFAULT & SIG_BIT(sig)) && !t->vforked)
+        engine_save(t->cpu);
     if (!(STOPS_BY_DEFAULT & SIG_BIT(sig)) && t->p->cfg->stats)
         engine_stats(t->p->engine, stderr);
     kernel_sigaction(sig, &k, NULL);

@@ -247,6 +247,7 @@ int64_t sys_chroot(UserThread *t, SysCall *c)
         if (self >= 0)
             t->p->self_fd = self;
         t->p->chrooted = true;
+        engine_persist_off(t->p->engine);
         pthread_mutex_lock(&t->p->lock);
         t->p->sysroot[0] = t->p->cwd[0] = 0;
         pthread_mutex_unlock(&t->p->lock);

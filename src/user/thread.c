@@ -1,5 +1,6 @@
 /* Guest threads: one host thread each, whose kernel thread id is the guest's. */
 #include "base/check.h"
+#include "base/os.h"
 #include "user/process.h"
 #include "user/signal.h"
 
@@ -126,8 +127,12 @@ void thread_exit(UserThread *t)
 
 void process_exit(UserThread *t, int status)
 {
+    if (!t->vforked)
+        engine_save(t->cpu);
     if (t->p->cfg->stats)
         engine_stats(t->p->engine, stderr);
+    if (!t->attached) /* the child of a thread that forked has no main thread: the checker misses its stack */
+        os_leak_check();
     for (;;)
         HOST1(t, SYS_exit_group, status);
 }

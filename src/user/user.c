@@ -44,6 +44,31 @@ static bool env_guarded(Vcpu *cpu, uint64_t pc)
     return mm_guarded(user_thread(cpu)->p->mm, pc);
 }
 
+static bool env_image(Vcpu *cpu, uint64_t pc, EnvImage *out)
+{
+    return mm_image(user_thread(cpu)->p->mm, pc, out);
+}
+
+/* The host's kernel knows it. */
+static void env_image_name(Vcpu *cpu, uint64_t pc, char *buf, size_t len)
+{
+    char line[PATH_MAX + 128];
+    FILE *f = fopen("/proc/self/maps", "re");
+    buf[0] = 0;
+    while (f && fgets(line, sizeof line, f)) {
+        unsigned long long start, end;
+        char *name = strchr(line, '/');
+        if (sscanf(line, "%llx-%llx", &start, &end) != 2 || pc < start || pc >= end)
+            continue;
+        line[strcspn(line, "\n")] = 0;
+        if (name)
+            snprintf(buf, len, "%s", name);
+        break;
+    }
+    if (f)
+        fclose(f);
+}
+
 static uint64_t env_counter(Vcpu *cpu, uint64_t frequency)
 {
     UserThread *t = user_thread(cpu);
@@ -58,9 +83,19 @@ static uint64_t env_random(Vcpu *cpu)
     return v;
 }
 
+/* The engine's own thread asks for code alone: of its guest thread it needs to know the process. */
+static void *env_translator(Vcpu *cpu)
+{
+    UserThread *t = calloc(1, sizeof *t);
+    CHECK(t != NULL);
+    t->p = user_thread(cpu)->p;
+    return t;
+}
+
 static const EnvOps env_ops = {
-    .code = env_code, .guarded = env_guarded, .pending = signal_pending, .fault = signal_fault, .syscall = user_syscall,
-    .counter = env_counter, .random = env_random, .async_signal = signal_async,
+    .code = env_code, .guarded = env_guarded, .image = env_image, .image_name = env_image_name, .pending = signal_pending,
+    .fault = signal_fault, .syscall = user_syscall, .counter = env_counter, .random = env_random,
+    .async_signal = signal_async, .translator = env_translator,
 };
 
 /* --- finding the program -------------------------------------------------------------------------------------------- */
@@ -307,16 +342,22 @@ static int run_first(UserProc *p, uint64_t sp, uint64_t mask)
     signal_thread_start(t);
     vcpu_run(cpu);
     int status = t->exit_status;
+    if (p->nthreads == 1)
+        engine_save(cpu);
     thread_exit(t);
     pthread_mutex_lock(&p->lock);
     bool others = p->nthreads > 0;
     pthread_mutex_unlock(&p->lock);
-    vcpu_detach(cpu);
-    if (others) /* exit of the first thread alone: the process lives on */
+    if (others) { /* exit of the first thread alone: the process lives on */
+        vcpu_detach(cpu);
         for (;;)
             syscall(SYS_exit, status);
-    vcpu_free(cpu);
-    thread_free(t);
+    }
+    if (os_tidy_exit()) {
+        vcpu_detach(cpu);
+        vcpu_free(cpu);
+        thread_free(t);
+    }
     return status;
 }
 

@@ -270,11 +270,15 @@ int main(int argc, char **argv)
 
     if (argc > 5 && !strcmp(argv[1], "rand")) {
         Pattern *list = patterns_read(argv[2], &n);
-        return test_random(list, n, strtoull(argv[3], NULL, 0), strtoull(argv[4], NULL, 0), argv + 5);
+        int status = test_random(list, n, strtoull(argv[3], NULL, 0), strtoull(argv[4], NULL, 0), argv + 5);
+        free(list);
+        return status;
     }
     if (argc > 3 && !strcmp(argv[1], "record")) {
         Pattern *list = patterns_read(argv[2], &n);
-        return record(list, n, argv + 3);
+        int status = record(list, n, argv + 3);
+        free(list);
+        return status;
     }
     if (argc == 3 && !strcmp(argv[1], "cases"))
         return test_cases(argv[2]);

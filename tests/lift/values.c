@@ -57,6 +57,21 @@ static uint64_t near_one(Random *r, unsigned bits, unsigned frac, unsigned bias,
     return (word >> 63) << (bits - 1) | exp << frac | (word & ((UINT64_C(1) << frac) - 1));
 }
 
+/* The order in which random numbers are drawn is part of the recorded cases: one a statement. */
+static int64_t shifted(Random *r, unsigned bits)
+{
+    uint64_t v = random_next(r), n = below(r, bits);
+
+    return bits == 16 ? (int16_t)v >> n : (int64_t)v >> n;
+}
+
+static uint64_t round_double(Random *r)
+{
+    uint64_t sign = below(r, 2), exp = below(r, 2047), frac = below(r, 16);
+
+    return sign << 63 | exp << 52 | frac << 48;
+}
+
 enum { KINDS = 14 };
 
 /* 64 bits of one of KINDS kinds. */
@@ -80,11 +95,11 @@ static uint64_t value(Random *r, unsigned kind)
         else if (kind == 9 && i % 16 == 0)
             v |= near_one(r, 16, 10, 15, 8) << i;
         else if (kind == 10) /* small integers of either sign */
-            return (uint64_t)((int64_t)random_next(r) >> below(r, 64));
+            return shifted(r, 64);
         else if (kind == 11 && i % 16 == 0)
-            v |= (uint64_t)(uint16_t)((int16_t)random_next(r) >> below(r, 16)) << i;
+            v |= (uint64_t)(uint16_t)shifted(r, 16) << i;
         else if (kind == 12) /* round doubles of any magnitude */
-            return below(r, 2) << 63 | below(r, 2047) << 52 | below(r, 16) << 48;
+            return round_double(r);
         else if (kind == 13)
             return random_next(r);
     }

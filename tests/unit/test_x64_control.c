@@ -89,11 +89,16 @@ static uint64_t reg(unsigned n)
     return ((uint64_t *)env->cpu->state)[n];
 }
 
-static IrStop run(uint64_t pc)
+static void start_state(void)
 {
     memset(env->cpu->state, 0, STATE_SIZE);
     nlookups = 0;
     host_native.fp_load(env->cpu);
+}
+
+static IrStop run(uint64_t pc)
+{
+    start_state();
     return host_native.enter(env->plan, env->cpu, find(pc)->rx);
 }
 
@@ -205,6 +210,40 @@ static void test_indirect(const char *name)
     TEST(t, why == IR_STOP_CHECK && env->cpu->ir.pc == 0x1010 && reg(1) == UINT64_MAX);
 }
 
+/*
+ * An exit under register pressure: x10's old value, in a register, goes to x11 while x10 is overwritten, and a flag that is
+ * computed at the exit needs a register. The value evicted for it must not be left in x10's home. Tried with every number of
+ * other values that keep registers busy.
+ */
+static void test_crowded_exit(const char *name)
+{
+    static const unsigned dest[] = {10, 12, 13, 14, 15, 16, 17, 18, 20, 21, 22, 23, 24, 25, 26, 27};
+    char t[80];
+    unsigned bad = 0;
+    for (unsigned n = 1; n <= sizeof dest / sizeof *dest; n++) {
+        char text[2048];
+        int at = snprintf(text, sizeof text, "block0:\n insn 0x5000\n %%1:i64 = get x10\n %%2:i64 = get x0\n"
+                          " %%3:i64 = get x1\n %%4:i8 = add.c.i64 %%2, %%3\n put c, %%4\n put x11, %%1\n");
+        for (unsigned k = 0; k < n; k++)
+            at += snprintf(text + at, sizeof text - (size_t)at, " %%%u:i64 = const %u\n %%%u:i64 = mul %%1, %%%u\n put x%u, %%%u\n",
+                           100 + k, 3 + k, 200 + k, 100 + k, dest[k], 200 + k);
+        snprintf(text + at, sizeof text - (size_t)at, " exit.stop 0x5004 break\n");
+        nregions = 0;
+        add(0x5000, text);
+        start_state();
+        uint64_t *x = (uint64_t *)env->cpu->state;
+        x[0] = x[1] = 1ull << 63;
+        x[10] = 1000003;
+        host_native.enter(env->plan, env->cpu, find(0x5000)->rx);
+        bool ok = reg(11) == 1000003 && env->cpu->state[8 * S_NX + S_C] == 1;
+        for (unsigned k = 0; k < n; k++)
+            ok = ok && reg(dest[k]) == 1000003 * (3ull + k);
+        bad += !ok;
+    }
+    snprintf(t, sizeof t, "%s: exits that compute a flag, with up to 17 values in registers", name);
+    TEST(t, bad == 0);
+}
+
 int main(void)
 {
     TEST_BEGIN();
@@ -214,6 +253,7 @@ int main(void)
         test_calls(name);
         test_recursion(name);
         test_indirect(name);
+        test_crowded_exit(name);
     }
     return TEST_END();
 }

@@ -96,12 +96,14 @@ int main(int argc, char **argv)
 {
     if (argc > 1)
         return 18;
-    void *(*const kind[])(void *) = { mapper, forker, spawner, parent, mapper };
+    void *(*kind[])(void *) = { mapper, forker, spawner, parent, mapper };
     pthread_t t[5];
     struct sigaction sa = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
     sigaction(SIGALRM, &sa, NULL);
     struct itimerval it = { { 0, 500 }, { 0, 500 } }, off = { 0 };
     setitimer(ITIMER_REAL, &it, NULL);
+    if (t_sanitized("address")) /* a child may find its allocator locked by a thread that it does not have */
+        kind[1] = parent;
     for (int i = 0; i < 5; i++)
         pthread_create(&t[i], NULL, kind[i], NULL);
     time_t end = time(NULL) + 2;
@@ -113,6 +115,6 @@ int main(int argc, char **argv)
         pthread_join(t[i], NULL);
     printf("# %d signals, %d maps, %d forks, %d spawns, %d lives\n", signals, maps, forks, spawns, lives);
     OK(wrong == 0);
-    OK(signals > 0 && maps > 0 && forks > 0 && spawns > 0 && lives > 0);
+    OK(signals > 0 && maps > 0 && (forks > 0 || kind[1] != forker) && spawns > 0 && lives > 0);
     return t_done();
 }

@@ -247,6 +247,23 @@ static void test_robust(void)
     OK(good);
 }
 
+static void *never_ends(void *arg)
+{
+    for (volatile unsigned long n = 0;; n++)
+        if (arg)
+            pause();
+    return NULL;
+}
+
+/* Threads that the end of the process finds running and waiting. */
+static void leave_some(void)
+{
+    for (intptr_t i = 0; i < 4; i++) {
+        pthread_t t;
+        pthread_create(&t, NULL, never_ends, (void *)(i & 1));
+    }
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1 && !strcmp(argv[1], "exec"))
@@ -259,5 +276,6 @@ int main(int argc, char **argv)
     test_ends();
     test_robust();
     OK(syscall(SYS_set_tid_address, &futex_word) == getpid());
+    leave_some();
     return t_done();
 }

@@ -3,10 +3,10 @@
  */
 #include "guest/aarch64/guest.h"
 
+#include "base/capstone.h"
 #include "base/check.h"
 #include "guest/aarch64/lift.h"
 
-#include <capstone/capstone.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,7 +65,7 @@ static void reset(IrCpu *cpu, const void *features)
 
 static IrFpMode fp_mode(uint32_t mode)
 {
-    return (IrFpMode){.nan_rule = FP_NAN_ARM, .soft = mode & A64_MODE_SOFTFP};
+    return (IrFpMode){.nan_rule = FP_NAN_ARM, .soft = mode & A64_MODE_SOFTFP, .exact = mode & A64_MODE_FPSR};
 }
 
 static uint32_t fetch(const uint8_t *code)
@@ -110,26 +110,29 @@ static unsigned lift(Lift *l, const uint8_t *code, size_t avail)
 
 static unsigned disas(uint64_t pc, const uint8_t *code, size_t avail, char *buf, size_t buflen)
 {
+    Capstone lib;
     csh cs;
     cs_insn *insn;
     if (avail < 4) {
         snprintf(buf, buflen, "(truncated)");
         return 4;
     }
-    if (cs_open(CS_ARCH_ARM64, CS_MODE_ARM, &cs) != CS_ERR_OK) {
+    if (!capstone_get(&lib) || lib.open(CS_ARCH_ARM64, CS_MODE_ARM, &cs) != CS_ERR_OK) {
         snprintf(buf, buflen, ".inst 0x%08x", fetch(code));
         return 4;
     }
-    if (cs_disasm(cs, code, 4, pc, 1, &insn) == 1) {
+    if (lib.disasm(cs, code, 4, pc, 1, &insn) == 1) {
         snprintf(buf, buflen, "%s%s%s", insn->mnemonic, *insn->op_str ? " " : "", insn->op_str);
-        cs_free(insn, 1);
+        lib.free(insn, 1);
     } else { /* newer than the disassembler: our own name for the encoding */
         int id = a64_decode(UINT64_MAX, fetch(code));
         snprintf(buf, buflen, ".inst 0x%08x%s%s", fetch(code), id < 0 ? "" : " // ", id < 0 ? "" : a64_insn_name[id]);
     }
-    cs_close(&cs);
+    lib.close(&cs);
     return 4;
 }
+
+enum { FLAGS = 1 << A64_N | 1 << A64_Z | 1 << A64_C | 1 << A64_V };
 
 /* What an instruction does with the flags, for dead_slots. */
 typedef enum FlagUse { FLAGS_UNTOUCHED, FLAGS_SET, FLAGS_UNKNOWN } FlagUse;
@@ -144,10 +147,14 @@ static FlagUse flag_use(uint32_t insn)
     case A64_INSN_eon_shift: case A64_INSN_movn: case A64_INSN_movz: case A64_INSN_movk: case A64_INSN_sbfm:
     case A64_INSN_bfm: case A64_INSN_ubfm: case A64_INSN_extr: case A64_INSN_adr: case A64_INSN_adrp: case A64_INSN_madd:
     case A64_INSN_msub: case A64_INSN_lslv: case A64_INSN_lsrv: case A64_INSN_asrv: case A64_INSN_nop:
+    case A64_INSN_fmov_reg: case A64_INSN_fmov_imm_s: case A64_INSN_fmov_w_s: case A64_INSN_fmov_x_d: case A64_INSN_fabs_s:
+    case A64_INSN_fneg_s: case A64_INSN_fsqrt_s: case A64_INSN_fadd_s: case A64_INSN_fsub_s: case A64_INSN_fmul_s:
+    case A64_INSN_fdiv_s: case A64_INSN_fnmul_s: case A64_INSN_fmadd_s: case A64_INSN_fcvt_s: case A64_INSN_fcvt_d_s:
+    case A64_INSN_scvtf_int_s: case A64_INSN_fcvt_int_s:
         return FLAGS_UNTOUCHED;
     case A64_INSN_adds_imm: case A64_INSN_subs_imm: case A64_INSN_adds_shift: case A64_INSN_subs_shift:
     case A64_INSN_adds_ext: case A64_INSN_subs_ext: case A64_INSN_ands_imm: case A64_INSN_ands_shift:
-    case A64_INSN_bics_shift:
+    case A64_INSN_bics_shift: case A64_INSN_fcmp_s: case A64_INSN_fcmp_zero_s:
         return FLAGS_SET;
     default:
         return FLAGS_UNKNOWN;
@@ -159,7 +166,7 @@ static uint64_t dead_slots(const uint8_t *code, size_t avail)
     for (unsigned i = 0; i < 6 && avail >= 4 * (i + 1); i++) {
         FlagUse use = flag_use(fetch(code + 4 * i));
         if (use == FLAGS_SET)
-            return 1 << A64_N | 1 << A64_Z | 1 << A64_C | 1 << A64_V;
+            return FLAGS;
         if (use == FLAGS_UNKNOWN)
             break;
     }
@@ -182,11 +189,13 @@ const Guest guest_aarch64 = {
     .elf_machine = 183,
     .min_insn = 4,
     .pc_shift = 2,
+    .pc_tag_bits = 8, /* TBI0 without TBI1, as Linux has it: AArch64.BranchAddr */
     .slots = {.slot = slots, .count = A64_NSLOTS, .state_size = sizeof(A64State)},
     .pin_int = pin_int,
     .pin_vec = pin_vec,
     .helpers = helpers,
     .nhelpers = A64_NHELPERS,
+    .flags = FLAGS,
     .careful = LIFT_CAREFUL_TAG,
     .cpu_new = cpu_new,
     .reset = reset,

@@ -114,14 +114,22 @@ uint64_t a64_help_write_fpcr(IrCpu *cpu, IrArgs *args)
     return cpu->mode != mode ? IR_STOP_CHECK : IR_STOP_NONE;
 }
 
+/* From the first access on, translations keep FPSR exact. */
+static uint64_t look_at_fpsr(IrCpu *cpu)
+{
+    bool first = !(cpu->mode & A64_MODE_FPSR);
+    cpu->mode |= A64_MODE_FPSR;
+    return first ? IR_STOP_CHECK : IR_STOP_NONE;
+}
+
 uint64_t a64_help_read_fpsr(IrCpu *cpu, IrArgs *args)
 {
     set_x(cpu, args->arg[0].u32[0], a64_get_fpsr(cpu));
-    return IR_STOP_NONE;
+    return look_at_fpsr(cpu);
 }
 
 uint64_t a64_help_write_fpsr(IrCpu *cpu, IrArgs *args)
 {
     a64_set_fpsr(cpu, args->arg[0].u64[0]);
-    return IR_STOP_NONE;
+    return look_at_fpsr(cpu);
 }

@@ -46,6 +46,7 @@ typedef struct A64State {
 enum {
     A64_MODE_SOFTFP = 1, /* FPCR asks for what the host cannot do: FZ, DN, FZ16, AHP */
     A64_MODE_BTI = 2,    /* the process has mapped guarded pages: track BTYPE */
+    A64_MODE_FPSR = 4,   /* the thread has accessed FPSR: every flag in it must be exact from now on */
 };
 
 typedef enum A64Slot {

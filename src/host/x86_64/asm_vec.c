@@ -71,7 +71,7 @@ static void evex_prefix(Asm *a, const X64VecInfo *i, unsigned reg, unsigned v, u
     asm_u8(a, 0x62);
     asm_u8(a, (~reg >> 3 & 1) << 7 | (x ^ 1) << 6 | (b ^ 1) << 5 | (~reg >> 4 & 1) << 4 | i->map);
     asm_u8(a, (unsigned)i->w << 7 | (~v & 15) << 3 | 4 | i->pp);
-    asm_u8(a, (~v >> 4 & 1) << 3);
+    asm_u8(a, (~v >> 4 & 1) << 3 | (i->enc == X64_EVEX_SAE ? 0x10 : 0));
 }
 
 static void legacy_prefix(Asm *a, const X64VecInfo *i, unsigned reg, unsigned x, unsigned b)
@@ -95,7 +95,7 @@ static void emit(Asm *a, X64Vec op, unsigned reg, unsigned v, Rm rm, unsigned im
 
     CHECK(!rm.mem || i->mem != NOMEM);
     rm_ext(rm, &x, &b);
-    if (i->enc == X64_EVEX) {
+    if (i->enc == X64_EVEX || i->enc == X64_EVEX_SAE) {
         evex_prefix(a, i, reg, v, x, b);
     } else {
         CHECK((reg | v) < 16 && (rm.mem || rm.reg < 16));
@@ -253,4 +253,17 @@ void x64_gxi(Asm *a, X64Vec op, Gpr d, Xmm s, unsigned imm)
     want(op, X64_MRI_GX);
     emit(a, op, s.n, 0, rm_reg(d.n), 1);
     asm_u8(a, imm);
+}
+
+void x64_gather(Asm *a, X64Vec op, Xmm d, Gpr base, Xmm index, Xmm mask)
+{
+    const X64VecInfo *i = &x64_vec[op];
+
+    want(op, X64_VSIB);
+    CHECK((d.n | index.n | mask.n) < 16 && d.n != index.n && d.n != mask.n && index.n != mask.n);
+    vex_prefix(a, i, d.n, mask.n, index.n >> 3, base.n >> 3);
+    asm_u8(a, i->opcode);
+    asm_u8(a, 1 << 6 | (d.n & 7) << 3 | 4); /* a displacement of one byte, 0 */
+    asm_u8(a, (index.n & 7u) << 3 | (base.n & 7));
+    asm_u8(a, 0);
 }

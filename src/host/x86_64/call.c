@@ -131,6 +131,12 @@ void sel_cold_eval_at(Sel *s, const IrInsn *i, uint32_t slow)
     sel_cold_end(s);
 }
 
+Mem sel_cold_call(Sel *s, const IrInsn *i)
+{
+    eval_here(s, i);
+    return plan_cpu(offsetof(HostCpu, ir.call.ret));
+}
+
 void sel_cold_eval(Sel *s, const IrInsn *i, Cc cc)
 {
     uint32_t slow = sel_label(s);
@@ -207,12 +213,13 @@ uint64_t x64_help_thunk(HostCpu *cpu, const IrHelper *helpers, uint64_t number)
 
 /* --- FP environment --------------------------------------------------------------------------------------------------- */
 
-enum { MXCSR_IE = 1, MXCSR_DE = 2, MXCSR_ZE = 4, MXCSR_OE = 8, MXCSR_UE = 16, MXCSR_PE = 32, MXCSR_MASKS = 0x1f80 };
+enum { MXCSR_IE = 1, MXCSR_DE = 2, MXCSR_ZE = 4, MXCSR_OE = 8, MXCSR_UE = 16, MXCSR_PE = 32, MXCSR_IM = 128, MXCSR_MASKS = 0x1f80 };
 
 void x64_fp_load(HostCpu *cpu)
 {
     static const uint8_t rc[4] = {[FP_RNE] = 0, [FP_RUP] = 2, [FP_RDN] = 1, [FP_RTZ] = 3};
-    cpu->mxcsr = MXCSR_MASKS | (uint32_t)rc[cpu->ir.fp.round & 3] << 13;
+    /* "invalid" traps, see fptrap.c */
+    cpu->mxcsr = (MXCSR_MASKS & ~(uint32_t)MXCSR_IM) | (uint32_t)rc[cpu->ir.fp.round & 3] << 13;
 }
 
 void x64_fp_store(HostCpu *cpu)

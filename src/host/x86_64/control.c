@@ -319,6 +319,19 @@ static void emit_poll(Sel *s, const uint64_t *pc)
     sel_cold_end(s);
 }
 
+/* Count an exit to pc; the engine hears of it when its counter comes to zero. */
+static void emit_count(Sel *s, uint64_t pc)
+{
+    uint32_t out = sel_label(s), counter = host_hot_index(pc, s->plan->cfg.pc_shift);
+    x64_alu_mi(s->a, ALU_SUB, W32, sel_cpu(s, offsetof(HostCpu, counter) + 4 * counter), 1);
+    x64_jcc(s->a, CC_E, out);
+    sel_cold_begin(s);
+    sel_bind(s, out);
+    emit_guest_addr(s, RAX, pc);
+    x64_jmp(s->a, label_stub(STUB_HOT));
+    sel_cold_end(s);
+}
+
 /* The jump cache's entry for rax: flags say whether it matches; its hpc's operand is returned. Changes rcx. */
 static Mem emit_probe(Sel *s)
 {
@@ -343,7 +356,7 @@ static void emit_return_point(Sel *s, bool known, uint64_t ret)
         return;
     }
     x64_lea(s->a, W64, RSP, mem_b(RSP, 8));
-    emit_chain(s, false, ret);
+    emit_chain(s, 0, ret);
 }
 
 /* Push the guest return address: a small constant, or the value that leave_state put into rdx. */
@@ -365,11 +378,11 @@ static void exit_call(Sel *s, const IrInsn *i)
     if (i->aux & IR_EXIT_POLL)
         emit_poll(s, &i->imm);
     if (!predict) {
-        emit_chain(s, false, i->imm);
+        emit_chain(s, CHAIN_HOT, i->imm);
         return;
     }
     push_return(s, known, ret);
-    emit_chain(s, true, i->imm);
+    emit_chain(s, CHAIN_CALL | CHAIN_HOT, i->imm);
     emit_return_point(s, known, ret);
 }
 
@@ -430,7 +443,9 @@ void sel_exit(Sel *s, const IrInsn *i)
         leave_state(s, i, NULL, 0);
         if (i->aux & IR_EXIT_POLL)
             emit_poll(s, &i->imm);
-        emit_chain(s, false, i->imm);
+        if (i->aux & IR_EXIT_COUNT)
+            emit_count(s, i->imm);
+        emit_chain(s, i->aux & IR_EXIT_POLL ? CHAIN_HOT : 0, i->imm);
         break;
     case IR_EXIT_CALL:
         exit_call(s, i);

@@ -13,6 +13,7 @@ typedef struct Label {
 typedef struct Site {
     uint32_t part, offset, stub; /* stub: offset in the cold part */
     uint64_t target;
+    bool hot;
 } Site;
 
 typedef struct GuestReloc {
@@ -134,8 +135,9 @@ void emit_guest_addr(Sel *s, Gpr d, uint64_t addr)
     em->reloc[em->nreloc++] = (GuestReloc){part_of(s), asm_here(s->a) - 8};
 }
 
-void emit_chain(Sel *s, bool call, uint64_t target)
+void emit_chain(Sel *s, unsigned kind, uint64_t target)
 {
+    bool call = kind & CHAIN_CALL;
     SelEmit *em = s->em;
     Asm *a = s->a;
     uint32_t stub = sel_label(s), site = sel_label(s);
@@ -143,7 +145,7 @@ void emit_chain(Sel *s, bool call, uint64_t target)
     x64_nop(a, (3 - asm_here(a)) & 3);
     (call ? x64_call : x64_jmp)(a, stub);
     em->site = grow(s->arena, em->site, em->nsite, &em->cap_site, sizeof *em->site);
-    em->site[em->nsite++] = (Site){part_of(s), asm_here(a) - 4, 0, target};
+    em->site[em->nsite++] = (Site){part_of(s), asm_here(a) - 4, 0, target, kind & CHAIN_HOT};
     em->label[site] = (Label){part_of(s), asm_here(a) - 4};
     if (call && a == &s->cold) { /* the stub must not stand where the call returns to */
         sel_cold_begin(s);
@@ -332,7 +334,7 @@ static void finish_sites(Sel *s, const Layout *l, HostCode *out)
             HostSite *o = &out->site[out->nsite];
             if (x->part != part)
                 continue;
-            *o = (HostSite){l->part[part] + x->offset, l->part[PART_COLD] + x->stub, x->target};
+            *o = (HostSite){l->part[part] + x->offset, l->part[PART_COLD] + x->stub, x->target, x->hot};
             CHECK(((uintptr_t)(l->rw + o->offset) & 3) == 0);
             out->nsite++;
         }

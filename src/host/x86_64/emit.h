@@ -34,8 +34,10 @@ void emit_init(Sel *s);
 /*
  * A jump or call whose 32-bit displacement is an aligned chain site for guest address `target`. Its own stub, written to
  * the cold part here, asks the engine to link it. Nothing may follow it in its part but what is jumped to.
+ *   kind  CHAIN_CALL: a call; CHAIN_HOT: HostSite.hot
  */
-void emit_chain(Sel *s, bool call, uint64_t target);
+enum { CHAIN_CALL = 1, CHAIN_HOT = 2 };
+void emit_chain(Sel *s, unsigned kind, uint64_t target);
 /* A guest address in a register, relocatable. */
 void emit_guest_addr(Sel *s, Gpr d, uint64_t addr);
 
@@ -52,6 +54,7 @@ bool emit_finish(Sel *s, CodeBuf *cb, HostCode *out);
 
 /* control.c, mem.c, call.c: the core's rules */
 void sel_block(Sel *s, uint32_t block);
+void sel_graph(Sel *s);
 void sel_dispatch(Sel *s, const IrInsn *i);
 bool sel_cond(Sel *s, const IrInsn *user, IrRef cond, SelCond *out);
 void sel_cond_store(Sel *s, IrRef root, Mem m); /* a lazy boolean to memory */

@@ -1,4 +1,4 @@
-#include "host/x86_64/regalloc.h"
+#include "host/x86_64/graph.h"
 
 #include "base/check.h"
 
@@ -28,6 +28,8 @@ typedef struct Live {
     uint32_t pos;
     uint32_t *args;       /* by block: pool index of its arguments */
     unsigned depth;       /* side exits entered (number_block) */
+    IrRef sum;            /* latest addition on the main path */
+    uint32_t first;       /* in a graph: position at which the present main block begins */
     IrRef *sub_of;        /* by value: latest subtraction from it on the main path */
     IrRef slot_get[IR_MAX_SLOTS];
 } Live;
@@ -62,6 +64,8 @@ static IrRef alias_of(Live *l, uint32_t block, IrRef ref, const IrInsn *i)
             return l->ra->root[i->a];
         return ref;
     case IR_PARAM:
+        if (l->ra->g && graph_npreds(l->ra->g, block) > 1)
+            return ref;
         return l->ra->root[l->r->pool[l->args[block] + i->imm]];
     case IR_GET:
         return alias_get(l, ref, i);
@@ -94,6 +98,8 @@ static void count_operand(Live *l, IrRef ref)
 
 bool live_has_cond(const IrInsn *i)
 {
+    if (i->op == IR_POLL)
+        return true;
     if (plan_is_x((IrType)i->lane) || i->op == IR_VANY)
         return sel_fp_conds[i->op] != NULL;
     return sel_int_conds[i->op] != NULL;
@@ -121,53 +127,100 @@ static void count_operands(Live *l, const IrInsn *i)
             count_operand(l, l->r->pool[i->a + k]);
 }
 
-/* Remember subtractions of the main path; find that of a comparison's operands. */
+/* Whether what is defined by `ref` is done on every path to here, and as often: in a graph, by the same block. */
+static bool same_block(const Live *l, IrRef ref)
+{
+    return !l->ra->g || l->ra->g->at[ref] >= l->first;
+}
+
+/* Remember subtractions of the main path; find that of a comparison's operands. Additions are only told that it comes. */
 static void note_sub(Live *l, IrRef ref, const IrInsn *i)
 {
     SelAlloc *ra = l->ra;
+    if (i->op == IR_ADD && l->depth == 0 && !plan_is_x((IrType)i->type)) {
+        l->sum = ref;
+    } else if ((i->op == IR_ADD_V || i->op == IR_ADD_C) && l->sum) {
+        const IrInsn *x = &l->r->insn[l->sum];
+        if (ra->root[x->a] == ra->root[i->a] && ra->root[x->b] == ra->root[i->b] && x->type == i->lane && same_block(l, l->sum))
+            ra->alt[ref] = l->sum;
+    }
     if (i->op == IR_SUB && l->depth == 0 && !plan_is_x((IrType)i->type)) {
         l->sub_of[ra->root[i->a]] = ref;
     } else if ((i->op == IR_ICMP || i->op == IR_SUB_V) && l->sub_of[ra->root[i->a]]) {
         IrRef sub = l->sub_of[ra->root[i->a]];
         const IrInsn *x = &l->r->insn[sub];
-        if (ra->root[x->b] == ra->root[i->b] && x->type == i->lane)
+        if (ra->root[x->b] == ra->root[i->b] && x->type == i->lane && same_block(l, sub))
             ra->alt[ref] = sub;
     }
 }
 
-static void number_block(Live *l, uint32_t b)
+/* One block; returns its terminator. */
+static const IrInsn *number_insns(Live *l, uint32_t b)
 {
     SelAlloc *ra = l->ra;
+    const IrInsn *i = NULL;
+    for (IrRef ref = l->r->block[b].first; ref; ref = i->next) {
+        i = &l->r->insn[ref];
+        if (ra->g)
+            ra->g->at[ref] = l->pos;
+        ra->root[ref] = alias_of(l, b, ref, i);
+        if (i->op == IR_CONST || i->op == IR_VCONST)
+            ra->val[ref].flags = VAL_CONST;
+        if (fp_clean(l->s, i))
+            ra->val[ref].flags |= VAL_CLEAN;
+        count_operands(l, i);
+        note_sub(l, ref, i);
+        ra->order[l->pos++] = ref;
+    }
+    CHECK(i);
+    if (i->op == IR_BR) {
+        l->args[(uint32_t)i->imm] = i->a;
+    } else if (i->op == IR_BRIF) {
+        l->args[(uint32_t)i->imm] = i->b + 1;
+        l->args[(uint32_t)(i->imm >> 32)] = i->c + 1;
+    }
+    return i;
+}
+
+static void number_block(Live *l, uint32_t b);
+
+static void number_side(Live *l, uint32_t side)
+{
+    l->depth++;
+    number_block(l, side);
+    l->depth--;
+    l->ra->bend[side] = l->pos - 1;
+}
+
+static void number_block(Live *l, uint32_t b)
+{
     for (;;) {
-        const IrInsn *i = NULL;
-        for (IrRef ref = l->r->block[b].first; ref; ref = i->next) {
-            i = &l->r->insn[ref];
-            ra->root[ref] = alias_of(l, b, ref, i);
-            if (i->op == IR_CONST || i->op == IR_VCONST)
-                ra->val[ref].flags = VAL_CONST;
-            if (fp_clean(l->s, i))
-                ra->val[ref].flags |= VAL_CLEAN;
-            count_operands(l, i);
-            note_sub(l, ref, i);
-            ra->order[l->pos++] = ref;
-        }
-        CHECK(i);
+        const IrInsn *i = number_insns(l, b);
         if (i->op == IR_BR) {
             b = (uint32_t)i->imm;
-            l->args[b] = i->a;
         } else if (i->op == IR_BRIF) {
-            uint32_t main, side;
-            live_targets(l->r, i, &main, &side);
-            l->args[(uint32_t)i->imm] = i->b + 1;
-            l->args[(uint32_t)(i->imm >> 32)] = i->c + 1;
-            l->depth++;
-            number_block(l, side);
-            l->depth--;
-            ra->bend[side] = l->pos - 1;
-            b = main;
+            uint32_t side;
+            live_targets(l->r, i, &b, &side);
+            number_side(l, side);
         } else {
             return;
         }
+    }
+}
+
+static void number_graph(Live *l)
+{
+    Graph *g = l->ra->g;
+    for (uint32_t k = 0; k < g->cfg->n; k++) {
+        uint32_t b = g->cfg->rpo[k], main, side;
+        if (g->block[b].side)
+            continue;
+        g->block[b].first = l->first = l->pos;
+        const IrInsn *i = number_insns(l, b);
+        if (i->op == IR_BRIF && graph_side(l->s, i, &main, &side))
+            number_side(l, side);
+        g->block[b].last = l->pos;
+        l->ra->order[l->pos++] = 0;
     }
 }
 
@@ -193,6 +246,12 @@ static bool may_be_lazy(const IrRegion *r, const IrInsn *i)
     return i->lane == IR_I32 || i->lane == IR_I64;
 }
 
+static void mark_snapshots(Live *l)
+{
+    for (uint32_t k = 0; k < l->r->nsnapent; k++)
+        l->ra->val[l->ra->root[l->r->snapent[k].val]].flags |= VAL_SNAP;
+}
+
 /*
  * Flags that only snapshots want are not computed on the way: exits compute them into memory, and faults from the side
  * table. Neither is a sum or difference that only they want.
@@ -200,8 +259,6 @@ static bool may_be_lazy(const IrRegion *r, const IrInsn *i)
 static void mark_lazy(Live *l)
 {
     SelAlloc *ra = l->ra;
-    for (uint32_t k = 0; k < l->r->nsnapent; k++)
-        ra->val[ra->root[l->r->snapent[k].val]].flags |= VAL_SNAP;
     for (uint32_t k = l->pos; k--;) {
         IrRef ref = ra->order[k];
         const IrInsn *i = &l->r->insn[ref];
@@ -220,9 +277,36 @@ static void mark_lazy(Live *l)
     }
     for (uint32_t k = l->pos; k--;) {
         IrRef ref = ra->order[k];
-        if ((ra->val[ref].flags & VAL_LAZY) && ra->alt[ref] && !(ra->val[ra->alt[ref]].flags & VAL_LAZY))
+        bool sub = l->r->insn[ref].op == IR_ICMP || l->r->insn[ref].op == IR_SUB_V;
+        if (sub && (ra->val[ref].flags & VAL_LAZY) && ra->alt[ref] && !(ra->val[ra->alt[ref]].flags & VAL_LAZY))
             ra->val[ref].flags |= VAL_ALT;
     }
+}
+
+/*
+ * At the last use of a lazy value: a difference stands for the first operand only if that is not there anyway. All uses
+ * agree on it, so that what is kept is what is used.
+ */
+static void settle(Live *l, IrRef root)
+{
+    SelAlloc *ra = l->ra;
+    if (!(ra->val[root].flags & VAL_SETTLED)) {
+        IrRef a = ra->root[l->r->insn[root].a];
+        if ((ra->val[a].use || (ra->val[a].flags & VAL_CONST)))
+            ra->val[root].flags &= ~VAL_ALT & 0xff;
+        ra->val[root].flags |= VAL_SETTLED;
+    }
+}
+
+/* A comparison that is done in line had best find the flags of the subtraction. */
+static void want_flags(Live *l, IrRef root)
+{
+    const IrInsn *i = &l->r->insn[root];
+    IrRef sub = l->ra->alt[root];
+    if (!sub && live_sign_test(l->s, i))
+        sub = l->ra->root[i->a];
+    if (sub && sub < l->r->ninsn)
+        l->ra->val[sub].am = 1;
 }
 
 unsigned live_lazy_operands(const Sel *s, IrRef root, IrRef op[4])
@@ -246,17 +330,23 @@ unsigned live_lazy_operands(const Sel *s, IrRef root, IrRef op[4])
 
 /* --- uses, backward ---------------------------------------------------------------------------------------------------- */
 
-static void push_use(Live *l, IrRef root)
+uint32_t ra_use_new(Sel *s)
 {
-    SelAlloc *ra = l->ra;
+    SelAlloc *ra = s->ra;
     if (ra->nuse == ra->cap_use) {
-        Use *u = ARENA_ARRAY(l->s->arena, Use, 2 * ra->cap_use);
+        Use *u = ARENA_ARRAY(s->arena, Use, 2 * ra->cap_use);
         memcpy(u, ra->use, ra->nuse * sizeof *u);
         ra->use = u;
         ra->cap_use *= 2;
     }
-    ra->use[ra->nuse] = (Use){l->pos, ra->val[root].use};
-    ra->val[root].use = ra->nuse++;
+    return ra->nuse++;
+}
+
+static void push_use(Live *l, IrRef root, bool soft)
+{
+    uint32_t n = ra_use_new(l->s);
+    l->ra->use[n] = (Use){.pos = l->pos, .next = l->ra->val[root].use, .soft = soft};
+    l->ra->val[root].use = n;
 }
 
 static void use_value(Live *l, IrRef ref)
@@ -264,7 +354,9 @@ static void use_value(Live *l, IrRef ref)
     IrRef root = l->ra->root[ref];
     uint32_t u = l->ra->val[root].use;
     if (ref && !(u && l->ra->use[u].pos == l->pos))
-        push_use(l, root);
+        push_use(l, root, false);
+    else if (ref)
+        l->ra->use[u].soft = false;
 }
 
 /* A use that any place satisfies: it only keeps the value alive, so a later use in the same scope says it all. */
@@ -272,7 +364,7 @@ static void keep_value(Live *l, IrRef root)
 {
     uint32_t u = l->ra->val[root].use;
     if (!(u && l->ra->use[u].pos <= l->ra->end))
-        push_use(l, root);
+        push_use(l, root, true);
 }
 
 static void keep_root(Live *l, IrRef root)
@@ -282,6 +374,7 @@ static void keep_root(Live *l, IrRef root)
         keep_value(l, root);
         return;
     }
+    settle(l, root);
     for (unsigned n = live_lazy_operands(l->s, root, op); n--;)
         keep_value(l, op[n]);
 }
@@ -313,7 +406,8 @@ static void use_snapshot(Live *l, const IrInsn *i, bool exit)
 /* `root` when it is an operation `op` that nothing else needs, so that it can be done where it is used; else NULL. */
 static const IrInsn *sole(Live *l, IrRef root, IrOp op)
 {
-    if (root >= l->r->ninsn || l->r->insn[root].op != op || l->ra->count[root] != 1 || l->ra->val[root].use)
+    if (root >= l->r->ninsn || l->r->insn[root].op != op || l->ra->count[root] != 1 || l->ra->val[root].use ||
+        !same_block(l, root))
         return NULL;
     return &l->r->insn[root];
 }
@@ -399,7 +493,9 @@ static void use_condition(Live *l, IrRef ref, IrRef cond)
         return;
     }
     l->ra->val[ref].flags |= VAL_COND;
+    want_flags(l, root);
     if (l->ra->val[root].flags & VAL_LAZY) {
+        settle(l, root);
         for (unsigned n = live_lazy_operands(l->s, root, op); n--;)
             use_value(l, op[n]);
         return;
@@ -493,14 +589,34 @@ static void live_insn(Live *l, IrRef ref)
     if (l->ra->root[ref] != ref || (x->flags & VAL_CONST) || i->op == IR_GET || i->op == IR_NOP || i->op == IR_INSN ||
         i->op == IR_PARAM)
         return;
-    if (!x->use && ((ir_ops[i->op].flags & IRF_PURE) || (i->flags & IR_QUIET && ir_ops[i->op].flags & IRF_FP) ||
+    if (!x->use && ((ir_ops[i->op].flags & IRF_PURE) || i->op == IR_POLL || (i->flags & IR_QUIET && ir_ops[i->op].flags & IRF_FP) ||
                     (i->op == IR_FCMP && !l->r->fp.soft && fused_soon(l, i))))
         return;
     x->flags |= VAL_NEEDED;
+    if (i->op == IR_ICMP || i->op == IR_SUB_V || i->op == IR_ADD_C || i->op == IR_ADD_V)
+        want_flags(l, ref);
     pass_hint(l, ref, i);
     use_operands(l, ref, i);
     if (ir_ops[i->op].flags & IRF_SNAP)
         use_snapshot(l, i, ir_ops[i->op].flags & IRF_END);
+}
+
+static void live_insns(Live *l, uint32_t b)
+{
+    for (IrRef ref = l->r->block[b].last; ref; ref = l->r->insn[ref].prev) {
+        l->pos--;
+        live_insn(l, ref);
+    }
+}
+
+static void live_block(Live *l, uint32_t b);
+
+static void live_side(Live *l, uint32_t side)
+{
+    uint32_t scope = l->ra->end;
+    l->ra->end = l->ra->bend[side];
+    live_block(l, side);
+    l->ra->end = scope;
 }
 
 static void live_block(Live *l, uint32_t b)
@@ -520,20 +636,54 @@ static void live_block(Live *l, uint32_t b)
             break;
     }
     while (n--) {
-        const IrBlock *blk = &l->r->block[path[n]];
-        const IrInsn *end = &l->r->insn[blk->last];
+        const IrInsn *end = &l->r->insn[l->r->block[path[n]].last];
         if (end->op == IR_BRIF) {
-            uint32_t main, side, scope = l->ra->end;
+            uint32_t main, side;
             live_targets(l->r, end, &main, &side);
-            l->ra->end = l->ra->bend[side];
-            live_block(l, side);
-            l->ra->end = scope;
+            live_side(l, side);
         }
-        for (IrRef ref = blk->last; ref; ref = l->r->insn[ref].prev) {
-            l->pos--;
-            live_insn(l, ref);
+        live_insns(l, path[n]);
+    }
+}
+
+/* Arguments are used behind the branch and its side exits, where the edges' moves are. */
+static void use_args(Live *l, const IrInsn *i)
+{
+    for (unsigned e = 0; e < (i->op == IR_BRIF ? 2u : 1u); e++) {
+        uint32_t to, n, p = 0;
+        IrRef args = graph_args(l->r, i, e, &to, &n);
+        if (!n || graph_npreds(l->ra->g, to) < 2)
+            continue;
+        for (IrRef ref = l->r->block[to].first; p < n; ref = l->r->insn[ref].next) {
+            if (l->r->insn[ref].op != IR_PARAM)
+                continue;
+            IrRef root = l->ra->root[l->r->pool[args + p++]];
+            if (!(l->ra->val[ref].flags & VAL_NEEDED))
+                continue;
+            use_value(l, root);
+            if (l->ra->val[root].hint == REG_NONE)
+                l->ra->val[root].hint = l->ra->val[ref].hint;
         }
     }
+}
+
+static void live_graph(Live *l)
+{
+    Graph *g = l->ra->g;
+    for (uint32_t k = g->cfg->n; k-- > 0;) {
+        uint32_t b = g->cfg->rpo[k], main, side;
+        const IrInsn *end = &l->r->insn[l->r->block[b].last];
+        if (g->block[b].side)
+            continue;
+        l->first = g->block[b].first;
+        l->ra->end = --l->pos;
+        if (end->op == IR_BR || end->op == IR_BRIF)
+            use_args(l, end);
+        if (end->op == IR_BRIF && graph_side(l->s, end, &main, &side))
+            live_side(l, side);
+        live_insns(l, b);
+    }
+    graph_live(l->s);
 }
 
 static void live_alloc(Sel *s)
@@ -544,7 +694,7 @@ static void live_alloc(Sel *s)
     ra->root = ARENA_ARRAY(s->arena, IrRef, ra->nval);
     ra->count = arena_zalloc(s->arena, ra->nval * sizeof *ra->count);
     ra->alt = arena_zalloc(s->arena, ra->nval * sizeof *ra->alt);
-    ra->order = ARENA_ARRAY(s->arena, IrRef, ra->nval);
+    ra->order = ARENA_ARRAY(s->arena, IrRef, ra->nval + s->r->nblock);
     ra->bend = ARENA_ARRAY(s->arena, uint32_t, s->r->nblock);
     ra->cap_use = 4 * ra->nval + 64;
     ra->use = ARENA_ARRAY(s->arena, Use, ra->cap_use);
@@ -566,9 +716,21 @@ void live_run(Sel *s)
     l->r = s->r;
     l->args = arena_zalloc(s->arena, s->r->nblock * sizeof *l->args);
     l->sub_of = arena_zalloc(s->arena, s->ra->nval * sizeof *l->sub_of);
-    number_block(l, 0);
+    if (s->r->graph) {
+        graph_begin(s);
+        number_graph(l);
+    } else {
+        number_block(l, 0);
+    }
+    s->ra->norder = l->pos;
+    mark_snapshots(l);
+    if (s->r->graph)
+        graph_params(s);
     mark_lazy(l);
     s->ra->end = NEVER - 1;
-    live_block(l, 0);
+    if (s->r->graph)
+        live_graph(l);
+    else
+        live_block(l, 0);
     CHECK(l->pos == 0);
 }

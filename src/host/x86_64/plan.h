@@ -32,6 +32,8 @@ typedef enum Stub {
     STUB_HELP,    /* ecx helper: slots stored, helper called; goes on at cpu->pc when it returns 0 */
     STUB_EVAL,    /* ir_eval of the operation in scratch[4..5]; clobbers nothing */
     STUB_CALL,    /* helper number scratch[4]; clobbers nothing */
+    STUB_HOT,     /* rax pc: its counter has come to zero; goes on where the engine says */
+    STUB_ESTIMATES, /* data: the table of select_est.c */
     STUB_COUNT
 } Stub;
 
@@ -80,6 +82,10 @@ static inline bool plan_is_x(IrType t)
     return t >= IR_F16 && t <= IR_V512;
 }
 
+/* Fractions of FRECPE and FRSQRTE (select_est.c). */
+enum { EST_BYTES = 768 + 8 };
+void est_table(uint8_t table[EST_BYTES]);
+
 HostPlan *plan_new(const HostConfig *cfg, Status *st);
 void plan_free(HostPlan *p);
 /* Emit the common stubs at cb->p and note their addresses (stubs.c). */
@@ -96,6 +102,7 @@ bool x64_recover(HostPlan *plan, HostCpu *cpu, const uint8_t *code_rx, const uin
                  const void *hpc, void *uc);
 void x64_leave(HostPlan *plan, HostCpu *cpu, void *uc, IrStop why);
 bool x64_shadow_overflow(HostPlan *plan, HostCpu *cpu, void *uc, const void *fault_addr);
+unsigned x64_fp_trap(HostCpu *cpu, void *uc); /* fptrap.c */
 void x64_fp_load(HostCpu *cpu);
 void x64_fp_store(HostCpu *cpu);
 

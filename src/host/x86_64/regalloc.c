@@ -1,4 +1,4 @@
-#include "host/x86_64/regalloc.h"
+#include "host/x86_64/graph.h"
 
 #include "base/check.h"
 #include "host/x86_64/asm_vec.h"
@@ -27,7 +27,23 @@ uint32_t ra_next_use(const Sel *s, IrRef root, bool after)
     x->use = u; /* positions only grow: what has been passed is never asked for again */
     if (after && u && ra->use[u].pos == ra->pos)
         u = ra->use[u].next;
-    return u && ra->use[u].pos <= ra->end ? ra->use[u].pos : NEVER;
+    if (!u || ra->use[u].pos > ra->end)
+        return NEVER;
+    if (ra->use[u].pos > ra->block_end && !graph_bit(ra->live_out, root))
+        return NEVER;
+    return ra->use[u].pos;
+}
+
+bool ra_is_last_use(const Sel *s, IrRef root)
+{
+    const SelAlloc *ra = s->ra;
+    uint32_t next = ra_next_use(s, root, true);
+    if (next == NEVER || !ra->g)
+        return next == NEVER;
+    uint32_t u = ra->val[root].use;
+    if (ra->use[u].pos == ra->pos)
+        u = ra->use[u].next;
+    return ra->use[u].turn;
 }
 
 /* --- places ----------------------------------------------------------------------------------------------------------- */
@@ -47,7 +63,7 @@ bool ra_const(const Sel *s, IrRef root, IrVal *c)
     return true;
 }
 
-static Mem spill_mem(unsigned slot)
+Mem ra_spill_mem(unsigned slot)
 {
     return plan_cpu(offsetof(HostCpu, spill) + 8 * (size_t)slot);
 }
@@ -56,7 +72,7 @@ bool ra_memory(const Sel *s, IrRef root, Mem *m)
 {
     const Val *x = &s->ra->val[root];
     if (x->spill)
-        *m = spill_mem(x->spill - 1u);
+        *m = ra_spill_mem(x->spill - 1u);
     else if (x->home)
         *m = plan_slot(s->plan, x->home - 1u);
     else
@@ -89,22 +105,27 @@ static unsigned spill_find(SelAlloc *ra, unsigned n)
     return SPILL_SLOTS;
 }
 
+static void spill_free(Sel *s, unsigned slot)
+{
+    SelAlloc *ra = s->ra;
+    IrRef v = ra->spill_val[slot];
+    ra->spill_used[slot / 64] &= ~((plan_is_x(ra_type(s, v)) ? 3ull : 1ull) << (slot & 63));
+    ra->spill_val[slot] = 0;
+}
+
 /* Free the slots of values that are not needed any more; on the main path only, where nothing is to be restored. */
 static void spill_reclaim(Sel *s)
 {
     SelAlloc *ra = s->ra;
     if (ra->depth)
         return;
-    for (unsigned i = 0; i < SPILL_SLOTS; i++) {
-        IrRef v = ra->spill_val[i];
-        if (!v || ra_next_use(s, v, false) != NEVER)
-            continue;
-        ra->spill_used[i / 64] &= ~((plan_is_x(ra_type(s, v)) ? 3ull : 1ull) << (i & 63));
-        ra->spill_val[i] = 0;
-    }
+    for (unsigned i = 0; i < SPILL_SLOTS; i++)
+        if (ra->spill_val[i] &&
+            (ra->g ? ra->g->spill_last[i] < ra->pos : ra_next_use(s, ra->spill_val[i], false) == NEVER))
+            spill_free(s, i);
 }
 
-Mem ra_spill_slot(Sel *s, IrRef root)
+static unsigned spill_alloc(Sel *s, IrRef root)
 {
     SelAlloc *ra = s->ra;
     unsigned n = plan_is_x(ra_type(s, root)) ? 2 : 1;
@@ -112,12 +133,40 @@ Mem ra_spill_slot(Sel *s, IrRef root)
     if (slot == SPILL_SLOTS) {
         spill_reclaim(s);
         slot = spill_find(ra, n);
-        CHECK(slot < SPILL_SLOTS);
+        CHECK(slot < SPILL_SLOTS || ra->g);
+    }
+    if (slot == SPILL_SLOTS) { /* the code is void */
+        ra->full = true;
+        return 0;
     }
     ra->spill_val[slot] = root;
+    return slot;
+}
+
+unsigned ra_graph_slot(Sel *s, IrRef root)
+{
+    Graph *g = s->ra->g;
+    if (!g->slot[root]) {
+        unsigned slot = spill_alloc(s, root);
+        g->slot[root] = (uint16_t)(slot + 1);
+        g->spill_last[slot] = g->last[root];
+    }
+    return g->slot[root] - 1u;
+}
+
+Mem ra_spill_slot(Sel *s, IrRef root)
+{
+    SelAlloc *ra = s->ra;
+    unsigned slot;
+    if (ra->g && (!ra->depth || ra->g->slot[root])) {
+        slot = ra_graph_slot(s, root);
+        graph_stored(s, root);
+    } else {
+        slot = spill_alloc(s, root);
+    }
     ra_trail(s, root);
     ra->val[root].spill = (uint16_t)(slot + 1);
-    return spill_mem(slot);
+    return ra_spill_mem(slot);
 }
 
 /* --- registers -------------------------------------------------------------------------------------------------------- */
@@ -130,7 +179,7 @@ void ra_move(Sel *s, unsigned to, unsigned from)
         x64_rm(s->a, VMOVAPS, (Xmm){(uint8_t)(to - REG_X)}, (Xmm){(uint8_t)(from - REG_X)});
 }
 
-static void load_const(Sel *s, unsigned reg, const IrVal *c)
+void ra_load_const(Sel *s, unsigned reg, const IrVal *c)
 {
     if (reg < REG_X) {
         x64_mov_ri(s->a, (Gpr){(uint8_t)reg}, c->u64[0]);
@@ -144,7 +193,7 @@ static void load_const(Sel *s, unsigned reg, const IrVal *c)
 }
 
 /* Load a value of this type from its spill slot or its home. */
-static void load_memory(Sel *s, unsigned reg, IrType t, bool spilled, Mem m)
+void ra_load_memory(Sel *s, unsigned reg, IrType t, bool spilled, Mem m)
 {
     if (reg >= REG_X)
         x64_rm_m(s->a, VMOVDQU, (Xmm){(uint8_t)(reg - REG_X)}, m);
@@ -164,11 +213,11 @@ void ra_load_into(Sel *s, unsigned reg, IrRef root)
         if (x->reg != reg)
             ra_move(s, reg, x->reg);
     } else if (ra_const(s, root, &c)) {
-        load_const(s, reg, &c);
+        ra_load_const(s, reg, &c);
     } else {
         bool found = ra_memory(s, root, &m);
         CHECK(found);
-        load_memory(s, reg, ra_type(s, root), x->spill != 0, m);
+        ra_load_memory(s, reg, ra_type(s, root), x->spill != 0, m);
     }
 }
 
@@ -179,14 +228,16 @@ static void release(SelAlloc *ra, unsigned reg)
     ra->used &= ~REG_BIT(reg);
 }
 
-static void bind(SelAlloc *ra, unsigned reg, IrRef root)
+void ra_bind(SelAlloc *ra, unsigned reg, IrRef root)
 {
     ra->reg_val[reg] = root;
     ra->val[root].reg = (uint8_t)reg;
     ra->used |= REG_BIT(reg);
+    if (ra->g)
+        ra->g->bound[reg] = ra->pos;
 }
 
-static void store_reg(Sel *s, Mem m, unsigned reg)
+void ra_store_reg(Sel *s, Mem m, unsigned reg)
 {
     if (reg < REG_X)
         x64_mov_mr(s->a, W64, m, (Gpr){(uint8_t)reg});
@@ -209,11 +260,13 @@ static void evict(Sel *s, unsigned reg)
         if (v >= s->r->ninsn) {
             unsigned slot = s->plan->pin[v - s->r->ninsn].slot;
             CHECK(s->r->slots->slot[slot].type == IR_I64 || reg >= REG_X);
-            store_reg(s, plan_slot(s->plan, slot), reg);
+            ra_store_reg(s, plan_slot(s->plan, slot), reg);
             ra_trail(s, v);
             x->home = (uint16_t)(slot + 1);
+            if (ra->g)
+                graph_stored(s, v);
         } else {
-            store_reg(s, ra_spill_slot(s, v), reg);
+            ra_store_reg(s, ra_spill_slot(s, v), reg);
         }
     }
     release(ra, reg);
@@ -242,7 +295,7 @@ static void evict_one(Sel *s, uint64_t pool)
     for (; m; m &= m - 1) {
         unsigned reg = (unsigned)__builtin_ctzll(m);
         IrRef v = ra->reg_val[reg];
-        uint64_t score = (uint64_t)ra_next_use(s, v, false) - ra->pos + 1;
+        uint64_t score = ra->g ? graph_distance(s, v) : (uint64_t)ra_next_use(s, v, false) - ra->pos + 1;
         if (has_other_place(&ra->val[v]))
             score *= 2;
         if (score > best_score) {
@@ -294,8 +347,9 @@ void ra_begin(Sel *s)
 {
     SelAlloc *ra = s->ra;
     for (unsigned k = 0; k < s->plan->npin; k++)
-        bind(ra, s->plan->pin[k].reg, ra_pin_ref(s, k));
+        ra_bind(ra, s->plan->pin[k].reg, ra_pin_ref(s, k));
     ra->end = NEVER - 1;
+    ra->block_end = NEVER;
 }
 
 void ra_insn_begin(Sel *s, IrRef ref)
@@ -328,6 +382,13 @@ void ra_scope_enter(Sel *s, Scope *save, uint32_t end)
     save->end = ra->end;
     ra->end = end;
     ra->depth++;
+}
+
+void ra_forget(Sel *s)
+{
+    SelAlloc *ra = s->ra;
+    for (uint64_t m = ra->used; m; m &= m - 1)
+        release(ra, (unsigned)__builtin_ctzll(m));
 }
 
 void ra_scope_leave(Sel *s, const Scope *save)
@@ -380,7 +441,7 @@ static unsigned use_reg(Sel *s, IrRef v, bool want_x)
     if (ra->val[root].reg == REG_NONE) {
         unsigned reg = alloc(s, pool_of(s, root), ra->val[root].hint);
         ra_load_into(s, reg, root);
-        bind(ra, reg, root);
+        ra_bind(ra, reg, root);
     }
     ra->locked |= REG_BIT(ra->val[root].reg);
     return ra->val[root].reg;
@@ -405,7 +466,7 @@ static bool use_mem(Sel *s, IrRef v, unsigned bytes, Mem *m)
         return false;
     if (!x->spill && ir_type_size(ra_type(s, root)) < bytes)
         return false;
-    return ra_next_use(s, root, true) == NEVER;
+    return ra_is_last_use(s, root);
 }
 
 RGm sel_use_rm(Sel *s, IrRef v, unsigned bytes)
@@ -421,7 +482,7 @@ RXm sel_use_xm(Sel *s, IrRef v, unsigned bytes)
     Mem m;
     IrVal c;
     if (s->ra->val[ra_root(s, v)].reg == REG_NONE && ra_const(s, ra_root(s, v), &c) && (c.u64[0] | c.u64[1]) &&
-        ra_next_use(s, ra_root(s, v), true) == NEVER)
+        ra_is_last_use(s, ra_root(s, v)))
         return xm_m(sel_vconst(s, c.u64[0], c.u64[1]));
     if (use_mem(s, v, bytes, &m))
         return xm_m(m);
@@ -441,7 +502,7 @@ void sel_take_r(Sel *s, Gpr r)
             unsigned to = (unsigned)__builtin_ctzll(avail & s->plan->temps ? avail & s->plan->temps : avail);
             ra_move(s, to, r.n);
             release(ra, r.n);
-            bind(ra, to, v);
+            ra_bind(ra, to, v);
         } else {
             evict(s, r.n);
         }
@@ -481,7 +542,7 @@ static unsigned def_bind(Sel *s, const IrInsn *i, unsigned reg)
     IrRef ref = (IrRef)(i - s->r->insn);
     if (s->ra->used & REG_BIT(reg))
         release(s->ra, reg);
-    bind(s->ra, reg, ref);
+    ra_bind(s->ra, reg, ref);
     s->ra->locked |= REG_BIT(reg);
     return reg;
 }

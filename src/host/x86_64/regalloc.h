@@ -21,7 +21,10 @@
 #define NEVER UINT32_MAX
 
 typedef struct Use {
-    uint32_t pos, next; /* next: index, 0 none */
+    uint32_t pos;
+    uint32_t next : 30; /* index, 0 none */
+    uint32_t soft : 1;  /* any place will do: the value need only be kept */
+    uint32_t turn : 1;  /* no use but the end of a loop: the value is needed again in its next turn (soft: only kept) */
 } Use;
 
 enum {
@@ -31,6 +34,7 @@ enum {
     VAL_SNAP = 8,    /* some snapshot names it */
     VAL_LAZY = 16,   /* wanted by snapshots and fused conditions only: computed where needed, never kept */
     VAL_ALT = 32,    /* a comparison of a and b, computed from alt[] = a - b and b, so that a need not be kept */
+    VAL_SETTLED = 64, /* a lazy value of which a use has been noted: whether VAL_ALT holds is settled */
     VAL_CLEAN = 128, /* a scalar float whose register is zero above it: its vzext needs no instruction */
 };
 
@@ -42,7 +46,7 @@ typedef struct Val {
     uint8_t reg;     /* or REG_NONE */
     uint8_t hint;    /* register that would suit, or REG_NONE */
     uint8_t flags;
-    uint16_t am;     /* of a memory operation: its address mode's number */
+    uint16_t am;     /* of a memory operation: its address mode's number; of an addition or subtraction: flags are wanted */
 } Val;
 
 /* base + (index << scale) + disp; base and index are values, 0: none */
@@ -67,12 +71,18 @@ typedef struct Scope {
     uint32_t ntrail, end;
 } Scope;
 
+typedef struct Graph Graph; /* of a region that is one: graph.h */
+
 struct SelAlloc {
+    Graph *g;        /* NULL in a tree */
+    struct Lessons *lessons; /* of a graph: what attempts before have taught */
+    bool full;       /* a graph that needs more spill slots than there are: it cannot be compiled */
     Val *val;
     IrRef *root;     /* the value that this instruction's result is in fact */
     uint16_t *count; /* operand uses, those of fused conditions excepted */
-    IrRef *alt;      /* of a comparison: the subtraction of the same operands, or 0 */
+    IrRef *alt;      /* of a comparison: the subtraction of the same operands, or 0; of a carry: the addition */
     IrRef *order;    /* instructions by position */
+    uint32_t norder;
     uint32_t nval;   /* instructions, then pseudo values */
     uint32_t *bend;  /* by block: last position of its subtree */
     Use *use;
@@ -81,6 +91,8 @@ struct SelAlloc {
     uint32_t nam, cap_am;
     uint32_t pos;    /* of the instruction being selected */
     uint32_t end;    /* last position of the present scope; NEVER on the main path */
+    uint32_t block_end;       /* in a graph: last position of the present block; else NEVER */
+    const uint64_t *live_out; /* in a graph: values that are needed behind that */
     unsigned depth;  /* scopes entered */
     uint64_t used, locked;
     IrRef reg_val[REG_COUNT];
@@ -101,6 +113,8 @@ unsigned live_lazy_operands(const Sel *s, IrRef root, IrRef op[4]);
 
 /* select_fp.c: whether VAL_CLEAN holds for an operation's result, by its rule and its operands' flags */
 bool fp_clean(const Sel *s, const IrInsn *i);
+/* A SELECT by FP comparison `cond`, which is not in a register, without a branch. False: nothing was done. select_fp.c */
+bool fp_select(Sel *s, const IrInsn *i, const IrInsn *cond);
 
 /* regalloc.c */
 void ra_begin(Sel *s);                 /* state at the region's entry */
@@ -108,6 +122,8 @@ void ra_insn_begin(Sel *s, IrRef ref); /* next instruction */
 void ra_insn_end(Sel *s);
 void ra_scope_enter(Sel *s, Scope *save, uint32_t end);
 void ra_scope_leave(Sel *s, const Scope *save);
+void ra_forget(Sel *s);                              /* no value is in a register */
+void ra_bind(SelAlloc *ra, unsigned reg, IrRef root); /* it is, already */
 
 static inline IrRef ra_root(const Sel *s, IrRef v)
 {
@@ -127,12 +143,21 @@ static inline IrRef ra_pin_ref(const Sel *s, unsigned pin)
 IrType ra_type(const Sel *s, IrRef root);
 /* Position of the next use at or after the present instruction (`after`: strictly after it), or NEVER. */
 uint32_t ra_next_use(const Sel *s, IrRef root, bool after);
+bool ra_is_last_use(const Sel *s, IrRef root); /* ... none after the present instruction, in this turn of a loop */
+uint32_t ra_use_new(Sel *s); /* a new entry of use[] */
 /* Emit code that brings the value from wherever it is into `reg`, which stays unbound. */
 void ra_load_into(Sel *s, unsigned reg, IrRef root);
 void ra_move(Sel *s, unsigned to, unsigned from);
 /* Memory operand of a spill slot or home that holds the value; false when it is in none. */
 bool ra_memory(const Sel *s, IrRef root, Mem *m);
 bool ra_const(const Sel *s, IrRef root, IrVal *c);
+void ra_load_const(Sel *s, unsigned reg, const IrVal *c);
+/* A value of type `t` from a spill slot (`spilled`) or home; a register to memory, whole. */
+void ra_load_memory(Sel *s, unsigned reg, IrType t, bool spilled, Mem m);
+void ra_store_reg(Sel *s, Mem m, unsigned reg);
+Mem ra_spill_mem(unsigned slot);
+/* The spill slot, less 1, that a value of a graph has for good. */
+unsigned ra_graph_slot(Sel *s, IrRef root);
 /* Give the value a spill slot, without storing. */
 Mem ra_spill_slot(Sel *s, IrRef root);
 /* Note the present places of a value on the trail before changing them. */

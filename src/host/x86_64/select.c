@@ -1,13 +1,26 @@
 /* The forward pass: every needed instruction in order, each by its rule. Conditions, selections, branches. */
 #include "host/x86_64/emit.h"
+#include "host/x86_64/graph.h"
 
 #include "base/check.h"
 #include "host/x86_64/asm_vec.h"
 
 /* --- conditions in flags ---------------------------------------------------------------------------------------------- */
 
+static bool cond_poll(Sel *s, const IrInsn *i, SelCond *out)
+{
+    if (s->plan->cfg.count_polls)
+        x64_alu_mi(s->a, ALU_SUB, W32, sel_cpu(s, offsetof(HostCpu, polls_left)), 1);
+    else
+        x64_alu_mi(s->a, ALU_CMP, W32, sel_cpu(s, offsetof(HostCpu, exit_request)), 0);
+    *out = (SelCond){.cc = s->plan->cfg.count_polls ? CC_E : CC_NE};
+    return true;
+}
+
 static SelCondRule *cond_rule(const IrInsn *i)
 {
+    if (i->op == IR_POLL)
+        return cond_poll;
     return plan_is_x((IrType)i->lane) || i->op == IR_VANY ? sel_fp_conds[i->op] : sel_int_conds[i->op];
 }
 
@@ -41,6 +54,7 @@ bool sel_cond(Sel *s, const IrInsn *user, IrRef cond, SelCond *out)
 /* Jump when the condition is `sense`. */
 void sel_jump_if(Sel *s, SelCond c, bool sense, uint32_t label)
 {
+    bool fresh = s->flags.at == s->a->p; /* jumps keep the flags */
     if (c.inv != sense) {
         x64_jcc(s->a, c.cc, label);
         if (c.two)
@@ -52,6 +66,8 @@ void sel_jump_if(Sel *s, SelCond c, bool sense, uint32_t label)
     } else {
         x64_jcc(s->a, c.cc ^ 1, label);
     }
+    if (fresh)
+        s->flags.at = s->a->p;
 }
 
 /* A boolean operation as a value. */
@@ -69,8 +85,11 @@ static bool cond_value(Sel *s, const IrInsn *i)
     SelCond c;
     if (!live_has_cond(i) || !cond_rule(i)(s, i, &c))
         return false;
+    bool fresh = s->flags.at == s->a->p && !c.two; /* setcc keeps the flags, as what the allocator does */
     Gpr t = c.two ? sel_tmp_r(s) : RAX;
     cond_to_reg(s, c, sel_def_r_last(s, i), t);
+    if (fresh)
+        s->flags.at = s->a->p;
     return true;
 }
 
@@ -155,6 +174,10 @@ static void select_x(Sel *s, const IrInsn *i)
 
 void sel_select(Sel *s, const IrInsn *i)
 {
+    IrRef cond = ra_root(s, i->a);
+
+    if ((ra_val(s, (IrRef)(i - s->r->insn))->flags & VAL_COND) && fp_select(s, i, &s->r->insn[cond]))
+        return;
     if (plan_is_x((IrType)i->type))
         select_x(s, i);
     else
@@ -212,22 +235,31 @@ void sel_dispatch(Sel *s, const IrInsn *i)
     }
 }
 
+#define NO_LABEL UINT32_MAX
+#define LOOP_ALIGN 32u
+
 /* --- blocks ----------------------------------------------------------------------------------------------------------- */
 
-/* The branch, then the code of the block that is not fallen through to; the allocator's state is as before after it. */
-static uint32_t sel_brif(Sel *s, const IrInsn *i)
+/*
+ * The jump for a condition that has just been evaluated, then the code of the block that is not fallen through to; the
+ * allocator's state is as before after it.
+ *   back   where the other way leads, if not on: a label, or NO_LABEL
+ */
+static void sel_side(Sel *s, const IrInsn *i, SelCond c, uint32_t side, uint32_t back)
 {
     SelAlloc *ra = s->ra;
-    uint32_t main, side, label = sel_label(s);
+    uint32_t label = sel_label(s);
     Scope *save = ARENA_ARRAY(s->arena, Scope, 1);
     Asm *from = s->a;
-    SelCond c;
-
-    live_targets(s->r, i, &main, &side);
-    sel_cond(s, i, i->a, &c);
     bool sense = side == (uint32_t)i->imm;
     bool inline_side = s->a == &s->cold;
-    sel_jump_if(s, c, inline_side ? !sense : sense, label);
+
+    if (back != NO_LABEL) {
+        sel_jump_if(s, c, !sense, back);
+        x64_jmp(s->a, label);
+    } else {
+        sel_jump_if(s, c, inline_side ? !sense : sense, label);
+    }
     ra_insn_end(s);
 
     ra_scope_enter(s, save, ra->bend[side]);
@@ -240,33 +272,166 @@ static uint32_t sel_brif(Sel *s, const IrInsn *i)
     if (inline_side)
         sel_bind(s, label);
     ra_scope_leave(s, save);
-    return main;
+}
+
+/* The instructions of a block but for a branch, which is returned. */
+static const IrInsn *sel_insns(Sel *s, uint32_t block)
+{
+    SelAlloc *ra = s->ra;
+    const IrInsn *i = NULL;
+    for (IrRef ref = s->r->block[block].first; ref; ref = i->next) {
+        i = &s->r->insn[ref];
+        if (i->op == IR_BR || i->op == IR_BRIF)
+            return i;
+        if ((ra->val[ref].flags & VAL_NEEDED) && i->op != IR_PARAM) {
+            ra_insn_begin(s, ref);
+            sel_dispatch(s, i);
+            ra_insn_end(s);
+        }
+        ra->pos++;
+    }
+    return NULL;
 }
 
 void sel_block(Sel *s, uint32_t block)
 {
-    SelAlloc *ra = s->ra;
-    for (;;) {
-        const IrInsn *i = NULL;
-        for (IrRef ref = s->r->block[block].first; ref; ref = i->next) {
-            i = &s->r->insn[ref];
-            if (i->op == IR_BR || i->op == IR_BRIF)
-                break;
-            if (ra->val[ref].flags & VAL_NEEDED) {
-                ra_insn_begin(s, ref);
-                sel_dispatch(s, i);
-                ra_insn_end(s);
-            }
-            ra->pos++;
-        }
+    const IrInsn *i;
+    while ((i = sel_insns(s, block))) {
+        block = (uint32_t)i->imm;
         if (i->op == IR_BR) {
-            block = (uint32_t)i->imm;
-            ra->pos++;
-        } else if (i->op == IR_BRIF) {
-            ra_insn_begin(s, (IrRef)(i - s->r->insn));
-            block = sel_brif(s, i);
+            s->ra->pos++;
         } else {
-            return;
+            uint32_t side;
+            SelCond c;
+            live_targets(s->r, i, &block, &side);
+            ra_insn_begin(s, (IrRef)(i - s->r->insn));
+            sel_cond(s, i, i->a, &c);
+            sel_side(s, i, c, side, NO_LABEL);
         }
     }
+}
+
+/* --- graphs ----------------------------------------------------------------------------------------------------------- */
+
+static void jump_to(Sel *s, uint32_t from, uint32_t to)
+{
+    const Graph *g = s->ra->g;
+    if (g->block[from].next != to)
+        x64_jmp(s->a, g->block[to].label);
+}
+
+/* Whether block `to` is where a loop begins anew from `from`. */
+static bool is_back(const Sel *s, uint32_t from, uint32_t to)
+{
+    return s->ra->g->block[to].first <= s->ra->g->block[from].first;
+}
+
+/* Which of two main blocks the code goes on to: the one behind, unless the other way is a back-edge that has moves to make. */
+static unsigned way_on(Sel *s, uint32_t block, const IrInsn *i)
+{
+    const Graph *g = s->ra->g;
+    uint32_t to[2] = {(uint32_t)i->imm, (uint32_t)(i->imm >> 32)};
+    unsigned on = to[0] == g->block[block].next ? 0 : 1;
+    if (is_back(s, block, to[!on]) && !is_back(s, block, to[on]) && graph_edge_moves(s, i, !on))
+        return !on;
+    return on;
+}
+
+/* A branch to two main blocks. One way goes on in line, the other by the jump, through a piece of cold code if it needs moves. */
+static void graph_fork(Sel *s, uint32_t block, const IrInsn *i)
+{
+    const Graph *g = s->ra->g;
+    uint32_t to[2] = {(uint32_t)i->imm, (uint32_t)(i->imm >> 32)};
+    SelCond c;
+
+    sel_cond(s, i, i->a, &c);
+    ra_insn_end(s);
+    s->ra->pos = g->block[block].last;
+    unsigned on = way_on(s, block, i);
+    if (graph_edge_moves(s, i, !on)) {
+        uint32_t stub = sel_label(s);
+        sel_jump_if(s, c, on == 1, stub);
+        sel_cold_begin(s);
+        sel_bind(s, stub);
+        graph_edge(s, i, !on);
+        x64_jmp(s->a, g->block[to[!on]].label);
+        sel_cold_end(s);
+    } else {
+        sel_jump_if(s, c, on == 1, g->block[to[!on]].label);
+    }
+    graph_edge(s, i, on);
+    jump_to(s, block, to[on]);
+}
+
+/* A branch to a side and a main block. */
+static void graph_leave(Sel *s, uint32_t block, const IrInsn *i, uint32_t main, uint32_t side)
+{
+    const Graph *g = s->ra->g;
+    unsigned edge = main != (uint32_t)i->imm;
+    uint32_t back = NO_LABEL;
+    SelCond c;
+
+    sel_cond(s, i, i->a, &c);
+    if (g->block[block].next != main && is_back(s, block, main) && !graph_edge_moves(s, i, edge))
+        back = g->block[main].label;
+    sel_side(s, i, c, side, back);
+    if (back == NO_LABEL) {
+        s->ra->pos = g->block[block].last;
+        graph_edge(s, i, edge);
+        jump_to(s, block, main);
+    }
+}
+
+static void graph_branch(Sel *s, uint32_t block, const IrInsn *i)
+{
+    uint32_t main, side;
+
+    ra_insn_begin(s, (IrRef)(i - s->r->insn));
+    if (i->op == IR_BR) {
+        s->ra->pos = s->ra->g->block[block].last;
+        graph_edge(s, i, 0);
+        jump_to(s, block, (uint32_t)i->imm);
+    } else if (graph_side(s, i, &main, &side)) {
+        graph_leave(s, block, i, main, side);
+    } else {
+        graph_fork(s, block, i);
+    }
+}
+
+/* The label; a loop's header begins where the processor likes to fetch. */
+static void graph_label(Sel *s, uint32_t block)
+{
+    const Graph *g = s->ra->g;
+    uint32_t l = g->cfg->loop[block];
+    asm_room(s->a);
+    if (l != IR_NO_BLOCK && g->cfg->loops[l].header == block)
+        x64_nop(s->a, -asm_here(s->a) & (LOOP_ALIGN - 1));
+    sel_bind(s, g->block[block].label);
+    if (block == 0 || graph_npreds(g, block) != 1 || g->block[g->cfg->pred[g->cfg->pred_first[block]]].next != block)
+        s->flags.at = NULL; /* others come here as well, or no one falls through to here */
+}
+
+static void graph_main(Sel *s, uint32_t block)
+{
+    Graph *g = s->ra->g;
+    Scope *save = ARENA_ARRAY(s->arena, Scope, 1);
+    unsigned end = s->r->insn[s->r->block[block].last].op;
+
+    graph_label(s, block);
+    graph_enter(s, block);
+    if (end == IR_BR || end == IR_BRIF) {
+        graph_branch(s, block, sel_insns(s, block));
+        return;
+    }
+    ra_scope_enter(s, save, g->block[block].last); /* leaving changes what is in homes, for this way only */
+    sel_insns(s, block);
+    ra_scope_leave(s, save);
+}
+
+void sel_graph(Sel *s)
+{
+    const Graph *g = s->ra->g;
+    graph_start(s);
+    for (uint32_t b = 0; b != IR_NO_BLOCK; b = g->block[b].next)
+        graph_main(s, b);
 }

@@ -3,29 +3,7 @@
  * conversions that exist for packed operands alone clear them first.
  */
 #include "host/x86_64/regalloc.h"
-#include "host/x86_64/vsel.h"
-
-/* Whether the host has arithmetic for this type. */
-static bool fp_host(const Sel *s, IrType t)
-{
-    return t == IR_F32 || t == IR_F64 || (t == IR_F16 && s->feat->fp16);
-}
-
-static unsigned fp_bytes(IrType t)
-{
-    return 2u << fp_index(t);
-}
-
-static uint64_t fp_sign_bit(IrType t)
-{
-    return 1ull << (8 * fp_bytes(t) - 1);
-}
-
-static uint64_t fp_min_normal(IrType t)
-{
-    static const uint64_t v[] = {0x0400, 0x00800000, 0x0010000000000000};
-    return v[fp_index(t)];
-}
+#include "host/x86_64/select_fp.h"
 
 static const X64Vec ucomi[] = {VUCOMISH, VUCOMISS, VUCOMISD};
 static const X64Vec comi[] = {VCOMISH, VCOMISS, VCOMISD};
@@ -33,39 +11,70 @@ static const X64Vec round_scalar[] = {X64_NVEC, VROUNDSS, VROUNDSD};
 
 /* --- arithmetic ---------------------------------------------------------------------------------------------------- */
 
-/* NaN results are redone: Arm's choice of operand and its default NaN differ from the host's. */
-static void nan_check(Sel *s, const IrInsn *i, Xmm d)
+/* Careful code: jump to `slow` when a is an infinity or a NaN, without a look at it that could trap. */
+static void guard(Sel *s, IrType f, Xmm a, Gpr g, uint32_t slow)
 {
-    x64_rm(s->a, ucomi[fp_index((IrType)i->type)], d, d);
-    sel_cold_eval(s, i, CC_P);
+    static const uint8_t fraction[] = {10, 23, 52}, exponent[] = {5, 8, 11};
+    unsigned k = fp_index(f);
+
+    x64_gx(s->a, k == 2 ? VMOVQ_GX : VMOVD_GX, g, a);
+    x64_shift_i(s->a, SH_SHR, k == 2 ? W64 : W32, g, fraction[k]);
+    x64_alu_ri(s->a, ALU_ADD, W32, g, 1);
+    x64_alu_ri(s->a, ALU_AND, W32, g, (1 << exponent[k]) - 1);
+    x64_jcc(s->a, CC_E, slow);
+}
+
+/* `may_tiny`: the operation's result may have been tiny before rounding only. */
+FpExtra fp_extra(Sel *s, bool may_tiny)
+{
+    FpExtra x = {.careful = sel_careful(s), .tiny = may_tiny && s->r->fp.exact};
+    x.any = x.careful || x.tiny;
+    if (x.any)
+        x.slow = sel_label(s);
+    if (x.careful)
+        x.g = sel_tmp_r(s);
+    if (x.tiny)
+        x.t = sel_tmp_x(s);
+    return x;
+}
+
+/* The cold path needs the operands again. */
+Xmm fp_extra_def(Sel *s, const IrInsn *i, const FpExtra *x)
+{
+    return x->any ? sel_def_x(s, i) : sel_def_x_last(s, i);
+}
+
+void fp_extra_guard(Sel *s, const FpExtra *x, IrType f, Xmm a)
+{
+    if (x->careful)
+        guard(s, f, a, x->g, x->slow);
 }
 
 /*
- * NaN results, and those of the least normal magnitude: Arm calls these tiny when the unrounded value was below, the
- * host does not, so that the underflow flag may be missing. Every other tiny inexact result raises it on both. One
- * comparison finds both kinds, as unordered sets ZF too.
+ * Results of the least normal magnitude: Arm calls these tiny when the unrounded value was below, the host does not, so that
+ * the underflow flag may be missing. Every other tiny inexact result raises it on both. The end of a rule with extras.
  */
-static void tiny_check(Sel *s, const IrInsn *i, Xmm d, Xmm t)
+void fp_extra_done(Sel *s, const IrInsn *i, const FpExtra *x, Xmm d)
 {
     IrType f = (IrType)i->type;
 
-    x64_rvm_m(s->a, VANDPS, t, d, sel_vconst(s, fp_sign_bit(f) - 1, 0));
-    x64_rm_m(s->a, ucomi[fp_index(f)], t, sel_vconst(s, fp_min_normal(f), 0));
-    sel_cold_eval(s, i, CC_E);
+    if (x->tiny) {
+        x64_rvm_m(s->a, VANDPS, x->t, d, sel_vconst(s, fp_sign_bit(f) - 1, 0));
+        x64_rm_m(s->a, ucomi[fp_index(f)], x->t, sel_vconst(s, fp_min_normal(f), 0));
+        x64_jcc(s->a, CC_E, x->slow);
+    }
+    if (x->any)
+        sel_cold_eval_at(s, i, x->slow);
 }
 
 /*
  * The upper bits of results are the first operand's. Where they are zero the result is the whole vector register that the
- * guest sees, and its vzext costs nothing. Operands that may change places do so for that.
+ * guest sees, and its vzext costs nothing. So an operand that is not clean is made so where a computation begins, and all
+ * that follows from it is clean.
  */
 static bool clean(const Sel *s, IrRef v)
 {
     return ra_val(s, v)->flags & VAL_CLEAN;
-}
-
-static bool swap(const Sel *s, const IrInsn *i)
-{
-    return (i->op == IR_FADD || i->op == IR_FMUL) && !clean(s, i->a) && clean(s, i->b);
 }
 
 bool fp_clean(const Sel *s, const IrInsn *i)
@@ -75,22 +84,13 @@ bool fp_clean(const Sel *s, const IrInsn *i)
     if (i->type == IR_F16)
         return i->op == IR_CONST || i->op == IR_LOAD;
     switch (i->op) {
-    case IR_CONST: case IR_LOAD: case IR_FABS: case IR_ITOF:
+    case IR_CONST: case IR_LOAD: case IR_FABS: case IR_ITOF: case IR_BITCAST: case IR_FCVT: case IR_FADD: case IR_FMUL: case IR_FSUB:
+    case IR_FDIV: case IR_FSQRT: case IR_FMA: case IR_FRINT:
         return true;
-    case IR_BITCAST:
-        return i->type != IR_F16;
-    case IR_FADD: case IR_FMUL:
-        return clean(s, i->a) || clean(s, i->b);
-    case IR_FSUB: case IR_FDIV: case IR_FSQRT: case IR_FNEG:
+    case IR_FNEG:
         return clean(s, i->a);
-    case IR_FRINT:
-        return clean(s, i->a) || (i->aux & 7) == FP_RNA;
     case IR_FMIN: case IR_FMAX: case IR_FMINNUM: case IR_FMAXNUM:
         return clean(s, i->a) && clean(s, i->b);
-    case IR_FMA:
-        return clean(s, i->c);
-    case IR_FCVT:
-        return i->lane != IR_F32 || i->type != IR_F64 || clean(s, i->a);
     case IR_SELECT:
         return clean(s, i->b) && clean(s, i->c);
     case IR_VGET:
@@ -100,36 +100,56 @@ bool fp_clean(const Sel *s, const IrInsn *i)
     }
 }
 
-static bool add_sub(Sel *s, const IrInsn *i)
+/* d = a with zeros above it. */
+static void copy_clean(Sel *s, IrType f, Xmm d, Xmm a)
 {
-    static const X64Vec op[2][3] = {{VADDSH, VADDSS, VADDSD}, {VSUBSH, VSUBSS, VSUBSD}};
-    IrType f = (IrType)i->type;
-
-    if (!fp_host(s, f))
-        return vsel_f16_arith(s, i);
-    bool sw = swap(s, i);
-    Xmm a = sel_use_x(s, sw ? i->b : i->a);
-    RXm b = sel_use_xm(s, sw ? i->a : i->b, fp_bytes(f));
-    Xmm d = sel_def_x(s, i);
-    x64_rvm_xm(s->a, op[i->op == IR_FSUB][fp_index(f)], d, a, b);
-    nan_check(s, i, d);
-    return true;
+    if (f == IR_F64)
+        x64_rm(s->a, VMOVQ, d, a);
+    else
+        x64_rvmi(s->a, VINSERTPS, d, a, a, 0x0e);
 }
 
-static bool mul_div(Sel *s, const IrInsn *i)
+/* Before an operation of one operand: what to take the upper bits from. `d` is not the operand's if that is not clean. */
+Xmm fp_above(Sel *s, const IrInsn *i, Xmm d, Xmm a)
 {
-    static const X64Vec op[2][3] = {{VMULSH, VMULSS, VMULSD}, {VDIVSH, VDIVSS, VDIVSD}};
+    if (clean(s, i->a))
+        return a;
+    x64_rvm(s->a, VPXOR, d, d, d);
+    return d;
+}
+
+/* The result, which may be a register that is read when d has been written already only if the operand is clean. */
+Xmm fp_def_above(Sel *s, const IrInsn *i, const FpExtra *x)
+{
+    return clean(s, i->a) ? fp_extra_def(s, i, x) : sel_def_x(s, i);
+}
+
+/* The order of the operands decides which of two NaNs results. */
+static bool arith(Sel *s, const IrInsn *i)
+{
+    static const X64Vec op[4][3] = {
+        {VADDSH, VADDSS, VADDSD}, {VSUBSH, VSUBSS, VSUBSD}, {VMULSH, VMULSS, VMULSD}, {VDIVSH, VDIVSS, VDIVSD}};
+    unsigned k = i->op == IR_FADD ? 0 : i->op == IR_FSUB ? 1 : i->op == IR_FMUL ? 2 : 3;
     IrType f = (IrType)i->type;
 
     if (!fp_host(s, f))
         return vsel_f16_arith(s, i);
-    bool sw = swap(s, i);
-    Xmm a = sel_use_x(s, sw ? i->b : i->a);
-    RXm b = sel_use_xm(s, sw ? i->a : i->b, fp_bytes(f));
-    Xmm d = sel_def_x(s, i);
-    Xmm t = sel_tmp_x(s);
-    x64_rvm_xm(s->a, op[i->op == IR_FDIV][fp_index(f)], d, a, b);
-    tiny_check(s, i, d, t);
+    Xmm a = sel_use_x(s, i->a);
+    RXm b = sel_careful(s) ? xm_x(sel_use_x(s, i->b)) : sel_use_xm(s, i->b, fp_bytes(f));
+    FpExtra x = fp_extra(s, k >= 2);
+    Xmm d = fp_def_above(s, i, &x);
+    fp_extra_guard(s, &x, f, a);
+    fp_extra_guard(s, &x, f, b.x);
+    if (x.careful && k == 3) { /* 0 / 0 */
+        x64_rm_m(s->a, ucomi[fp_index(f)], b.x, sel_vconst(s, 0, 0));
+        x64_jcc(s->a, CC_E, x.slow);
+    }
+    if (!clean(s, i->a) && f != IR_F16) {
+        copy_clean(s, f, d, a);
+        a = d;
+    }
+    x64_rvm_xm(s->a, op[k][fp_index(f)], d, a, b);
+    fp_extra_done(s, i, &x, d);
     return true;
 }
 
@@ -141,12 +161,19 @@ static bool square_root(Sel *s, const IrInsn *i)
     if (!fp_host(s, f))
         return vsel_f16_arith(s, i);
     Xmm a = sel_use_x(s, i->a);
-    Xmm d = sel_def_x(s, i);
-    x64_rvm(s->a, op[fp_index(f)], d, a, a);
-    nan_check(s, i, d);
+    FpExtra x = fp_extra(s, false);
+    Xmm d = fp_def_above(s, i, &x);
+    fp_extra_guard(s, &x, f, a);
+    if (x.careful) {
+        x64_rm_m(s->a, VPTEST, a, sel_vconst(s, fp_sign_bit(f), 0));
+        x64_jcc(s->a, CC_NE, x.slow);
+    }
+    x64_rvm(s->a, op[fp_index(f)], d, fp_above(s, i, d, a), a);
+    fp_extra_done(s, i, &x, d);
     return true;
 }
 
+/* A quiet NaN traps at the comparison behind it, whose handler looks at the instructions before: see fptrap.c. */
 static bool fused(Sel *s, const IrInsn *i)
 {
     static const X64Vec op[4][3] = {
@@ -157,59 +184,87 @@ static bool fused(Sel *s, const IrInsn *i)
     if (!fp_host(s, f))
         return false;
     Xmm a = sel_use_x(s, i->a);
-    RXm b = sel_use_xm(s, i->b, fp_bytes(f));
+    Xmm b = sel_use_x(s, i->b);
     Xmm c = sel_use_x(s, i->c);
+    FpExtra x = fp_extra(s, true);
     Xmm d = sel_def_x(s, i);
-    Xmm t = sel_tmp_x(s);
-    x64_rm(s->a, VMOVAPS, d, c);
-    x64_rvm_xm(s->a, op[i->aux & 3][fp_index(f)], d, a, b);
-    tiny_check(s, i, d, t);
+    Xmm t = x.tiny ? x.t : sel_tmp_x(s);
+    fp_extra_guard(s, &x, f, a);
+    fp_extra_guard(s, &x, f, b);
+    fp_extra_guard(s, &x, f, c);
+    if (clean(s, i->c) || f == IR_F16)
+        x64_rm(s->a, VMOVAPS, d, c);
+    else
+        copy_clean(s, f, d, c);
+    x64_rvm(s->a, op[i->aux & 3][fp_index(f)], d, a, b);
+    if (f == IR_F16 && !x.any) { /* its vcmp has no vector for a result */
+        x64_rm(s->a, VUCOMISH, d, d);
+        sel_cold_eval(s, i, CC_P);
+    } else if (!x.any) {
+        x64_rvmi(s->a, f == IR_F64 ? VCMPSD : VCMPSS, t, d, d, X64_CMP_FALSE_OS);
+    }
+    fp_extra_done(s, i, &x, d);
     return true;
 }
 
-/* Zeros and NaNs in `a` go to `slow`. */
-static void nonzero(Sel *s, IrType f, Xmm a, uint32_t slow)
-{
-    x64_rm_m(s->a, ucomi[fp_index(f)], a, sel_vconst(s, 0, 0));
-    x64_jcc(s->a, CC_E, slow);
-}
-
-/*
- * FMULX, FRECPS, FRSQRTS: a product that is not invalid when it is zero by infinity; the steps subtract it from 2, or from
- * 3 and halve. For the latter a is halved instead, which is exact unless it is about to underflow.
- */
-static bool step(Sel *s, const IrInsn *i)
+/* FMULX: a product that is not invalid when it is zero by infinity. Zeros and NaNs are left to ir_eval. */
+static bool mulx(Sel *s, const IrInsn *i)
 {
     IrType f = (IrType)i->type;
-    bool dbl = f == IR_F64, rsqrt = i->op == IR_FRSQRTS;
 
     if (f == IR_F16)
         return false;
     Xmm a = sel_use_x(s, i->a);
     Xmm b = sel_use_x(s, i->b);
+    FpExtra x = fp_extra(s, true);
     Xmm d = sel_def_x(s, i);
-    Xmm t = sel_tmp_x(s);
-    uint32_t slow = sel_label(s);
-    nonzero(s, f, a, slow);
-    nonzero(s, f, b, slow);
+    if (!x.any)
+        x.slow = sel_label(s);
+    fp_extra_guard(s, &x, f, a);
+    fp_extra_guard(s, &x, f, b);
+    x64_rm_m(s->a, ucomi[fp_index(f)], a, sel_vconst(s, 0, 0));
+    x64_jcc(s->a, CC_E, x.slow);
+    x64_rm_m(s->a, ucomi[fp_index(f)], b, sel_vconst(s, 0, 0));
+    x64_jcc(s->a, CC_E, x.slow);
+    x64_rvm(s->a, f == IR_F64 ? VMULSD : VMULSS, d, a, b);
+    x.any = true;
+    fp_extra_done(s, i, &x, d);
+    return true;
+}
+
+/*
+ * FRECPS, FRSQRTS: 2 - a * b, (3 - a * b) / 2. For the latter a is halved, which is exact unless it is about to underflow.
+ * Zero by infinity traps; a NaN in a, whose sign Arm inverts, goes to `slow`.
+ */
+static bool step(Sel *s, const IrInsn *i)
+{
+    IrType f = (IrType)i->type;
+    bool dbl = f == IR_F64, rsqrt = i->op == IR_FRSQRTS;
+    uint64_t k = dbl ? rsqrt ? 0x3ff8000000000000 : 0x4000000000000000 : rsqrt ? 0x3fc00000 : 0x40000000;
+
+    if (f == IR_F16)
+        return false;
+    Xmm a = sel_use_x(s, i->a);
+    Xmm b = sel_use_x(s, i->b);
+    FpExtra x = fp_extra(s, true);
+    Xmm d = sel_def_x(s, i);
+    if (!x.any)
+        x.slow = sel_label(s);
+    fp_extra_guard(s, &x, f, a);
+    fp_extra_guard(s, &x, f, b);
     if (rsqrt) {
-        x64_rvm_m(s->a, VANDPS, t, a, sel_vconst(s, fp_sign_bit(f) - 1, 0));
-        x64_rm_m(s->a, ucomi[fp_index(f)], t, sel_vconst(s, 2 * fp_min_normal(f), 0));
-        x64_jcc(s->a, CC_B, slow);
-        x64_rvm_m(s->a, dbl ? VMULSD : VMULSS, t, a, sel_vconst(s, dbl ? 0x3fe0000000000000 : 0x3f000000, 0));
-        a = t;
-    }
-    if (i->op == IR_FMULX) {
-        x64_rvm(s->a, dbl ? VMULSD : VMULSS, d, a, b);
+        x64_rvm_m(s->a, VANDPS, d, a, sel_vconst(s, fp_sign_bit(f) - 1, 0));
+        x64_rm_m(s->a, ucomi[fp_index(f)], d, sel_vconst(s, 2 * fp_min_normal(f), 0));
+        x64_jcc(s->a, CC_B, x.slow);
+        x64_rvm_m(s->a, dbl ? VMULSD : VMULSS, d, a, sel_vconst(s, dbl ? 0x3fe0000000000000 : 0x3f000000, 0));
     } else {
-        uint64_t k = dbl ? rsqrt ? 0x3ff8000000000000 : 0x4000000000000000 : rsqrt ? 0x3fc00000 : 0x40000000;
-        x64_rm_m(s->a, VMOVAPS, d, sel_vconst(s, k, 0));
-        x64_rvm(s->a, dbl ? VFNMADD231SD : VFNMADD231SS, d, a, b);
+        x64_rm(s->a, ucomi[fp_index(f)], a, a);
+        x64_jcc(s->a, CC_P, x.slow);
+        x64_rm(s->a, VMOVAPS, d, a);
     }
-    x64_rvm_m(s->a, VANDPS, t, d, sel_vconst(s, fp_sign_bit(f) - 1, 0));
-    x64_rm_m(s->a, ucomi[fp_index(f)], t, sel_vconst(s, fp_min_normal(f), 0));
-    x64_jcc(s->a, CC_E, slow);
-    sel_cold_eval_at(s, i, slow);
+    x64_rvm_m(s->a, dbl ? VFNMADD213SD : VFNMADD213SS, d, b, sel_vconst(s, k, 0));
+    x.any = true;
+    fp_extra_done(s, i, &x, d);
     return true;
 }
 
@@ -230,48 +285,40 @@ static bool absolute(Sel *s, const IrInsn *i)
 }
 
 /*
- * The host's minimum takes the second operand when the two are equal (-0, +0) or unordered, and signals quiet NaNs. So it
- * runs only on ordered unequal operands; of equal ones the bits are the same, or those of the two zeros, of which `or` gives
- * the minimum and `and` the maximum.
+ * The host's minimum takes the second operand when the two are equal (-0, +0): so it is taken both ways, and of the two,
+ * which have the same bits or are two zeros, `or` gives the minimum and `and` the maximum. Any NaN traps; which `or` it is
+ * tells the handler the kind of minimum (see fptrap.c).
  */
 static bool min_max(Sel *s, const IrInsn *i)
 {
     static const X64Vec op[2][3] = {{X64_NVEC, VMINSS, VMINSD}, {X64_NVEC, VMAXSS, VMAXSD}};
+    static const X64Vec join[2][2] = {{VORPS, VORPD}, {VANDPS, VANDPD}};
     IrType f = (IrType)i->type;
-    bool max = i->op == IR_FMAX || i->op == IR_FMAXNUM;
+    bool max = i->op == IR_FMAX || i->op == IR_FMAXNUM, number = i->op == IR_FMINNUM || i->op == IR_FMAXNUM;
 
     if (f == IR_F16)
         return vsel_f16_minmax(s, i);
     Xmm a = sel_use_x(s, i->a);
     Xmm b = sel_use_x(s, i->b);
+    FpExtra x = fp_extra(s, false);
     Xmm d = sel_def_x(s, i);
-    uint32_t equal = sel_label(s), back = sel_label(s), slow = sel_label(s);
-    x64_rm(s->a, ucomi[fp_index(f)], a, b);
-    x64_jcc(s->a, CC_E, equal);
-    x64_rvm(s->a, op[max][fp_index(f)], d, a, b);
-    sel_bind(s, back);
-    sel_cold_begin(s);
-    sel_bind(s, equal);
-    x64_jcc(s->a, CC_P, slow);
-    x64_rvm(s->a, max ? VANDPS : VORPS, d, a, b);
-    x64_jmp(s->a, back);
-    sel_cold_end(s);
-    sel_cold_eval_at(s, i, slow);
+    Xmm t = sel_tmp_x(s);
+    fp_extra_guard(s, &x, f, a);
+    fp_extra_guard(s, &x, f, b);
+    x64_rvm(s->a, op[max][fp_index(f)], t, a, b);
+    x64_rvm(s->a, op[max][fp_index(f)], d, b, a);
+    x64_rvm(s->a, join[max][number], d, t, d);
+    fp_extra_done(s, i, &x, d);
     return true;
 }
 
 /* --- rounding to integral values ------------------------------------------------------------------------------------ */
 
-/* Registers of the round-to-nearest, ties-away sequence. */
-typedef struct Away {
-    Xmm abs, frac;
-} Away;
-
 /*
  * d = a rounded to nearest, ties away from zero. Magnitudes with no fraction bits and NaNs go to `slow`. Raises no flag
  * but that of a signalling NaN. The subtraction and the addition are exact.
  */
-static void round_away(Sel *s, IrType f, Xmm d, Xmm a, Away w, uint32_t slow)
+void fp_round_away(Sel *s, IrType f, Xmm d, Xmm a, FpAway w, uint32_t slow)
 {
     bool dbl = f == IR_F64;
     uint64_t limit = dbl ? 0x4330000000000000 : 0x4b000000; /* 2^52, 2^23 */
@@ -291,14 +338,46 @@ static void round_away(Sel *s, IrType f, Xmm d, Xmm a, Away w, uint32_t slow)
     x64_rvm(s->a, VORPS, d, d, w.abs);
 }
 
+/*
+ * t = a + 0.49999.. with a's sign, to nearest and without flags: its integral part is a rounded to nearest, ties away from
+ * zero. The addend is the largest number below a half: then no sum reaches the next integer that should not. NaNs stay NaNs.
+ */
+void fp_away_estimate(Sel *s, bool dbl, Xmm t, Xmm a)
+{
+    x64_rvm_m(s->a, VANDPS, t, a, sel_vconst(s, dbl ? 1ull << 63 : 1u << 31, 0));
+    x64_rvm_m(s->a, VORPS, t, t, sel_vconst(s, dbl ? 0x3fdfffffffffffff : 0x3effffff, 0));
+    x64_rvm(s->a, dbl ? VADDSD_RN : VADDSS_RN, t, a, t);
+}
+
+static bool rint_away512(Sel *s, const IrInsn *i)
+{
+    bool dbl = i->type == IR_F64;
+    Xmm a = sel_use_x(s, i->a);
+    FpExtra x = fp_extra(s, false);
+    Xmm d = fp_def_above(s, i, &x);
+    Xmm t = sel_tmp_x(s);
+    fp_extra_guard(s, &x, (IrType)i->type, a);
+    if (!x.careful) /* a signalling NaN traps */
+        x64_rvmi(s->a, dbl ? VCMPSD : VCMPSS, t, a, a, X64_CMP_UNORD_Q);
+    fp_away_estimate(s, dbl, t, a);
+    x64_rvmi(s->a, dbl ? VROUNDSD : VROUNDSS, d, fp_above(s, i, d, t), t, X64_ROUND_RTZ | X64_ROUND_QUIET);
+    fp_extra_done(s, i, &x, d);
+    return true;
+}
+
 static bool rint_away(Sel *s, const IrInsn *i)
 {
+    if (s->feat->avx512)
+        return rint_away512(s, i);
     Xmm a = sel_use_x(s, i->a);
+    FpExtra x = fp_extra(s, false);
     Xmm d = sel_def_x(s, i);
-    Away w = {sel_tmp_x(s), sel_tmp_x(s)};
-    uint32_t slow = sel_label(s);
-    round_away(s, (IrType)i->type, d, a, w, slow);
-    sel_cold_eval_at(s, i, slow);
+    FpAway w = {sel_tmp_x(s), sel_tmp_x(s)};
+    if (!x.any)
+        x.slow = sel_label(s);
+    fp_extra_guard(s, &x, (IrType)i->type, a);
+    fp_round_away(s, (IrType)i->type, d, a, w, x.slow);
+    sel_cold_eval_at(s, i, x.slow);
     return true;
 }
 
@@ -315,8 +394,37 @@ static bool rint_(Sel *s, const IrInsn *i)
     if (!vsel_round_imm(i->aux & 7, &imm))
         return false;
     Xmm a = sel_use_x(s, i->a);
-    Xmm d = sel_def_x_last(s, i);
-    x64_rvmi(s->a, round_scalar[fp_index(f)], d, a, a, imm | (i->aux & IR_EXACT ? 0 : X64_ROUND_QUIET));
+    FpExtra x = fp_extra(s, false);
+    Xmm d = fp_def_above(s, i, &x);
+    fp_extra_guard(s, &x, f, a);
+    x64_rvmi(s->a, round_scalar[fp_index(f)], d, fp_above(s, i, d, a), a, imm | (i->aux & IR_EXACT ? 0 : X64_ROUND_QUIET));
+    fp_extra_done(s, i, &x, d);
+    return true;
+}
+
+/* As vsel_fvec_rintn. */
+static bool rint_n(Sel *s, const IrInsn *i)
+{
+    IrType f = (IrType)i->type;
+    uint64_t limit = f == IR_F64 ? (1022 + i->imm) << 52 : (126 + i->imm) << 23;
+    unsigned imm;
+
+    if (f == IR_F16 || !vsel_round_imm(i->aux & 7, &imm))
+        return false;
+    Xmm a = sel_use_x(s, i->a);
+    FpExtra x = fp_extra(s, false);
+    Xmm d = sel_def_x(s, i);
+    Xmm t = sel_tmp_x(s);
+    if (!x.any)
+        x.slow = sel_label(s);
+    fp_extra_guard(s, &x, f, a);
+    x64_rvmi(s->a, round_scalar[fp_index(f)], d, a, a, imm | X64_ROUND_QUIET);
+    x64_rvm_m(s->a, VANDPS, t, d, sel_vconst(s, fp_sign_bit(f) - 1, 0));
+    x64_rm_m(s->a, ucomi[fp_index(f)], t, sel_vconst(s, limit, 0));
+    x64_jcc(s->a, CC_P, x.slow);
+    x64_jcc(s->a, CC_AE, x.slow);
+    x64_rvmi(s->a, round_scalar[fp_index(f)], d, a, a, imm);
+    sel_cold_eval_at(s, i, x.slow);
     return true;
 }
 
@@ -345,6 +453,33 @@ static const CompareRow compare_row[16] = {
     [IR_EQ | IR_GT | IR_UN] = {true, true, {.cc = CC_BE}},
 };
 
+/*
+ * Without a trap: operands that may be NaNs go out of line, where ir_eval raises what is to be raised and says whether they
+ * are unordered; 1 + 255 as a byte then makes the flags of that.
+ */
+static void compare_careful(Sel *s, const IrInsn *i, bool swap)
+{
+    IrType f = (IrType)i->lane;
+    Xmm x = sel_use_x(s, swap ? i->b : i->a), y = sel_use_x(s, swap ? i->a : i->b);
+    Gpr g = sel_tmp_r(s);
+    uint32_t slow = sel_label(s), ordered = sel_label(s), back = sel_label(s);
+    IrInsn unordered = *i;
+
+    unordered.aux = (uint8_t)(IR_UN | (i->aux & IR_SIGNALLING));
+    guard(s, f, x, g, slow);
+    guard(s, f, y, g, slow);
+    sel_bind(s, ordered);
+    x64_rm(s->a, ucomi[fp_index(f)], x, y);
+    sel_bind(s, back);
+    sel_cold_begin(s);
+    sel_bind(s, slow);
+    Mem m = sel_cold_call(s, &unordered);
+    x64_alu_mi(s->a, ALU_ADD, W8, m, -1);
+    x64_jcc(s->a, CC_AE, ordered);
+    x64_jmp(s->a, back);
+    sel_cold_end(s);
+}
+
 static bool compare(Sel *s, const IrInsn *i, SelCond *out)
 {
     IrType f = (IrType)i->lane;
@@ -354,7 +489,13 @@ static bool compare(Sel *s, const IrInsn *i, SelCond *out)
         return false;
     *out = row->cond;
     if (!fp_host(s, f)) {
+        if (s->r->fp.careful & IR_FP_CAREFUL_COMPARE)
+            return false;
         vsel_f16_compare(s, row->swap ? i->b : i->a, row->swap ? i->a : i->b, i->aux & IR_SIGNALLING);
+        return true;
+    }
+    if (s->r->fp.careful & IR_FP_CAREFUL_COMPARE) {
+        compare_careful(s, i, row->swap);
         return true;
     }
     Xmm x = sel_use_x(s, row->swap ? i->b : i->a);
@@ -363,300 +504,33 @@ static bool compare(Sel *s, const IrInsn *i, SelCond *out)
     return true;
 }
 
-/* --- between formats ---------------------------------------------------------------------------------------------------- */
-
-/* t = the low `bytes` of a, zero above: packed conversions must not see what lies there. */
-static void isolate(Sel *s, Xmm t, Xmm a, unsigned bytes)
+/* By a mask, where the values are as wide as what is compared. */
+bool fp_select(Sel *s, const IrInsn *i, const IrInsn *cond)
 {
-    x64_rvm_m(s->a, VPAND, t, a, sel_vconst(s, bytes == 2 ? 0xffff : 0xffffffff, 0));
-}
+    IrType f = (IrType)i->type;
+    bool dbl = f == IR_F64;
+    unsigned imm;
 
-/* Widening is exact; NaNs keep sign and payload and become quiet, as Arm's do. */
-static bool widen(Sel *s, const IrInsn *i)
-{
-    Xmm a = sel_use_x(s, i->a);
+    if (cond->op != IR_FCMP || cond->lane != f || (f != IR_F32 && f != IR_F64) || s->r->fp.soft ||
+        (s->r->fp.careful & IR_FP_CAREFUL_COMPARE) || !vsel_cmp_imm(cond->aux, &imm))
+        return false;
+    Xmm x = sel_use_x(s, cond->a);
+    RXm y = sel_use_xm(s, cond->b, fp_bytes(f));
+    Xmm yes = sel_use_x(s, i->b), no = sel_use_x(s, i->c);
     Xmm d = sel_def_x_last(s, i);
-
-    if (i->lane == IR_F32) {
-        x64_rvm(s->a, VCVTSS2SD, d, a, a);
-        return true;
-    }
-    isolate(s, d, a, 2);
-    x64_rm(s->a, VCVTPH2PS, d, d);
-    if (i->type == IR_F64)
-        x64_rvm(s->a, VCVTSS2SD, d, d, d);
-    return true;
-}
-
-static bool narrow_f32(Sel *s, const IrInsn *i)
-{
-    Xmm a = sel_use_x(s, i->a);
-    Xmm d = sel_def_x(s, i);
     Xmm t = sel_tmp_x(s);
-    x64_rvm(s->a, VPXOR, d, d, d);
-    x64_rvm(s->a, VCVTSD2SS, d, d, a);
-    tiny_check(s, i, d, t);
-    return true;
-}
-
-static bool narrow_f16(Sel *s, const IrInsn *i)
-{
-    Xmm a = sel_use_x(s, i->a);
-    Xmm d = sel_def_x(s, i);
-    Gpr t = sel_tmp_r(s);
-
-    if (i->lane == IR_F64) {
-        x64_rvm(s->a, VPXOR, d, d, d);
-        x64_rvm(s->a, VCVTSD2SH, d, d, a);
-    } else {
-        isolate(s, d, a, 4);
-        x64_mri(s->a, VCVTPS2PH, d, d, X64_ROUND_CUR);
-    }
-    x64_gx(s->a, VMOVD_GX, t, d);
-    x64_alu_ri(s->a, ALU_AND, W32, t, 0x7fff);
-    x64_alu_ri(s->a, ALU_CMP, W32, t, 0x0400);
-    sel_cold_eval(s, i, CC_E);
-    return true;
-}
-
-static bool convert(Sel *s, const IrInsn *i)
-{
-    if (i->type > i->lane)
-        return widen(s, i);
-    if ((i->aux & 7) != FP_RCUR || i->type == i->lane)
-        return false;
-    if (i->type == IR_F32)
-        return narrow_f32(s, i);
-    if (i->lane == IR_F64 && !s->feat->fp16)
-        return false; /* through f32 it would be rounded twice */
-    return narrow_f16(s, i);
-}
-
-/* --- to integers -------------------------------------------------------------------------------------------------------- */
-
-/* cvtt to integer: [source f64][result 64 bits][unsigned, AVX-512] */
-static const X64Vec cvtt[2][2][2] = {
-    {{VCVTTSS2SI, VCVTTSS2USI}, {VCVTTSS2SI_Q, VCVTTSS2USI_Q}},
-    {{VCVTTSD2SI, VCVTTSD2USI}, {VCVTTSD2SI_Q, VCVTTSD2USI_Q}},
-};
-
-typedef struct ToInt {
-    bool dbl, wide, sign, usi; /* usi: by AVX-512's unsigned conversions */
-    unsigned round;            /* FpRound */
-} ToInt;
-
-/*
- * Convert t, rounded already, with a jump to `slow` when it does not fit: then ir_eval does everything, and the host has
- * raised at most "invalid", which is what Arm raises.
- */
-static void to_int_checked(Sel *s, ToInt k, Gpr d, Xmm t, Gpr g, uint32_t slow)
-{
-    if (k.sign || k.usi) {
-        x64_gx(s->a, cvtt[k.dbl][k.wide][k.usi], d, t);
-        /* the value that stands for "does not fit": the least one, or all ones */
-        x64_alu_ri(s->a, ALU_CMP, k.wide ? W64 : W32, d, k.sign ? 1 : -1);
-        x64_jcc(s->a, k.sign ? CC_O : CC_E, slow);
-    } else if (!k.wide) {
-        x64_gx(s->a, cvtt[k.dbl][1][0], g, t);
-        x64_mov_rr(s->a, W32, d, g);
-        x64_alu_rr(s->a, ALU_CMP, W64, d, g);
-        x64_jcc(s->a, CC_NE, slow);
-    } else {
-        /* values of 2^63 and more would be invalid to the host's signed conversion */
-        x64_rm_m(s->a, k.dbl ? VUCOMISD : VUCOMISS, t, sel_vconst(s, k.dbl ? 0x43e0000000000000 : 0x5f000000, 0));
-        x64_jcc(s->a, CC_P, slow);
-        x64_jcc(s->a, CC_AE, slow);
-        x64_gx(s->a, cvtt[k.dbl][1][0], d, t);
-        x64_test_rr(s->a, W64, d, d);
-        x64_jcc(s->a, CC_S, slow);
-    }
-}
-
-/* Whether the host's truncating conversion alone gives result and flags. */
-static bool direct(ToInt k)
-{
-    return k.round == FP_RTZ && (k.sign || k.usi);
-}
-
-/*
- * x = a (f16: as f32) times 2^fbits. That is exact but for overflow: values which no integer can hold anyway, and NaNs, go
- * to `slow` before.
- */
-static void scale_up(Sel *s, const IrInsn *i, Xmm x, Xmm a, Xmm t, uint32_t slow)
-{
-    bool dbl = i->lane == IR_F64;
-
-    if (i->lane == IR_F16) {
-        vsel_f16_widen(s, x, a);
-        a = x;
-    }
-    if (!i->imm)
-        return;
-    x64_rvm_m(s->a, VANDPS, t, a, sel_vconst(s, dbl ? ~0ull >> 1 : 0x7fffffff, 0));
-    x64_rm_m(s->a, dbl ? VUCOMISD : VUCOMISS, t, sel_vconst(s, dbl ? 0x43e0000000000000 : 0x5f000000, 0)); /* 2^63 */
-    x64_jcc(s->a, CC_P, slow);
-    x64_jcc(s->a, CC_AE, slow);
-    if (dbl)
-        x64_rvm_m(s->a, VMULSD, x, a, sel_vconst(s, (1023 + i->imm) << 52, 0));
-    else
-        x64_rvm_m(s->a, VMULSS, x, a, sel_vconst(s, (127 + i->imm) << 23, 0));
-}
-
-static bool to_int(Sel *s, const IrInsn *i)
-{
-    ToInt k = {.dbl = i->lane == IR_F64, .wide = i->type == IR_I64, .sign = i->aux & IR_SIGNED, .round = i->aux & 7};
-    unsigned imm = 0;
-    Away w;
-
-    if (i->type < IR_I32)
-        return false;
-    if (k.round != FP_RNA && !vsel_round_imm(k.round, &imm))
-        return false;
-    k.usi = !k.sign && s->feat->avx512;
-    Xmm a = sel_use_x(s, i->a);
-    Gpr d = sel_def_r(s, i);
-    Gpr g = sel_tmp_r(s);
-    Xmm t = sel_tmp_x(s);
-    if (k.round == FP_RNA)
-        w = (Away){sel_tmp_x(s), sel_tmp_x(s)};
-    uint32_t slow = sel_label(s);
-    if (i->imm || i->lane == IR_F16) {
-        Xmm x = sel_tmp_x(s);
-        scale_up(s, i, x, a, t, slow);
-        a = x;
-    }
-    if (direct(k)) {
-        to_int_checked(s, k, d, a, g, slow);
-    } else {
-        if (k.round == FP_RNA)
-            round_away(s, k.dbl ? IR_F64 : IR_F32, t, a, w, slow);
-        else
-            x64_rvmi(s->a, k.dbl ? VROUNDSD : VROUNDSS, t, a, a, imm | X64_ROUND_QUIET);
-        to_int_checked(s, k, d, t, g, slow);
-        /* it fits: raise "inexact" if the rounding was */
-        x64_gx(s->a, k.usi ? cvtt[k.dbl][k.wide][1] : cvtt[k.dbl][k.wide || !k.sign][0], g, a);
-    }
-    sel_cold_eval_at(s, i, slow);
-    return true;
-}
-
-/* FJCVTZS: the result is exact when it converts back to the same bits (-0 does not). Large values wrap: left to ir_eval. */
-static bool js_to_int(Sel *s, const IrInsn *i)
-{
-    Xmm a = sel_use_x(s, i->a);
-    Gpr d = sel_def_r(s, i);
-    Gpr g = sel_tmp_r(s), h = sel_tmp_r(s);
-    Xmm t = sel_tmp_x(s);
-
-    x64_gx(s->a, VCVTTSD2SI, d, a);
-    x64_alu_ri(s->a, ALU_CMP, W32, d, 1);
-    uint32_t slow = sel_label(s);
-    x64_jcc(s->a, CC_O, slow);
-    x64_rvm(s->a, VPXOR, t, t, t);
-    x64_rvm_g(s->a, VCVTSI2SD, t, t, d);
-    x64_gx(s->a, VMOVQ_GX, g, t);
-    x64_gx(s->a, VMOVQ_GX, h, a);
-    x64_alu_rr(s->a, ALU_CMP, W64, g, h);
-    x64_mov_ri(s->a, g, 0);
-    x64_setcc(s->a, CC_E, g);
-    x64_shift_i(s->a, SH_SHL, W64, g, 32);
-    x64_alu_rr(s->a, ALU_OR, W64, d, g);
-    sel_cold_eval_at(s, i, slow);
-    return true;
-}
-
-/* --- from integers -------------------------------------------------------------------------------------------------------- */
-
-static const X64Vec cvtsi[2][2] = {{VCVTSI2SS, VCVTSI2SS_Q}, {VCVTSI2SD, VCVTSI2SD_Q}};
-
-/* Exact, as the result is far from underflow: it is the integer, rounded, times 2^-fbits. */
-static void scale_down(Sel *s, const IrInsn *i, Xmm d)
-{
-    if (!i->imm)
-        return;
-    if (i->type == IR_F64)
-        x64_rvm_m(s->a, VMULSD, d, d, sel_vconst(s, (1023 - i->imm) << 52, 0));
-    else
-        x64_rvm_m(s->a, VMULSS, d, d, sel_vconst(s, (127 - i->imm) << 23, 0));
-}
-
-/* Unsigned 64 bits without AVX-512: large values are halved with a sticky last bit, converted, doubled. */
-static void from_u64(Sel *s, bool dbl, Xmm d, Gpr a, Gpr t, Gpr u)
-{
-    uint32_t large = sel_label(s), back = sel_label(s);
-
-    x64_test_rr(s->a, W64, a, a);
-    x64_jcc(s->a, CC_S, large);
-    x64_rvm_g(s->a, cvtsi[dbl][1], d, d, a);
-    sel_bind(s, back);
-    sel_cold_begin(s);
-    sel_bind(s, large);
-    x64_mov_rr(s->a, W64, t, a);
-    x64_mov_rr(s->a, W32, u, a);
-    x64_shift_i(s->a, SH_SHR, W64, t, 1);
-    x64_alu_ri(s->a, ALU_AND, W32, u, 1);
-    x64_alu_rr(s->a, ALU_OR, W64, t, u);
-    x64_rvm_g(s->a, cvtsi[dbl][1], d, d, t);
-    x64_rvm(s->a, dbl ? VADDSD : VADDSS, d, d, d);
-    x64_jmp(s->a, back);
-    sel_cold_end(s);
-}
-
-static bool from_int(Sel *s, const IrInsn *i)
-{
-    static const X64Vec cvtusi[2] = {VCVTUSI2SS_Q, VCVTUSI2SD_Q};
-    bool dbl = i->type == IR_F64, sign = i->aux & IR_SIGNED, wide = i->lane == IR_I64;
-
-    if ((i->type == IR_F16 && i->imm) || i->lane < IR_I32)
-        return false; /* scaled halves would be rounded twice */
-    Gpr a = sel_use_r(s, i->a);
-    Xmm d = sel_def_x(s, i);
-    Gpr t = sel_tmp_r(s);
-    Gpr u = sel_tmp_r(s);
-    x64_rvm(s->a, VPXOR, d, d, d); /* no dependency on what the register held */
-    if (sign) {
-        x64_rvm_g(s->a, cvtsi[dbl][wide], d, d, a);
-    } else if (!wide) {
-        x64_mov_rr(s->a, W32, t, a);
-        x64_rvm_g(s->a, cvtsi[dbl][1], d, d, t);
-    } else if (s->feat->avx512) {
-        x64_rvm_g(s->a, cvtusi[dbl], d, d, a);
-    } else {
-        from_u64(s, dbl, d, a, t, u);
-    }
-    if (i->type == IR_F16) /* integers in its range were converted exactly */
-        x64_mri(s->a, VCVTPS2PH, d, d, X64_ROUND_CUR);
-    else
-        scale_down(s, i, d);
-    return true;
-}
-
-/* Bits between the register classes; only the low part counts. */
-static bool bitcast(Sel *s, const IrInsn *i)
-{
-    bool to_int_reg = ir_type_is_int((IrType)i->type);
-    bool wide = i->type == IR_F64 || i->lane == IR_F64;
-
-    if (to_int_reg == ir_type_is_int((IrType)i->lane))
-        return false;
-    if (to_int_reg) {
-        Xmm a = sel_use_x(s, i->a);
-        Gpr d = sel_def_r(s, i);
-        x64_gx(s->a, wide ? VMOVQ_GX : VMOVD_GX, d, a);
-    } else {
-        Gpr a = sel_use_r(s, i->a);
-        Xmm d = sel_def_x(s, i);
-        x64_xg(s->a, wide ? VMOVQ_XG : VMOVD_XG, d, a);
-    }
+    x64_rvmi_xm(s->a, dbl ? VCMPSD : VCMPSS, t, x, y, imm);
+    x64_rvms(s->a, dbl ? VBLENDVPD : VBLENDVPS, d, no, yes, t);
     return true;
 }
 
 SelRule *const sel_fp_rules[IR_NOPS] = {
-    [IR_FADD] = add_sub, [IR_FSUB] = add_sub, [IR_FMUL] = mul_div, [IR_FDIV] = mul_div,
+    [IR_FADD] = arith, [IR_FSUB] = arith, [IR_FMUL] = arith, [IR_FDIV] = arith,
     [IR_FSQRT] = square_root, [IR_FMA] = fused, [IR_FNEG] = negate, [IR_FABS] = absolute,
     [IR_FMIN] = min_max, [IR_FMAX] = min_max, [IR_FMINNUM] = min_max, [IR_FMAXNUM] = min_max,
-    [IR_FRINT] = rint_, [IR_FCVT] = convert, [IR_FTOI] = to_int, [IR_ITOF] = from_int,
-    [IR_BITCAST] = bitcast, [IR_FMULX] = step, [IR_FRECPS] = step, [IR_FRSQRTS] = step, [IR_FJCVT] = js_to_int,
+    [IR_FRINT] = rint_, [IR_FCVT] = fp_convert_rule, [IR_FTOI] = fp_to_int_rule, [IR_ITOF] = fp_from_int_rule,
+    [IR_BITCAST] = fp_bitcast, [IR_FMULX] = mulx, [IR_FRECPS] = step, [IR_FRSQRTS] = step, [IR_FJCVT] = fp_js_to_int, [IR_FRINTN] = rint_n,
+    [IR_FRECPE] = vsel_estimate, [IR_FRSQRTE] = vsel_estimate,
 };
 
 /* Whether any bit of a vector is set. */

@@ -12,7 +12,10 @@ static void widen(Sel *s, Xmm t, Xmm a)
     x64_rm(s->a, VCVTPH2PS, t, t);
 }
 
-/* d = the f32 in d, rounded; a NaN or the least normal magnitude (see tiny_check in select_fp.c) leads to `slow`. */
+/*
+ * d = the f32 in d, rounded. A NaN leads to `slow`: the operands became quiet when they were widened, and Arm prefers a
+ * signalling one. In exact regions so does the least normal magnitude (see extra_done in select_fp.c).
+ */
 static void narrow_checked(Sel *s, Xmm d, Gpr g, uint32_t slow)
 {
     x64_mri(s->a, VCVTPS2PH, d, d, X64_ROUND_CUR);
@@ -20,12 +23,16 @@ static void narrow_checked(Sel *s, Xmm d, Gpr g, uint32_t slow)
     x64_alu_ri(s->a, ALU_AND, W32, g, 0x7fff);
     x64_alu_ri(s->a, ALU_CMP, W32, g, 0x7c00);
     x64_jcc(s->a, CC_A, slow);
+    if (!s->r->fp.exact)
+        return;
     x64_alu_ri(s->a, ALU_CMP, W32, g, 0x0400);
     x64_jcc(s->a, CC_E, slow);
 }
 
 bool vsel_f16_arith(Sel *s, const IrInsn *i)
 {
+    if (sel_careful(s))
+        return false;
     X64Vec op = i->op == IR_FADD ? VADDSS : i->op == IR_FSUB ? VSUBSS : i->op == IR_FMUL ? VMULSS : VDIVSS;
     Xmm a = sel_use_x(s, i->a);
     Xmm b = i->op == IR_FSQRT ? a : sel_use_x(s, i->b);
@@ -46,10 +53,12 @@ bool vsel_f16_arith(Sel *s, const IrInsn *i)
     return true;
 }
 
-/* As min_max of select_fp.c. */
+/* The host's minimum takes the second of equal operands: of these `or` gives the minimum and `and` the maximum. */
 bool vsel_f16_minmax(Sel *s, const IrInsn *i)
 {
     bool max = i->op == IR_FMAX || i->op == IR_FMAXNUM;
+    if (sel_careful(s))
+        return false;
     Xmm a = sel_use_x(s, i->a);
     Xmm b = sel_use_x(s, i->b);
     Xmm d = sel_def_x(s, i);
@@ -77,7 +86,7 @@ bool vsel_f16_rint(Sel *s, const IrInsn *i)
 {
     unsigned imm;
 
-    if (!vsel_round_imm(i->aux & 7, &imm))
+    if (!vsel_round_imm(i->aux & 7, &imm) || sel_careful(s))
         return false;
     Xmm a = sel_use_x(s, i->a);
     Xmm d = sel_def_x_last(s, i);

@@ -9,6 +9,7 @@ static const uint64_t min_normal[] = {0x0400, 0x00800000, 0x0010000000000000};
 static const unsigned width[] = {16, 32, 64};
 
 static const X64Vec cmp_packed[] = {X64_NVEC, VCMPPS, VCMPPD};
+static const X64Vec equal_lanes[] = {VPCMPEQW, VPCMPEQD, VPCMPEQQ};
 static const X64Vec round_packed[] = {X64_NVEC, VROUNDPS, VROUNDPD};
 
 static bool fp_host(const Sel *s, IrType lane)
@@ -16,39 +17,62 @@ static bool fp_host(const Sel *s, IrType lane)
     return lane == IR_F32 || lane == IR_F64 || (lane == IR_F16 && s->feat->fp16);
 }
 
-/* --- checks of results (see select_fp.c) --------------------------------------------------------------------------- */
+/* --- what operations do besides (see select_fp.c) -------------------------------------------------------------------- */
 
-/* t = lanes of ones where |d| has exponent and quiet bits of a NaN: above infinity. For f16, by integers. */
-static void nan_lanes16(Sel *s, Xmm t, Xmm d)
+/* t = lanes of ones where the shape's lanes of a are infinities or NaNs, found by integers. */
+static void special_lanes(Sel *s, unsigned f, Xmm t, Xmm a)
 {
-    x64_rvm_m(s->a, VPAND, t, d, vsel_rep(s, 16, 0x7fff));
-    x64_rvm_m(s->a, VPCMPGTW, t, t, vsel_rep(s, 16, 0x7c00));
+    static const uint64_t exponent[] = {0x7c00, 0x7f800000, 0x7ff0000000000000};
+    Mem m = vsel_rep(s, width[f], exponent[f]);
+
+    x64_rvm_m(s->a, VPAND, t, a, m);
+    x64_rvm_m(s->a, equal_lanes[f], t, t, m);
 }
 
-static void nan_check(Sel *s, const IrInsn *i, Xmm d, Xmm t)
-{
-    unsigned f = fp_index((IrType)i->lane);
+typedef struct Extra {
+    bool careful, tiny, any;
+    uint32_t slow;
+    Xmm t, u; /* any; u only in careful code or for f16 */
+} Extra;
 
-    if (f == 0)
-        nan_lanes16(s, t, d);
-    else
-        x64_rvmi(s->a, cmp_packed[f], t, d, d, X64_CMP_UNORD_Q);
-    vsel_cold_if_any(s, i, t);
-}
-
-/* NaNs and results of the least normal magnitude, in lanes of float type f. */
-static void tiny_check(Sel *s, const IrInsn *i, unsigned f, Xmm d, Xmm t, Xmm u)
+static Extra extra(Sel *s, const IrInsn *i, bool may_tiny)
 {
-    if (f == 0) {
-        nan_lanes16(s, u, d);
-        x64_rvm_m(s->a, VPAND, t, d, vsel_rep(s, 16, 0x7fff));
-        x64_rvm_m(s->a, VPCMPEQW, t, t, vsel_rep(s, 16, min_normal[0]));
-        x64_rvm(s->a, VPOR, t, t, u);
-    } else {
-        x64_rvm_m(s->a, VANDPS, t, d, vsel_rep(s, width[f], sign_bit[f] - 1));
-        x64_rvmi_m(s->a, cmp_packed[f], t, t, vsel_rep(s, width[f], min_normal[f]), X64_CMP_EQ_UQ);
+    Extra x = {.careful = s->r->fp.careful & (i->op == IR_VFCMP ? IR_FP_CAREFUL_COMPARE : IR_FP_CAREFUL_ARITH),
+               .tiny = may_tiny && s->r->fp.exact};
+    x.any = x.careful || x.tiny;
+    if (x.any) {
+        x.slow = sel_label(s);
+        x.t = sel_tmp_x(s);
     }
-    vsel_cold_if_any(s, i, t);
+    return x;
+}
+
+static Xmm extra_def(Sel *s, const IrInsn *i, const Extra *x)
+{
+    return x->any ? sel_def_x(s, i) : sel_def_x_last(s, i);
+}
+
+/* Careful code: infinities and NaNs in lanes of float type f of a lead to `slow`. */
+static void extra_guard(Sel *s, const Extra *x, unsigned f, Xmm a)
+{
+    if (!x->careful)
+        return;
+    special_lanes(s, f, x->t, a);
+    x64_rm(s->a, VPTEST, x->t, x->t);
+    x64_jcc(s->a, CC_NE, x->slow);
+}
+
+/* Results of the least normal magnitude, in lanes of float type f of the result. */
+static void extra_done(Sel *s, const IrInsn *i, const Extra *x, unsigned f, Xmm d)
+{
+    if (x->tiny) {
+        x64_rvm_m(s->a, VPAND, x->t, d, vsel_rep(s, width[f], sign_bit[f] - 1));
+        x64_rvm_m(s->a, equal_lanes[f], x->t, x->t, vsel_rep(s, width[f], min_normal[f]));
+        x64_rm(s->a, VPTEST, x->t, x->t);
+        x64_jcc(s->a, CC_NE, x->slow);
+    }
+    if (x->any)
+        sel_cold_eval_at(s, i, x->slow);
 }
 
 /* --- arithmetic ------------------------------------------------------------------------------------------------------ */
@@ -77,32 +101,44 @@ bool vsel_fvec_arith(Sel *s, const IrInsn *i)
         return false;
     Xmm a = vsel_use_shaped(s, i, i->a);
     Xmm b = k == 3 ? use_divisor(s, i, i->b) : vsel_use_shaped(s, i, i->b);
-    Xmm d = sel_def_x(s, i);
-    Xmm t = sel_tmp_x(s), u = sel_tmp_x(s);
+    Extra x = extra(s, i, k >= 2);
+    Xmm d = extra_def(s, i, &x);
+    extra_guard(s, &x, f, a);
+    extra_guard(s, &x, f, b);
+    if (x.careful && k == 3) { /* 0 / 0 */
+        x64_rvm_m(s->a, VPAND, x.t, b, vsel_rep(s, width[f], sign_bit[f] - 1));
+        x64_rvm_m(s->a, equal_lanes[f], x.t, x.t, vsel_rep(s, width[f], 0));
+        x64_rm(s->a, VPTEST, x.t, x.t);
+        x64_jcc(s->a, CC_NE, x.slow);
+    }
     x64_rvm(s->a, ops[k][f], d, a, b);
     if (k == 1)
         vsel_finish(s, i, d); /* 0 - 0 is -0 when rounding down */
-    if (k < 2)
-        nan_check(s, i, d, t);
-    else
-        tiny_check(s, i, f, d, t, u);
+    extra_done(s, i, &x, f, d);
     return true;
 }
 
 bool vsel_fvec_sqrt(Sel *s, const IrInsn *i)
 {
     static const X64Vec op[] = {VSQRTPH, VSQRTPS, VSQRTPD};
+    unsigned f = fp_index((IrType)i->lane);
 
     if (!fp_host(s, (IrType)i->lane))
         return false;
     Xmm a = vsel_use_shaped(s, i, i->a);
-    Xmm d = sel_def_x(s, i);
-    Xmm t = sel_tmp_x(s);
-    x64_rm(s->a, op[fp_index((IrType)i->lane)], d, a);
-    nan_check(s, i, d, t);
+    Extra x = extra(s, i, false);
+    Xmm d = extra_def(s, i, &x);
+    extra_guard(s, &x, f, a);
+    if (x.careful) {
+        x64_rm_m(s->a, VPTEST, a, vsel_rep(s, width[f], sign_bit[f]));
+        x64_jcc(s->a, CC_NE, x.slow);
+    }
+    x64_rm(s->a, op[f], d, a);
+    extra_done(s, i, &x, f, d);
     return true;
 }
 
+/* As `fused` of select_fp.c. */
 bool vsel_fvec_fma(Sel *s, const IrInsn *i)
 {
     static const X64Vec op[4][3] = {
@@ -115,17 +151,59 @@ bool vsel_fvec_fma(Sel *s, const IrInsn *i)
     Xmm a = vsel_use_shaped(s, i, i->a);
     Xmm b = vsel_use_shaped(s, i, i->b);
     Xmm c = vsel_use_shaped(s, i, i->c);
+    Extra x = extra(s, i, true);
     Xmm d = sel_def_x(s, i);
-    Xmm t = sel_tmp_x(s), u = sel_tmp_x(s);
+    Xmm t = x.any ? x.t : sel_tmp_x(s);
+    extra_guard(s, &x, f, a);
+    extra_guard(s, &x, f, b);
+    extra_guard(s, &x, f, c);
     x64_rm(s->a, VMOVAPS, d, c);
     x64_rvm(s->a, op[i->aux & 3][f], d, a, b);
+    if (f == 0 && !x.careful) { /* its vcmp has no vector for a result */
+        if (!x.any)
+            x.slow = sel_label(s);
+        x.any = true;
+        x64_rvm_m(s->a, VPAND, t, d, vsel_rep(s, 16, 0x7fff));
+        x64_rvm_m(s->a, VPCMPGTW, t, t, vsel_rep(s, 16, 0x7c00));
+        x64_rm(s->a, VPTEST, t, t);
+        x64_jcc(s->a, CC_NE, x.slow);
+    } else if (!x.careful) {
+        x64_rvmi(s->a, cmp_packed[f], t, d, d, X64_CMP_FALSE_OS);
+    }
     if (i->aux)
         vsel_finish(s, i, d); /* zeros may have become negative */
-    tiny_check(s, i, f, d, t, u);
+    extra_done(s, i, &x, f, d);
     return true;
 }
 
-/* As `step` of select_fp.c: FMULX, FRECPS, FRSQRTS. A zero or NaN in any lane used leads to ir_eval. */
+/* As `mulx` of select_fp.c: zeros and NaNs in any lane used lead to ir_eval. */
+bool vsel_fvec_mulx(Sel *s, const IrInsn *i)
+{
+    unsigned f = fp_index((IrType)i->lane);
+
+    if (f == 0)
+        return false;
+    Xmm a = use_divisor(s, i, i->a), b = use_divisor(s, i, i->b); /* unused lanes: ones */
+    Extra x = extra(s, i, true);
+    Xmm d = sel_def_x(s, i);
+    Xmm t = sel_tmp_x(s), u = sel_tmp_x(s);
+    if (!x.any)
+        x.slow = sel_label(s);
+    extra_guard(s, &x, f, a);
+    extra_guard(s, &x, f, b);
+    x64_rvmi_m(s->a, cmp_packed[f], u, b, vsel_rep(s, width[f], 0), X64_CMP_EQ_UQ);
+    x64_rvmi_m(s->a, cmp_packed[f], t, a, vsel_rep(s, width[f], 0), X64_CMP_EQ_UQ);
+    x64_rvm(s->a, VPOR, t, t, u);
+    x64_rm(s->a, VPTEST, t, t);
+    x64_jcc(s->a, CC_NE, x.slow);
+    x64_rvm(s->a, f == 2 ? VMULPD : VMULPS, d, a, b);
+    vsel_finish(s, i, d);
+    x.any = true;
+    extra_done(s, i, &x, f, d);
+    return true;
+}
+
+/* As `step` of select_fp.c: FRECPS, FRSQRTS. */
 bool vsel_fvec_step(Sel *s, const IrInsn *i)
 {
     static const uint64_t two[] = {0, 0x40000000, 0x4000000000000000}, one_half[] = {0, 0x3fc00000, 0x3ff8000000000000};
@@ -136,35 +214,141 @@ bool vsel_fvec_step(Sel *s, const IrInsn *i)
     if (f == 0)
         return false;
     Xmm a = use_divisor(s, i, i->a), b = use_divisor(s, i, i->b); /* unused lanes: ones */
+    Extra x = extra(s, i, true);
     Xmm d = sel_def_x(s, i);
-    Xmm t = sel_tmp_x(s), u = sel_tmp_x(s);
-    uint32_t slow = sel_label(s);
-    x64_rvmi_m(s->a, cmp_packed[f], u, b, vsel_rep(s, n, 0), X64_CMP_EQ_UQ);
+    Xmm t = x.any ? x.t : sel_tmp_x(s);
+    if (!x.any)
+        x.slow = sel_label(s);
+    extra_guard(s, &x, f, a);
+    extra_guard(s, &x, f, b);
     if (rsqrt) { /* a is to be halved, exactly */
         x64_rvm_m(s->a, VANDPS, t, a, vsel_rep(s, n, sign_bit[f] - 1));
         x64_rvmi_m(s->a, cmp_packed[f], t, t, vsel_rep(s, n, 2 * min_normal[f]), X64_CMP_NGE_UQ);
     } else {
-        x64_rvmi_m(s->a, cmp_packed[f], t, a, vsel_rep(s, n, 0), X64_CMP_EQ_UQ);
+        x64_rvmi(s->a, cmp_packed[f], t, a, a, X64_CMP_UNORD_Q);
     }
-    x64_rvm(s->a, VPOR, t, t, u);
     x64_rm(s->a, VPTEST, t, t);
-    x64_jcc(s->a, CC_NE, slow);
+    x64_jcc(s->a, CC_NE, x.slow);
     if (rsqrt)
-        x64_rvm_m(s->a, dbl ? VMULPD : VMULPS, u, a, vsel_rep(s, n, half[f]));
-    if (i->op == IR_FMULX) {
-        x64_rvm(s->a, dbl ? VMULPD : VMULPS, d, a, b);
-    } else {
-        x64_rm_m(s->a, VMOVAPS, d, vsel_rep(s, n, rsqrt ? one_half[f] : two[f]));
-        x64_rvm(s->a, dbl ? VFNMADD231PD : VFNMADD231PS, d, rsqrt ? u : a, b);
-    }
+        x64_rvm_m(s->a, dbl ? VMULPD : VMULPS, d, a, vsel_rep(s, n, half[f]));
+    else
+        x64_rm(s->a, VMOVAPS, d, a);
+    x64_rvm_m(s->a, dbl ? VFNMADD213PD : VFNMADD213PS, d, b, vsel_rep(s, n, rsqrt ? one_half[f] : two[f]));
     vsel_finish(s, i, d);
-    x64_rvm_m(s->a, VANDPS, t, d, vsel_rep(s, n, sign_bit[f] - 1));
-    x64_rvmi_m(s->a, cmp_packed[f], t, t, vsel_rep(s, n, min_normal[f]), X64_CMP_EQ_UQ);
-    x64_rm(s->a, VPTEST, t, t);
-    x64_jcc(s->a, CC_NE, slow);
-    sel_cold_eval_at(s, i, slow);
+    x.any = true;
+    extra_done(s, i, &x, f, d);
     return true;
 }
+
+/* --- complex numbers: pairs of lanes, the real part first ------------------------------------------------------------- */
+
+/* t = a with the lanes of each pair exchanged, if so, and the signs of `re` and `im` lanes inverted. */
+static void turn(Sel *s, bool dbl, Xmm t, Xmm a, bool swap, bool re, bool im)
+{
+    if (swap) {
+        x64_rmi(s->a, VPSHUFD, t, a, dbl ? 0x4e : 0xb1);
+        a = t;
+    }
+    uint64_t lo = dbl ? (uint64_t)re << 63 : (uint64_t)re << 31 | (uint64_t)im << 63, hi = dbl ? (uint64_t)im << 63 : lo;
+    if (re || im)
+        x64_rvm_m(s->a, VXORPS, t, a, sel_vconst(s, lo, hi));
+    else if (!swap)
+        x64_rm(s->a, VMOVAPS, t, a);
+}
+
+bool vsel_fcadd(Sel *s, const IrInsn *i)
+{
+    unsigned f = fp_index((IrType)i->lane);
+    bool dbl = f == 2;
+
+    if (f == 0)
+        return false;
+    Xmm a = vsel_use_shaped(s, i, i->a);
+    Xmm b = vsel_use_shaped(s, i, i->b);
+    Extra x = extra(s, i, false);
+    Xmm d = sel_def_x(s, i);
+    Xmm t = sel_tmp_x(s);
+    extra_guard(s, &x, f, a);
+    extra_guard(s, &x, f, b);
+    turn(s, dbl, t, b, true, !i->aux, i->aux);
+    x64_rvm(s->a, dbl ? VADDPD : VADDPS, d, a, t);
+    vsel_finish(s, i, d);
+    extra_done(s, i, &x, f, d);
+    return true;
+}
+
+bool vsel_fcmla(Sel *s, const IrInsn *i)
+{
+    unsigned f = fp_index((IrType)i->lane);
+    bool dbl = f == 2, odd = i->aux & 1;
+
+    if (f == 0)
+        return false;
+    Xmm a = vsel_use_shaped(s, i, i->a);
+    Xmm b = vsel_use_shaped(s, i, i->b);
+    Xmm c = vsel_use_shaped(s, i, i->c);
+    Extra x = extra(s, i, true);
+    Xmm d = sel_def_x(s, i);
+    Xmm by = sel_tmp_x(s), u = sel_tmp_x(s), t = x.any ? x.t : sel_tmp_x(s);
+    extra_guard(s, &x, f, a);
+    extra_guard(s, &x, f, b);
+    extra_guard(s, &x, f, c);
+    x64_rmi(s->a, VPSHUFD, by, b, dbl ? (odd ? 0xee : 0x44) : (odd ? 0xf5 : 0xa0));
+    turn(s, dbl, u, c, odd, i->aux == 1 || i->aux == 2, i->aux >= 2);
+    x64_rm(s->a, VMOVAPS, d, a);
+    x64_rvm(s->a, dbl ? VFMADD231PD : VFMADD231PS, d, by, u);
+    if (!x.careful)
+        x64_rvmi(s->a, cmp_packed[f], t, d, d, X64_CMP_FALSE_OS);
+    vsel_finish(s, i, d);
+    extra_done(s, i, &x, f, d);
+    return true;
+}
+
+/* --- half precision products ------------------------------------------------------------------------------------------ */
+
+/* t = the f16 lanes of a that are meant, as f32; nothing above them. */
+static void half_lanes(Sel *s, const IrInsn *i, Xmm t, Xmm a)
+{
+    if (i->lanes == 4 && i->aux & 1)
+        x64_rvm(s->a, VMOVHLPS, t, a, a);
+    else if (i->lanes == 2 && i->aux & 1)
+        x64_vmi(s->a, VPSRLQ_I, t, a, 32);
+    else if (i->lanes == 2)
+        x64_rvmi(s->a, VINSERTPS, t, a, a, 0x0e);
+    x64_rm(s->a, VCVTPH2PS, t, i->lanes == 4 && !(i->aux & 1) ? a : t);
+}
+
+/* FMLAL, FMLSL: products of f16 are exact in f32. NaNs, which widening has made quiet, go to ir_eval. */
+bool vsel_fmlal(Sel *s, const IrInsn *i)
+{
+    if (i->lanes != 4 && i->lanes != 2)
+        return false;
+    Xmm a = i->lanes == 2 ? vsel_use_low(s, i->a) : sel_use_x(s, i->a);
+    Xmm b = sel_use_x(s, i->b);
+    Xmm c = sel_use_x(s, i->c);
+    Extra x = extra(s, i, true);
+    Xmm d = sel_def_x(s, i);
+    Xmm t = sel_tmp_x(s), u = sel_tmp_x(s);
+    if (!x.any)
+        x.slow = sel_label(s);
+    x.any = true;
+    extra_guard(s, &x, 1, a);
+    extra_guard(s, &x, 0, b);
+    extra_guard(s, &x, 0, c);
+    half_lanes(s, i, t, b);
+    half_lanes(s, i, u, c);
+    x64_rm(s->a, VMOVAPS, d, a);
+    x64_rvm(s->a, i->aux & 2 ? VFNMADD231PS : VFMADD231PS, d, t, u);
+    x64_rvmi(s->a, VCMPPS, t, d, d, X64_CMP_UNORD_Q);
+    x64_rm(s->a, VPTEST, t, t);
+    x64_jcc(s->a, CC_NE, x.slow);
+    if (i->lanes == 2)
+        x64_rm(s->a, VMOVQ, d, d);
+    extra_done(s, i, &x, 1, d);
+    return true;
+}
+
+/* --- signs ------------------------------------------------------------------------------------------------------------ */
 
 /* Sign inverted or cleared: no arithmetic, so that a shape of 64 bits is a matter of the constant. */
 bool vsel_fvec_sign(Sel *s, const IrInsn *i)
@@ -183,31 +367,27 @@ bool vsel_fvec_sign(Sel *s, const IrInsn *i)
     return true;
 }
 
-/*
- * As min_max of select_fp.c: unordered lanes send everything to ir_eval; of equal lanes `or` and `and` give minimum and
- * maximum, being the same bits or two zeros.
- */
+/* As min_max of select_fp.c. */
 bool vsel_fvec_minmax(Sel *s, const IrInsn *i)
 {
     static const X64Vec op[2][3] = {{X64_NVEC, VMINPS, VMINPD}, {X64_NVEC, VMAXPS, VMAXPD}};
+    static const X64Vec join[2][2] = {{VORPS, VORPD}, {VANDPS, VANDPD}};
     unsigned f = fp_index((IrType)i->lane);
-    bool max = i->op == IR_FMAX || i->op == IR_FMAXNUM;
+    bool max = i->op == IR_FMAX || i->op == IR_FMAXNUM, number = i->op == IR_FMINNUM || i->op == IR_FMAXNUM;
 
     if (f == 0)
         return false;
     Xmm a = vsel_use_shaped(s, i, i->a);
     Xmm b = vsel_use_shaped(s, i, i->b);
+    Extra x = extra(s, i, false);
     Xmm d = sel_def_x(s, i);
-    Xmm t = sel_tmp_x(s), u = sel_tmp_x(s);
-    uint32_t slow = sel_label(s);
-    x64_rvmi(s->a, cmp_packed[f], t, a, b, X64_CMP_UNORD_Q);
-    x64_rm(s->a, VPTEST, t, t);
-    x64_jcc(s->a, CC_NE, slow);
-    x64_rvmi(s->a, cmp_packed[f], t, a, b, X64_CMP_EQ_OQ);
-    x64_rvm(s->a, max ? VANDPS : VORPS, u, a, b);
-    x64_rvm(s->a, op[max][f], d, a, b);
-    x64_rvms(s->a, VPBLENDVB, d, d, u, t);
-    sel_cold_eval_at(s, i, slow);
+    Xmm t = x.any ? x.t : sel_tmp_x(s);
+    extra_guard(s, &x, f, a);
+    extra_guard(s, &x, f, b);
+    x64_rvm(s->a, op[max][f], t, a, b);
+    x64_rvm(s->a, op[max][f], d, b, a);
+    x64_rvm(s->a, join[max][number], d, t, d);
+    extra_done(s, i, &x, f, d);
     return true;
 }
 
@@ -240,12 +420,16 @@ static void round_away(Sel *s, unsigned f, Xmm d, Xmm a, Away w, uint32_t slow)
 
 static bool rint_away(Sel *s, const IrInsn *i)
 {
+    unsigned f = fp_index((IrType)i->lane);
     Xmm a = vsel_use_shaped(s, i, i->a);
+    Extra x = extra(s, i, false);
     Xmm d = sel_def_x(s, i);
-    Away w = {sel_tmp_x(s), sel_tmp_x(s)};
-    uint32_t slow = sel_label(s);
-    round_away(s, fp_index((IrType)i->lane), d, a, w, slow);
-    sel_cold_eval_at(s, i, slow);
+    Away w = {x.any ? x.t : sel_tmp_x(s), sel_tmp_x(s)};
+    if (!x.any)
+        x.slow = sel_label(s);
+    extra_guard(s, &x, f, a);
+    round_away(s, f, d, a, w, x.slow);
+    sel_cold_eval_at(s, i, x.slow);
     return true;
 }
 
@@ -260,8 +444,36 @@ bool vsel_fvec_rint(Sel *s, const IrInsn *i)
     if (!vsel_round_imm(i->aux & 7, &imm))
         return false;
     Xmm a = vsel_use_shaped(s, i, i->a);
-    Xmm d = sel_def_x_last(s, i);
+    Extra x = extra(s, i, false);
+    Xmm d = extra_def(s, i, &x);
+    extra_guard(s, &x, f, a);
     x64_rmi(s->a, round_packed[f], d, a, imm | (i->aux & IR_EXACT ? 0 : X64_ROUND_QUIET));
+    extra_done(s, i, &x, f, d);
+    return true;
+}
+
+/* FRINT32, FRINT64: what an integer cannot hold goes to ir_eval, and only what it can may be inexact. */
+bool vsel_fvec_rintn(Sel *s, const IrInsn *i)
+{
+    unsigned f = fp_index((IrType)i->lane), n = width[f], imm;
+    uint64_t limit = f == 2 ? (1022 + i->imm) << 52 : (126 + i->imm) << 23;
+
+    if (f == 0 || !vsel_round_imm(i->aux & 7, &imm))
+        return false;
+    Xmm a = vsel_use_shaped(s, i, i->a);
+    Extra x = extra(s, i, false);
+    Xmm d = sel_def_x(s, i);
+    Xmm t = x.any ? x.t : sel_tmp_x(s);
+    if (!x.any)
+        x.slow = sel_label(s);
+    extra_guard(s, &x, f, a);
+    x64_rmi(s->a, round_packed[f], d, a, imm | X64_ROUND_QUIET);
+    x64_rvm_m(s->a, VANDPS, t, d, vsel_rep(s, n, sign_bit[f] - 1));
+    x64_rvmi_m(s->a, cmp_packed[f], t, t, vsel_rep(s, n, limit), X64_CMP_NLT_UQ);
+    x64_rm(s->a, VPTEST, t, t);
+    x64_jcc(s->a, CC_NE, x.slow);
+    x64_rmi(s->a, round_packed[f], d, a, imm);
+    sel_cold_eval_at(s, i, x.slow);
     return true;
 }
 
@@ -272,9 +484,12 @@ static bool compare16(Sel *s, const IrInsn *i, unsigned imm)
 {
     Xmm a = vsel_use_shaped(s, i, i->a);
     Xmm b = vsel_use_shaped(s, i, i->b);
+    Extra x = extra(s, i, false);
     Xmm d = sel_def_x(s, i);
     Xmm t = sel_tmp_x(s), u = sel_tmp_x(s);
 
+    extra_guard(s, &x, 0, a);
+    extra_guard(s, &x, 0, b);
     x64_rvm(s->a, VMOVHLPS, t, a, a);
     x64_rvm(s->a, VMOVHLPS, u, b, b);
     x64_rm(s->a, VCVTPH2PS, t, t);
@@ -285,6 +500,7 @@ static bool compare16(Sel *s, const IrInsn *i, unsigned imm)
     x64_rvmi(s->a, VCMPPS, d, d, u, imm);
     x64_rvm(s->a, VPACKSSDW, d, d, t);
     vsel_finish(s, i, d);
+    extra_done(s, i, &x, 0, d);
     return true;
 }
 
@@ -298,9 +514,13 @@ bool vsel_vfcmp(Sel *s, const IrInsn *i)
         return compare16(s, i, imm);
     Xmm a = vsel_use_shaped(s, i, i->a);
     Xmm b = vsel_use_shaped(s, i, i->b);
-    Xmm d = sel_def_x_last(s, i);
+    Extra x = extra(s, i, false);
+    Xmm d = extra_def(s, i, &x);
+    extra_guard(s, &x, f, a);
+    extra_guard(s, &x, f, b);
     x64_rvmi(s->a, cmp_packed[f], d, a, b, imm);
     vsel_finish(s, i, d);
+    extra_done(s, i, &x, f, d);
     return true;
 }
 
@@ -321,52 +541,78 @@ static void pair_to_int(Sel *s, Xmm d, Xmm t, Xmm a, Gpr g, Gpr h)
 /* What a conversion to integers works with. */
 typedef struct ToInt {
     bool dbl, sign, usi;
+    bool pair; /* no packed conversion */
     Xmm d, t, u;
     Gpr g, h;
     uint32_t slow;
 } ToInt;
 
-/* k->d = truncated lanes of x. */
+/* d = truncated lanes of x. */
 static void truncate_lanes(Sel *s, const ToInt *k, Xmm d, Xmm x)
 {
-    if (!k->dbl)
-        x64_rm(s->a, k->usi ? VCVTTPS2UDQ : VCVTTPS2DQ, d, x);
-    else if (s->feat->avx512)
+    if (k->pair)
+        pair_to_int(s, d, k->t, x, k->g, k->h);
+    else if (k->dbl)
         x64_rm(s->a, k->usi ? VCVTTPD2UQQ : VCVTTPD2QQ, d, x);
     else
-        pair_to_int(s, d, k->t, x, k->g, k->h);
+        x64_rm(s->a, k->usi ? VCVTTPS2UDQ : VCVTTPS2DQ, d, x);
 }
 
-/* Convert the rounded lanes of x; a lane that does not fit, or whose result stands for that, leads to `slow`. */
-static void to_int_checked(Sel *s, const ToInt *k, Xmm x)
+/* After truncate_lanes of rounded lanes: raise "inexact" for x, the lanes before that. See fptrap.c. */
+static void raise_inexact(Sel *s, const ToInt *k, Xmm d, Xmm x)
+{
+    if (k->pair || (!k->sign && !k->usi))
+        truncate_lanes(s, k, d, x);
+    else if (k->dbl)
+        x64_rm(s->a, k->usi ? VCVTPD2UQQ : VCVTPD2QQ, d, x);
+    else
+        x64_rm(s->a, k->usi ? VCVTPS2UDQ : VCVTPS2DQ, d, x);
+}
+
+/* Lanes of x that are not less than the number whose bits are `limit`, or NaNs, lead to `slow`. */
+static void below(Sel *s, const ToInt *k, Xmm x, uint64_t limit)
 {
     unsigned f = k->dbl ? 2 : 1;
 
-    if (!k->sign && !k->usi) { /* 2^31 or 2^63 and more would be invalid to the signed conversion */
-        x64_rvmi_m(s->a, cmp_packed[f], k->t, x, vsel_rep(s, width[f], k->dbl ? 0x43e0000000000000 : 0x4f000000),
-                   X64_CMP_NLT_UQ);
-        x64_rm(s->a, VPTEST, k->t, k->t);
-        x64_jcc(s->a, CC_NE, k->slow);
-    }
-    truncate_lanes(s, k, k->d, x);
-    if (!k->sign && !k->usi)
-        x64_rm_m(s->a, VPTEST, k->d, vsel_rep(s, width[f], least_int[f]));
-    else {
-        x64_rvm_m(s->a, k->dbl ? VPCMPEQQ : VPCMPEQD, k->t, k->d, vsel_rep(s, width[f], k->sign ? least_int[f] : ~0ull));
-        x64_rm(s->a, VPTEST, k->t, k->t);
-    }
+    x64_rvmi_m(s->a, cmp_packed[f], k->t, x, vsel_rep(s, width[f], limit), X64_CMP_NLT_UQ);
+    x64_rm(s->a, VPTEST, k->t, k->t);
     x64_jcc(s->a, CC_NE, k->slow);
 }
 
+/* Convert the rounded lanes of x. Unsigned by the signed conversion: a lane that is not the same for that leads to `slow`. */
+static void convert_lanes(Sel *s, const ToInt *k, Xmm x)
+{
+    bool host = k->sign || k->usi;
+
+    if (!host) /* 2^31 or 2^63 and more would be invalid to the signed conversion */
+        below(s, k, x, k->dbl ? 0x43e0000000000000 : 0x4f000000);
+    truncate_lanes(s, k, k->d, x);
+    if (!host) {
+        x64_rm_m(s->a, VPTEST, k->d, vsel_rep(s, k->dbl ? 64 : 32, least_int[k->dbl ? 2 : 1]));
+        x64_jcc(s->a, CC_NE, k->slow);
+    }
+}
+
+/* Careful code: lanes that might not fit lead to `slow`. */
+static void int_range(Sel *s, const ToInt *k, Xmm a)
+{
+    unsigned f = k->dbl ? 2 : 1, bits = width[f] - k->sign;
+
+    x64_rvm_m(s->a, VANDPS, k->t, a, vsel_rep(s, width[f], sign_bit[f] - 1));
+    below(s, k, k->t, k->dbl ? (1023ull + bits) << 52 : (127ull + bits) << 23);
+    if (!k->sign) {
+        x64_rm_m(s->a, VPTEST, a, vsel_rep(s, width[f], sign_bit[f]));
+        x64_jcc(s->a, CC_NE, k->slow);
+    }
+}
+
 /* x = lanes of a times 2^fbits: exact but for overflow; lanes that no integer can hold, and NaNs, go to `slow` before. */
-static void scale_up(Sel *s, const IrInsn *i, Xmm x, Xmm a, Xmm t, uint32_t slow)
+static void scale_up(Sel *s, const IrInsn *i, const ToInt *k, Xmm x, Xmm a)
 {
     unsigned f = fp_index((IrType)i->lane), n = width[f];
 
-    x64_rvm_m(s->a, VANDPS, t, a, vsel_rep(s, n, sign_bit[f] - 1));
-    x64_rvmi_m(s->a, cmp_packed[f], t, t, vsel_rep(s, n, f == 2 ? 0x43e0000000000000 : 0x5f000000), X64_CMP_NLT_UQ);
-    x64_rm(s->a, VPTEST, t, t);
-    x64_jcc(s->a, CC_NE, slow);
+    x64_rvm_m(s->a, VANDPS, k->t, a, vsel_rep(s, n, sign_bit[f] - 1));
+    below(s, k, k->t, f == 2 ? 0x43e0000000000000 : 0x5f000000);
     x64_rvm_m(s->a, f == 2 ? VMULPD : VMULPS, x, a,
               vsel_rep(s, n, f == 2 ? (1023 + i->imm) << 52 : (127 + i->imm) << 23));
 }
@@ -375,38 +621,45 @@ bool vsel_vftoi(Sel *s, const IrInsn *i)
 {
     unsigned round = i->aux & 7, imm = 0, f = fp_index((IrType)i->lane);
     ToInt k = {.dbl = i->lane == IR_F64, .sign = i->aux & IR_SIGNED};
-    Away w;
+    Away w = {{0}, {0}};
 
     if (f == 0 || (round != FP_RNA && !vsel_round_imm(round, &imm)))
         return false;
     k.usi = !k.sign && s->feat->avx512;
+    k.pair = k.dbl && !s->feat->avx512;
     Xmm a = vsel_use_shaped(s, i, i->a);
+    Extra e = extra(s, i, false);
     k.d = sel_def_x(s, i);
     k.t = sel_tmp_x(s);
     k.u = sel_tmp_x(s);
     if (round == FP_RNA)
         w = (Away){k.t, sel_tmp_x(s)};
-    if (k.dbl && !s->feat->avx512) {
+    if (k.pair) {
         k.g = sel_tmp_r(s);
         k.h = sel_tmp_r(s);
     }
-    k.slow = sel_label(s);
+    bool cold = e.any || i->imm || round == FP_RNA || (!k.sign && !k.usi);
+    k.slow = e.any ? e.slow : cold ? sel_label(s) : 0;
+    extra_guard(s, &e, f, a);
     if (i->imm) {
         Xmm x = sel_tmp_x(s);
-        scale_up(s, i, x, a, k.t, k.slow);
+        scale_up(s, i, &k, x, a);
         a = x;
     }
+    if (e.careful)
+        int_range(s, &k, a);
     if (round == FP_RTZ && (k.sign || k.usi)) {
-        to_int_checked(s, &k, a);
+        convert_lanes(s, &k, a);
     } else {
         if (round == FP_RNA)
             round_away(s, f, k.u, a, w, k.slow);
         else
             x64_rmi(s->a, round_packed[f], k.u, a, imm | X64_ROUND_QUIET);
-        to_int_checked(s, &k, k.u);
-        truncate_lanes(s, &k, k.u, a); /* all lanes fit: raise "inexact" if the rounding was */
+        convert_lanes(s, &k, k.u);
+        raise_inexact(s, &k, k.u, a);
     }
-    sel_cold_eval_at(s, i, k.slow);
+    if (cold)
+        sel_cold_eval_at(s, i, k.slow);
     return true;
 }
 
@@ -486,10 +739,14 @@ bool vsel_vfwiden(Sel *s, const IrInsn *i)
     if (i->lanes != (i->lane == IR_F32 ? 2 : 4) || i->lane == IR_F64)
         return false;
     Xmm a = sel_use_x(s, i->a);
-    Xmm d = sel_def_x_last(s, i);
+    Extra x = extra(s, i, false);
+    Xmm d = extra_def(s, i, &x);
+    extra_guard(s, &x, fp_index((IrType)i->lane), a); /* the other half too: that only costs time */
     if (high)
         x64_rvm(s->a, VMOVHLPS, d, a, a);
     x64_rm(s->a, i->lane == IR_F32 ? VCVTPS2PD : VCVTPH2PS, d, high ? d : a);
+    if (x.any)
+        sel_cold_eval_at(s, i, x.slow);
     return true;
 }
 
@@ -498,17 +755,14 @@ bool vsel_vfnarrow(Sel *s, const IrInsn *i)
     if ((i->aux & 7) != FP_RCUR || !full_shape(i) || i->lane == IR_F16)
         return false;
     Xmm a = sel_use_x(s, i->a);
-    Xmm d = sel_def_x(s, i);
-    Xmm t = sel_tmp_x(s);
-    if (i->lane == IR_F64) {
+    Extra x = extra(s, i, true);
+    Xmm d = extra_def(s, i, &x);
+    unsigned f = fp_index((IrType)i->lane);
+    extra_guard(s, &x, f, a);
+    if (f == 2)
         x64_rm(s->a, VCVTPD2PS, d, a);
-        x64_rvm_m(s->a, VANDPS, t, d, vsel_rep(s, 32, 0x7fffffff));
-        x64_rvm_m(s->a, VPCMPEQD, t, t, vsel_rep(s, 32, min_normal[1]));
-    } else {
+    else
         x64_mri(s->a, VCVTPS2PH, d, a, X64_ROUND_CUR);
-        x64_rvm_m(s->a, VPAND, t, d, vsel_rep(s, 16, 0x7fff));
-        x64_rvm_m(s->a, VPCMPEQW, t, t, vsel_rep(s, 16, min_normal[0]));
-    }
-    vsel_cold_if_any(s, i, t);
+    extra_done(s, i, &x, f - 1, d);
     return true;
 }

@@ -358,7 +358,10 @@ bool vsel_addp(Sel *s, const IrInsn *i)
     Xmm b = sel_use_x(s, i->b);
     Xmm d = sel_def_x(s, i);
     Xmm t = sel_tmp_x(s), u = sel_tmp_x(s);
-    if (k == 0) {
+    if (k == 0 && a.n == b.n) {
+        pair_bytes(s, d, a, t);
+        x64_rvm(s->a, VPACKUSWB, d, d, d);
+    } else if (k == 0) {
         pair_bytes(s, d, a, t);
         pair_bytes(s, u, b, t);
         x64_rvm(s->a, VPACKUSWB, d, d, u);

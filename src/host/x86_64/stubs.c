@@ -130,7 +130,7 @@ static void stub_leave(Stubs *t)
     jump_stub(t, STUB_RESUME);
 }
 
-/* Call the engine for an address to go on at: cpu->link or cpu->lookup. */
+/* Call the engine for an address to go on at: cpu->link, cpu->lookup or cpu->hot. */
 static void stub_engine(Stubs *t, Mem fn)
 {
     Asm *a = &t->a;
@@ -162,6 +162,12 @@ static void stub_lookup(Stubs *t)
 {
     begin(t, STUB_LOOKUP);
     stub_engine(t, CPU(lookup));
+}
+
+static void stub_hot(Stubs *t)
+{
+    begin(t, STUB_HOT);
+    stub_engine(t, CPU(hot));
 }
 
 /* Go on at rax by the jump cache, or by the engine. */
@@ -253,6 +259,16 @@ static void stub_thunk(Stubs *t, Stub s, uintptr_t fn)
     x64_ret(&t->a);
 }
 
+static void stub_estimates(Stubs *t)
+{
+    uint8_t table[EST_BYTES];
+
+    begin(t, STUB_ESTIMATES);
+    est_table(table);
+    for (unsigned i = 0; i < EST_BYTES; i++)
+        asm_u8(&t->a, table[i]);
+}
+
 bool plan_stubs(HostPlan *p, CodeBuf *cb)
 {
     Stubs t = {.plan = p, .delta = cb->delta};
@@ -266,11 +282,13 @@ bool plan_stubs(HostPlan *p, CodeBuf *cb)
     stub_leave(&t);
     stub_link(&t);
     stub_lookup(&t);
+    stub_hot(&t);
     stub_ret_miss(&t);
     stub_enter(&t);
     stub_help(&t);
     stub_thunk(&t, STUB_EVAL, (uintptr_t)x64_eval_thunk);
     stub_thunk(&t, STUB_CALL, (uintptr_t)x64_call_thunk);
+    stub_estimates(&t);
     x64_nop(&t.a, (16 - asm_here(&t.a) % 16) % 16);
     CHECK(t.a.p <= cb->end);
     cb->p = t.a.p;

@@ -2,7 +2,9 @@
  * What the rules for floating-point and vector operations share. See x64.h for the protocol of rules; the files are
  *
  *   select_fp16.c       half precision on hosts without it
- *   select_fp.c         scalar floating point, its conversions and comparisons; the table sel_fp_rules
+ *   select_est.c        reciprocal estimates
+ *   select_fp.c         scalar floating point and its comparisons; the table sel_fp_rules
+ *   select_fp_cvt.c     its conversions
  *   select_vec_fp.c     vector floating point
  *   select_vec.c        vector integer arithmetic, logic, comparison; the table sel_vec_rules
  *   select_vec_mul.c    products, sums across lanes, widening and narrowing
@@ -11,9 +13,10 @@
  *   select_crypto.c     AES, SHA, CRC
  *
  * Exactness. Results are those of ir_eval, bit by bit, and so are the flags that accumulate: the host's in MXCSR, together
- * with those that ir_eval raises on the cold path. So no rule may run a host operation that raises a flag which the guest's
- * operation does not: unused lanes are cleared before arithmetic. What a host operation lacks (NaN rules, Arm's tininess
- * before rounding) is found by looking at its result and redone by ir_eval.
+ * with those that ir_eval raises on the cold path or that a trap raises (fptrap.c). So no rule may run a host operation that
+ * raises a flag which the guest's operation does not: unused lanes are cleared before arithmetic. NaN rules of the guest's
+ * are left to traps; Arm's tininess before rounding, which shows in the underflow flag alone, is looked for in the results of
+ * regions that must be exact (IrFpMode.exact) and redone by ir_eval.
  */
 #ifndef HOST_X86_64_VSEL_H
 #define HOST_X86_64_VSEL_H
@@ -49,6 +52,17 @@ static inline bool full_shape(const IrInsn *i)
     return i->lanes && i->lanes * lane_bits(i) == 128;
 }
 
+/*
+ * Whether operations trapped often in this region: then none may, and operands are looked at first. Else "invalid" traps,
+ * and its handler (fptrap.c) knows the instructions that the rules emit: extend it with them.
+ */
+static inline bool sel_careful(const Sel *s)
+{
+    return s->r->fp.careful & IR_FP_CAREFUL_ARITH;
+}
+
+/* Find out, for the parameters of a graph, what vsel_bits says of them: the most that any edge brings. Before liveness. */
+void vsel_params(Sel *s);
 /* An upper bound of the number of low bits of a vector above which it is zero. */
 unsigned vsel_bits(const Sel *s, IrRef v);
 /* Whether bits 127:64 of the value are known to be zero. */
@@ -74,12 +88,13 @@ void vsel_finish_zero(Sel *s, const IrInsn *i, Xmm d);
 void vsel_shift_right(Sel *s, bool sign, unsigned k, Xmm d, Xmm a, unsigned n, Xmm t);
 
 /* Rules, by file. */
-SelRule vsel_fvec_arith, vsel_fvec_step, vsel_fvec_fma, vsel_fvec_sqrt, vsel_fvec_sign, vsel_fvec_minmax, vsel_fvec_rint, vsel_vfcmp,
+SelRule vsel_fvec_arith, vsel_fvec_mulx, vsel_fvec_step, vsel_fvec_fma, vsel_fvec_sqrt, vsel_fvec_sign, vsel_fvec_minmax, vsel_fvec_rint, vsel_vfcmp,
     vsel_vftoi, vsel_vitof, vsel_vfwiden, vsel_vfnarrow;
 /* Half precision without host arithmetic for it (select_fp16.c). */
 SelRule vsel_f16_arith, vsel_f16_minmax, vsel_f16_rint;
 void vsel_f16_widen(Sel *s, Xmm t, Xmm a); /* t = the f16 in a, as f32 */
 void vsel_f16_compare(Sel *s, IrRef x, IrRef y, bool signalling); /* flags as of ucomiss */
+SelRule vsel_estimate, vsel_fcadd, vsel_fcmla, vsel_fmlal, vsel_fvec_rintn;
 SelRule vsel_crc32; /* aux 0 */
 SelRule vsel_mul, vsel_mull, vsel_pmul, vsel_pmull, vsel_satdmulh, vsel_satdmull, vsel_rdmlah, vsel_dot, vsel_mmla, vsel_addp, vsel_paddl, vsel_sum,
     vsel_minmaxv, vsel_widen, vsel_narrow;

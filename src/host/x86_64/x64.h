@@ -21,8 +21,8 @@
  * Operations that change nothing in these terms (copy, trunc, zext of i32, vget of lane 0 as a float, ...) never reach
  * a rule: the operand's register is the result's.
  *
- * Worked example, scalar and vector FP addition (b may come from memory; the result must not share a register with an
- * operand, because the cold path needs the operands again):
+ * Worked example, scalar FP addition by its result's NaN (the rule in use leaves NaNs to a trap, see vsel.h). b may come
+ * from memory; the result must not share a register with an operand, because the cold path needs the operands again:
  *
  *   static bool sel_fadd(Sel *s, const IrInsn *i)
  *   {
@@ -31,8 +31,8 @@
  *       Xmm a = sel_use_x(s, i->a);
  *       RXm b = sel_use_xm(s, i->b, 8);
  *       Xmm d = sel_def_x(s, i);
- *       vx_addsd(s->a, d, a, b);
- *       vx_ucomisd(s->a, d, xm_x(d));
+ *       x64_rvm_xm(s->a, VADDSD, d, a, b);
+ *       x64_rm(s->a, VUCOMISD, d, d);
  *       sel_cold_eval(s, i, CC_P);        // jp cold; cold: d = ir_eval(a, b); jmp back; back:
  *       return true;
  *   }
@@ -116,6 +116,7 @@ struct Sel {
     SelAlloc *ra;
     Asm main, cold;          /* cold code goes behind the main path */
     IrRef ref;               /* the instruction being selected */
+    const uint8_t *param_bits; /* of a graph: see vsel_params */
     struct SelFlags {        /* what the host's flags are known to hold, while nothing has been emitted since `at` */
         const uint8_t *at;
         IrRef x, y;
@@ -198,6 +199,8 @@ void sel_cold_end(Sel *s);              /* ... until here */
  * whatever the fast path raised (ir_eval's own go to cpu->ir.fp.flags).
  */
 void sel_cold_eval(Sel *s, const IrInsn *i, Cc cc);
+/* In cold code: ir_eval of i's operands; where its result then is. Registers but flags are preserved. */
+Mem sel_cold_call(Sel *s, const IrInsn *i);
 /* The same for code that jumps to `slow` itself, at several places: emits the cold code for it; binds the return here. */
 void sel_cold_eval_at(Sel *s, const IrInsn *i, uint32_t slow);
 

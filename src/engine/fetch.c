@@ -1,0 +1,71 @@
+/*
+ * Reading guest code for a translation, and lifting one instruction of it. Every page is registered before it is read.
+ */
+#include "engine/internal.h"
+
+#include "base/check.h"
+#include "base/log.h"
+#include "base/safe.h"
+
+/* Copy what is executable at pc, to the end of its page at most. Copied, because the page may vanish at any time. */
+static bool fill(Fetch *f, uint64_t pc)
+{
+    uint64_t page_end = (pc | ((1u << GUEST_PAGE_BITS) - 1)) + 1;
+    size_t avail;
+
+    f->len = 0;
+    if (f->t && !page_add(f->cpu->e, f->t, pc))
+        return false;
+    const uint8_t *code = f->cpu->e->cfg.env->code(f->cpu, pc, &avail);
+    if (!code)
+        return false;
+    if (f->t)
+        persist_reads(f->cpu->e, pc);
+    size_t n = avail < page_end - pc ? avail : (size_t)(page_end - pc);
+    if (n > FETCH_BYTES)
+        n = FETCH_BYTES;
+    f->va = pc;
+    f->len = n - safe_copy(f->buf, code, n);
+    return f->len > 0;
+}
+
+const uint8_t *fetch_at(Fetch *f, uint64_t pc, size_t *avail)
+{
+    size_t min = f->cpu->e->cfg.guest->min_insn;
+
+    if (pc < f->va || pc - f->va + min > f->len) {
+        if (!fill(f, pc) || f->len < min)
+            return NULL;
+    }
+    *avail = f->len - (size_t)(pc - f->va);
+    return f->buf + (pc - f->va);
+}
+
+static void log_insn(const Guest *g, uint64_t pc, const uint8_t *code, size_t avail)
+{
+    char text[128];
+    unsigned n = g->disas(pc, code, avail, text, sizeof text);
+
+    if (n == 4)
+        log_line("in: 0x%llx: %02x%02x%02x%02x  %s", (unsigned long long)pc, code[3], code[2], code[1], code[0], text);
+    else
+        log_line("in: 0x%llx: %s", (unsigned long long)pc, text);
+}
+
+bool fetch_lift(Fetch *f, Lift *l)
+{
+    const Guest *g = l->guest;
+    size_t avail;
+    const uint8_t *code = fetch_at(f, l->pc, &avail);
+
+    if (!code)
+        return false;
+    if (log_on_pc(LOG_IN, l->pc))
+        log_insn(g, l->pc, code, avail);
+    check_context("lift", l->pc);
+    l->careful = careful_forms(f->cpu->e, l->pc);
+    if (f->t)
+        f->t->forms |= (uint8_t)l->careful;
+    l->guarded = l->mode && f->cpu->e->cfg.env->guarded && f->cpu->e->cfg.env->guarded(f->cpu, l->pc);
+    return g->lift(l, code, avail) > 0;
+}

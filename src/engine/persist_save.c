@@ -1,0 +1,629 @@
+/*
+ * Writing: the translations of this process and those of the file that is there are put together into a new file, which
+ * replaces the old one by a rename. So a reader sees one or the other, whole; of two writers at once the last wins, and
+ * what the other had is found out and written again by a later process.
+ */
+#include "engine/persist.h"
+
+#include "base/check.h"
+#include "base/log.h"
+#include "base/os.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+/*
+ * A file is written again when this part of it is new: writing a translation costs a tenth of making it. Children of a
+ * shell are many, and all translate the same few things.
+ */
+#define NEW_PART 32
+#define NEW_LEAST 8
+#define NEW_LEAST_FORKED 64
+#define LOOK_AT_CLOCK 256  /* translations; see Persist.pause */
+#define CODE_ALIGN 16
+#define STALE_SECONDS 3600 /* temporary files older than this were left behind */
+
+/* One translation on its way into a file. */
+typedef struct Kept {
+    PersistEntry entry;      /* code is set by place_code */
+    PersistMore more;
+    const uint8_t *code, *side;
+    const Link *link;        /* chain sites: of a living translation, or ... */
+    const PersistSite *site; /* ... of a file */
+    const uint32_t *reloc;
+    uint32_t page[TRANSLATION_PAGES];
+} Kept;
+
+typedef struct MadeAt {
+    uint64_t pc;
+    const Translation *t;
+} MadeAt;
+
+typedef struct Made {
+    MadeAt *at;
+    uint32_t n;
+} Made;
+
+typedef struct Writer {
+    Engine *e;
+    Persist *p;
+    PersistImage *im;
+    PersistFile base, out;   /* what is there; what is made */
+    Kept *kept;
+    uint32_t n, cap, nnew;
+    uint32_t *page_of;       /* by page of the image: index in out.page + 1 */
+    uint8_t *unchanged;      /* by page of the image: since it was translated from; 1 yes, 2 no, 0 not asked yet */
+    uint64_t nsite, nref, nreloc, side_len, guest_insns;
+} Writer;
+
+/* --- collecting ------------------------------------------------------------------------------------------------------- */
+
+static Kept *push(Writer *w)
+{
+    if (w->n == w->cap) {
+        w->cap = w->cap ? 2 * w->cap : 1024;
+        w->kept = realloc(w->kept, w->cap * sizeof w->kept[0]);
+        CHECK(w->kept != NULL);
+    }
+    memset(&w->kept[w->n], 0, sizeof w->kept[0]);
+    return &w->kept[w->n++];
+}
+
+/* Whether a page of the image is what it was when it was first read. */
+static bool unchanged(Writer *w, uint64_t va)
+{
+    PersistImage *im = w->im;
+    uint64_t hash, page = (va - im->start) >> GUEST_PAGE_BITS;
+
+    if (!w->unchanged)
+        w->unchanged = calloc(((im->end - im->start) >> GUEST_PAGE_BITS) + 1, 1);
+    CHECK(w->unchanged != NULL);
+    if (!w->unchanged[page]) {
+        uint64_t then = im->page_hash ? atomic_load(&im->page_hash[page]) : 0;
+        w->unchanged[page] = then && persist_page_hash(va, &hash) && then == (hash ? hash : 1) ? 1 : 2;
+    }
+    return w->unchanged[page] == 1;
+}
+
+/* Whether t can be kept: it lives, was made here, and read nothing outside the image. */
+static bool keepable(Writer *w, const Translation *t)
+{
+    if (atomic_load(&t->state) != TRANSLATION_LIVE || t->kept || t->size > PERSIST_CHUNK / 2 || t->nlink > UINT16_MAX ||
+        t->nreloc > UINT16_MAX || t->guest_insns > UINT16_MAX)
+        return false;
+    for (unsigned i = 0; i < t->npages; i++) {
+        uint64_t va = t->page[i].page << GUEST_PAGE_BITS;
+        if (va < w->im->start || va >= w->im->end || !unchanged(w, va))
+            return false;
+    }
+    return t->npages > 0;
+}
+
+static void add_new(Writer *w, const Translation *t)
+{
+    Kept *k = push(w);
+
+    k->entry = (PersistEntry){(uint32_t)(t->pc - w->im->start), t->mode, 0, t->size};
+    k->more = (PersistMore){.side_len = t->side_len, .nsite = (uint16_t)t->nlink, .nreloc = (uint16_t)t->nreloc,
+                            .guest_insns = (uint16_t)t->guest_insns, .nref = (uint8_t)t->npages, .tier = t->graph ? 2 : 1,
+                            .forms = t->forms};
+    k->code = t->hpc;
+    k->side = t->side;
+    k->link = t->link;
+    k->reloc = t->reloc;
+    for (unsigned i = 0; i < t->npages; i++)
+        k->page[i] = (uint32_t)(t->page[i].page - (w->im->start >> GUEST_PAGE_BITS));
+}
+
+/* What this process translated, in the order in which it did, of all images: the lists are looked through once. */
+static void gather(Engine *e, Made *m)
+{
+    uint32_t cap = 0;
+
+    for (CacheRegion *r = e->cache.oldest; r; r = r->next) {
+        uint32_t first = m->n;
+        for (const Translation *t = r->image ? NULL : r->translations; t; t = t->region_next) {
+            if (m->n == cap) {
+                cap = cap ? 2 * cap : 4096;
+                m->at = realloc(m->at, cap * sizeof m->at[0]);
+                CHECK(m->at != NULL);
+            }
+            m->at[m->n++] = (MadeAt){t->pc, t};
+        }
+        for (uint32_t x = first, y = m->n; y > x && x < --y; x++) { /* the list has the last one first */
+            MadeAt swap = m->at[x];
+            m->at[x] = m->at[y];
+            m->at[y] = swap;
+        }
+    }
+}
+
+static void collect_new(Writer *w, const Made *m)
+{
+    for (uint32_t i = 0; i < m->n; i++) {
+        if (m->at[i].pc - w->im->start < w->im->end - w->im->start && keepable(w, m->at[i].t))
+            add_new(w, m->at[i].t);
+    }
+    w->nnew = w->n;
+}
+
+static void add_old(Writer *w, uint32_t i)
+{
+    const PersistFile *f = &w->base;
+    Kept *k = push(w);
+
+    k->entry = f->entry[i];
+    k->more = f->more[i];
+    k->code = f->code + f->entry[i].code;
+    k->side = f->side + f->more[i].side;
+    k->site = f->site + f->more[i].site;
+    k->reloc = f->reloc + f->more[i].reloc;
+    for (unsigned p = 0; p < k->more.nref; p++)
+        k->page[p] = f->page[f->ref[f->more[i].ref + p]].index;
+}
+
+/* What the file has that is not made anew. Its order is kept, in front of the new ones. */
+static void collect_old(Writer *w)
+{
+    uint8_t *again;
+
+    if (!w->base.map)
+        return;
+    again = calloc(w->base.h->nentry + 1, 1);
+    CHECK(again != NULL);
+    for (uint32_t i = 0; i < w->nnew; i++) {
+        uint32_t k = persist_file_find(&w->base, w->kept[i].entry.pc, w->kept[i].entry.mode);
+        if (k != UINT32_MAX)
+            again[k] = 1;
+    }
+    for (uint32_t k = 0; k < w->base.h->nentry; k++) {
+        if (!again[k])
+            add_old(w, k);
+    }
+    free(again);
+    uint32_t nold = w->n - w->nnew;
+    Kept *order = malloc((w->n + 1) * sizeof *order);
+    CHECK(order != NULL);
+    memcpy(order, w->kept + w->nnew, nold * sizeof *order);
+    memcpy(order + nold, w->kept, w->nnew * sizeof *order);
+    free(w->kept);
+    w->kept = order;
+}
+
+/* The file that is there now, if it is of use: not damaged, and made from the same bytes. */
+static void open_base(Writer *w, const char *path)
+{
+    const char *why;
+    PersistOpen got = persist_file_open(path, &w->im->key, true, &w->base, NULL, &why);
+
+    if (got == PERSIST_OPENED && !persist_pages_match(&w->base, w->im->start, w->im->end))
+        persist_file_close(&w->base);
+}
+
+/* --- laying out ------------------------------------------------------------------------------------------------------- */
+
+/* Give each its place in the code, after the gates. Returns the length of the code. */
+static uint64_t place_code(Writer *w)
+{
+    uint64_t at = HOST_GATES * HOST_GATE_BYTES;
+
+    for (uint32_t i = 0; i < w->n; i++) {
+        Kept *k = &w->kept[i];
+        at = (at + CODE_ALIGN - 1) & ~(uint64_t)(CODE_ALIGN - 1);
+        if (at / PERSIST_CHUNK != (at + k->entry.size - 1) / PERSIST_CHUNK)
+            at = (at / PERSIST_CHUNK + 1) * PERSIST_CHUNK;
+        if (at + k->entry.size > PERSIST_CODE_MAX) {
+            w->n = i;
+            break;
+        }
+        k->entry.code = (uint32_t)at;
+        at += k->entry.size;
+        w->nsite += k->more.nsite;
+        w->nref += k->more.nref;
+        w->nreloc += k->more.nreloc;
+        w->side_len += k->more.side_len;
+        w->guest_insns += k->more.guest_insns;
+    }
+    return at;
+}
+
+/* Number the pages that are used; returns how many. */
+static uint32_t number_pages(Writer *w)
+{
+    uint32_t n = 0, total = (uint32_t)((w->im->end - w->im->start) >> GUEST_PAGE_BITS);
+
+    w->page_of = calloc(total + 1, sizeof w->page_of[0]);
+    CHECK(w->page_of != NULL);
+    for (uint32_t i = 0; i < w->n; i++) {
+        for (unsigned p = 0; p < w->kept[i].more.nref; p++)
+            w->page_of[w->kept[i].page[p]] = 1;
+    }
+    for (uint32_t i = 0; i < total; i++) {
+        if (w->page_of[i])
+            w->page_of[i] = ++n;
+    }
+    return n;
+}
+
+static bool fill_pages(Writer *w)
+{
+    PersistPage *page = (PersistPage *)(uintptr_t)w->out.page;
+    uint32_t total = (uint32_t)((w->im->end - w->im->start) >> GUEST_PAGE_BITS);
+
+    for (uint32_t i = 0; i < total; i++) {
+        uint32_t k = w->page_of[i];
+        if (!k)
+            continue;
+        page[k - 1].index = i;
+        if (!persist_page_hash(w->im->start + ((uint64_t)i << GUEST_PAGE_BITS), &page[k - 1].hash))
+            return false;
+    }
+    return true;
+}
+
+static void fill_hash(Writer *w)
+{
+    uint32_t *hash = (uint32_t *)(uintptr_t)w->out.hash, mask = w->out.h->nhash - 1;
+
+    for (uint32_t i = 0; i < w->n; i++) {
+        uint32_t at = persist_hash(w->kept[i].entry.pc, w->kept[i].entry.mode) & mask;
+        while (hash[at])
+            at = (at + 1) & mask;
+        hash[at] = i + 1;
+    }
+}
+
+static PersistSite site_of(const HostSite *s)
+{
+    return (PersistSite){.offset = s->offset, .stub = s->stub & 0x7fffffff, .hot = s->hot, .target = s->target};
+}
+
+/* Copy the parts of one translation but its code; the counters in `next` say where. */
+static void fill_one(Writer *w, uint32_t i, PersistMore *next)
+{
+    Kept *k = &w->kept[i];
+    PersistMore *m = (PersistMore *)(uintptr_t)&w->out.more[i];
+    PersistSite *site = (PersistSite *)(uintptr_t)w->out.site + next->site;
+    uint32_t *ref = (uint32_t *)(uintptr_t)w->out.ref + next->ref, *reloc = (uint32_t *)(uintptr_t)w->out.reloc + next->reloc;
+
+    ((PersistEntry *)(uintptr_t)w->out.entry)[i] = k->entry;
+    *m = k->more;
+    m->side = next->side;
+    m->site = next->site;
+    m->ref = next->ref;
+    m->reloc = next->reloc;
+    for (unsigned s = 0; s < m->nsite; s++)
+        site[s] = k->link ? site_of(&k->link[s].site) : k->site[s];
+    for (unsigned p = 0; p < m->nref; p++)
+        ref[p] = w->page_of[k->page[p]] - 1;
+    memcpy(reloc, k->reloc, m->nreloc * sizeof *reloc);
+    memcpy((uint8_t *)(uintptr_t)w->out.side + next->side, k->side, m->side_len);
+    next->side += m->side_len;
+    next->site += m->nsite;
+    next->ref += m->nref;
+    next->reloc += m->nreloc;
+}
+
+/*
+ * The entry that a site is linked to in the file, UINT32_MAX for none. What may be hot is left to link_chain, which counts it,
+ * unless it leads to a graph.
+ */
+static uint32_t site_entry(const Writer *w, const PersistSite *x, uint32_t mode)
+{
+    uint64_t pc = x->target - w->im->start;
+    uint32_t k = pc < w->im->end - w->im->start ? persist_file_find(&w->out, (uint32_t)pc, mode) : UINT32_MAX;
+
+    return k != UINT32_MAX && x->hot && w->out.more[k].tier < 2 ? UINT32_MAX : k;
+}
+
+/* Copy the code, point it at the gates, and link what can be linked: what it was linked to here does not matter. */
+static void fill_code(Writer *w, uint32_t i)
+{
+    const Host *host = w->e->host;
+    uint8_t *code = (uint8_t *)(uintptr_t)w->out.code, *to = code + w->kept[i].entry.code;
+    const PersistMore *m = &w->out.more[i];
+
+    memcpy(to, w->kept[i].code, w->kept[i].entry.size);
+    for (unsigned r = 0; r < m->nreloc; r++) {
+        uint32_t reloc = w->out.reloc[m->reloc + r];
+        host->retarget(to + (reloc >> 8), code + (reloc & 0xff) * HOST_GATE_BYTES);
+    }
+    for (unsigned s = 0; s < m->nsite; s++) {
+        const PersistSite *x = &w->out.site[m->site + s];
+        HostSite site = {.offset = x->offset, .stub = x->stub, .target = x->target};
+        uint32_t k = site_entry(w, x, w->kept[i].entry.mode);
+        host->patch(&site, to, 0, k == UINT32_MAX ? NULL : code + w->out.entry[k].code);
+    }
+}
+
+static void fill_header(Writer *w, PersistHeader *h, Vcpu *cpu)
+{
+    const EnvOps *env = w->e->cfg.env;
+    char name[PERSIST_PATH_MAX] = "";
+
+    memcpy(h->magic, PERSIST_MAGIC, sizeof h->magic);
+    h->version = PERSIST_VERSION;
+    h->header_size = sizeof *h;
+    h->key = w->im->key;
+    h->build = w->p->build;
+    h->start = w->im->start;
+    h->offset = w->im->offset;
+    if (env->image_name)
+        env->image_name(cpu, w->im->start, name, sizeof name);
+    size_t n = strlen(name), room = sizeof h->guest - 1;
+    memcpy(h->guest, name + (n > room ? n - room : 0), n > room ? room : n);
+}
+
+static uint32_t hash_size(uint32_t n)
+{
+    uint32_t size = 16;
+
+    while (size < n + n / 2)
+        size *= 2;
+    return size;
+}
+
+/* The whole file in memory; false when a page of the guest has gone. */
+static bool build(Writer *w, Vcpu *cpu)
+{
+    PersistHeader h = {0};
+    PersistMore next = {0};
+
+    h.code_len = place_code(w);
+    h.npage = number_pages(w);
+    h.nentry = w->n;
+    h.nhash = hash_size(w->n);
+    h.nsite = (uint32_t)w->nsite;
+    h.nref = (uint32_t)w->nref;
+    h.nreloc = (uint32_t)w->nreloc;
+    h.side_len = w->side_len;
+    h.guest_insns = w->guest_insns;
+    w->out.map = (uint8_t *)&h;
+    w->out.len = persist_layout(&w->out) + w->out.code_room;
+    uint8_t *map = os_alloc_large(w->out.len);
+    w->out.map = map;
+    if (!map)
+        return false;
+    memcpy(map, &h, sizeof h);
+    persist_layout(&w->out);
+    w->out.code = map + w->out.code_at;
+    w->e->host->gates(w->e->plan, map + w->out.code_at);
+    for (uint32_t i = 0; i < w->n; i++)
+        fill_one(w, i, &next);
+    fill_hash(w);
+    for (uint32_t i = 0; i < w->n; i++)
+        fill_code(w, i);
+    PersistHeader *out = (PersistHeader *)map;
+    fill_header(w, out, cpu);
+    if (!fill_pages(w))
+        return false;
+    out->sum_data = hash64(map + sizeof *out, w->out.code_at - sizeof *out);
+    out->sum_code = hash64(w->out.code, out->code_len);
+    out->sum_header = persist_header_sum(out);
+    return true;
+}
+
+/* --- the directory ----------------------------------------------------------------------------------------------------- */
+
+/* All bytes but the zeros at the end, which are left to the file system. */
+static bool write_all(int fd, const PersistFile *f)
+{
+    size_t n = f->code_at + f->h->code_len;
+
+    for (size_t at = 0; at < n;) {
+        ssize_t got = write(fd, f->map + at, n - at);
+        if (got < 0 && errno != EINTR)
+            return false;
+        at += got > 0 ? (size_t)got : 0;
+    }
+    return ftruncate(fd, (off_t)(f->code_at + f->code_room)) == 0;
+}
+
+/* The guest may have set a limit to the size of files (RLIMIT_FSIZE): its signal must not reach the guest. */
+static bool write_quietly(int fd, const PersistFile *f)
+{
+    sigset_t set, old;
+    struct timespec now = {0, 0};
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGXFSZ);
+    pthread_sigmask(SIG_BLOCK, &set, &old);
+    bool ok = write_all(fd, f);
+    if (!ok && !sigismember(&old, SIGXFSZ))
+        sigtimedwait(&set, NULL, &now);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return ok;
+}
+
+static bool replace(const Writer *w, const char *path)
+{
+    char temp[PERSIST_PATH_MAX];
+
+    if (snprintf(temp, sizeof temp, "%s/.new-%d-%d", w->p->dir, (int)getpid(), os_tid()) >= (int)sizeof temp)
+        return false;
+    int fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0 && errno == EEXIST && unlink(temp) == 0)
+        fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return false;
+    bool ok = write_quietly(fd, &w->out);
+    ok = close(fd) == 0 && ok && rename(temp, path) == 0;
+    if (!ok)
+        unlink(temp);
+    return ok;
+}
+
+typedef struct Victim {
+    char name[48];
+    int64_t time;
+    uint64_t size;
+} Victim;
+
+static int by_time(const void *a, const void *b)
+{
+    int64_t x = ((const Victim *)a)->time, y = ((const Victim *)b)->time;
+
+    return x < y ? -1 : x > y;
+}
+
+/* Look at one directory entry: add it to the list, or remove what a killed writer left. */
+static void consider(int dir, const char *name, Victim **v, size_t *n, uint64_t *total)
+{
+    struct stat sb;
+
+    if (fstatat(dir, name, &sb, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(sb.st_mode))
+        return;
+    if (strncmp(name, ".new-", 5) == 0 && time(NULL) - sb.st_mtime > STALE_SECONDS)
+        unlinkat(dir, name, 0);
+    if (!persist_is_name(name))
+        return;
+    if ((*n & (*n - 1)) == 0) {
+        *v = realloc(*v, (*n ? 2 * *n : 1) * sizeof **v);
+        CHECK(*v != NULL);
+    }
+    Victim *x = &(*v)[(*n)++];
+    snprintf(x->name, sizeof x->name, "%.40s", name);
+    x->time = (int64_t)sb.st_mtim.tv_sec * 1000000000 + sb.st_mtim.tv_nsec;
+    x->size = (uint64_t)sb.st_blocks * 512;
+    *total += x->size;
+}
+
+/* Remove the files that were used longest ago until all together are within the limit. */
+static void evict(const Persist *p)
+{
+    Victim *v = NULL;
+    size_t n = 0;
+    uint64_t total = 0;
+    DIR *d = opendir(p->dir);
+
+    if (!d)
+        return;
+    for (struct dirent *de; (de = readdir(d)) != NULL;)
+        consider(dirfd(d), de->d_name, &v, &n, &total);
+    if (total > p->limit) {
+        qsort(v, n, sizeof *v, by_time);
+        for (size_t i = 0; i < n && total > p->limit - p->limit / 8; i++) {
+            if (unlinkat(dirfd(d), v[i].name, 0) == 0)
+                total -= v[i].size;
+        }
+    }
+    free(v);
+    closedir(d);
+}
+
+/* --- when --------------------------------------------------------------------------------------------------------------- */
+
+static bool worth_it(const Persist *p, uint32_t made, uint32_t had)
+{
+    uint32_t least = p->forked ? NEW_LEAST_FORKED : NEW_LEAST;
+
+    return made >= (had / NEW_PART > least ? had / NEW_PART : least) || (made && !had);
+}
+
+/* Whether the file that is there lacks enough of what is new; others may have written it meanwhile. */
+static bool lacking(const Writer *w)
+{
+    uint32_t n = 0;
+
+    if (!w->base.map)
+        return true;
+    for (uint32_t i = 0; i < w->nnew; i++) {
+        const Kept *x = &w->kept[i];
+        uint32_t k = persist_file_find(&w->base, x->entry.pc, x->entry.mode);
+        if (k != UINT32_MAX && (x->more.forms & ~w->base.more[k].forms))
+            return true; /* worth more than its making: it costs traps in every run */
+        n += k == UINT32_MAX || w->base.more[k].tier < x->more.tier;
+    }
+    return worth_it(w->p, n, w->base.h->nentry);
+}
+
+static void free_writer(Writer *w)
+{
+    persist_file_close(&w->base);
+    if (w->out.map)
+        os_free((void *)(uintptr_t)w->out.map, w->out.len);
+    free(w->kept);
+    free(w->page_of);
+    free(w->unchanged);
+}
+
+/* Writers of the code cache stand still. Returns whether a file was written. */
+static bool save_image(Vcpu *cpu, PersistImage *im, Made *m)
+{
+    Engine *e = cpu->e;
+    Persist *p = e->persist;
+    Writer w = {.e = e, .p = p, .im = im};
+    char path[PERSIST_PATH_MAX];
+    bool ok = false;
+    uint32_t made = atomic_load(&im->made);
+
+    if (atomic_load(&im->dead) || !im->save || !(atomic_load(&im->careful) || worth_it(p, made, atomic_load(&im->had))) || !persist_path(path, p->dir, &im->key))
+        return false;
+    if (!m->at)
+        gather(e, m);
+    collect_new(&w, m);
+    if (w.nnew)
+        open_base(&w, path);
+    if (w.nnew && lacking(&w)) {
+        collect_old(&w);
+        ok = build(&w, cpu) && replace(&w, path);
+        if (ok) {
+            atomic_fetch_add(&p->n.saved_files, 1);
+            atomic_fetch_add(&p->n.saved, w.nnew);
+            atomic_fetch_add(&p->n.saved_bytes, w.out.code_at + w.out.h->code_len);
+        }
+        if (log_on(LOG_CACHE))
+            log_line("cache: %s %s: %u translations, %u of them new", path, ok ? "written" : "not written", w.n, w.nnew);
+    }
+    atomic_fetch_add(&im->had, atomic_exchange(&im->made, 0));
+    atomic_store(&im->careful, false);
+    free_writer(&w);
+    return ok;
+}
+
+void engine_save(Vcpu *cpu)
+{
+    Engine *e = cpu->e;
+    Persist *p = e->persist;
+    bool wrote = false, any = false;
+    Made m = {0};
+
+    if (!p || atomic_load(&p->off))
+        return;
+    for (PersistImage *im = atomic_load(&p->images); im && !any; im = atomic_load(&im->next))
+        any = atomic_load(&im->made) != 0;
+    if (!any || !persist_dir_ok(p, true))
+        return;
+    uint64_t begin = os_thread_ns();
+    writers_stop(e);
+    for (PersistImage *im = atomic_load(&p->images); im; im = atomic_load(&im->next))
+        wrote |= save_image(cpu, im, &m);
+    writers_go(e);
+    free(m.at);
+    if (wrote)
+        evict(p);
+    p->saved_at = os_now_ns();
+    p->pause *= 2;
+    atomic_fetch_add(&p->n.save_ns, os_thread_ns() - begin);
+}
+
+void persist_made(Vcpu *cpu, const Translation *t)
+{
+    Persist *p = cpu->e->persist;
+    PersistImage *im = p ? persist_image_at(p, t->pc) : NULL;
+
+    if (!im || t->kept || !t->hpc)
+        return;
+    unsigned n = atomic_fetch_add(&im->made, 1) + 1;
+    if (t->forms)
+        atomic_store(&im->careful, true);
+    if (n % LOOK_AT_CLOCK == 0 && os_now_ns() - p->saved_at > p->pause)
+        engine_save(cpu);
+}

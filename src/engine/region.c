@@ -1,0 +1,635 @@
+/*
+ * Forming a graph region for tier 2: from one guest address, guest basic blocks along direct branches both ways, small leaf
+ * functions taken in, everything else exits. In stages:
+ *
+ *   explore   lift into a scratch region, to learn where instructions go on; find the addresses where blocks begin (leaders)
+ *   connect   blocks ("nodes") and their edges; cut the edges that would make the graph irreducible
+ *   lift      once more, node by node, into the region
+ *
+ * A node is an address in a context. Context 0 is the region's own code. Each call that is taken in makes another, so a
+ * function called twice is in the region twice. The callee's return compares the link register with the return address that it
+ * must be; code that plays with it leaves by an ordinary return. An exit from within a callee that was taken in makes the call
+ * good: it is an exit.call with that return address, for the host's return stack has not seen it yet.
+ *
+ * Each edge back to a loop's header polls, and leaves to the header's address when it must.
+ *
+ * Flags. A fault in a loop must show the flags as they are at its header: those of the region's entry at first, later those of the
+ * block that led back. To have one definition of them, a region whose entry is a loop's header enters the loop at the last
+ * instruction that sets flags in the block that leads back: the way from the header to there is in the region once more, as
+ * context PEEL, before the loop:
+ *
+ *   0x1000 ldr x2, [x0], #8          PEEL  0x1000 ldr
+ *   0x1004 subs x1, x1, #1           loop: 0x1004 subs      the flags at 0x1000 below are always those of this subs
+ *   0x1008 b.ne 0x1000                     0x1008 b.ne  ->  0x1000 ldr  ->  loop
+ */
+#include "engine/internal.h"
+
+#include "base/check.h"
+#include "ir/cfg.h"
+
+#include <string.h>
+
+#define GRAPH_INSNS 320       /* guest instructions in a region */
+#define GRAPH_NODES 160
+#define GRAPH_CONTEXTS 24
+#define LEAF_INSNS 48         /* in a function that is taken in */
+#define WINDOW (16u << 10)    /* bytes to either side of the entry */
+#define LEAF_WINDOW (1u << 10)
+#define DECODE_BITS 11
+#define DECODE_MAX 1024       /* instructions looked at; half of the map */
+
+#define PEEL_INSNS 48         /* on the way from the header to the flags */
+
+#define NO_NODE UINT32_MAX
+
+enum { CTX_REGION, CTX_PEEL, CTX_CALLS };
+
+/* What is known of an instruction. */
+typedef struct Insn {
+    uint64_t pc, next, target;
+    LiftKind kind;
+    IrHint hint;
+    bool flags;        /* it sets condition flags */
+    uint32_t in;       /* contexts that have it in the region */
+    uint32_t leads;    /* contexts in which a node begins here */
+} Insn;
+
+typedef struct Node {
+    uint32_t ctx;
+    uint64_t pc;
+    uint32_t succ[2];  /* nodes; NO_NODE: the region is left there */
+    uint64_t to[2];    /* the guest addresses of these edges */
+    uint32_t block;    /* in the region */
+} Node;
+
+/* A call that was taken in. */
+typedef struct Context {
+    uint64_t call;     /* its instruction's address */
+    uint64_t ret;
+} Context;
+
+typedef struct Former {
+    Fetch *f;
+    bool evidence, check;
+    uint64_t entry;
+    uint32_t first;    /* node of the entry */
+    uint64_t stop;     /* where context PEEL goes over into the region's own; 0: there is none */
+    Lift l;            /* into the region */
+    Lift look;         /* into the scratch region */
+    LiftFlow flow;
+    Insn *insn;
+    uint32_t ninsn;
+    uint16_t map[1 << DECODE_BITS]; /* by hash of the address: index into insn[], plus one */
+    uint32_t taken;    /* instructions in the region so far */
+    Node node[GRAPH_NODES];
+    uint32_t nnode;
+    Context ctx[GRAPH_CONTEXTS];
+    uint32_t nctx;
+    IrRegion *shape;   /* a block for each node, behind one for the entry: for ir_cfg */
+    IrCfg *cfg;
+    bool changed;      /* the code is not what it was */
+} Former;
+
+/* --- explore ------------------------------------------------------------------------------------------------------- */
+
+static uint16_t *map_at(Former *g, uint64_t pc)
+{
+    uint32_t mask = (1u << DECODE_BITS) - 1;
+    uint32_t h = (uint32_t)(pc >> g->l.guest->pc_shift ^ pc >> 14) & mask;
+
+    while (g->map[h] && g->insn[g->map[h] - 1].pc != pc)
+        h = (h + 1) & mask;
+    return &g->map[h];
+}
+
+/* An instruction that was looked at before. */
+static Insn *known(Former *g, uint64_t pc)
+{
+    uint16_t at = *map_at(g, pc);
+
+    return at ? &g->insn[at - 1] : NULL;
+}
+
+/* Lift the instruction at l->pc; what it does is in g->flow. */
+static bool lift_at(Former *g, Lift *l, uint64_t pc)
+{
+    g->flow = (LiftFlow){.kind = LIFT_NEXT};
+    l->flow = &g->flow;
+    l->pc = pc;
+    l->ended = false;
+    l->budget = 0;
+    return fetch_lift(g->f, l);
+}
+
+/* Whether one of the scratch region's instructions from `first` on is a put of a flag. */
+static bool sets_flags(const Former *g, IrRef first)
+{
+    const IrRegion *r = g->look.b.r;
+
+    for (IrRef k = first; k < r->ninsn; k++) {
+        const IrInsn *i = ir_insn(r, k);
+        if (i->op == IR_PUT && i->imm < 64 && (g->l.guest->flags >> i->imm & 1))
+            return true;
+    }
+    return false;
+}
+
+/* NULL: it cannot be part of the region. */
+static Insn *look_at(Former *g, uint64_t pc)
+{
+    Insn *i = known(g, pc);
+
+    if (i)
+        return i;
+    if (g->ninsn == DECODE_MAX)
+        return NULL;
+    IrRef first = g->look.b.r->ninsn;
+    g->look.b.block = ir_block_new(g->look.b.r);
+    if (!lift_at(g, &g->look, pc))
+        return NULL;
+    /* --check: a helper's instruction is a region of its own (lockstep.c). */
+    if (g->check && g->flow.helper)
+        return NULL;
+    i = &g->insn[g->ninsn++];
+    *i = (Insn){.pc = pc, .next = g->look.next, .target = g->flow.target, .kind = g->flow.kind, .hint = g->flow.hint};
+    i->flags = sets_flags(g, first);
+    *map_at(g, pc) = (uint16_t)g->ninsn;
+    return i;
+}
+
+static bool in_window(uint64_t pc, uint64_t center, uint64_t bytes)
+{
+    return pc - center + bytes < 2 * bytes;
+}
+
+/* Have a node at pc. */
+static void want(Former *g, uint32_t ctx, uint64_t pc)
+{
+    if (ctx < CTX_CALLS && !in_window(pc, g->entry, WINDOW))
+        return;
+    if (ctx == CTX_PEEL && pc == g->stop)
+        return;
+    Insn *i = look_at(g, pc);
+    if (!i || (i->leads >> ctx & 1) || g->nnode == GRAPH_NODES)
+        return;
+    i->leads |= 1u << ctx;
+    g->node[g->nnode++] = (Node){.ctx = ctx, .pc = pc, };
+}
+
+/*
+ * Whether a side of a branch has run, as far as tier 1 tells. It translates a target when it is first jumped to, and goes on
+ * behind a forward branch that it does not know.
+ */
+static bool has_run(Former *g, uint32_t ctx, uint64_t branch, uint64_t target, uint64_t side)
+{
+    if (!g->evidence || ctx >= CTX_CALLS || (side != target && target > branch))
+        return true;
+    return table_find(&g->f->cpu->e->table, side, g->l.mode) != NULL;
+}
+
+/* Whether the function at pc is small and calls nothing. */
+static bool is_leaf(Former *g, uint64_t pc)
+{
+    uint64_t todo[LEAF_INSNS];
+    uint64_t seen[LEAF_INSNS];
+    unsigned ntodo = 0, n = 0;
+    bool returns = false;
+
+    todo[ntodo++] = pc;
+    while (ntodo) {
+        uint64_t at = todo[--ntodo];
+        for (;;) {
+            unsigned k = 0;
+            while (k < n && seen[k] != at)
+                k++;
+            if (k < n)
+                break;
+            Insn *i = in_window(at, pc, LEAF_WINDOW) && n < LEAF_INSNS ? look_at(g, at) : NULL;
+            if (!i || i->kind == LIFT_CALL || (i->kind == LIFT_IND && i->hint != IR_HINT_RET))
+                return false;
+            seen[n++] = at;
+            if (i->kind == LIFT_IND)
+                returns = true;
+            if (i->kind == LIFT_IND || i->kind == LIFT_LEFT)
+                break;
+            if (i->kind == LIFT_BRANCH) {
+                if (ntodo == LEAF_INSNS)
+                    return false;
+                todo[ntodo++] = i->target;
+            }
+            at = i->kind == LIFT_JUMP ? i->target : i->next;
+        }
+    }
+    return returns;
+}
+
+static void take_call(Former *g, uint32_t ctx, const Insn *call)
+{
+    uint64_t target = call->target, ret = call->next, pc = call->pc;
+
+    if (ctx != CTX_REGION || g->nctx == GRAPH_CONTEXTS || g->taken + LEAF_INSNS > GRAPH_INSNS || g->nnode + 8 > GRAPH_NODES ||
+        !is_leaf(g, target))
+        return;
+    g->ctx[g->nctx] = (Context){pc, ret};
+    want(g, g->nctx++, target);
+    want(g, ctx, ret);
+}
+
+/* Follow one node's instructions, noting nodes to follow later. */
+static void explore(Former *g, uint32_t ctx, uint64_t pc)
+{
+    uint32_t limit = GRAPH_INSNS + (ctx == CTX_PEEL ? PEEL_INSNS : 0);
+
+    for (;;) {
+        Insn *i = look_at(g, pc);
+        if (!i || (i->in >> ctx & 1) || g->taken == limit || (ctx == CTX_PEEL && pc == g->stop))
+            return;
+        i->in |= 1u << ctx;
+        g->taken++;
+        Insn at = *i;
+        switch (at.kind) {
+        case LIFT_NEXT:
+            pc = at.next;
+            continue;
+        case LIFT_JUMP:
+            want(g, ctx, at.target);
+            return;
+        case LIFT_BRANCH:
+            if (has_run(g, ctx, pc, at.target, at.next))
+                want(g, ctx, at.next);
+            if (has_run(g, ctx, pc, at.target, at.target))
+                want(g, ctx, at.target);
+            return;
+        case LIFT_CALL:
+            take_call(g, ctx, &at);
+            return;
+        default:
+            return;
+        }
+    }
+}
+
+/* --- connect ------------------------------------------------------------------------------------------------------- */
+
+static uint32_t node_at(const Former *g, uint32_t ctx, uint64_t pc)
+{
+    for (uint32_t n = 0; n < g->nnode; n++) {
+        if (g->node[n].pc == pc && g->node[n].ctx == ctx)
+            return n;
+    }
+    return NO_NODE;
+}
+
+/* A node that may be gone on at: its first instruction is in the region. */
+static uint32_t live_node(Former *g, uint32_t ctx, uint64_t pc)
+{
+    if (ctx == CTX_PEEL && pc == g->stop)
+        ctx = CTX_REGION;
+    const Insn *i = known(g, pc);
+
+    return i && (i->in & i->leads) >> ctx & 1 ? node_at(g, ctx, pc) : NO_NODE;
+}
+
+/* The context that a call makes; 0: it is not taken in. */
+static uint32_t context_of(const Former *g, uint32_t ctx, uint64_t call)
+{
+    for (uint32_t c = CTX_CALLS; ctx == CTX_REGION && c < g->nctx; c++) {
+        if (g->ctx[c].call == call)
+            return c;
+    }
+    return 0;
+}
+
+/* Whether the node at `first` goes on with the instruction at pc. */
+static const Insn *goes_on(Former *g, uint32_t ctx, uint64_t first, uint64_t pc)
+{
+    const Insn *i = known(g, pc);
+
+    if (!i || !(i->in >> ctx & 1) || (pc != first && (i->leads >> ctx & 1)))
+        return NULL;
+    return i;
+}
+
+static void edge_to(Former *g, Node *n, unsigned k, uint32_t ctx, uint64_t pc)
+{
+    n->to[k] = pc;
+    n->succ[k] = live_node(g, ctx, pc);
+}
+
+static void connect(Former *g, Node *n)
+{
+    uint64_t pc = n->pc;
+    const Insn *i;
+
+    n->succ[0] = n->succ[1] = NO_NODE;
+    while ((i = goes_on(g, n->ctx, n->pc, pc)) != NULL && i->kind == LIFT_NEXT)
+        pc = i->next;
+    if (!i) {
+        edge_to(g, n, 0, n->ctx, pc);
+    } else if (i->kind == LIFT_JUMP) {
+        edge_to(g, n, 0, n->ctx, i->target);
+    } else if (i->kind == LIFT_BRANCH) {
+        edge_to(g, n, 0, n->ctx, i->target);
+        edge_to(g, n, 1, n->ctx, i->next);
+    } else if (i->kind == LIFT_CALL && context_of(g, n->ctx, pc)) {
+        edge_to(g, n, 0, context_of(g, n->ctx, pc), i->target);
+    } else if (i->kind == LIFT_IND && i->hint == IR_HINT_RET && n->ctx >= CTX_CALLS) {
+        edge_to(g, n, 0, CTX_REGION, g->ctx[n->ctx].ret);
+    }
+}
+
+/* The terminator of a node's block in the shape: only its edges count. */
+static void shape_edges(Former *g, uint32_t n)
+{
+    const Node *nd = &g->node[n];
+    IrInsn *i = ir_insn(g->shape, g->shape->block[n + 1].last);
+    uint32_t a = nd->succ[0], b = nd->succ[1];
+
+    if (a == NO_NODE && b == NO_NODE)
+        i->op = IR_EXIT;
+    else if (a == NO_NODE || b == NO_NODE)
+        *i = (IrInsn){.op = IR_BR, .imm = (a == NO_NODE ? b : a) + 1, .prev = i->prev};
+    else
+        *i = (IrInsn){.op = IR_BRIF, .a = i->prev, .imm = (a + 1) | (uint64_t)(b + 1) << 32, .prev = i->prev};
+}
+
+static void shape_new(Former *g)
+{
+    IrBuilder b;
+
+    g->shape = ir_region_new(g->l.b.r->arena, g->l.b.r->slots, NULL, 0, g->entry);
+    ir_builder_init(&b, g->shape);
+    for (uint32_t n = 0; n < g->nnode; n++) {
+        b.block = ir_block_new(g->shape);
+        ir_const(&b, IR_I8, 0);
+        ir_exit(&b, g->node[n].pc, 0);
+    }
+    b.block = 0;
+    ir_br(&b, g->first + 1, 0, NULL);
+    for (uint32_t n = 0; n < g->nnode; n++)
+        shape_edges(g, n);
+}
+
+static bool dominates(const Former *g, uint32_t node, uint32_t other)
+{
+    return ir_cfg_dominates(g->cfg, node + 1, other + 1);
+}
+
+/* An edge that goes back, but not to a block that dominates its source, becomes an exit. */
+static void cut_node(Former *g, uint32_t n)
+{
+    const uint32_t *at = g->cfg->at + 1;
+
+    for (unsigned k = 0; k < 2; k++) {
+        uint32_t to = g->node[n].succ[k];
+        if (to != NO_NODE && at[n] != IR_NO_BLOCK && at[to] <= at[n] && !dominates(g, to, n))
+            g->node[n].succ[k] = NO_NODE;
+    }
+    shape_edges(g, n);
+}
+
+static void make_graph(Former *g)
+{
+    for (uint32_t n = 0; n < g->nnode; n++)
+        connect(g, &g->node[n]);
+    shape_new(g);
+    for (g->cfg = ir_cfg(g->shape); !g->cfg->reducible; g->cfg = ir_cfg(g->shape)) {
+        for (uint32_t n = 0; n < g->nnode; n++)
+            cut_node(g, n);
+    }
+}
+
+/* --- where to enter -------------------------------------------------------------------------------------------------- */
+
+static void explore_from(Former *g, uint32_t first)
+{
+    for (uint32_t n = first; n < g->nnode; n++)
+        explore(g, g->node[n].ctx, g->node[n].pc);
+}
+
+/* The address of the last instruction that sets flags in a node that leads back to the entry; 0: none. */
+static uint64_t flags_of_latch(Former *g)
+{
+    for (uint32_t n = g->nnode; n-- > 0;) {
+        const Node *nd = &g->node[n];
+        const Insn *i;
+        uint64_t flags = 0;
+        if (nd->ctx != CTX_REGION || (nd->succ[0] != g->first && nd->succ[1] != g->first) || !dominates(g, g->first, n))
+            continue;
+        for (uint64_t pc = nd->pc; (i = goes_on(g, nd->ctx, nd->pc, pc)) != NULL; pc = i->next) {
+            if (i->flags)
+                flags = pc;
+            if (i->kind != LIFT_NEXT)
+                break;
+        }
+        if (flags)
+            return flags;
+    }
+    return 0;
+}
+
+/* Whether the ways from the entry to `stop` are short and simple. */
+static bool can_peel(Former *g, uint64_t stop)
+{
+    uint64_t todo[PEEL_INSNS], seen[PEEL_INSNS];
+    unsigned ntodo = 0, n = 0;
+
+    todo[ntodo++] = g->entry;
+    while (ntodo) {
+        uint64_t at = todo[--ntodo];
+        const Insn *i;
+        for (; at != stop && (i = known(g, at)) && i->in & 1; at = i->kind == LIFT_JUMP ? i->target : i->next) {
+            unsigned k = 0;
+            while (k < n && seen[k] != at)
+                k++;
+            if (k < n || i->kind == LIFT_LEFT)
+                break;
+            if (n == PEEL_INSNS || ntodo == PEEL_INSNS || i->kind == LIFT_CALL || i->kind == LIFT_IND)
+                return false;
+            seen[n++] = at;
+            if (i->kind == LIFT_BRANCH)
+                todo[ntodo++] = i->target;
+        }
+    }
+    return g->taken + n < GRAPH_INSNS + PEEL_INSNS;
+}
+
+/* See the head of this file. Returns whether there are new nodes. */
+static bool enter_at_flags(Former *g)
+{
+    uint64_t stop = flags_of_latch(g);
+    uint32_t old = g->nnode;
+
+    if (!stop || stop == g->entry || g->nnode + 8 > GRAPH_NODES || !can_peel(g, stop))
+        return false;
+    want(g, CTX_REGION, stop);
+    g->stop = stop;
+    g->first = g->nnode;
+    want(g, CTX_PEEL, g->entry);
+    explore_from(g, old);
+    return true;
+}
+
+/* --- lift ---------------------------------------------------------------------------------------------------------- */
+
+/* A block that leaves to guest address pc. `back`: it must poll, as all that go back in guest code, and those out of callees,
+ * whose call was not seen by anybody: no loop of the guest's is without a poll, however it runs through regions. */
+static uint32_t exit_block(Former *g, uint32_t ctx, uint64_t pc, bool back)
+{
+    IrBuilder b = {.r = g->l.b.r, .block = ir_block_new(g->l.b.r)};
+    uint8_t aux = back || ctx >= CTX_CALLS ? IR_EXIT_POLL : 0;
+
+    b.r->block[b.block].cold = true;
+    if (ctx < CTX_CALLS)
+        ir_exit(&b, pc, aux);
+    else
+        ir_emit(&b, (IrInsn){.op = IR_EXIT_CALL, .aux = aux, .a = ir_const(&b, IR_I64, g->ctx[ctx].ret), .imm = pc});
+    return b.block;
+}
+
+/* A block that polls on its way back to a loop's header. */
+static uint32_t poll_block(Former *g, const Node *header)
+{
+    IrBuilder b = {.r = g->l.b.r, .block = ir_block_new(g->l.b.r)};
+    IrRef asked = ir_emit(&b, (IrInsn){.op = IR_POLL, .type = IR_I8});
+
+    ir_brif(&b, asked, exit_block(g, header->ctx, header->pc, true), header->block);
+    return b.block;
+}
+
+/* Where edge k of node n leads. `from`: the branch's address. */
+static uint32_t edge_block(Former *g, uint32_t n, unsigned k, uint32_t ctx, uint64_t from)
+{
+    const Node *nd = &g->node[n];
+    uint32_t to = nd->succ[k];
+
+    if (to == NO_NODE)
+        return exit_block(g, ctx, nd->to[k], nd->to[k] <= from);
+    bool back = nd->ctx == g->node[to].ctx && g->node[to].pc <= from;
+    return back || dominates(g, to, n) ? poll_block(g, &g->node[to]) : g->node[to].block;
+}
+
+static void end_call(Former *g, uint32_t n, const Insn *i)
+{
+    uint32_t inner = context_of(g, g->node[n].ctx, i->pc);
+
+    if (inner && g->node[n].succ[0] != NO_NODE)
+        ir_br(&g->l.b, edge_block(g, n, 0, inner, i->pc), 0, NULL);
+    else
+        ir_exit_call(&g->l.b, i->target, i->next);
+}
+
+static void end_ind(Former *g, uint32_t n, const Insn *i)
+{
+    const Node *nd = &g->node[n];
+    IrBuilder *b = &g->l.b;
+    IrRef to = g->flow.val;
+
+    if (nd->succ[0] != NO_NODE) {
+        IrRef same = ir_icmp(b, IR_EQ, to, ir_const(b, IR_I64, g->ctx[nd->ctx].ret));
+        uint32_t other = ir_block_new(b->r);
+        ir_brif(b, same, edge_block(g, n, 0, CTX_REGION, i->pc), other);
+        b->block = other;
+        b->r->block[other].cold = true;
+    }
+    ir_exit_ind(b, to, i->hint, i->next);
+}
+
+static void end_node(Former *g, uint32_t n, const Insn *i)
+{
+    IrBuilder *b = &g->l.b;
+    uint32_t ctx = g->node[n].ctx;
+
+    switch (i->kind) {
+    case LIFT_JUMP:
+        ir_br(b, edge_block(g, n, 0, ctx, i->pc), 0, NULL);
+        break;
+    case LIFT_BRANCH: {
+        uint32_t yes = edge_block(g, n, 0, ctx, i->pc);
+        ir_brif(b, g->flow.val, yes, edge_block(g, n, 1, ctx, i->pc));
+        break;
+    }
+    case LIFT_CALL:
+        end_call(g, n, i);
+        break;
+    case LIFT_IND:
+        end_ind(g, n, i);
+        break;
+    default: /* LIFT_LEFT: done */
+        break;
+    }
+}
+
+static void lift_node(Former *g, uint32_t n)
+{
+    const Node *nd = &g->node[n];
+    const Insn *i;
+
+    g->l.b.block = nd->block;
+    for (uint64_t pc = nd->pc; (i = goes_on(g, nd->ctx, nd->pc, pc)) != NULL; pc = i->next) {
+        if (!lift_at(g, &g->l, pc) || g->flow.kind != i->kind || g->flow.target != i->target || g->l.next != i->next) {
+            g->changed = true;
+            return;
+        }
+        g->l.b.r->guest_insns++;
+        if (i->kind != LIFT_NEXT) {
+            end_node(g, n, i);
+            return;
+        }
+    }
+    ir_br(&g->l.b, edge_block(g, n, 0, nd->ctx, 0), 0, NULL);
+}
+
+static void lift_all(Former *g)
+{
+    IrRegion *r = g->l.b.r;
+
+    /* The entry is no loop's header, so that it needs no parameters: its block only leads to the first node's. */
+    for (uint32_t n = 0; n < g->nnode; n++)
+        g->node[n].block = g->cfg->at[n + 1] == IR_NO_BLOCK ? IR_NO_BLOCK : ir_block_new(r);
+    ir_br(&g->l.b, g->node[g->first].block, 0, NULL);
+    for (uint32_t k = 1; k < g->cfg->n && !g->changed; k++)
+        lift_node(g, g->cfg->rpo[k] - 1);
+}
+
+static Lift lift_new(Vcpu *cpu, uint64_t pc)
+{
+    const Guest *g = cpu->e->cfg.guest;
+    Lift l = {.guest = g, .mode = cpu->h.ir.mode, .cpu_features = cpu->e->cfg.features};
+
+    ir_builder_init(&l.b, ir_region_new(&cpu->arena, &g->slots, g->helpers, g->nhelpers, pc));
+    l.b.r->fp = careful_fp_mode(cpu->e, l.mode, pc);
+    return l;
+}
+
+IrRegion *region_form(Fetch *f, uint64_t pc, bool evidence)
+{
+    Vcpu *cpu = f->cpu;
+
+    if (pc & ((1u << cpu->e->cfg.guest->pc_shift) - 1))
+        return NULL;
+    if (f->t)
+        f->t->forms |= (uint8_t)careful_forms(cpu->e, pc);
+    arena_reset(&cpu->arena);
+    Former *g = arena_zalloc(&cpu->arena, sizeof *g);
+    g->f = f;
+    g->evidence = evidence;
+    g->check = cpu->e->cfg.check;
+    g->entry = pc;
+    g->l = lift_new(cpu, pc);
+    g->l.b.r->graph = true;
+    g->look = lift_new(cpu, pc);
+    g->insn = ARENA_ARRAY(&cpu->arena, Insn, DECODE_MAX);
+    g->nctx = CTX_CALLS;
+    want(g, CTX_REGION, pc);
+    if (g->nnode == 0)
+        return NULL;
+    explore_from(g, 0);
+    make_graph(g);
+    if (enter_at_flags(g))
+        make_graph(g);
+    lift_all(g);
+    if (g->changed)
+        return NULL;
+    return g->l.b.r;
+}

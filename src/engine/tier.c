@@ -1,0 +1,304 @@
+/*
+ * Tier 2: what runs often is translated again, as a graph region (region.c), and takes the place of its tier-1 translation.
+ *
+ * Counting. Sites from which something may be run often (loops' ways back, calls, the exits of graphs; indirect branches) are
+ * not linked to a tier-1 translation at once. The first few times they go through the engine, which costs little and spares
+ * most of a program's code the rest. Then the translation gets a counter: a translation of its own, in no table, of one
+ * instruction that counts down in the vcpu and a chained jump to the translation proper. Hot sites lead to the counter.
+ * When the count has come to zero the engine puts the translation into a queue (tier_hot). Both the graph that takes the
+ * translation's place and the decision that there will be none unlink the counter: nothing is counted from then on.
+ *
+ * Compiling happens on a thread of its own, started at the first request, with a vcpu of its own that never runs; or at once,
+ * by the thread that counted, where there is one processor only. Rules that this thread keeps:
+ *   - fork: while it works it is a writer, which a fork waits for; the child has no such thread and starts another one;
+ *   - reclamation: while it works it is counted as a vcpu (grace.c), for it holds pointers to translations;
+ *   - invalidation: as for every translation, by pages registered before they are read;
+ *   - signals: all are blocked in it but the faults of base/safe.h.
+ */
+#include "engine/internal.h"
+
+#include "base/check.h"
+#include "base/log.h"
+#include "base/os.h"
+
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Times that a hot site goes through the engine before its target gets a counter. */
+#define WANTED 4
+#define HELPER_STACK (512u << 10)
+
+/* --- counters ------------------------------------------------------------------------------------------------------ */
+
+static bool counts(const Engine *e, const Translation *t)
+{
+    return e->cfg.tier2 > 1 && t->hpc && !t->graph && !atomic_load_explicit(&t->refused, memory_order_relaxed);
+}
+
+/* Make c the counter of t. False when t is dead or has one already. */
+static bool attach(Engine *e, Translation *t, Translation *c)
+{
+    pthread_mutex_lock(&e->kill_lock);
+    bool ok = !translation_dead(t) && !atomic_load(&t->counter);
+    if (ok) {
+        c->counted = t;
+        atomic_store(&t->counter, c);
+    } else {
+        atomic_store(&c->state, TRANSLATION_DEAD);
+    }
+    pthread_mutex_unlock(&e->kill_lock);
+    return ok;
+}
+
+Translation *tier_entry(Vcpu *cpu, Translation *t)
+{
+    Engine *e = cpu->e;
+
+    if (!counts(e, t))
+        return t;
+    Translation *c = atomic_load_explicit(&t->counter, memory_order_acquire);
+    if (c && !translation_dead(c))
+        return c;
+    if (atomic_fetch_add_explicit(&t->wanted, 1, memory_order_relaxed) < WANTED)
+        return NULL;
+    c = calloc(1, sizeof *c);
+    CHECK(c != NULL);
+    c->pc = t->pc;
+    c->mode = t->mode;
+    if (!translate_counter(cpu, c)) {
+        translation_free(c);
+        return NULL;
+    }
+    atomic_store(&c->state, TRANSLATION_LIVE);
+    cpu->stats.counters++;
+    return attach(e, t, c) ? c : NULL;
+}
+
+void tier_forget_locked(Engine *e, Translation *t)
+{
+    Translation *c = atomic_load(&t->counter);
+
+    if (c) {
+        atomic_store(&t->counter, NULL);
+        c->counted = NULL;
+        if (kill_mark(c))
+            kill_translation_locked(e, c);
+    }
+    if (t->counted) {
+        atomic_store(&t->counted->counter, NULL);
+        t->counted = NULL;
+    }
+}
+
+/* --- one request --------------------------------------------------------------------------------------------------- */
+
+/* There will be no graph of t: count it no more. */
+static void refuse(Engine *e, Translation *t)
+{
+    atomic_store(&t->refused, true);
+    pthread_mutex_lock(&e->kill_lock);
+    tier_forget_locked(e, t);
+    pthread_mutex_unlock(&e->kill_lock);
+}
+
+static void log_made(const Engine *e, const Translation *t, uint64_t pc, Translated how)
+{
+    static const char *const why[] = {"", "not worth while", "no room", "code changed"};
+
+    if (!log_on_pc(LOG_TIER, pc))
+        return;
+    if (how == TRANSLATED)
+        log_line("tier: 0x%llx: %u guest instructions, %u bytes", (unsigned long long)pc, t->guest_insns, t->size);
+    else
+        log_line("tier: 0x%llx: %s", (unsigned long long)pc, why[how]);
+}
+
+/* Translate again what is hot at pc, and let that take the place of its translation. */
+static void promote(Vcpu *cpu, uint64_t pc)
+{
+    Engine *e = cpu->e;
+    Translation *old = table_find(&e->table, pc, cpu->h.ir.mode);
+
+    if (!old || old->graph)
+        return;
+    Translation *t = calloc(1, sizeof *t);
+    CHECK(t != NULL);
+    t->pc = pc;
+    t->mode = cpu->h.ir.mode;
+    Translated how = translate_graph(cpu, t);
+    log_made(e, t, pc, how);
+    if (how == TRANSLATED)
+        translate_replace(cpu, t);
+    else if (how == TRANSLATED_NOT)
+        refuse(e, old);
+    else
+        atomic_store(&old->asked, false);
+}
+
+static void work(Vcpu *cpu, TierRequest rq)
+{
+    write_begin(cpu);
+    grace_quiesce(cpu, grace_now(cpu->e));
+    cpu->h.ir.mode = rq.mode;
+    promote(cpu, rq.pc);
+    atomic_store(&cpu->epoch, 0);
+    write_end(cpu);
+}
+
+/* --- the thread ---------------------------------------------------------------------------------------------------- */
+
+static void *tier_main(void *arg)
+{
+    Engine *e = arg;
+    Tier *tier = &e->tier;
+
+    pthread_mutex_lock(&tier->lock);
+    while (!tier->stop) {
+        if (tier->n == 0) {
+            pthread_cond_wait(&tier->wake, &tier->lock);
+            continue;
+        }
+        tier->current = tier->queue[tier->first];
+        tier->busy = true;
+        tier->first = (tier->first + 1) % TIER_QUEUE;
+        tier->n--;
+        pthread_mutex_unlock(&tier->lock);
+        work(tier->cpu, tier->current);
+        pthread_mutex_lock(&tier->lock);
+        tier->busy = false;
+    }
+    pthread_mutex_unlock(&tier->lock);
+    return NULL;
+}
+
+static bool create_thread(Tier *tier, Engine *e)
+{
+    pthread_attr_t attr;
+    sigset_t block, old;
+
+    sigfillset(&block);
+    fault_unblocked(&block);
+    pthread_sigmask(SIG_SETMASK, &block, &old);
+    pthread_attr_init(&attr);
+    pthread_attr_setstacksize(&attr, HELPER_STACK);
+    bool ok = pthread_create(&tier->thread, &attr, tier_main, e) == 0;
+    pthread_attr_destroy(&attr);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return ok;
+}
+
+/* Called by a guest's thread, whose environment the new vcpu sees guest code with. */
+static bool start_locked(Tier *tier, Vcpu *cpu)
+{
+    Engine *e = cpu->e;
+
+    if (tier->running)
+        return true;
+    /* A child of vfork, which is another process in this memory: the thread would be of the wrong one. */
+    if (getpid() != tier->pid)
+        return false;
+    if (!tier->cpu) {
+        tier->cpu = vcpu_new(e);
+        tier->cpu->env = e->cfg.env->translator ? e->cfg.env->translator(cpu) : cpu->env;
+    }
+    tier->running = create_thread(tier, e);
+    return tier->running;
+}
+
+/* Returns whether the request was taken. */
+static bool ask(Vcpu *cpu, TierRequest rq)
+{
+    Tier *tier = &cpu->e->tier;
+
+    pthread_mutex_lock(&tier->lock);
+    bool ok = tier->n < TIER_QUEUE && start_locked(tier, cpu);
+    if (ok) {
+        tier->queue[(tier->first + tier->n++) % TIER_QUEUE] = rq;
+        if (tier->n > tier->longest)
+            tier->longest = tier->n;
+        pthread_cond_signal(&tier->wake);
+    }
+    pthread_mutex_unlock(&tier->lock);
+    return ok;
+}
+
+const void *tier_hot(HostCpu *h)
+{
+    Vcpu *cpu = (Vcpu *)h;
+    Engine *e = cpu->e;
+    Translated why;
+
+    h->counter[host_hot_index(h->ir.pc, e->cfg.guest->pc_shift)] = e->cfg.tier2;
+    Translation *t = translate_get(cpu, h->ir.pc, &why);
+    if (!t || !t->hpc)
+        return NULL;
+    if (!counts(e, t) || atomic_exchange(&t->asked, true))
+        return t->hpc;
+    cpu->stats.hot++;
+    if (e->tier.at_once) {
+        write_begin(cpu);
+        promote(cpu, t->pc);
+        write_end(cpu);
+        t = table_find(&e->table, h->ir.pc, h->ir.mode);
+        return t ? t->hpc : NULL;
+    }
+    if (!ask(cpu, (TierRequest){t->pc, t->mode}))
+        atomic_store(&t->asked, false);
+    return t->hpc;
+}
+
+/* --- setting up ---------------------------------------------------------------------------------------------------- */
+
+void tier_init(Engine *e)
+{
+    cpu_set_t set;
+
+    pthread_mutex_init(&e->tier.lock, NULL);
+    pthread_cond_init(&e->tier.wake, NULL);
+    e->tier.pid = getpid();
+    e->tier.at_once = sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) == 1;
+}
+
+void tier_vcpu_init(Vcpu *cpu)
+{
+    for (unsigned i = 0; cpu->e->cfg.tier2 > 1 && i < 1u << HOST_HOT_BITS; i++)
+        cpu->h.counter[i] = cpu->e->cfg.tier2;
+}
+
+void engine_stop_background(Engine *e)
+{
+    Tier *tier = &e->tier;
+
+    pthread_mutex_lock(&tier->lock);
+    bool running = tier->running;
+    tier->stop = true;
+    pthread_cond_signal(&tier->wake);
+    pthread_mutex_unlock(&tier->lock);
+    if (running)
+        pthread_join(tier->thread, NULL);
+    tier->running = tier->stop = false;
+}
+
+void tier_fork_child(Engine *e)
+{
+    Tier *tier = &e->tier;
+
+    /* What the thread had taken out of the queue and not begun with: it was no writer yet. */
+    if (tier->busy && tier->n < TIER_QUEUE)
+        tier->queue[(tier->first + tier->n++) % TIER_QUEUE] = tier->current;
+    tier->busy = tier->running = false;
+    tier->cpu = NULL; /* one of those that are buried */
+    tier->pid = getpid();
+    pthread_cond_init(&tier->wake, NULL);
+}
+
+void tier_done(Engine *e)
+{
+    engine_stop_background(e);
+    if (e->tier.cpu)
+        vcpu_free(e->tier.cpu);
+    pthread_cond_destroy(&e->tier.wake);
+    pthread_mutex_destroy(&e->tier.lock);
+}
