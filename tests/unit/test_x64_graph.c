@@ -2,7 +2,7 @@
  * Random graph regions, translated and interpreted: see jit_gen.h. Joins and loops nest, with parameters for slots and for
  * other values; loops have counters, and are left and begun anew from their middles; faults happen anywhere.
  *
- *   test_x64_graph [SEED [COUNT [SIZE]]]
+ *   test_x64_graph [SEED [COUNT [SIZE]]]       LONG=1: many more
  */
 #include "jit_gen.h"
 #include "test.h"
@@ -364,23 +364,36 @@ static bool run_one(unsigned size, unsigned states)
     return same_runs(r, states);
 }
 
-int main(int argc, char **argv)
+static bool graphs(const char *host, uint64_t seed, unsigned count, unsigned size)
 {
-    uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 0) : 1;
-    unsigned count = argc > 2 ? (unsigned)atoi(argv[2]) : 2000, size = argc > 3 ? (unsigned)atoi(argv[3]) : 8, k;
-    char name[64];
+    char name[80];
+    unsigned k;
 
-    TEST_BEGIN();
-    env_new(helpers, 2, true, NULL);
+    env_new(helpers, 2, true, host);
     for (k = 0; k < count; k++) {
         rng = (seed + k) * 0x9e3779b97f4a7c15 + 1;
         if (!run_one(size, 4))
             break;
     }
-    snprintf(name, sizeof name, "%u random graphs from seed %lu", k, (unsigned long)seed);
+    snprintf(name, sizeof name, "%u random graphs from seed %lu, %s", k, (unsigned long)seed, host);
     TEST(name, k == count && env->refused <= count / 20);
     if (k < count)
         printf("# failed with seed %lu\n", (unsigned long)(seed + k));
     printf("# %lu faults recovered, %lu too large\n", (unsigned long)env->faults, (unsigned long)env->refused);
+    return k == count;
+}
+
+int main(int argc, char **argv)
+{
+    uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 0) : 1;
+    unsigned count = argc > 2 ? (unsigned)atoi(argv[2]) : 1500, size = argc > 3 ? (unsigned)atoi(argv[3]) : 8;
+
+    if (argc == 1 && getenv("LONG"))
+        count *= 60;
+    TEST_BEGIN();
+    if (graphs("native", seed, count, size) && argc == 1) {
+        graphs("native", seed + count, 60, 3 * size);
+        graphs("avx2", seed + 2 * count, count, size / 2);
+    }
     return TEST_END();
 }
