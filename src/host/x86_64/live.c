@@ -330,7 +330,7 @@ unsigned live_lazy_operands(const Sel *s, IrRef root, IrRef op[4])
 
 /* --- uses, backward ---------------------------------------------------------------------------------------------------- */
 
-uint32_t ra_use_new(Sel *s)
+static inline uint32_t use_new(Sel *s)
 {
     SelAlloc *ra = s->ra;
     if (ra->nuse == ra->cap_use) {
@@ -342,9 +342,14 @@ uint32_t ra_use_new(Sel *s)
     return ra->nuse++;
 }
 
+uint32_t ra_use_new(Sel *s)
+{
+    return use_new(s);
+}
+
 static void push_use(Live *l, IrRef root, bool soft)
 {
-    uint32_t n = ra_use_new(l->s);
+    uint32_t n = use_new(l->s);
     l->ra->use[n] = (Use){.pos = l->pos, .next = l->ra->val[root].use, .soft = soft};
     l->ra->val[root].use = n;
 }
