@@ -39,6 +39,7 @@ typedef struct HostCpu {
     uint32_t exit_request;   /* set by any thread or signal handler: leave at the next poll */
     uint32_t mxcsr;          /* host FP control and status while outside translated code: guest's rounding and flags */
     uint32_t host_mxcsr;     /* what C code runs with */
+    uint32_t polls_left;     /* see HostConfig.count_polls */
     uint32_t in_code;        /* 1 while translated code or its thunks run (fault handler) */
     void *c_stack;           /* saved C stack pointer while in translated code */
     void *shadow_base;       /* address of the sentinel frame of the return stack: 16 bytes, filled in by enter() */
@@ -123,6 +124,7 @@ typedef struct HostConfig {
     uint32_t nhelpers;
     const char *cpu;       /* --host-cpu: "native", "avx2", "avx512" */
     bool ret_predict;      /* use the host's return predictor */
+    bool count_polls;      /* POLL counts down HostCpu.polls_left, and is true when that comes to zero: for --check */
 } HostConfig;
 
 typedef struct Host {

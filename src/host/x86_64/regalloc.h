@@ -113,6 +113,8 @@ unsigned live_lazy_operands(const Sel *s, IrRef root, IrRef op[4]);
 
 /* select_fp.c: whether VAL_CLEAN holds for an operation's result, by its rule and its operands' flags */
 bool fp_clean(const Sel *s, const IrInsn *i);
+/* A SELECT by FP comparison `cond`, which is not in a register, without a branch. False: nothing was done. select_fp.c */
+bool fp_select(Sel *s, const IrInsn *i, const IrInsn *cond);
 
 /* regalloc.c */
 void ra_begin(Sel *s);                 /* state at the region's entry */

@@ -9,8 +9,11 @@
 
 static bool cond_poll(Sel *s, const IrInsn *i, SelCond *out)
 {
-    x64_alu_mi(s->a, ALU_CMP, W32, sel_cpu(s, offsetof(HostCpu, exit_request)), 0);
-    *out = (SelCond){.cc = CC_NE};
+    if (s->plan->cfg.count_polls)
+        x64_alu_mi(s->a, ALU_SUB, W32, sel_cpu(s, offsetof(HostCpu, polls_left)), 1);
+    else
+        x64_alu_mi(s->a, ALU_CMP, W32, sel_cpu(s, offsetof(HostCpu, exit_request)), 0);
+    *out = (SelCond){.cc = s->plan->cfg.count_polls ? CC_E : CC_NE};
     return true;
 }
 
@@ -171,6 +174,10 @@ static void select_x(Sel *s, const IrInsn *i)
 
 void sel_select(Sel *s, const IrInsn *i)
 {
+    IrRef cond = ra_root(s, i->a);
+
+    if ((ra_val(s, (IrRef)(i - s->r->insn))->flags & VAL_COND) && fp_select(s, i, &s->r->insn[cond]))
+        return;
     if (plan_is_x((IrType)i->type))
         select_x(s, i);
     else
