@@ -364,36 +364,15 @@ static bool run_one(unsigned size, unsigned states)
     return same_runs(r, states);
 }
 
-static bool graphs(const char *host, uint64_t seed, unsigned count, unsigned size)
-{
-    char name[80];
-    unsigned k;
-
-    env_new(helpers, 2, true, host);
-    for (k = 0; k < count; k++) {
-        rng = (seed + k) * 0x9e3779b97f4a7c15 + 1;
-        if (!run_one(size, 4))
-            break;
-    }
-    snprintf(name, sizeof name, "%u random graphs from seed %lu, %s", k, (unsigned long)seed, host);
-    TEST(name, k == count && env->refused <= count / 20);
-    if (k < count)
-        printf("# failed with seed %lu\n", (unsigned long)(seed + k));
-    printf("# %lu faults recovered, %lu too large\n", (unsigned long)env->faults, (unsigned long)env->refused);
-    return k == count;
-}
-
 int main(int argc, char **argv)
 {
-    uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 0) : 1;
-    unsigned count = argc > 2 ? (unsigned)atoi(argv[2]) : 1500, size = argc > 3 ? (unsigned)atoi(argv[3]) : 8;
+    unsigned count = getenv("LONG") ? 90000 : 1500;
 
-    if (argc == 1 && getenv("LONG"))
-        count *= 60;
+    if (argc > 1)
+        return random_main(argc, argv, 1, 8, "graphs", run_one);
     TEST_BEGIN();
-    if (graphs("native", seed, count, size) && argc == 1) {
-        graphs("native", seed + count, 60, 3 * size);
-        graphs("avx2", seed + 2 * count, count, size / 2);
-    }
+    random_run("native", 1, count, 8, "graphs", run_one);
+    random_run("native", 1 + count, count / 25, 24, "large graphs", run_one);
+    random_run("avx2", 1 + 2 * count, count, 4, "small graphs", run_one);
     return TEST_END();
 }
