@@ -184,7 +184,7 @@ static bool has_run(Former *g, uint32_t ctx, uint64_t branch, uint64_t target, u
 {
     if (!g->evidence || ctx >= CTX_CALLS || (side != target && target > branch))
         return true;
-    return table_find(&g->f->cpu->e->table, side, g->l.mode) != NULL;
+    return table_find(&g->f->cpu->e->table, side, g->l.mode) || persist_code(g->f->cpu, side);
 }
 
 /* Whether the function at pc is small and calls nothing. */
