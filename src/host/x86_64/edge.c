@@ -70,8 +70,11 @@ static void collect_moves(Moves *m, uint32_t to, IrRef args)
             add_move(m, p->mem ? LOC_SLOT + s->ra->g->slot[p->v] - 1u : p->reg, where(s, arg), arg, clear);
             continue;
         }
+        unsigned from = where(s, p->v);
         if (p->reg != REG_NONE)
-            add_move(m, p->reg, where(s, p->v), p->v, false);
+            add_move(m, p->reg, from, p->v, false);
+        if (p->reg != REG_NONE && from >= REG_COUNT && !p->weight && s->ra->pos > x->first && graph_headed(s->ra->g, to) != IR_NO_BLOCK)
+            graph_learn(s, graph_headed(s->ra->g, to), p->v, true);
         if (p->mem && !graph_in_memory(s, p->v))
             add_move(m, p->v >= s->r->ninsn ? LOC_HOME : LOC_SLOT + ra_graph_slot(s, p->v), where(s, p->v), p->v, false);
     }

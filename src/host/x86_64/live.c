@@ -274,6 +274,32 @@ static void mark_lazy(Live *l)
     }
 }
 
+/*
+ * At the last use of a lazy value: a difference stands for the first operand only if that is not there anyway. All uses
+ * agree on it, so that what is kept is what is used.
+ */
+static void settle(Live *l, IrRef root)
+{
+    SelAlloc *ra = l->ra;
+    if (!(ra->val[root].flags & VAL_SETTLED)) {
+        IrRef a = ra->root[l->r->insn[root].a];
+        if ((ra->val[a].use || (ra->val[a].flags & VAL_CONST)) && same_block(l, ra->alt[root]))
+            ra->val[root].flags &= ~VAL_ALT & 0xff;
+        ra->val[root].flags |= VAL_SETTLED;
+    }
+}
+
+/* A comparison that is done in line had best find the flags of the subtraction. */
+static void want_flags(Live *l, IrRef root)
+{
+    const IrInsn *i = &l->r->insn[root];
+    IrRef sub = l->ra->alt[root];
+    if (!sub && live_sign_test(l->s, i))
+        sub = l->ra->root[i->a];
+    if (sub && sub < l->r->ninsn)
+        l->ra->val[sub].am = 1;
+}
+
 unsigned live_lazy_operands(const Sel *s, IrRef root, IrRef op[4])
 {
     const SelAlloc *ra = s->ra;
@@ -339,6 +365,7 @@ static void keep_root(Live *l, IrRef root)
         keep_value(l, root);
         return;
     }
+    settle(l, root);
     for (unsigned n = live_lazy_operands(l->s, root, op); n--;)
         keep_value(l, op[n]);
 }
@@ -457,7 +484,9 @@ static void use_condition(Live *l, IrRef ref, IrRef cond)
         return;
     }
     l->ra->val[ref].flags |= VAL_COND;
+    want_flags(l, root);
     if (l->ra->val[root].flags & VAL_LAZY) {
+        settle(l, root);
         for (unsigned n = live_lazy_operands(l->s, root, op); n--;)
             use_value(l, op[n]);
         return;
@@ -555,6 +584,8 @@ static void live_insn(Live *l, IrRef ref)
                     (i->op == IR_FCMP && !l->r->fp.soft && fused_soon(l, i))))
         return;
     x->flags |= VAL_NEEDED;
+    if (i->op == IR_ICMP || i->op == IR_SUB_V)
+        want_flags(l, ref);
     pass_hint(l, ref, i);
     use_operands(l, ref, i);
     if (ir_ops[i->op].flags & IRF_SNAP)

@@ -160,7 +160,7 @@ Mem ra_spill_slot(Sel *s, IrRef root)
     unsigned slot;
     if (ra->g && (!ra->depth || ra->g->slot[root])) {
         slot = ra_graph_slot(s, root);
-        ra->g->stored[root] = ra->pos;
+        graph_stored(s, root);
     } else {
         slot = spill_alloc(s, root);
     }
@@ -264,7 +264,7 @@ static void evict(Sel *s, unsigned reg)
             ra_trail(s, v);
             x->home = (uint16_t)(slot + 1);
             if (ra->g)
-                ra->g->stored[v] = ra->pos;
+                graph_stored(s, v);
         } else {
             ra_store_reg(s, ra_spill_slot(s, v), reg);
         }

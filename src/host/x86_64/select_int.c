@@ -32,6 +32,12 @@ static void alu(Sel *s, const IrInsn *i, Alu op, Width w)
     flags_set(s, op == ALU_SUB ? FL_SUB : FL_RES, (IrRef)(i - s->r->insn), 0, w);
 }
 
+/* Whether the flags are asked for right away: then lea will not do, which has none. */
+static bool flags_wanted(const Sel *s, const IrInsn *i)
+{
+    return ra_val(s, (IrRef)(i - s->r->insn))->am;
+}
+
 static bool in_reg(const Sel *s, IrRef v)
 {
     return s->ra->val[ra_root(s, v)].reg != REG_NONE;
@@ -46,6 +52,10 @@ static bool sel_add(Sel *s, const IrInsn *i)
     if (sel_const(s, x, &(uint64_t){0})) {
         x = i->b;
         y = i->a;
+    }
+    if (flags_wanted(s, i)) {
+        alu(s, i, ALU_ADD, w);
+        return true;
     }
     if (imm32(s, y, w, &imm)) {
         Gpr a = sel_use_r(s, x);
@@ -78,7 +88,7 @@ static bool sel_sub(Sel *s, const IrInsn *i)
     Width w = width_of((IrType)i->type);
     int32_t imm;
 
-    if (imm32(s, i->b, w, &imm) && imm != INT32_MIN) {
+    if (imm32(s, i->b, w, &imm) && imm != INT32_MIN && !flags_wanted(s, i)) {
         Gpr a = sel_use_r(s, i->a);
         Gpr d = sel_def_r_last(s, i);
         if (a.n == d.n) {
