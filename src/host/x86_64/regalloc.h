@@ -80,7 +80,7 @@ struct SelAlloc {
     Val *val;
     IrRef *root;     /* the value that this instruction's result is in fact */
     uint16_t *count; /* operand uses, those of fused conditions excepted */
-    IrRef *alt;      /* of a comparison: the subtraction of the same operands, or 0 */
+    IrRef *alt;      /* of a comparison: the subtraction of the same operands, or 0; of a carry: the addition */
     IrRef *order;    /* instructions by position */
     uint32_t norder;
     uint32_t nval;   /* instructions, then pseudo values */

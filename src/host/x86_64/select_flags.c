@@ -19,11 +19,21 @@ bool isel_adc(Sel *s, const IrInsn *i)
     return true;
 }
 
+/* Whether the addition of these operands has left its flags. */
+static bool sum_flags(const Sel *s, IrRef x, IrRef y, Width w)
+{
+    const IrInsn *i = &s->r->insn[s->flags.x];
+    if (!flags_are(s, FL_SUM, s->flags.x, 0, w))
+        return false;
+    IrRef a = ra_root(s, i->a), b = ra_root(s, i->b);
+    return (a == x && b == y) || (a == y && b == x);
+}
+
 /* a + b (+ c) for its flags */
 static void add_flags(Sel *s, const IrInsn *i, Width w, bool carry_in)
 {
     IrRef x = ra_root(s, i->a), y = ra_root(s, i->b);
-    if (!carry_in && flags_are(s, FL_ADD, x, y, w))
+    if (!carry_in && (flags_are(s, FL_ADD, x, y, w) || sum_flags(s, x, y, w)))
         return;
     int32_t imm;
     bool small = imm32(s, i->b, w, &imm);
@@ -171,7 +181,7 @@ static Cc relation_cc(unsigned aux)
 static void sign_flags(Sel *s, IrRef v, Width w)
 {
     IrRef x = ra_root(s, v);
-    if (flags_are(s, FL_RES, x, 0, w) || flags_are(s, FL_SUB, x, 0, w))
+    if (flags_are(s, FL_RES, x, 0, w) || flags_are(s, FL_SUB, x, 0, w) || flags_are(s, FL_SUM, x, 0, w))
         return;
     if (x < s->r->ninsn && s->r->insn[x].op == IR_SUB &&
         flags_are(s, FL_CMP, ra_root(s, s->r->insn[x].a), ra_root(s, s->r->insn[x].b), w))

@@ -18,7 +18,7 @@ static void alu(Sel *s, const IrInsn *i, Alu op, Width w)
     if (imm32(s, y, w, &imm)) {
         Gpr d = sel_def_r_from(s, i, x);
         x64_alu_ri(s->a, op, w, d, imm);
-        flags_set(s, op == ALU_SUB ? FL_SUB : FL_RES, (IrRef)(i - s->r->insn), 0, w);
+        flags_set(s, op == ALU_SUB ? FL_SUB : op == ALU_ADD ? FL_SUM : FL_RES, (IrRef)(i - s->r->insn), 0, w);
         return;
     }
     if (comm && !sel_dies(s, x) && sel_dies(s, y) && s->ra->val[ra_root(s, y)].reg != REG_NONE) {
@@ -29,7 +29,7 @@ static void alu(Sel *s, const IrInsn *i, Alu op, Width w)
     RGm b = sel_use_rm(s, y, op_bytes(w));
     Gpr d = sel_def_r_from(s, i, x);
     x64_alu_rm(s->a, op, w, d, b);
-    flags_set(s, op == ALU_SUB ? FL_SUB : FL_RES, (IrRef)(i - s->r->insn), 0, w);
+    flags_set(s, op == ALU_SUB ? FL_SUB : op == ALU_ADD ? FL_SUM : FL_RES, (IrRef)(i - s->r->insn), 0, w);
 }
 
 /* Whether the flags are asked for right away: then lea will not do, which has none. */
@@ -62,7 +62,7 @@ static bool sel_add(Sel *s, const IrInsn *i)
         Gpr d = sel_def_r_last(s, i);
         if (a.n == d.n) {
             x64_alu_ri(s->a, ALU_ADD, w, d, imm);
-            flags_set(s, FL_RES, (IrRef)(i - s->r->insn), 0, w);
+            flags_set(s, FL_SUM, (IrRef)(i - s->r->insn), 0, w);
         } else {
             x64_lea(s->a, w, d, mem_b(a, imm));
         }
