@@ -140,12 +140,11 @@ static bool check_cas(IrCpu *cpu, uint64_t va, unsigned size, unsigned flags, co
 
 static bool check_rmw(IrCpu *cpu, uint64_t va, unsigned size, unsigned flags, IrRmw kind, const IrVal *val, IrVal *old)
 {
-    uint64_t mask = size == 8 ? UINT64_MAX : (1ull << (8 * size)) - 1;
     IrVal new = {{0, 0}};
 
     if (!check_load(cpu, va, size, flags, old))
         return false;
-    new.u64[0] = mem_rmw_value(kind, size, old->u64[0], val->u64[0] & mask) & mask;
+    new.u64[0] = ir_rmw(kind, size, old->u64[0], val->u64[0]);
     return check_store(cpu, va, size, flags, &new);
 }
 

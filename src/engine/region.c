@@ -626,7 +626,7 @@ static Lift lift_new(Vcpu *cpu, uint64_t pc)
     Lift l = {.guest = g, .mode = cpu->h.ir.mode, .cpu_features = cpu->e->cfg.features};
 
     ir_builder_init(&l.b, ir_region_new(&cpu->arena, &g->slots, g->helpers, g->nhelpers, pc));
-    l.b.r->fp = g->fp_mode(l.mode);
+    l.b.r->fp = careful_fp_mode(cpu->e, l.mode, pc);
     return l;
 }
 
@@ -636,6 +636,8 @@ IrRegion *region_form(Fetch *f, uint64_t pc, bool evidence)
 
     if (pc & ((1u << cpu->e->cfg.guest->pc_shift) - 1))
         return NULL;
+    if (f->t)
+        f->t->forms |= (uint8_t)careful_forms(cpu->e, pc);
     arena_reset(&cpu->arena);
     Former *g = arena_zalloc(&cpu->arena, sizeof *g);
     g->f = f;

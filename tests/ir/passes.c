@@ -24,17 +24,6 @@ static uint64_t dead_at(void *ctx, uint64_t pc)
     return pc == 0xdead ? *(uint64_t *)ctx : 0;
 }
 
-static char *region_text(const IrRegion *r)
-{
-    char *buf = NULL;
-    size_t len;
-    FILE *f = open_memstream(&buf, &len);
-
-    ir_print(f, r);
-    fclose(f);
-    return buf;
-}
-
 /* Leave out the passes that the list does not name. */
 static void configure(const Case *c, OptConfig *cfg, uint64_t *dead)
 {
@@ -76,7 +65,7 @@ static bool run_case(Case *c, bool update)
         return false;
     }
     opt_run(r, &cfg);
-    char *text = region_text(r);
+    char *text = test_print(r);
     if (strcmp(text, c->after) != 0) {
         if (update) {
             free(c->after);

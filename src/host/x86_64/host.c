@@ -3,6 +3,7 @@
 #include "host/x86_64/disas.h"
 #include "host/x86_64/emit.h"
 #include "host/x86_64/graph.h"
+#include "host/x86_64/vsel.h"
 
 #include <string.h>
 
@@ -29,6 +30,8 @@ static bool compile_once(HostPlan *plan, const IrRegion *r, CodeBuf *cb, HostCod
     s->cold = (Asm){.start = cold, .p = cold, .end = cold + at->cold_cap, .arena = (struct Arena *)r->arena};
     s->a = &s->main;
     emit_init(s);
+    if (r->graph)
+        vsel_params(s);
     live_run(s);
     ra_begin(s);
     if (r->graph)

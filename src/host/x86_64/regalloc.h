@@ -108,11 +108,14 @@ void live_run(Sel *s);
 void live_targets(const IrRegion *r, const IrInsn *brif, uint32_t *main, uint32_t *side);
 bool live_sign_test(const Sel *s, const IrInsn *i); /* a comparison with zero for which no overflow matters */
 bool live_has_cond(const IrInsn *i); /* whether a condition rule may take it */
-/* The places that a lazy value is computed from: up to two roots in op[]; returns their number. */
-unsigned live_lazy_operands(const Sel *s, IrRef root, IrRef op[4]);
+#define LAZY_OPS 6
+/* The places that a lazy value is computed from: their roots in op[]; returns their number. */
+unsigned live_lazy_operands(const Sel *s, IrRef root, IrRef op[LAZY_OPS]);
 
 /* select_fp.c: whether VAL_CLEAN holds for an operation's result, by its rule and its operands' flags */
 bool fp_clean(const Sel *s, const IrInsn *i);
+/* A SELECT by FP comparison `cond`, which is not in a register, without a branch. False: nothing was done. select_fp.c */
+bool fp_select(Sel *s, const IrInsn *i, const IrInsn *cond);
 
 /* regalloc.c */
 void ra_begin(Sel *s);                 /* state at the region's entry */
