@@ -98,7 +98,7 @@ bool vsel_fvec_arith(Sel *s, const IrInsn *i)
     unsigned f = fp_index((IrType)i->lane), k = i->op == IR_FADD ? 0 : i->op == IR_FSUB ? 1 : i->op == IR_FMUL ? 2 : 3;
 
     if (!fp_host(s, (IrType)i->lane))
-        return false;
+        return vsel_f16_vector(s, i);
     Xmm a = vsel_use_shaped(s, i, i->a);
     Xmm b = k == 3 ? use_divisor(s, i, i->b) : vsel_use_shaped(s, i, i->b);
     Extra x = extra(s, i, k >= 2);
@@ -124,7 +124,7 @@ bool vsel_fvec_sqrt(Sel *s, const IrInsn *i)
     unsigned f = fp_index((IrType)i->lane);
 
     if (!fp_host(s, (IrType)i->lane))
-        return false;
+        return vsel_f16_vector(s, i);
     Xmm a = vsel_use_shaped(s, i, i->a);
     Extra x = extra(s, i, false);
     Xmm d = extra_def(s, i, &x);
@@ -376,7 +376,7 @@ bool vsel_fvec_minmax(Sel *s, const IrInsn *i)
     bool max = i->op == IR_FMAX || i->op == IR_FMAXNUM, number = i->op == IR_FMINNUM || i->op == IR_FMAXNUM;
 
     if (f == 0)
-        return false;
+        return vsel_f16_vector(s, i);
     Xmm a = vsel_use_shaped(s, i, i->a);
     Xmm b = vsel_use_shaped(s, i, i->b);
     Extra x = extra(s, i, false);
