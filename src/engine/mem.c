@@ -90,28 +90,9 @@ static bool mem_cas(IrCpu *cpu, uint64_t va, unsigned size, unsigned flags, cons
     return done(cpu, cas(p, size, expect, desired, old), (uintptr_t)p, size, true);
 }
 
-uint64_t mem_rmw_value(IrRmw kind, unsigned size, uint64_t old, uint64_t b)
-{
-    unsigned up = 64 - 8 * size;
-    int64_t so = (int64_t)(old << up) >> up, sb = (int64_t)(b << up) >> up;
-
-    switch (kind) {
-    case IR_RMW_ADD: return old + b;
-    case IR_RMW_CLR: return old & ~b;
-    case IR_RMW_XOR: return old ^ b;
-    case IR_RMW_OR: return old | b;
-    case IR_RMW_MAXS: return so > sb ? old : b;
-    case IR_RMW_MINS: return so < sb ? old : b;
-    case IR_RMW_MAXU: return old > b ? old : b;
-    case IR_RMW_MINU: return old < b ? old : b;
-    default: return b;
-    }
-}
-
 static bool mem_rmw(IrCpu *cpu, uint64_t va, unsigned size, unsigned flags, IrRmw kind, const IrVal *val, IrVal *old)
 {
     void *p = host_ptr(strip(va, flags));
-    uint64_t mask = size == 8 ? UINT64_MAX : (1ull << (8 * size)) - 1, b = val->u64[0] & mask;
     IrVal expect, desired = {{0, 0}};
     int failed;
 
@@ -120,7 +101,7 @@ static bool mem_rmw(IrCpu *cpu, uint64_t va, unsigned size, unsigned flags, IrRm
         return false;
     }
     for (;;) {
-        desired.u64[0] = mem_rmw_value(kind, size, expect.u64[0], b) & mask;
+        desired.u64[0] = ir_rmw(kind, size, expect.u64[0], val->u64[0]);
         failed = cas(p, size, &expect, &desired, old);
         if (failed || old->u64[0] == expect.u64[0])
             return done(cpu, failed, (uintptr_t)p, size, true);

@@ -46,6 +46,8 @@ static IrRegion *form(Fetch *f, uint64_t pc, unsigned limit)
     Lift l = {.guest = g, .pc = pc, .mode = cpu->h.ir.mode, .cpu_features = e->cfg.features};
     ir_builder_init(&l.b, r);
     r->fp = careful_fp_mode(e, cpu->h.ir.mode, pc);
+    if (f->t)
+        f->t->forms |= (uint8_t)careful_forms(e, pc);
     for (; !l.ended; l.pc = l.cont) {
         unsigned left = limit - r->guest_insns;
         l.budget = left - 1;

@@ -30,7 +30,7 @@ struct Vcpu {
         uint32_t mode;
         unsigned forms;        /* LIFT_CAREFUL_*; 0: none */
     } redo;
-    unsigned kept_traps;       /* operations that trapped in such images */
+    uint8_t kept_traps[64];    /* as Translation.fp_traps, of code of the persistent cache, by address */
     uint32_t mode_seen;        /* mode that the jump cache and return stack are of */
     uint64_t flush_seen;       /* kills after which they were last emptied */
     uint64_t replaced_seen;    /* Engine.replaced_seq, as far as it was looked at */

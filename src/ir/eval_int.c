@@ -201,3 +201,23 @@ bool ir_eval_int(const IrInsn *op, const IrVal arg[3], IrVal *out)
     out->u64[0] = ir_low(res, n);
     return true;
 }
+
+uint64_t ir_rmw(IrRmw kind, unsigned size, uint64_t old, uint64_t b)
+{
+    unsigned up = 64 - 8 * size;
+    int64_t so = (int64_t)(old << up) >> up, sb = (int64_t)(b << up) >> up;
+
+    old = ir_low(old, 8 * size);
+    b = ir_low(b, 8 * size);
+    switch (kind) {
+    case IR_RMW_ADD: return ir_low(old + b, 8 * size);
+    case IR_RMW_CLR: return old & ~b;
+    case IR_RMW_XOR: return old ^ b;
+    case IR_RMW_OR: return old | b;
+    case IR_RMW_MAXS: return so > sb ? old : b;
+    case IR_RMW_MINS: return so < sb ? old : b;
+    case IR_RMW_MAXU: return old > b ? old : b;
+    case IR_RMW_MINU: return old < b ? old : b;
+    default: return b;
+    }
+}

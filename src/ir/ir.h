@@ -392,6 +392,8 @@ bool ir_verify(const IrRegion *r, bool tree, char *err, size_t errlen);
  *   fp     environment: rounding and rules read, flags accumulated
  */
 void ir_eval(const IrInsn *op, const IrVal arg[3], FpEnv *fp, IrVal *out);
+/* What a read-modify-write of `size` bytes stores. Bits of `old` and `b` above the size are ignored; those of the result are 0. */
+uint64_t ir_rmw(IrRmw kind, unsigned size, uint64_t old, uint64_t b);
 
 /*
  * Run one region from its entry until it leaves. Slots are read and written in cpu->state; cpu->pc is the next guest

@@ -143,7 +143,9 @@ static UserThread *vfork_structures(UserThread *t)
 {
     UserProc *p = malloc(sizeof *p);
     CHECK(p != NULL);
+    pthread_mutex_lock(&t->p->lock); /* others may come and go */
     *p = *t->p;
+    pthread_mutex_unlock(&t->p->lock);
     pthread_mutex_init(&p->lock, NULL);
     p->sigs = sigs_copy(t->p->sigs);
     p->threads = NULL;

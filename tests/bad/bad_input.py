@@ -160,6 +160,27 @@ def check_damage(t):
     t.all_survive("position-independent program's segments", variants)
 
 
+def check_segments(t):
+    """Program headers that are whole but make no sense: one change each to the first, unless it says otherwise."""
+    def damaged(name, pattern, phdrs=(0,), **fields):
+        data = te.tiny()
+        for k in phdrs:
+            for field, value in fields.items():
+                at, size = te.PHDR_AT[field]
+                data = te.patch(data, te.EHDR_SIZE + k * te.PHDR_SIZE + at, size, value)
+        t.fails(name, NOT_RUN, pattern, t.file("segment", data))
+
+    for n in (0, 60000):
+        t.fails(f"{n} segments", NOT_RUN, "damaged", t.file("segment", te.patch(te.tiny(), *te.EHDR_AT["phnum"], n)))
+    damaged("nothing to load", "damaged", (0, 1), type=6)
+    damaged("segment beyond the file's end", "truncated", filesz=0x5000, memsz=0x5000)
+    damaged("segment at the top", "damaged", vaddr=0xFFFFFFFFFFFFF000, memsz=0x2000)
+    damaged("more file than memory", "damaged", memsz=0x10)
+    damaged("segment not aligned", "damaged", offset=0x10, filesz=0x10, memsz=0x10)
+    damaged("segment at address 0", "cannot be placed", vaddr=0)
+    damaged("segment over dragoman's own memory", "cannot be placed", vaddr=0x700000000000, memsz=0xFFFFFF00000)
+
+
 def check_interp(t):
     lost = r"/lib/ld-nonesuch\.so.*sysroot create.*-L"
     t.fails("missing interpreter", NOT_RUN, lost, t.file("dyn", te.tiny(interp="/lib/ld-nonesuch.so")))
@@ -257,7 +278,8 @@ def main():
         sys.exit(__doc__)
     with tempfile.TemporaryDirectory() as tmp:
         t = Tests(os.path.realpath(sys.argv[1]), os.path.realpath(tmp))
-        for check in (check_files, check_scripts, check_isa, check_damage, check_interp, check_options, check_sysroot, check_dev):
+        for check in (check_files, check_scripts, check_isa, check_damage, check_segments, check_interp, check_options,
+                      check_sysroot, check_dev):
             check(t)
         if len(sys.argv) > 3:
             check_library(t, os.path.realpath(sys.argv[2]), sys.argv[3])

@@ -58,6 +58,7 @@ typedef struct TestCpu {
     TestState state;
     uint8_t mem[TEST_MEM_SIZE];
     bool poll;
+    unsigned polls;  /* how often it was asked: in the end any loop with a poll is left */
     uint64_t fault_va;
 } TestCpu;
 
@@ -102,25 +103,6 @@ static bool test_cas(IrCpu *cpu, uint64_t va, unsigned size, unsigned flags, con
     return true;
 }
 
-static uint64_t test_rmw_result(IrRmw kind, unsigned size, uint64_t old, uint64_t b)
-{
-    unsigned up = 64 - 8 * size;
-    int64_t so = (int64_t)(old << up) >> up, sb = (int64_t)(b << up) >> up;
-    uint64_t ub = b << up >> up;
-
-    switch (kind) {
-    case IR_RMW_ADD: return old + b;
-    case IR_RMW_CLR: return old & ~b;
-    case IR_RMW_XOR: return old ^ b;
-    case IR_RMW_OR: return old | b;
-    case IR_RMW_MAXS: return so > sb ? old : b;
-    case IR_RMW_MINS: return so < sb ? old : b;
-    case IR_RMW_MAXU: return old > ub ? old : b;
-    case IR_RMW_MINU: return old < ub ? old : b;
-    default: return b;
-    }
-}
-
 static bool test_rmw(IrCpu *cpu, uint64_t va, unsigned size, unsigned flags, IrRmw kind, const IrVal *val, IrVal *old)
 {
     uint8_t *p = test_at(cpu, va, size);
@@ -128,14 +110,27 @@ static bool test_rmw(IrCpu *cpu, uint64_t va, unsigned size, unsigned flags, IrR
     if (!p)
         return false;
     memcpy(old, p, size);
-    uint64_t now = test_rmw_result(kind, size, old->u64[0], val->u64[0]);
+    uint64_t now = ir_rmw(kind, size, old->u64[0], val->u64[0]);
     memcpy(p, &now, size);
     return true;
 }
 
 static bool test_poll(IrCpu *cpu)
 {
-    return ((TestCpu *)cpu)->poll;
+    TestCpu *t = (TestCpu *)cpu;
+
+    return t->poll || ++t->polls > 20;
+}
+
+static inline char *test_print(const IrRegion *r)
+{
+    char *buf = NULL;
+    size_t len;
+    FILE *f = open_memstream(&buf, &len);
+
+    ir_print(f, r);
+    fclose(f);
+    return buf;
 }
 
 static inline uint64_t test_random(uint64_t *seed)

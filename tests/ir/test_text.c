@@ -15,17 +15,6 @@ static IrRegion *parse(const char *text)
     return ir_parse(&arena, text, &test_slots, test_helpers, TEST_NHELPERS, err, sizeof err);
 }
 
-static char *print(const IrRegion *r)
-{
-    char *buf = NULL;
-    size_t len;
-    FILE *f = open_memstream(&buf, &len);
-
-    ir_print(f, r);
-    fclose(f);
-    return buf;
-}
-
 /* One of every form of line. */
 static const char every_form[] =
     "region 0x1000 nan=2 soft\n"
@@ -90,15 +79,15 @@ static void round_trip(void)
     }
     if (!TEST("verify", ir_verify(r, true, err, sizeof err)))
         printf("# %s\n", err);
-    char *text = print(r);
+    char *text = test_print(r);
     if (!TEST("print gives the text back", strcmp(text, every_form) == 0))
         printf("# %s", text);
     free(text);
     opt_run(r, &(OptConfig){.verify = true});
-    char *one = print(r);
+    char *one = test_print(r);
     IrRegion *again = parse(one);
     TEST("snapshots parse", again != NULL && ir_verify(again, true, err, sizeof err));
-    char *two = again ? print(again) : strdup("");
+    char *two = again ? test_print(again) : strdup("");
     TEST("snapshots round trip", strcmp(one, two) == 0);
     free(one);
     free(two);

@@ -5,7 +5,8 @@ usage: tests/real/run.py DRAGOMAN BUILD_DIR short|long|NAME...   (SYSROOT=DIR us
 NATIVE=1 runs the cases with the host's own programs, to check what they expect, and with UPDATE=1 to write it)
 
 Each case is a shell script run by the sysroot's bash under dragoman (cases.sh), in an empty directory; it passes when it
-exits 0 and prints what its `#=` lines say. `short` are the cases marked so; a NAME picks single cases.
+exits 0 and prints what its `#=` lines say. `short` are the cases marked so; a NAME picks single cases. A case marked fetch=X
+finds what get_X has fetched in the directory $FETCHED.
 """
 import os
 import re
@@ -22,16 +23,16 @@ LONG_PACKAGES = SHORT_PACKAGES + ("git gcc make libc6-dev openssl p7zip-full tar
 
 
 def read_cases(path):
-    """cases.sh: `### name [short] [timeout=N]` starts a case; `#= text` lines are its expected output."""
+    """cases.sh: `### name [short] [timeout=N] [fetch=X]` starts a case; `#= text` lines are its expected output."""
     cases = []
     with open(path, encoding="utf-8") as f:
         for line in f:
             m = re.match(r"### (\S+)(.*)", line)
             if m:
                 opts = m.group(2).split()
-                limit = [int(o[8:]) for o in opts if o.startswith("timeout=")]
-                cases.append({"name": m.group(1), "short": "short" in opts, "limit": limit[0] if limit else 120,
-                              "script": [], "expect": []})
+                value = dict(o.split("=") for o in opts if "=" in o)
+                cases.append({"name": m.group(1), "short": "short" in opts, "limit": int(value.get("timeout", 120)),
+                              "fetch": value.get("fetch"), "script": [], "expect": []})
             elif cases and line.startswith("#= "):
                 cases[-1]["expect"].append(line[3:])
             elif cases:
@@ -57,10 +58,21 @@ def update(path, results):
         f.writelines(out)
 
 
-def run_case(case, dragoman, sysroot):
+def fetch(case, build):
+    """What the case needs beside the packages; None when it cannot be had."""
+    if not case["fetch"]:
+        return ""
+    path = os.path.join(build, "test-" + case["fetch"])
+    p = subprocess.run([os.path.join(HERE, "get_" + case["fetch"]), path], stdout=sys.stderr, check=False)
+    return path if p.returncode == 0 else None
+
+
+def run_case(case, dragoman, sysroot, fetched):
+    if fetched is None:
+        return "what it needs could not be fetched", "", ""
     with tempfile.TemporaryDirectory() as tmp:
         env = {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "HOME": tmp, "LC_ALL": "C.UTF-8", "TMPDIR": tmp, "REAL": HERE,
-               "DRAGOMAN": dragoman, "SYSROOT": sysroot}
+               "DRAGOMAN": dragoman, "SYSROOT": sysroot, "FETCHED": fetched}
         script = "set -eu\n" + "".join(case["script"])
         cmd = [dragoman, "run", "-L", sysroot, *os.environ.get("DRAGOMAN_ARGS", "").split(), f"{sysroot}/bin/bash", "-c", script]
         if os.environ.get("NATIVE"):
@@ -108,7 +120,7 @@ def main():
     bad, results = 0, {}
     for n, case in enumerate(cases, 1):
         start = time.monotonic()
-        why, out, err = run_case(case, dragoman, sysroot)
+        why, out, err = run_case(case, dragoman, sysroot, fetch(case, os.path.abspath(build)))
         bad += why is not None
         if case["expect"]:
             results[case["name"]] = out

@@ -32,7 +32,7 @@ typedef struct Env {
     Arena arena;
     HostCode code;             /* the region being run */
     const uint8_t *code_rx;
-    uint64_t faults;
+    uint64_t faults, refused;
     IrWorld world;
     const IrHelper *helpers;
     unsigned nhelpers;
@@ -82,21 +82,7 @@ static bool env_rmw(IrCpu *cpu, uint64_t va, unsigned size, unsigned flags, IrRm
 {
     if (!env_load(cpu, va, size, flags, old))
         return false;
-    unsigned sh = 64 - 8 * size;
-    uint64_t a = old->u64[0], b = v->u64[0], r;
-    int64_t sa = (int64_t)(a << sh) >> sh, sb = (int64_t)(b << sh) >> sh;
-    uint64_t ua = a << sh >> sh, ub = b << sh >> sh;
-    switch (kind) {
-    case IR_RMW_ADD: r = a + b; break;
-    case IR_RMW_CLR: r = a & ~b; break;
-    case IR_RMW_XOR: r = a ^ b; break;
-    case IR_RMW_OR: r = a | b; break;
-    case IR_RMW_MAXS: r = sa > sb ? a : b; break;
-    case IR_RMW_MINS: r = sa < sb ? a : b; break;
-    case IR_RMW_MAXU: r = ua > ub ? a : b; break;
-    case IR_RMW_MINU: r = ua < ub ? a : b; break;
-    default: r = b; break;
-    }
+    uint64_t r = ir_rmw(kind, size, old->u64[0], v->u64[0]);
     memcpy((void *)(uintptr_t)va, &r, size);
     return true;
 }

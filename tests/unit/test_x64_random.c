@@ -4,7 +4,6 @@
  *   test_x64_random [SEED [COUNT [SIZE]]]
  */
 #include "jit_gen.h"
-#include "test.h"
 
 static IrRegion *generate(unsigned size)
 {
@@ -38,21 +37,5 @@ static bool run_one(unsigned size, unsigned states)
 
 int main(int argc, char **argv)
 {
-    uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 0) : 1;
-    unsigned count = argc > 2 ? (unsigned)atoi(argv[2]) : 3000, size = argc > 3 ? (unsigned)atoi(argv[3]) : 24, k;
-    char name[64];
-
-    TEST_BEGIN();
-    env_new(helpers, 2, true, NULL);
-    for (k = 0; k < count; k++) {
-        rng = (seed + k) * 0x9e3779b97f4a7c15 + 1;
-        if (!run_one(size, 4))
-            break;
-    }
-    snprintf(name, sizeof name, "%u random regions from seed %lu", k, (unsigned long)seed);
-    TEST(name, k == count);
-    if (k < count)
-        printf("# failed with seed %lu\n", (unsigned long)(seed + k));
-    printf("# %lu faults recovered\n", (unsigned long)env->faults);
-    return TEST_END();
+    return random_main(argc, argv, 3000, 24, "regions", run_one);
 }

@@ -342,13 +342,20 @@ static void test_death(void)
         _exit(0);
     }
     OK(waitpid(pid, &st, 0) == pid && WIFSIGNALED(st) && WTERMSIG(st) == SIGSEGV);
+    int hold[2];
+    char c;
+    OK(pipe(hold) == 0);
     pid = fork();
     if (pid == 0) {
+        close(hold[1]);
         kill(getpid(), SIGSTOP);
+        while (read(hold[0], &c, 1) < 0) /* it must not end before its parent has seen it go on */
+            ;
         _exit(9);
     }
     OK(waitpid(pid, &st, WUNTRACED) == pid && WIFSTOPPED(st) && WSTOPSIG(st) == SIGSTOP);
     OK(kill(pid, SIGCONT) == 0 && waitpid(pid, &st, WCONTINUED) == pid && WIFCONTINUED(st));
+    close(hold[1]);
     OK(waitpid(pid, &st, 0) == pid && WIFEXITED(st) && WEXITSTATUS(st) == 9);
 }
 

@@ -132,6 +132,8 @@ static unsigned disas(uint64_t pc, const uint8_t *code, size_t avail, char *buf,
     return 4;
 }
 
+enum { FLAGS = 1 << A64_N | 1 << A64_Z | 1 << A64_C | 1 << A64_V };
+
 /* What an instruction does with the flags, for dead_slots. */
 typedef enum FlagUse { FLAGS_UNTOUCHED, FLAGS_SET, FLAGS_UNKNOWN } FlagUse;
 
@@ -164,7 +166,7 @@ static uint64_t dead_slots(const uint8_t *code, size_t avail)
     for (unsigned i = 0; i < 6 && avail >= 4 * (i + 1); i++) {
         FlagUse use = flag_use(fetch(code + 4 * i));
         if (use == FLAGS_SET)
-            return 1 << A64_N | 1 << A64_Z | 1 << A64_C | 1 << A64_V;
+            return FLAGS;
         if (use == FLAGS_UNKNOWN)
             break;
     }
@@ -193,6 +195,7 @@ const Guest guest_aarch64 = {
     .pin_vec = pin_vec,
     .helpers = helpers,
     .nhelpers = A64_NHELPERS,
+    .flags = FLAGS,
     .careful = LIFT_CAREFUL_TAG,
     .cpu_new = cpu_new,
     .reset = reset,
