@@ -714,6 +714,14 @@ void engine_save(Vcpu *cpu)
     atomic_fetch_add(&p->n.save_ns, os_thread_ns() - begin);
 }
 
+void persist_improved(Engine *e, const Translation *t)
+{
+    PersistImage *im = e->persist ? persist_image_at(e->persist, t->pc) : NULL;
+
+    if (im)
+        atomic_fetch_add(&im->made, 1);
+}
+
 void persist_made(Vcpu *cpu, const Translation *t)
 {
     Persist *p = cpu->e->persist;
