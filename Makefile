@@ -12,12 +12,13 @@ BUILD := build-$(subst $(comma),-,$(SAN))
 SETUP_OPTS := -Db_sanitize=$(SAN) -Db_lundef=false -Ddebug_checks=true --buildtype=debugoptimized
 endif
 
-.PHONY: help setup build debug demo check check-long bench install clean format
+.PHONY: help setup build debug demo check check-long check-cached bench install clean format
 
 help:
 	@echo 'make demo        set up, build, fetch a small arm64 Debian system, run programs in it'
 	@echo 'make check       set up, build, run the tests (SAN=address|undefined|thread for a sanitizer build)'
 	@echo 'make check-long  the long tests: hundreds of thousands of random cases, whole test suites'
+	@echo 'make check-cached  the tests twice with a persistent cache that all share: the second time with what the first left'
 	@echo 'make bench       speed and memory beside native code and QEMU 10: table, bench/results.json'
 	@echo 'make build       build/dragoman and build/dragoman-static'
 	@echo 'make debug       build-debug/: with the verifier after every pass, ASan and UBSan'
@@ -49,6 +50,13 @@ check-long:
 	@scripts/setup check
 	@$(MAKE) --no-print-directory build
 	@scripts/check $(BUILD) long
+
+check-cached:
+	@scripts/setup check
+	@$(MAKE) --no-print-directory build
+	@rm -rf $(BUILD)/tests/cached
+	@scripts/check $(BUILD) cached
+	@scripts/check $(BUILD) cached
 
 bench:
 	@scripts/setup bench

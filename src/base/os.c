@@ -111,6 +111,20 @@ void *os_alloc(size_t size)
     return p;
 }
 
+void *os_alloc_large(size_t size)
+{
+    void *p = os_alloc(size);
+
+    if (p)
+        madvise(p, size, MADV_HUGEPAGE);
+    return p;
+}
+
+void os_populate(void *p, size_t size)
+{
+    madvise(p, size, MADV_POPULATE_WRITE);
+}
+
 void os_free(void *p, size_t size)
 {
     if (!p)

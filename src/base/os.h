@@ -43,6 +43,10 @@ void *os_reserve(size_t size, Status *st);
 void os_release(void *p, size_t size);
 /* Zeroed private memory; NULL when refused. */
 void *os_alloc(size_t size);
+/* The same, in large pages where there are any: all of it is about to be touched. */
+void *os_alloc_large(size_t size);
+/* Have memory put behind all of it at once, not a page at each first touch. Only a hint. */
+void os_populate(void *p, size_t size);
 void os_free(void *p, size_t size);
 /* Give reserved address space [p, p + size) private zeroed memory, or take memory back from it. */
 bool os_commit(void *p, size_t size);

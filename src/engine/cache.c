@@ -224,6 +224,7 @@ void cache_retire_image(Engine *e, struct PersistImage *im)
 {
     Cache *c = &e->cache;
     CacheRegion *prev = NULL;
+    uint64_t epoch = grace_stamp(e); /* one for all: when one is given back, nobody is in any of them */
 
     pthread_mutex_lock(&c->lock);
     for (CacheRegion **p = &c->oldest; *p;) {
@@ -234,7 +235,7 @@ void cache_retire_image(Engine *e, struct PersistImage *im)
             continue;
         }
         *p = r->next;
-        r->retired_epoch = grace_stamp(e);
+        r->retired_epoch = epoch;
         r->next = c->retired;
         c->retired = r;
     }

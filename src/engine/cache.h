@@ -67,6 +67,7 @@ struct Translation {
     uint32_t nreloc;
     const uint32_t *reloc;            /* references to common stubs, offset << 8 | stub; in side's block */
     bool kept;                        /* of a file of the persistent cache, whose memory side and reloc are */
+    uint8_t forms;                    /* careful ones that some instruction is in */
     uint8_t fp_traps;                 /* operations that trapped; atomic */
     unsigned npages;
     PageRef page[TRANSLATION_PAGES];

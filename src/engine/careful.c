@@ -40,6 +40,15 @@ bool careful_everywhere(Engine *e)
     return atomic_load_explicit(&e->careful_tags, memory_order_relaxed) >= CAREFUL_DEFAULT;
 }
 
+IrFpMode careful_fp_mode(Engine *e, uint32_t mode, uint64_t pc)
+{
+    IrFpMode fp = e->cfg.guest->fp_mode(mode);
+
+    fp.exact |= e->cfg.fp_exact;
+    fp.careful = (uint8_t)(careful_forms(e, pc) / LIFT_CAREFUL_FP);
+    return fp;
+}
+
 bool careful_add(Engine *e, uint64_t pc, unsigned forms)
 {
     pthread_mutex_lock(&e->careful_lock);

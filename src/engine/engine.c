@@ -49,6 +49,7 @@ static bool host_init(Engine *e, Status *st)
         .slots = &g->slots, .pin_int = g->pin_int, .pin_vec = g->pin_vec, .pc_shift = g->pc_shift,
         .helpers = g->helpers, .nhelpers = g->nhelpers,
         .cpu = e->cfg.host_cpu ? e->cfg.host_cpu : "native", .ret_predict = e->cfg.ret_predict,
+        .count_polls = e->cfg.check,
     };
 
     e->host = &host_native;

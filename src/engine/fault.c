@@ -89,15 +89,15 @@ static void crash(int sig, const siginfo_t *info, void *uc)
  * An FP operation whose result on the guest differs from the host's: the host's part computes it, and execution goes on
  * behind it. A trap costs microseconds: a translation that meets many is made anew, without them, from the next poll on.
  */
-static bool fp_trap(Vcpu *cpu, Translation *t, void *uc)
+static bool fp_trap(Vcpu *cpu, const Translation *t, uint8_t *traps, void *uc)
 {
     unsigned careful = cpu->e->host->fp_trap(&cpu->h, uc);
 
     if (!careful)
         return false;
     cpu->stats.fp_traps++;
-    if (t && __atomic_add_fetch(&t->fp_traps, 1, __ATOMIC_RELAXED) >= FP_TRAPS_MAX) { /* other threads may be in it */
-        __atomic_store_n(&t->fp_traps, 0, __ATOMIC_RELAXED);
+    if (__atomic_add_fetch(traps, 1, __ATOMIC_RELAXED) >= FP_TRAPS_MAX) { /* other threads may be in it */
+        __atomic_store_n(traps, 0, __ATOMIC_RELAXED);
         cpu->redo.pc = t->pc;
         cpu->redo.mode = t->mode;
         cpu->redo.forms = careful * LIFT_CAREFUL_FP;
@@ -116,14 +116,15 @@ static bool in_code(Vcpu *cpu, int sig, const siginfo_t *info, void *uc)
         return false;
     if (sig == SIGSEGV && e->host->shadow_overflow(e->plan, &cpu->h, uc, info->si_addr))
         return true;
-    Translation *t = cache_find(&e->cache, hpc);
-    const uint8_t *start = t ? t->hpc : NULL, *side = t ? t->side : NULL;
-    uint32_t side_len = t ? t->side_len : 0;
-    if (!t && !persist_side_at(e, hpc, &start, &side, &side_len))
+    Translation kept;
+    bool is_kept = persist_place(e, hpc, &kept);
+    Translation *t = is_kept ? &kept : cache_find(&e->cache, hpc);
+    if (!t)
         return false;
-    if (sig == SIGFPE && fp_trap(cpu, t, uc))
+    uint8_t *traps = is_kept ? &cpu->kept_traps[(uintptr_t)t->hpc / 16 % sizeof cpu->kept_traps] : &t->fp_traps;
+    if (sig == SIGFPE && fp_trap(cpu, t, traps, uc))
         return true;
-    if (!e->host->recover(e->plan, &cpu->h, start, side, side_len, hpc, uc))
+    if (!e->host->recover(e->plan, &cpu->h, t->hpc, t->side, t->side_len, hpc, uc))
         return false;
     /* A non-canonical address in a form with rbp as its base is a stack fault, which arrives as SIGBUS. */
     if (info->si_code == SI_KERNEL)
@@ -245,7 +246,7 @@ void fault_make_careful(Vcpu *cpu)
     if (careful_everywhere(e))
         engine_invalidate(e, 0, UINT64_MAX);
     else
-        engine_invalidate(e, cpu->h.ir.pc, 1);
+        kill_page(e, cpu->h.ir.pc);
 }
 
 bool fault_is_tag(Vcpu *cpu)

@@ -19,6 +19,8 @@ static bool fill(Fetch *f, uint64_t pc)
     const uint8_t *code = f->cpu->e->cfg.env->code(f->cpu, pc, &avail);
     if (!code)
         return false;
+    if (f->t)
+        persist_reads(f->cpu->e, pc);
     size_t n = avail < page_end - pc ? avail : (size_t)(page_end - pc);
     if (n > FETCH_BYTES)
         n = FETCH_BYTES;
@@ -62,6 +64,8 @@ bool fetch_lift(Fetch *f, Lift *l)
         log_insn(g, l->pc, code, avail);
     check_context("lift", l->pc);
     l->careful = careful_forms(f->cpu->e, l->pc);
+    if (f->t)
+        f->t->forms |= (uint8_t)l->careful;
     l->guarded = l->mode && f->cpu->e->cfg.env->guarded && f->cpu->e->cfg.env->guarded(f->cpu, l->pc);
     return g->lift(l, code, avail) > 0;
 }

@@ -190,6 +190,8 @@ IrRegion *ir_pack(const IrRegion *r);
 
 /* --- careful.c ------------------------------------------------------------------------------------------------------ */
 unsigned careful_forms(Engine *e, uint64_t pc);
+/* The FP mode of a region that begins at pc. */
+IrFpMode careful_fp_mode(Engine *e, uint32_t mode, uint64_t pc);
 /* So many sites met tagged pointers that every instruction is translated for them. */
 bool careful_everywhere(Engine *e);
 /* Add forms to pc's; false when it had them all. */
@@ -212,6 +214,8 @@ void link_flush(Vcpu *cpu);
 void kill_translation_locked(Engine *e, Translation *t);
 /* Set a live translation's state to dead; false when somebody else did. */
 bool kill_mark(Translation *t);
+/* Kill the translations of va's page, which has not changed: they are to be made in careful forms. */
+void kill_page(Engine *e, uint64_t va);
 /* Make cpu->redo's translation anew at its next execution, in its careful forms. */
 void kill_redo(Vcpu *cpu);
 /* After kills: make every vcpu drop what it remembers. */
@@ -291,8 +295,14 @@ Translation *persist_get(Vcpu *cpu, uint64_t pc);
 const void *persist_code(Vcpu *cpu, uint64_t pc);
 /* The translation whose code holds hpc, if that is of a file; NULL. In a section between write_begin and write_end. */
 Translation *persist_at(Engine *e, const void *hpc);
-/* Its start and side table alone. Async-signal-safe. */
-bool persist_side_at(Engine *e, const void *hpc, const uint8_t **start, const uint8_t **side, uint32_t *side_len);
+/* Of that translation pc, mode, hpc and side table alone. Async-signal-safe. */
+bool persist_place(Engine *e, const void *hpc, Translation *out);
+/* No kept translation of (pc, mode), or of va's page, is entered any more: they are to be made anew in careful forms.
+ * Whether there were any. Caller holds kill_lock, in a section between write_begin and write_end. */
+bool persist_drop_locked(Engine *e, uint64_t pc, uint32_t mode);
+bool persist_drop_page_locked(Engine *e, uint64_t va);
+/* The page of va is about to be translated from. */
+void persist_reads(Engine *e, uint64_t va);
 /* `t` has been made just now. */
 void persist_made(Vcpu *cpu, const Translation *t);
 /* Guest memory [va, va + len) changed. Returns whether something was killed. Caller holds kill_lock. */

@@ -97,14 +97,15 @@ void kill_redo(Vcpu *cpu)
     unsigned forms = cpu->redo.forms;
 
     cpu->redo.forms = 0;
-    if (!careful_add(e, pc, forms))
-        return;
+    careful_add(e, pc, forms); /* already there: this translation was made before it was */
     write_begin(cpu);
     pthread_mutex_lock(&e->kill_lock);
+    bool killed = persist_drop_locked(e, pc, cpu->redo.mode);
     Translation *t = table_find(&e->table, pc, cpu->redo.mode);
-    bool killed = t && kill_mark(t);
-    if (killed)
+    if (t && kill_mark(t)) {
         kill_translation_locked(e, t);
+        killed = true;
+    }
     pthread_mutex_unlock(&e->kill_lock);
     if (killed)
         kill_finish(e);
@@ -113,21 +114,20 @@ void kill_redo(Vcpu *cpu)
         log_line("careful 0x%llx: forms 0x%x", (unsigned long long)pc, forms);
 }
 
-void engine_invalidate(Engine *e, uint64_t va, uint64_t len)
+/* Translations of [va, va + len) are killed: because what is there changed, or to be made anew in careful forms. */
+static void invalidate(Engine *e, uint64_t va, uint64_t len, bool changed)
 {
     uint64_t first = va >> GUEST_PAGE_BITS, last = (va + len - 1) >> GUEST_PAGE_BITS;
     unsigned n = 0;
     Translation *t;
 
-    if (len == 0)
-        return;
-    atomic_fetch_add_explicit(&e->invalidations, 1, memory_order_relaxed);
-    persist_changed(e);
+    if (changed)
+        persist_changed(e);
     Vcpu *self = fault_current();
     if (self)
         write_begin(self);
     pthread_mutex_lock(&e->kill_lock);
-    n += persist_invalidate_locked(e, va, len);
+    n += changed ? persist_invalidate_locked(e, va, len) : persist_drop_page_locked(e, va);
     while ((t = page_condemn(e, first, last)) != NULL) {
         kill_translation_locked(e, t);
         n++;
@@ -139,4 +139,17 @@ void engine_invalidate(Engine *e, uint64_t va, uint64_t len)
         write_end(self);
     if (n && log_on_pc(LOG_LINK, va))
         log_line("invalidate 0x%llx..0x%llx: %u translations", (unsigned long long)va, (unsigned long long)(va + len), n);
+}
+
+void engine_invalidate(Engine *e, uint64_t va, uint64_t len)
+{
+    if (len == 0)
+        return;
+    atomic_fetch_add_explicit(&e->invalidations, 1, memory_order_relaxed);
+    invalidate(e, va, len, true);
+}
+
+void kill_page(Engine *e, uint64_t va)
+{
+    invalidate(e, va, 1, false);
 }

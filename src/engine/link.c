@@ -18,9 +18,9 @@ static bool exit_wanted(HostCpu *h)
 /* The site whose displacement is at executable address `hpc`. */
 static Link *link_find(Engine *e, const void *hpc)
 {
-    Translation *t = cache_find(&e->cache, hpc);
+    Translation *t = persist_at(e, hpc);
     if (!t)
-        t = persist_at(e, hpc);
+        t = cache_find(&e->cache, hpc);
     uint32_t lo = 0, hi = t ? t->nlink : 0, off = t ? (uint32_t)((const uint8_t *)hpc - t->hpc) : 0;
 
     while (lo < hi) {

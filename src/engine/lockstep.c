@@ -4,6 +4,9 @@
  * flags, pc, the way it ended and every stored byte are compared. An instruction that leaves through a helper (a system
  * call) is a region of its own and runs once. The first difference ends the program with a report.
  *
+ * A graph region may loop for long: its polls leave it after some iterations, which the interpreter chooses, and the translation
+ * is made to leave at the same one.
+ *
  * Other threads that write what a region reads make false alarms: meant for programs of one thread.
  */
 #include "engine/internal.h"
@@ -14,7 +17,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define OVERLAY_BITS 12 /* granules: regions have no loops, so they store to few */
+#define OVERLAY_BITS 13 /* granules */
+#define OVERLAY_ENOUGH (1u << (OVERLAY_BITS - 3)) /* to leave a loop with: what follows up to the next poll has room */
+#define POLLS_MAX 40    /* iterations */
 #define GRANULE_BITS 4
 
 /* What the interpreter stored: 16-byte granules with a mask of the bytes that were written. */
@@ -35,7 +40,9 @@ typedef struct Snapshot {
 
 typedef struct Lockstep {
     IrWorld world; /* the engine's, with memory operations that use the overlay */
+    IrWorld again; /* the engine's, for an interpreted translation */
     Snapshot start, interp, jit;
+    unsigned polls, leave_at; /* so far; the first one that was answered with yes, or 0 */
     unsigned used;
     uint16_t order[1 << OVERLAY_BITS]; /* granules in use */
     Granule granule[1 << OVERLAY_BITS];
@@ -141,9 +148,21 @@ static bool check_rmw(IrCpu *cpu, uint64_t va, unsigned size, unsigned flags, Ir
     return check_store(cpu, va, size, flags, &new);
 }
 
+/* How exits poll makes no difference: they leave either way. */
 static bool check_poll(IrCpu *cpu)
 {
-    return false;
+    Lockstep *ls = vcpu_of(cpu)->lockstep;
+
+    bool leave = ++ls->polls >= POLLS_MAX || ls->used > OVERLAY_ENOUGH;
+    if (leave && !ls->leave_at)
+        ls->leave_at = ls->polls;
+    return leave;
+}
+
+/* The same for a translation that is interpreted: what POLL does in compiled ones. */
+static bool check_poll_again(IrCpu *cpu)
+{
+    return --vcpu_of(cpu)->h.polls_left == 0;
 }
 
 static Lockstep *lockstep_of(Vcpu *cpu)
@@ -155,6 +174,8 @@ static Lockstep *lockstep_of(Vcpu *cpu)
         CHECK(ls != NULL);
         ls->world = cpu->e->world;
         ls->world.poll = check_poll;
+        ls->again = cpu->e->world;
+        ls->again.poll = check_poll_again;
         ls->world.mem = (IrMemOps){.load = check_load, .store = check_store, .cas = check_cas, .rmw = check_rmw};
         cpu->lockstep = ls;
     }
@@ -323,7 +344,9 @@ static IrStop interpret_overlay(Vcpu *cpu, Lockstep *ls, const Translation *t)
 static IrStop translation_run(Vcpu *cpu, const Translation *t)
 {
     vcpu_fp_changed(cpu);
+    cpu->h.ir.world = &cpu->lockstep->again;
     IrStop stop = t->hpc ? cpu->e->host->enter(cpu->e->plan, &cpu->h, t->hpc) : interpret(cpu, t->ir);
+    cpu->h.ir.world = &cpu->e->world;
     vcpu_fp_sync(cpu);
     return stop;
 }
@@ -333,6 +356,7 @@ IrStop lockstep_run(Vcpu *cpu, Translation *t)
     Lockstep *ls = lockstep_of(cpu);
 
     overlay_clear(ls);
+    ls->polls = ls->leave_at = 0;
     vcpu_fp_sync(cpu);
     take(cpu, &ls->start, IR_STOP_NONE);
     take(cpu, &ls->interp, interpret_overlay(cpu, ls, t));
@@ -343,6 +367,7 @@ IrStop lockstep_run(Vcpu *cpu, Translation *t)
         return IR_STOP_CHECK;
     }
     restore(cpu, &ls->start);
+    cpu->h.polls_left = ls->leave_at ? ls->leave_at : ls->polls + 1;
     IrStop stop = translation_run(cpu, t);
     take(cpu, &ls->jit, stop);
     if (!same_end(&ls->interp, &ls->jit) || !same_slots(&cpu->e->cfg.guest->slots, &ls->interp, &ls->jit) ||

@@ -37,7 +37,7 @@ static bool build_key(const Engine *e, Hash128 *key)
     uint8_t id[32], feat[128];
     size_t at = 0, idlen = os_build_id(id, sizeof id);
     const char *cpu = e->cfg.cpu_list ? e->cfg.cpu_list : "";
-    uint32_t options[] = {PERSIST_VERSION, e->opt_skip, e->cfg.exact_flags, e->cfg.ret_predict, (uint32_t)strlen(cpu)};
+    uint32_t options[] = {PERSIST_VERSION, e->opt_skip, e->cfg.exact_flags, e->cfg.fp_exact, e->cfg.ret_predict, (uint32_t)strlen(cpu)};
 
     if (!idlen || strlen(cpu) > 512)
         return false;
@@ -77,6 +77,8 @@ void persist_done(Engine *e)
         next = im->all_next;
         persist_file_close(&im->file);
         free(im->translation);
+        free(atomic_load(&im->gone));
+        free((void *)im->page_hash);
         free(im);
     }
     pthread_mutex_destroy(&p->lock);
@@ -113,7 +115,10 @@ static PersistImage *find(Vcpu *cpu, uint64_t pc, uint32_t *entry)
     if (!im || !im->file.map)
         return NULL;
     *entry = persist_file_find(&im->file, (uint32_t)(pc - im->start), cpu->h.ir.mode);
-    return *entry == UINT32_MAX ? NULL : im;
+    if (*entry == UINT32_MAX)
+        return NULL;
+    const uint8_t *gone = atomic_load_explicit(&im->gone, memory_order_acquire);
+    return gone && gone[*entry] ? NULL : im;
 }
 
 const void *persist_code(Vcpu *cpu, uint64_t pc)
@@ -129,9 +134,9 @@ const void *persist_code(Vcpu *cpu, uint64_t pc)
 
 /* --- Translations of entries ---------------------------------------------------------------------------------------- */
 
-static CacheRegion *region_of(PersistImage *im, uint32_t code)
+CacheRegion *persist_region_of(const PersistImage *im, uint32_t code)
 {
-    for (CacheRegion *r = im->first; r && r->image == im; r = r->next) {
+    for (CacheRegion *r = atomic_load(&im->dead) ? NULL : im->first; r && r->image == im; r = r->next) {
         if (code - (uint32_t)(r->rx - im->rx) < r->size)
             return r;
     }
@@ -148,7 +153,8 @@ static Translation *from_entry(PersistImage *im, uint32_t k)
     CHECK(t != NULL);
     *t = (Translation){.pc = im->start + en->pc, .mode = en->mode, .guest_insns = m->guest_insns, .hpc = im->rx + en->code,
                        .rw = im->rw + en->code, .size = en->size, .nlink = m->nsite, .side = f->side + m->side,
-                       .side_len = m->side_len, .nreloc = m->nreloc, .reloc = f->reloc + m->reloc, .kept = true, .graph = m->tier == 2};
+                       .side_len = m->side_len, .nreloc = m->nreloc, .reloc = f->reloc + m->reloc, .kept = true,
+                       .graph = m->tier == 2, .forms = m->forms};
     t->link = calloc(m->nsite ? m->nsite : 1, sizeof t->link[0]);
     CHECK(t->link != NULL);
     for (unsigned i = 0; i < m->nsite; i++) {
@@ -163,14 +169,15 @@ static Translation *materialise_locked(Engine *e, PersistImage *im, uint32_t k)
 {
     const PersistFile *f = &im->file;
 
-    if (atomic_load(&im->dead) || !persist_entry_ok(f, k))
+    const uint8_t *gone = atomic_load(&im->gone);
+    if (atomic_load(&im->dead) || (gone && gone[k]) || !persist_entry_ok(f, k))
         return NULL;
     if (!im->translation)
         im->translation = calloc(f->h->nentry, sizeof im->translation[0]);
     CHECK(im->translation != NULL);
     if (im->translation[k])
         return translation_dead(im->translation[k]) ? NULL : im->translation[k];
-    CacheRegion *r = region_of(im, f->entry[k].code);
+    CacheRegion *r = persist_region_of(im, f->entry[k].code);
     if (!r)
         return NULL;
     Translation *t = im->translation[k] = from_entry(im, k);
@@ -207,7 +214,8 @@ static PersistImage *find_host(const Persist *p, const void *hpc, uint32_t *entr
     PersistImage *im = p ? atomic_load(&p->images) : NULL;
 
     for (; im; im = atomic_load(&im->next)) {
-        if (im->file.map && (uintptr_t)hpc - (uintptr_t)im->rx < im->file.code_room)
+        /* Of an image that is going only these are looked at: no thread is in its code any more. */
+        if ((uintptr_t)hpc - (uintptr_t)im->rx < im->file.code_room)
             break;
     }
     if (!im)
@@ -237,17 +245,33 @@ Translation *persist_at(Engine *e, const void *hpc)
     return t;
 }
 
-bool persist_side_at(Engine *e, const void *hpc, const uint8_t **start, const uint8_t **side, uint32_t *side_len)
+bool persist_place(Engine *e, const void *hpc, Translation *out)
 {
     uint32_t k;
     PersistImage *im = find_host(e->persist, hpc, &k);
 
     if (!im || !persist_entry_ok(&im->file, k))
         return false;
-    *start = im->rx + im->file.entry[k].code;
-    *side = im->file.side + im->file.more[k].side;
-    *side_len = im->file.more[k].side_len;
+    out->pc = im->start + im->file.entry[k].pc;
+    out->mode = im->file.entry[k].mode;
+    out->hpc = im->rx + im->file.entry[k].code;
+    out->side = im->file.side + im->file.more[k].side;
+    out->side_len = im->file.more[k].side_len;
     return true;
+}
+
+bool persist_drop_locked(Engine *e, uint64_t pc, uint32_t mode)
+{
+    PersistImage *im = e->persist ? persist_image_at(e->persist, pc) : NULL;
+
+    return im && im->file.map && persist_image_drop_locked(e, im, pc, mode, 0);
+}
+
+bool persist_drop_page_locked(Engine *e, uint64_t va)
+{
+    PersistImage *im = e->persist ? persist_image_at(e->persist, va) : NULL;
+
+    return im && im->file.map && persist_image_drop_locked(e, im, UINT64_MAX, 0, va >> GUEST_PAGE_BITS);
 }
 
 /* --- statistics ------------------------------------------------------------------------------------------------------ */

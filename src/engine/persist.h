@@ -34,6 +34,9 @@ struct PersistImage {
     Translation **translation; /* by entry, where one was made; the regions own them */
     atomic_bool dead;        /* found by host address only, for a thread that is still inside */
     PersistImage *all_next;
+    _Atomic uint64_t *page_hash; /* by page: when it was first translated from in this process; 0: it was not */
+    _Atomic(uint8_t *) gone; /* by entry: not to be used any more; NULL: none */
+    atomic_bool careful;     /* some of `made` are in careful form */
     atomic_uint made;        /* translations of this process since the last save, or since it was forked */
     atomic_uint had;         /* those before, and those of the file */
 };
@@ -61,8 +64,15 @@ typedef struct Persist {
 PersistImage *persist_image_at(const Persist *p, uint64_t pc);
 /* Make the image of pc's mapping, with its file if there is a good one. NULL when pc is in no such mapping. */
 PersistImage *persist_image_open(Vcpu *cpu, uint64_t pc);
+/* Its region that holds the code at an offset. Caller holds kill_lock; NULL when the image is dead. */
+CacheRegion *persist_region_of(const PersistImage *im, uint32_t code);
 /* Kill an image. Caller holds kill_lock. */
 void persist_image_kill_locked(Engine *e, PersistImage *im);
+/*
+ * Take single translations out of an image: those at (pc, mode), or with pc UINT64_MAX those of page `page` of the guest.
+ * Nothing leads to them any more. Returns how many. Caller holds kill_lock, in a section between write_begin and write_end.
+ */
+unsigned persist_image_drop_locked(Engine *e, PersistImage *im, uint64_t pc, uint32_t mode, uint64_t page);
 /* Whether the guest's memory is what the file's translations were made from. */
 bool persist_pages_match(const PersistFile *f, uint64_t start, uint64_t end);
 /* Hash of one page of guest memory; false when it cannot be read. */

@@ -69,6 +69,7 @@ typedef struct PersistMore {
     uint16_t nsite, nreloc;
     uint16_t guest_insns;
     uint8_t nref, tier;
+    uint8_t forms, unused[3]; /* careful ones, as in Lift.careful */
 } PersistMore;
 
 typedef struct PersistSite {

@@ -28,6 +28,22 @@ bool persist_page_hash(uint64_t va, uint64_t *hash)
     return true;
 }
 
+/*
+ * A file may be overwritten while it is mapped. So what is written at the end is compared with what was read, or the
+ * translations of the old bytes would be kept for the new.
+ */
+void persist_reads(Engine *e, uint64_t va)
+{
+    PersistImage *im = e->persist ? persist_image_at(e->persist, va) : NULL;
+    uint64_t hash;
+
+    if (!im || !im->page_hash)
+        return;
+    _Atomic uint64_t *at = &im->page_hash[(va - im->start) >> GUEST_PAGE_BITS];
+    if (!atomic_load_explicit(at, memory_order_relaxed) && persist_page_hash(va & ~(uint64_t)(PAGE - 1), &hash))
+        atomic_store(at, hash ? hash : 1);
+}
+
 bool persist_pages_match(const PersistFile *f, uint64_t start, uint64_t end)
 {
     for (uint32_t i = 0; i < f->h->npage; i++) {
@@ -107,11 +123,12 @@ static const char *map_code(Engine *e, PersistImage *im, int fd)
 static void drop_file(Engine *e, PersistImage *im)
 {
     if (im->first) {
-        im->regions++; /* it lives on without them */
         cache_retire_image(e, im);
         im->first = NULL;
     }
     persist_file_close(&im->file);
+    im->file = (PersistFile){0};
+    im->rx = im->rw = NULL;
 }
 
 static void touch(int fd)
@@ -128,7 +145,7 @@ static void load_file(Vcpu *cpu, PersistImage *im)
     Persist *p = e->persist;
     char path[PERSIST_PATH_MAX];
     const char *why = NULL;
-    uint64_t begin = e->cfg.timing ? os_now_ns() : 0;
+    uint64_t begin = e->cfg.timing ? os_thread_ns() : 0;
     int fd = -1;
 
     if (!persist_path(path, p->dir, &im->key) || !persist_dir_ok(p, false))
@@ -153,7 +170,7 @@ static void load_file(Vcpu *cpu, PersistImage *im)
     atomic_fetch_add(&p->n.files, 1);
     atomic_fetch_add(&p->n.kept_insns, im->file.h->guest_insns);
     atomic_fetch_add(&p->n.kept_bytes, im->file.h->code_len);
-    atomic_fetch_add(&p->n.open_ns, e->cfg.timing ? os_now_ns() - begin : 0);
+    atomic_fetch_add(&p->n.open_ns, e->cfg.timing ? os_thread_ns() - begin : 0);
     if (log_on(LOG_CACHE))
         log_line("cache: %s used for 0x%llx..0x%llx, %u translations", path, (unsigned long long)im->start,
                  (unsigned long long)im->end, im->file.h->nentry);
@@ -185,8 +202,9 @@ static PersistImage *open_locked(Vcpu *cpu, uint64_t pc)
     im->end = ei.end;
     im->offset = ei.offset;
     im->save = ei.end - ei.start <= UINT32_MAX && image_key(p, &ei, &im->key);
-    /* Where pointers with tags were met, kept code may not be careful enough, again and again. */
-    if (im->save && atomic_load(&e->careful_count) == 0)
+    im->page_hash = im->save ? calloc((im->end - im->start) >> GUEST_PAGE_BITS, sizeof im->page_hash[0]) : NULL;
+    /* Where pointers with tags are everywhere, kept code is not careful enough. */
+    if (im->save && !careful_everywhere(e))
         load_file(cpu, im);
     pthread_mutex_lock(&e->kill_lock);
     /* A program that changes its own code is not worth a file: what it began as may be in one. */
@@ -264,13 +282,82 @@ void persist_image_kill_locked(Engine *e, PersistImage *im)
     cache_retire_image(e, im);
 }
 
+static bool uses_page(const PersistImage *im, uint32_t k, uint64_t page)
+{
+    const PersistMore *m = &im->file.more[k];
+
+    for (unsigned i = 0; i < m->nref; i++) {
+        if ((im->start >> GUEST_PAGE_BITS) + im->file.page[im->file.ref[m->ref + i]].index == page)
+            return true;
+    }
+    return false;
+}
+
+/* Point the sites of entry k that lead to something gone, between guest addresses lo and hi, back at their stubs. */
+static void unlink_sites(Engine *e, PersistImage *im, uint32_t k, uint64_t lo, uint64_t hi)
+{
+    const PersistFile *f = &im->file;
+    const PersistEntry *en = &f->entry[k];
+
+    for (unsigned i = 0; i < f->more[k].nsite; i++) {
+        const PersistSite *s = &f->site[f->more[k].site + i];
+        HostSite site = {s->offset, s->stub, s->target};
+        if (s->target < lo || s->target > hi)
+            continue;
+        uint32_t to = persist_file_find(f, (uint32_t)(s->target - im->start), en->mode);
+        CacheRegion *r = persist_region_of(im, en->code);
+        if (to == UINT32_MAX || !im->gone[to] || !r || !persist_entry_ok(f, k))
+            continue;
+        pthread_mutex_lock(&r->lock);
+        bool own = !atomic_load(&r->frozen) || cache_writable_locked(r);
+        CHECK(own);
+        e->host->patch(&site, im->rw + en->code, im->rx - im->rw, NULL);
+        pthread_mutex_unlock(&r->lock);
+    }
+}
+
+unsigned persist_image_drop_locked(Engine *e, PersistImage *im, uint64_t pc, uint32_t mode, uint64_t page)
+{
+    const PersistFile *f = &im->file;
+    uint64_t lo = UINT64_MAX, hi = 0;
+    unsigned n = 0;
+    uint8_t *gone = atomic_load(&im->gone);
+
+    if (!gone)
+        gone = calloc(f->h->nentry + 1, 1);
+    CHECK(gone != NULL);
+    for (uint32_t k = 0; k < f->h->nentry; k++) {
+        uint64_t at = im->start + f->entry[k].pc;
+        if (gone[k] || !(pc == UINT64_MAX ? uses_page(im, k, page) : at == pc && f->entry[k].mode == mode))
+            continue;
+        gone[k] = 1;
+        n++;
+        lo = at < lo ? at : lo;
+        hi = at > hi ? at : hi;
+        Translation *t = im->translation ? im->translation[k] : NULL;
+        if (t && kill_mark(t))
+            kill_translation_locked(e, t);
+    }
+    atomic_store(&im->gone, gone);
+    for (uint32_t k = 0; n && k < f->h->nentry; k++)
+        unlink_sites(e, im, k, lo, hi);
+    if (n) {
+        forget_own(e, im);
+        atomic_fetch_add(&e->flush_seq, 1);
+    }
+    return n;
+}
+
 void persist_region_gone_locked(Engine *e, PersistImage *im)
 {
+    if (!im->first)
+        return; /* the file was let go of at once, the image lives */
+    unlist_locked(e->persist, im); /* before the first one's addresses are used again */
     if (--im->regions)
         return;
-    unlist_locked(e->persist, im);
     free(im->translation);
     im->translation = NULL;
+    free(atomic_exchange(&im->gone, NULL));
     persist_file_close(&im->file);
 }
 

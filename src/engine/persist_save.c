@@ -12,6 +12,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -40,6 +41,16 @@ typedef struct Kept {
     uint32_t page[TRANSLATION_PAGES];
 } Kept;
 
+typedef struct MadeAt {
+    uint64_t pc;
+    const Translation *t;
+} MadeAt;
+
+typedef struct Made {
+    MadeAt *at;
+    uint32_t n;
+} Made;
+
 typedef struct Writer {
     Engine *e;
     Persist *p;
@@ -48,6 +59,7 @@ typedef struct Writer {
     Kept *kept;
     uint32_t n, cap, nnew;
     uint32_t *page_of;       /* by page of the image: index in out.page + 1 */
+    uint8_t *unchanged;      /* by page of the image: since it was translated from; 1 yes, 2 no, 0 not asked yet */
     uint64_t nsite, nref, nreloc, side_len, guest_insns;
 } Writer;
 
@@ -64,15 +76,31 @@ static Kept *push(Writer *w)
     return &w->kept[w->n++];
 }
 
-/* Whether t can be kept: it lives, was made here, and read nothing outside the image. */
-static bool keepable(const PersistImage *im, const Translation *t)
+/* Whether a page of the image is what it was when it was first read. */
+static bool unchanged(Writer *w, uint64_t va)
 {
-    if (atomic_load(&t->state) != TRANSLATION_LIVE || t->kept || t->pc - im->start >= im->end - im->start || t->size > PERSIST_CHUNK / 2 ||
-        t->nlink > UINT16_MAX || t->nreloc > UINT16_MAX || t->guest_insns > UINT16_MAX)
+    PersistImage *im = w->im;
+    uint64_t hash, page = (va - im->start) >> GUEST_PAGE_BITS;
+
+    if (!w->unchanged)
+        w->unchanged = calloc(((im->end - im->start) >> GUEST_PAGE_BITS) + 1, 1);
+    CHECK(w->unchanged != NULL);
+    if (!w->unchanged[page]) {
+        uint64_t then = im->page_hash ? atomic_load(&im->page_hash[page]) : 0;
+        w->unchanged[page] = then && persist_page_hash(va, &hash) && then == (hash ? hash : 1) ? 1 : 2;
+    }
+    return w->unchanged[page] == 1;
+}
+
+/* Whether t can be kept: it lives, was made here, and read nothing outside the image. */
+static bool keepable(Writer *w, const Translation *t)
+{
+    if (atomic_load(&t->state) != TRANSLATION_LIVE || t->kept || t->size > PERSIST_CHUNK / 2 || t->nlink > UINT16_MAX ||
+        t->nreloc > UINT16_MAX || t->guest_insns > UINT16_MAX)
         return false;
     for (unsigned i = 0; i < t->npages; i++) {
         uint64_t va = t->page[i].page << GUEST_PAGE_BITS;
-        if (va < im->start || va >= im->end)
+        if (va < w->im->start || va >= w->im->end || !unchanged(w, va))
             return false;
     }
     return t->npages > 0;
@@ -84,7 +112,8 @@ static void add_new(Writer *w, const Translation *t)
 
     k->entry = (PersistEntry){(uint32_t)(t->pc - w->im->start), t->mode, 0, t->size};
     k->more = (PersistMore){.side_len = t->side_len, .nsite = (uint16_t)t->nlink, .nreloc = (uint16_t)t->nreloc,
-                            .guest_insns = (uint16_t)t->guest_insns, .nref = (uint8_t)t->npages, .tier = t->graph ? 2 : 1};
+                            .guest_insns = (uint16_t)t->guest_insns, .nref = (uint8_t)t->npages, .tier = t->graph ? 2 : 1,
+                            .forms = t->forms};
     k->code = t->hpc;
     k->side = t->side;
     k->link = t->link;
@@ -93,20 +122,34 @@ static void add_new(Writer *w, const Translation *t)
         k->page[i] = (uint32_t)(t->page[i].page - (w->im->start >> GUEST_PAGE_BITS));
 }
 
-/* What this process translated, in the order in which it did. */
-static void collect_new(Writer *w)
+/* What this process translated, in the order in which it did, of all images: the lists are looked through once. */
+static void gather(Engine *e, Made *m)
 {
-    for (CacheRegion *r = w->e->cache.oldest; r; r = r->next) {
-        uint32_t first = w->n;
-        for (const Translation *t = r->translations; t; t = t->region_next) {
-            if (keepable(w->im, t))
-                add_new(w, t);
+    uint32_t cap = 0;
+
+    for (CacheRegion *r = e->cache.oldest; r; r = r->next) {
+        uint32_t first = m->n;
+        for (const Translation *t = r->image ? NULL : r->translations; t; t = t->region_next) {
+            if (m->n == cap) {
+                cap = cap ? 2 * cap : 4096;
+                m->at = realloc(m->at, cap * sizeof m->at[0]);
+                CHECK(m->at != NULL);
+            }
+            m->at[m->n++] = (MadeAt){t->pc, t};
         }
-        for (uint32_t a = first, b = w->n; b > a && a < --b; a++) { /* the list has the last one first */
-            Kept k = w->kept[a];
-            w->kept[a] = w->kept[b];
-            w->kept[b] = k;
+        for (uint32_t x = first, y = m->n; y > x && x < --y; x++) { /* the list has the last one first */
+            MadeAt swap = m->at[x];
+            m->at[x] = m->at[y];
+            m->at[y] = swap;
         }
+    }
+}
+
+static void collect_new(Writer *w, const Made *m)
+{
+    for (uint32_t i = 0; i < m->n; i++) {
+        if (m->at[i].pc - w->im->start < w->im->end - w->im->start && keepable(w, m->at[i].t))
+            add_new(w, m->at[i].t);
     }
     w->nnew = w->n;
 }
@@ -344,7 +387,7 @@ static bool build(Writer *w, Vcpu *cpu)
     h.guest_insns = w->guest_insns;
     w->out.map = (uint8_t *)&h;
     w->out.len = persist_layout(&w->out) + w->out.code_room;
-    uint8_t *map = os_alloc(w->out.len);
+    uint8_t *map = os_alloc_large(w->out.len);
     w->out.map = map;
     if (!map)
         return false;
@@ -383,6 +426,22 @@ static bool write_all(int fd, const PersistFile *f)
     return ftruncate(fd, (off_t)(f->code_at + f->code_room)) == 0;
 }
 
+/* The guest may have set a limit to the size of files (RLIMIT_FSIZE): its signal must not reach the guest. */
+static bool write_quietly(int fd, const PersistFile *f)
+{
+    sigset_t set, old;
+    struct timespec now = {0, 0};
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGXFSZ);
+    pthread_sigmask(SIG_BLOCK, &set, &old);
+    bool ok = write_all(fd, f);
+    if (!ok && !sigismember(&old, SIGXFSZ))
+        sigtimedwait(&set, NULL, &now);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return ok;
+}
+
 static bool replace(const Writer *w, const char *path)
 {
     char temp[PERSIST_PATH_MAX];
@@ -394,7 +453,7 @@ static bool replace(const Writer *w, const char *path)
         fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return false;
-    bool ok = write_all(fd, &w->out);
+    bool ok = write_quietly(fd, &w->out);
     ok = close(fd) == 0 && ok && rename(temp, path) == 0;
     if (!ok)
         unlink(temp);
@@ -473,10 +532,15 @@ static bool lacking(const Writer *w)
 {
     uint32_t n = 0;
 
-    if (!w->base.map || atomic_load(&w->e->careful_count)) /* the same code in careful form is something else */
+    if (!w->base.map)
         return true;
-    for (uint32_t i = 0; i < w->nnew; i++)
-        n += persist_file_find(&w->base, w->kept[i].entry.pc, w->kept[i].entry.mode) == UINT32_MAX;
+    for (uint32_t i = 0; i < w->nnew; i++) {
+        const Kept *x = &w->kept[i];
+        uint32_t k = persist_file_find(&w->base, x->entry.pc, x->entry.mode);
+        if (k != UINT32_MAX && (x->more.forms & ~w->base.more[k].forms))
+            return true; /* worth more than its making: it costs traps in every run */
+        n += k == UINT32_MAX || w->base.more[k].tier < x->more.tier;
+    }
     return worth_it(w->p, n, w->base.h->nentry);
 }
 
@@ -487,10 +551,11 @@ static void free_writer(Writer *w)
         os_free((void *)(uintptr_t)w->out.map, w->out.len);
     free(w->kept);
     free(w->page_of);
+    free(w->unchanged);
 }
 
 /* Writers of the code cache stand still. Returns whether a file was written. */
-static bool save_image(Vcpu *cpu, PersistImage *im)
+static bool save_image(Vcpu *cpu, PersistImage *im, Made *m)
 {
     Engine *e = cpu->e;
     Persist *p = e->persist;
@@ -499,9 +564,11 @@ static bool save_image(Vcpu *cpu, PersistImage *im)
     bool ok = false;
     uint32_t made = atomic_load(&im->made);
 
-    if (atomic_load(&im->dead) || !im->save || !worth_it(p, made, atomic_load(&im->had)) || !persist_path(path, p->dir, &im->key))
+    if (atomic_load(&im->dead) || !im->save || !(atomic_load(&im->careful) || worth_it(p, made, atomic_load(&im->had))) || !persist_path(path, p->dir, &im->key))
         return false;
-    collect_new(&w);
+    if (!m->at)
+        gather(e, m);
+    collect_new(&w, m);
     if (w.nnew)
         open_base(&w, path);
     if (w.nnew && lacking(&w)) {
@@ -516,6 +583,7 @@ static bool save_image(Vcpu *cpu, PersistImage *im)
             log_line("cache: %s %s: %u translations, %u of them new", path, ok ? "written" : "not written", w.n, w.nnew);
     }
     atomic_fetch_add(&im->had, atomic_exchange(&im->made, 0));
+    atomic_store(&im->careful, false);
     free_writer(&w);
     return ok;
 }
@@ -525,6 +593,7 @@ void engine_save(Vcpu *cpu)
     Engine *e = cpu->e;
     Persist *p = e->persist;
     bool wrote = false, any = false;
+    Made m = {0};
 
     if (!p || atomic_load(&p->off))
         return;
@@ -532,16 +601,17 @@ void engine_save(Vcpu *cpu)
         any = atomic_load(&im->made) != 0;
     if (!any || !persist_dir_ok(p, true))
         return;
-    uint64_t begin = os_now_ns();
+    uint64_t begin = os_thread_ns();
     writers_stop(e);
     for (PersistImage *im = atomic_load(&p->images); im; im = atomic_load(&im->next))
-        wrote |= save_image(cpu, im);
+        wrote |= save_image(cpu, im, &m);
     writers_go(e);
+    free(m.at);
     if (wrote)
         evict(p);
     p->saved_at = os_now_ns();
     p->pause *= 2;
-    atomic_fetch_add(&p->n.save_ns, p->saved_at - begin);
+    atomic_fetch_add(&p->n.save_ns, os_thread_ns() - begin);
 }
 
 void persist_made(Vcpu *cpu, const Translation *t)
@@ -552,6 +622,8 @@ void persist_made(Vcpu *cpu, const Translation *t)
     if (!im || t->kept || !t->hpc)
         return;
     unsigned n = atomic_fetch_add(&im->made, 1) + 1;
+    if (t->forms)
+        atomic_store(&im->careful, true);
     if (n % LOOK_AT_CLOCK == 0 && os_now_ns() - p->saved_at > p->pause)
         engine_save(cpu);
 }

@@ -12,6 +12,15 @@
  * good: it is an exit.call with that return address, for the host's return stack has not seen it yet.
  *
  * Each edge back to a loop's header polls, and leaves to the header's address when it must.
+ *
+ * Flags. A fault in a loop must show the flags as they are at its header: those of the region's entry at first, later those of the
+ * block that led back. To have one definition of them, a region whose entry is a loop's header enters the loop at the last
+ * instruction that sets flags in the block that leads back: the way from the header to there is in the region once more, as
+ * context PEEL, before the loop:
+ *
+ *   0x1000 ldr x2, [x0], #8          PEEL  0x1000 ldr
+ *   0x1004 subs x1, x1, #1           loop: 0x1004 subs      the flags at 0x1000 below are always those of this subs
+ *   0x1008 b.ne 0x1000                     0x1008 b.ne  ->  0x1000 ldr  ->  loop
  */
 #include "engine/internal.h"
 
@@ -29,13 +38,18 @@
 #define DECODE_BITS 11
 #define DECODE_MAX 1024       /* instructions looked at; half of the map */
 
+#define PEEL_INSNS 48         /* on the way from the header to the flags */
+
 #define NO_NODE UINT32_MAX
+
+enum { CTX_REGION, CTX_PEEL, CTX_CALLS };
 
 /* What is known of an instruction. */
 typedef struct Insn {
     uint64_t pc, next, target;
     LiftKind kind;
     IrHint hint;
+    bool flags;        /* it sets condition flags */
     uint32_t in;       /* contexts that have it in the region */
     uint32_t leads;    /* contexts in which a node begins here */
 } Insn;
@@ -58,6 +72,8 @@ typedef struct Former {
     Fetch *f;
     bool evidence, check;
     uint64_t entry;
+    uint32_t first;    /* node of the entry */
+    uint64_t stop;     /* where context PEEL goes over into the region's own; 0: there is none */
     Lift l;            /* into the region */
     Lift look;         /* into the scratch region */
     LiftFlow flow;
@@ -69,7 +85,7 @@ typedef struct Former {
     uint32_t nnode;
     Context ctx[GRAPH_CONTEXTS];
     uint32_t nctx;
-    IrRegion *shape;   /* one block a node, for ir_cfg */
+    IrRegion *shape;   /* a block for each node, behind one for the entry: for ir_cfg */
     IrCfg *cfg;
     bool changed;      /* the code is not what it was */
 } Former;
@@ -105,6 +121,19 @@ static bool lift_at(Former *g, Lift *l, uint64_t pc)
     return fetch_lift(g->f, l);
 }
 
+/* Whether one of the scratch region's instructions from `first` on is a put of a flag. */
+static bool sets_flags(const Former *g, IrRef first)
+{
+    const IrRegion *r = g->look.b.r;
+
+    for (IrRef k = first; k < r->ninsn; k++) {
+        const IrInsn *i = ir_insn(r, k);
+        if (i->op == IR_PUT && i->imm < 64 && (g->l.guest->flags >> i->imm & 1))
+            return true;
+    }
+    return false;
+}
+
 /* NULL: it cannot be part of the region. */
 static Insn *look_at(Former *g, uint64_t pc)
 {
@@ -114,6 +143,7 @@ static Insn *look_at(Former *g, uint64_t pc)
         return i;
     if (g->ninsn == DECODE_MAX)
         return NULL;
+    IrRef first = g->look.b.r->ninsn;
     g->look.b.block = ir_block_new(g->look.b.r);
     if (!lift_at(g, &g->look, pc))
         return NULL;
@@ -122,6 +152,7 @@ static Insn *look_at(Former *g, uint64_t pc)
         return NULL;
     i = &g->insn[g->ninsn++];
     *i = (Insn){.pc = pc, .next = g->look.next, .target = g->flow.target, .kind = g->flow.kind, .hint = g->flow.hint};
+    i->flags = sets_flags(g, first);
     *map_at(g, pc) = (uint16_t)g->ninsn;
     return i;
 }
@@ -134,13 +165,15 @@ static bool in_window(uint64_t pc, uint64_t center, uint64_t bytes)
 /* Have a node at pc. */
 static void want(Former *g, uint32_t ctx, uint64_t pc)
 {
-    if (ctx == 0 && !in_window(pc, g->entry, WINDOW))
+    if (ctx < CTX_CALLS && !in_window(pc, g->entry, WINDOW))
+        return;
+    if (ctx == CTX_PEEL && pc == g->stop)
         return;
     Insn *i = look_at(g, pc);
     if (!i || (i->leads >> ctx & 1) || g->nnode == GRAPH_NODES)
         return;
     i->leads |= 1u << ctx;
-    g->node[g->nnode++] = (Node){.ctx = ctx, .pc = pc, .succ = {NO_NODE, NO_NODE}};
+    g->node[g->nnode++] = (Node){.ctx = ctx, .pc = pc, };
 }
 
 /*
@@ -149,7 +182,7 @@ static void want(Former *g, uint32_t ctx, uint64_t pc)
  */
 static bool has_run(Former *g, uint32_t ctx, uint64_t branch, uint64_t target, uint64_t side)
 {
-    if (!g->evidence || ctx != 0 || (side != target && target > branch))
+    if (!g->evidence || ctx >= CTX_CALLS || (side != target && target > branch))
         return true;
     return table_find(&g->f->cpu->e->table, side, g->l.mode) != NULL;
 }
@@ -194,7 +227,7 @@ static void take_call(Former *g, uint32_t ctx, const Insn *call)
 {
     uint64_t target = call->target, ret = call->next, pc = call->pc;
 
-    if (ctx != 0 || g->nctx == GRAPH_CONTEXTS || g->taken + LEAF_INSNS > GRAPH_INSNS || g->nnode + 8 > GRAPH_NODES ||
+    if (ctx != CTX_REGION || g->nctx == GRAPH_CONTEXTS || g->taken + LEAF_INSNS > GRAPH_INSNS || g->nnode + 8 > GRAPH_NODES ||
         !is_leaf(g, target))
         return;
     g->ctx[g->nctx] = (Context){pc, ret};
@@ -205,9 +238,11 @@ static void take_call(Former *g, uint32_t ctx, const Insn *call)
 /* Follow one node's instructions, noting nodes to follow later. */
 static void explore(Former *g, uint32_t ctx, uint64_t pc)
 {
+    uint32_t limit = GRAPH_INSNS + (ctx == CTX_PEEL ? PEEL_INSNS : 0);
+
     for (;;) {
         Insn *i = look_at(g, pc);
-        if (!i || (i->in >> ctx & 1) || g->taken == GRAPH_INSNS)
+        if (!i || (i->in >> ctx & 1) || g->taken == limit || (ctx == CTX_PEEL && pc == g->stop))
             return;
         i->in |= 1u << ctx;
         g->taken++;
@@ -248,6 +283,8 @@ static uint32_t node_at(const Former *g, uint32_t ctx, uint64_t pc)
 /* A node that may be gone on at: its first instruction is in the region. */
 static uint32_t live_node(Former *g, uint32_t ctx, uint64_t pc)
 {
+    if (ctx == CTX_PEEL && pc == g->stop)
+        ctx = CTX_REGION;
     const Insn *i = known(g, pc);
 
     return i && (i->in & i->leads) >> ctx & 1 ? node_at(g, ctx, pc) : NO_NODE;
@@ -256,7 +293,7 @@ static uint32_t live_node(Former *g, uint32_t ctx, uint64_t pc)
 /* The context that a call makes; 0: it is not taken in. */
 static uint32_t context_of(const Former *g, uint32_t ctx, uint64_t call)
 {
-    for (uint32_t c = 1; ctx == 0 && c < g->nctx; c++) {
+    for (uint32_t c = CTX_CALLS; ctx == CTX_REGION && c < g->nctx; c++) {
         if (g->ctx[c].call == call)
             return c;
     }
@@ -284,6 +321,7 @@ static void connect(Former *g, Node *n)
     uint64_t pc = n->pc;
     const Insn *i;
 
+    n->succ[0] = n->succ[1] = NO_NODE;
     while ((i = goes_on(g, n->ctx, n->pc, pc)) != NULL && i->kind == LIFT_NEXT)
         pc = i->next;
     if (!i) {
@@ -295,8 +333,8 @@ static void connect(Former *g, Node *n)
         edge_to(g, n, 1, n->ctx, i->next);
     } else if (i->kind == LIFT_CALL && context_of(g, n->ctx, pc)) {
         edge_to(g, n, 0, context_of(g, n->ctx, pc), i->target);
-    } else if (i->kind == LIFT_IND && i->hint == IR_HINT_RET && n->ctx != 0) {
-        edge_to(g, n, 0, 0, g->ctx[n->ctx].ret);
+    } else if (i->kind == LIFT_IND && i->hint == IR_HINT_RET && n->ctx >= CTX_CALLS) {
+        edge_to(g, n, 0, CTX_REGION, g->ctx[n->ctx].ret);
     }
 }
 
@@ -304,15 +342,15 @@ static void connect(Former *g, Node *n)
 static void shape_edges(Former *g, uint32_t n)
 {
     const Node *nd = &g->node[n];
-    IrInsn *i = ir_insn(g->shape, g->shape->block[n].last);
+    IrInsn *i = ir_insn(g->shape, g->shape->block[n + 1].last);
     uint32_t a = nd->succ[0], b = nd->succ[1];
 
     if (a == NO_NODE && b == NO_NODE)
         i->op = IR_EXIT;
     else if (a == NO_NODE || b == NO_NODE)
-        *i = (IrInsn){.op = IR_BR, .imm = a == NO_NODE ? b : a, .prev = i->prev};
+        *i = (IrInsn){.op = IR_BR, .imm = (a == NO_NODE ? b : a) + 1, .prev = i->prev};
     else
-        *i = (IrInsn){.op = IR_BRIF, .a = i->prev, .imm = a | (uint64_t)b << 32, .prev = i->prev};
+        *i = (IrInsn){.op = IR_BRIF, .a = i->prev, .imm = (a + 1) | (uint64_t)(b + 1) << 32, .prev = i->prev};
 }
 
 static void shape_new(Former *g)
@@ -322,35 +360,114 @@ static void shape_new(Former *g)
     g->shape = ir_region_new(g->l.b.r->arena, g->l.b.r->slots, NULL, 0, g->entry);
     ir_builder_init(&b, g->shape);
     for (uint32_t n = 0; n < g->nnode; n++) {
-        b.block = n ? ir_block_new(g->shape) : 0;
+        b.block = ir_block_new(g->shape);
         ir_const(&b, IR_I8, 0);
         ir_exit(&b, g->node[n].pc, 0);
-        /* targets exist only now and then: edges are set below */
     }
+    b.block = 0;
+    ir_br(&b, g->first + 1, 0, NULL);
     for (uint32_t n = 0; n < g->nnode; n++)
         shape_edges(g, n);
+}
+
+static bool dominates(const Former *g, uint32_t node, uint32_t other)
+{
+    return ir_cfg_dominates(g->cfg, node + 1, other + 1);
 }
 
 /* An edge that goes back, but not to a block that dominates its source, becomes an exit. */
 static void cut_node(Former *g, uint32_t n)
 {
-    const IrCfg *c = g->cfg;
+    const uint32_t *at = g->cfg->at + 1;
 
     for (unsigned k = 0; k < 2; k++) {
         uint32_t to = g->node[n].succ[k];
-        if (to != NO_NODE && c->at[n] != IR_NO_BLOCK && c->at[to] <= c->at[n] && !ir_cfg_dominates(c, to, n))
+        if (to != NO_NODE && at[n] != IR_NO_BLOCK && at[to] <= at[n] && !dominates(g, to, n))
             g->node[n].succ[k] = NO_NODE;
     }
     shape_edges(g, n);
 }
 
-static void make_reducible(Former *g)
+static void make_graph(Former *g)
 {
+    for (uint32_t n = 0; n < g->nnode; n++)
+        connect(g, &g->node[n]);
     shape_new(g);
     for (g->cfg = ir_cfg(g->shape); !g->cfg->reducible; g->cfg = ir_cfg(g->shape)) {
         for (uint32_t n = 0; n < g->nnode; n++)
             cut_node(g, n);
     }
+}
+
+/* --- where to enter -------------------------------------------------------------------------------------------------- */
+
+static void explore_from(Former *g, uint32_t first)
+{
+    for (uint32_t n = first; n < g->nnode; n++)
+        explore(g, g->node[n].ctx, g->node[n].pc);
+}
+
+/* The address of the last instruction that sets flags in a node that leads back to the entry; 0: none. */
+static uint64_t flags_of_latch(Former *g)
+{
+    for (uint32_t n = g->nnode; n-- > 0;) {
+        const Node *nd = &g->node[n];
+        const Insn *i;
+        uint64_t flags = 0;
+        if (nd->ctx != CTX_REGION || (nd->succ[0] != g->first && nd->succ[1] != g->first) || !dominates(g, g->first, n))
+            continue;
+        for (uint64_t pc = nd->pc; (i = goes_on(g, nd->ctx, nd->pc, pc)) != NULL; pc = i->next) {
+            if (i->flags)
+                flags = pc;
+            if (i->kind != LIFT_NEXT)
+                break;
+        }
+        if (flags)
+            return flags;
+    }
+    return 0;
+}
+
+/* Whether the ways from the entry to `stop` are short and simple. */
+static bool can_peel(Former *g, uint64_t stop)
+{
+    uint64_t todo[PEEL_INSNS], seen[PEEL_INSNS];
+    unsigned ntodo = 0, n = 0;
+
+    todo[ntodo++] = g->entry;
+    while (ntodo) {
+        uint64_t at = todo[--ntodo];
+        const Insn *i;
+        for (; at != stop && (i = known(g, at)) && i->in & 1; at = i->kind == LIFT_JUMP ? i->target : i->next) {
+            unsigned k = 0;
+            while (k < n && seen[k] != at)
+                k++;
+            if (k < n || i->kind == LIFT_LEFT)
+                break;
+            if (n == PEEL_INSNS || ntodo == PEEL_INSNS || i->kind == LIFT_CALL || i->kind == LIFT_IND)
+                return false;
+            seen[n++] = at;
+            if (i->kind == LIFT_BRANCH)
+                todo[ntodo++] = i->target;
+        }
+    }
+    return g->taken + n < GRAPH_INSNS + PEEL_INSNS;
+}
+
+/* See the head of this file. Returns whether there are new nodes. */
+static bool enter_at_flags(Former *g)
+{
+    uint64_t stop = flags_of_latch(g);
+    uint32_t old = g->nnode;
+
+    if (!stop || stop == g->entry || g->nnode + 8 > GRAPH_NODES || !can_peel(g, stop))
+        return false;
+    want(g, CTX_REGION, stop);
+    g->stop = stop;
+    g->first = g->nnode;
+    want(g, CTX_PEEL, g->entry);
+    explore_from(g, old);
+    return true;
 }
 
 /* --- lift ---------------------------------------------------------------------------------------------------------- */
@@ -360,10 +477,10 @@ static void make_reducible(Former *g)
 static uint32_t exit_block(Former *g, uint32_t ctx, uint64_t pc, bool back)
 {
     IrBuilder b = {.r = g->l.b.r, .block = ir_block_new(g->l.b.r)};
-    uint8_t aux = back || ctx != 0 ? IR_EXIT_POLL : 0;
+    uint8_t aux = back || ctx >= CTX_CALLS ? IR_EXIT_POLL : 0;
 
     b.r->block[b.block].cold = true;
-    if (ctx == 0)
+    if (ctx < CTX_CALLS)
         ir_exit(&b, pc, aux);
     else
         ir_emit(&b, (IrInsn){.op = IR_EXIT_CALL, .aux = aux, .a = ir_const(&b, IR_I64, g->ctx[ctx].ret), .imm = pc});
@@ -389,7 +506,7 @@ static uint32_t edge_block(Former *g, uint32_t n, unsigned k, uint32_t ctx, uint
     if (to == NO_NODE)
         return exit_block(g, ctx, nd->to[k], nd->to[k] <= from);
     bool back = nd->ctx == g->node[to].ctx && g->node[to].pc <= from;
-    return back || ir_cfg_dominates(g->cfg, to, n) ? poll_block(g, &g->node[to]) : g->node[to].block;
+    return back || dominates(g, to, n) ? poll_block(g, &g->node[to]) : g->node[to].block;
 }
 
 static void end_call(Former *g, uint32_t n, const Insn *i)
@@ -411,7 +528,7 @@ static void end_ind(Former *g, uint32_t n, const Insn *i)
     if (nd->succ[0] != NO_NODE) {
         IrRef same = ir_icmp(b, IR_EQ, to, ir_const(b, IR_I64, g->ctx[nd->ctx].ret));
         uint32_t other = ir_block_new(b->r);
-        ir_brif(b, same, edge_block(g, n, 0, 0, i->pc), other);
+        ir_brif(b, same, edge_block(g, n, 0, CTX_REGION, i->pc), other);
         b->block = other;
         b->r->block[other].cold = true;
     }
@@ -469,10 +586,10 @@ static void lift_all(Former *g)
 
     /* The entry is no loop's header, so that it needs no parameters: its block only leads to the first node's. */
     for (uint32_t n = 0; n < g->nnode; n++)
-        g->node[n].block = g->cfg->at[n] == IR_NO_BLOCK ? IR_NO_BLOCK : ir_block_new(r);
-    ir_br(&g->l.b, g->node[0].block, 0, NULL);
-    for (uint32_t k = 0; k < g->cfg->n && !g->changed; k++)
-        lift_node(g, g->cfg->rpo[k]);
+        g->node[n].block = g->cfg->at[n + 1] == IR_NO_BLOCK ? IR_NO_BLOCK : ir_block_new(r);
+    ir_br(&g->l.b, g->node[g->first].block, 0, NULL);
+    for (uint32_t k = 1; k < g->cfg->n && !g->changed; k++)
+        lift_node(g, g->cfg->rpo[k] - 1);
 }
 
 static Lift lift_new(Vcpu *cpu, uint64_t pc)
@@ -481,7 +598,7 @@ static Lift lift_new(Vcpu *cpu, uint64_t pc)
     Lift l = {.guest = g, .mode = cpu->h.ir.mode, .cpu_features = cpu->e->cfg.features};
 
     ir_builder_init(&l.b, ir_region_new(&cpu->arena, &g->slots, g->helpers, g->nhelpers, pc));
-    l.b.r->fp = g->fp_mode(l.mode);
+    l.b.r->fp = careful_fp_mode(cpu->e, l.mode, pc);
     return l;
 }
 
@@ -491,6 +608,8 @@ IrRegion *region_form(Fetch *f, uint64_t pc, bool evidence)
 
     if (pc & ((1u << cpu->e->cfg.guest->pc_shift) - 1))
         return NULL;
+    if (f->t)
+        f->t->forms |= (uint8_t)careful_forms(cpu->e, pc);
     arena_reset(&cpu->arena);
     Former *g = arena_zalloc(&cpu->arena, sizeof *g);
     g->f = f;
@@ -501,15 +620,14 @@ IrRegion *region_form(Fetch *f, uint64_t pc, bool evidence)
     g->l.b.r->graph = true;
     g->look = lift_new(cpu, pc);
     g->insn = ARENA_ARRAY(&cpu->arena, Insn, DECODE_MAX);
-    g->nctx = 1;
-    want(g, 0, pc);
+    g->nctx = CTX_CALLS;
+    want(g, CTX_REGION, pc);
     if (g->nnode == 0)
         return NULL;
-    for (uint32_t n = 0; n < g->nnode; n++)
-        explore(g, g->node[n].ctx, g->node[n].pc);
-    for (uint32_t n = 0; n < g->nnode; n++)
-        connect(g, &g->node[n]);
-    make_reducible(g);
+    explore_from(g, 0);
+    make_graph(g);
+    if (enter_at_flags(g))
+        make_graph(g);
     lift_all(g);
     if (g->changed)
         return NULL;

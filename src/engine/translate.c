@@ -45,9 +45,9 @@ static IrRegion *form(Fetch *f, uint64_t pc, unsigned limit)
     IrRegion *r = ir_region_new(&cpu->arena, &g->slots, g->helpers, g->nhelpers, pc);
     Lift l = {.guest = g, .pc = pc, .mode = cpu->h.ir.mode, .cpu_features = e->cfg.features};
     ir_builder_init(&l.b, r);
-    r->fp = g->fp_mode(cpu->h.ir.mode);
-    r->fp.exact |= e->cfg.fp_exact;
-    r->fp.careful = (uint8_t)(careful_forms(e, pc) / LIFT_CAREFUL_FP);
+    r->fp = careful_fp_mode(e, cpu->h.ir.mode, pc);
+    if (f->t)
+        f->t->forms |= (uint8_t)careful_forms(e, pc);
     for (; !l.ended; l.pc = l.cont) {
         unsigned left = limit - r->guest_insns;
         l.budget = left - 1;

@@ -70,6 +70,7 @@ Vcpu *vcpu_new(Engine *e)
     Vcpu *cpu = os_alloc(sizeof *cpu);
 
     CHECK(cpu != NULL);
+    os_populate(cpu, sizeof *cpu);
     cpu->e = e;
     cpu->h.ir.state = cpu->h.state;
     cpu->h.ir.world = &e->world;

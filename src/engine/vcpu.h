@@ -26,9 +26,11 @@ struct Vcpu {
     bool drop_returns;         /* killed a translation itself */
     struct {                   /* a translation to be made anew, carefully: its operations trapped too often */
         uint64_t pc;
+        const void *hpc;       /* or the one whose code is here, in an image of the persistent cache */
         uint32_t mode;
         unsigned forms;        /* LIFT_CAREFUL_*; 0: none */
     } redo;
+    uint8_t kept_traps[64];    /* as Translation.fp_traps, of code of the persistent cache, by address */
     uint32_t mode_seen;        /* mode that the jump cache and return stack are of */
     uint64_t flush_seen;       /* kills after which they were last emptied */
     uint64_t replaced_seen;    /* Engine.replaced_seq, as far as it was looked at */

@@ -62,6 +62,7 @@ typedef struct Guest {
     const uint16_t *pin_int, *pin_vec;
     const IrHelper *helpers;
     uint32_t nhelpers;
+    uint64_t flags;           /* slots (bit set, < 64 only) that are condition flags: see engine/region.c */
     unsigned careful;         /* LIFT_CAREFUL_* forms that lift_* has for this guest (tagged pointers: AArch64 only) */
 
     /* Parse a feature list ("max", "max,-lse", "base,+crc"); returns a malloc'd structure, NULL with text in err. */

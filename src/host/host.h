@@ -39,6 +39,7 @@ typedef struct HostCpu {
     uint32_t exit_request;   /* set by any thread or signal handler: leave at the next poll */
     uint32_t mxcsr;          /* host FP control and status while outside translated code: guest's rounding and flags */
     uint32_t host_mxcsr;     /* what C code runs with */
+    uint32_t polls_left;     /* see HostConfig.count_polls */
     uint32_t in_code;        /* 1 while translated code or its thunks run (fault handler) */
     void *c_stack;           /* saved C stack pointer while in translated code */
     void *shadow_base;       /* address of the sentinel frame of the return stack: 16 bytes, filled in by enter() */
@@ -123,6 +124,7 @@ typedef struct HostConfig {
     uint32_t nhelpers;
     const char *cpu;       /* --host-cpu: "native", "avx2", "avx512" */
     bool ret_predict;      /* use the host's return predictor */
+    bool count_polls;      /* POLL counts down HostCpu.polls_left, and is true when that comes to zero: for --check */
 } HostConfig;
 
 typedef struct Host {
@@ -133,8 +135,9 @@ typedef struct Host {
     /* Emit the common stubs (enter, exits, thunks) at the start of the cache; once. Returns false when out of room. */
     bool (*stubs)(HostPlan *plan, CodeBuf *cb);
     /*
-     * Compile a verified, slot-converted tree region at cb->p. On success advances cb->p and fills *out. Returns false
-     * (cb->overflow) when there is no room: try again with a larger buffer.
+     * Compile a verified, slot-converted region at cb->p: a tree, or a graph. On success advances cb->p and fills *out.
+     * Returns false with cb->overflow when there is no room: try again with a larger buffer. False without it: a graph with
+     * more values at once than this host can hold.
      */
     bool (*compile)(HostPlan *plan, const IrRegion *r, CodeBuf *cb, HostCode *out);
     /* Run translated code from `hpc` (executable address) until it leaves; returns the IrStop. */

@@ -144,6 +144,15 @@ static IrRef add_const(IrSimplify *s, IrInsn *i, uint64_t k)
     return 0;
 }
 
+/*
+ * x ^ x and x - x of whole registers are written to make what follows depend on x: loads are kept in order by such an
+ * address, also by passes that merge loads. Nothing else would write them.
+ */
+static bool keeps_dependency(const IrInsn *i)
+{
+    return i->type == IR_I32 || i->type == IR_I64;
+}
+
 static IrRef simplify_arith(IrSimplify *s, IrInsn *i)
 {
     uint64_t k = 0;
@@ -154,7 +163,7 @@ static IrRef simplify_arith(IrSimplify *s, IrInsn *i)
         return right ? add_const(s, i, k) : 0;
     case IR_SUB:
         if (i->a == i->b)
-            return to_const(i, 0);
+            return keeps_dependency(i) ? 0 : to_const(i, 0);
         if (right && k == 0)
             return i->a;
         if (is_konst(s, i->a, &k) && k == 0)
@@ -244,7 +253,7 @@ static IrRef simplify_logic(IrSimplify *s, IrInsn *i)
             return i->a;
         return right && k == ones ? i->b : 0;
     case IR_XOR:
-        return same ? to_const(i, 0) : right ? xor_const(s, i, k) : 0;
+        return same ? (keeps_dependency(i) ? 0 : to_const(i, 0)) : right ? xor_const(s, i, k) : 0;
     case IR_ANDN:
         if (same)
             return to_const(i, 0);

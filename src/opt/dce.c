@@ -96,13 +96,6 @@ static void mark_snap(Dce *d, uint32_t snap, uint8_t how)
         d->live[d->r->snapent[s->first + k].val] |= how;
 }
 
-static bool removable(const IrInsn *i)
-{
-    unsigned f = ir_ops[i->op].flags;
-
-    return (f & IRF_PURE) ? i->op != IR_PARAM : i->op == IR_GET || ((f & IRF_FP) && (i->flags & IR_QUIET));
-}
-
 /* The users of the difference `ref` compare its operands instead. */
 static void compare_operands(Dce *d, IrRef ref)
 {
@@ -141,7 +134,7 @@ static bool dead(Dce *d, IrRef ref, const IrInsn *i)
     }
     if (d->live[ref])
         return false;
-    return removable(i) || (i->op == IR_FCMP && hand_over(d, i));
+    return opt_removable(i) || (i->op == IR_FCMP && hand_over(d, i));
 }
 
 static void note_lazy(Dce *d, IrRef ref, IrInsn *i)
@@ -161,75 +154,13 @@ static void note_flags(Dce *d, IrRef ref, const IrInsn *i)
         d->quiet[d->nquiet++] = ref;
 }
 
-/* --- parameters of a graph ---------------------------------------------------------------------------------------------------- */
-
-typedef struct Need {
-    IrRegion *r;
-    uint8_t *need;   /* by value */
-    IrRef *todo;     /* needed, operands not marked yet */
-    uint32_t ntodo;
-} Need;
-
-static void need(void *ctx, IrRef *use)
-{
-    Need *n = ctx;
-
-    if (n->need[*use])
-        return;
-    n->need[*use] = 1;
-    n->todo[n->ntodo++] = *use;
-}
-
-static void need_snap(Need *n, uint32_t snap)
-{
-    const IrSnap *s = &n->r->snap[snap];
-
-    for (uint32_t k = 0; k < s->count; k++)
-        need(n, &n->r->snapent[s->first + k].val);
-}
-
-/* A parameter's arguments on all edges. */
-static void need_args(Need *n, const Opt *o, uint32_t block, uint32_t param)
-{
-    uint32_t to[2], count;
-
-    for (uint32_t p = o->g->pred_first[block]; p < o->g->pred_first[block + 1]; p++)
-        for (unsigned e = ir_successors(o->r, o->g->pred[p], to); e--;)
-            if (to[e] == block)
-                need(n, &opt_edge_args(o->r, o->g->pred[p], e, &count)[param]);
-}
-
-/* The parameters that no root needs, not even through other parameters. */
+/* The parameters of a graph that no root needs, not even through other parameters. */
 static uint8_t *dead_params(const Opt *o)
 {
-    IrRegion *r = o->r;
-    Need n = {.r = r, .need = arena_zalloc(r->arena, r->ninsn), .todo = ARENA_ARRAY(r->arena, IrRef, r->ninsn)};
-    uint32_t *home = ARENA_ARRAY(r->arena, uint32_t, r->ninsn); /* by parameter: its block */
-    uint8_t *drop = arena_zalloc(r->arena, r->ninsn);
-    uint32_t snap = 0;
+    uint8_t *drop = opt_demand(o);
 
-    for (uint32_t k = 0; k < o->g->n; k++)
-        for (IrRef ref = r->block[o->g->rpo[k]].first; ref; ref = ir_insn(r, ref)->next) {
-            IrInsn *i = ir_insn(r, ref);
-            if (i->op == IR_PARAM)
-                home[ref] = o->g->rpo[k];
-            else if (i->op == IR_BRIF)
-                need(&n, &i->a);
-            else if (i->op != IR_BR && !removable(i))
-                ir_each_use(r, i, need, &n);
-            if (i->snap && i->snap != snap)
-                need_snap(&n, snap = i->snap);
-        }
-    while (n.ntodo) {
-        IrRef ref = n.todo[--n.ntodo];
-        IrInsn *i = ir_insn(r, ref);
-        if (i->op == IR_PARAM)
-            need_args(&n, o, home[ref], (uint32_t)i->imm);
-        else
-            ir_each_use(r, i, need, &n);
-    }
-    for (IrRef ref = 1; ref < r->ninsn; ref++)
-        drop[ref] = ir_insn(r, ref)->op == IR_PARAM && !n.need[ref];
+    for (IrRef ref = 1; ref < o->r->ninsn; ref++)
+        drop[ref] = ir_insn(o->r, ref)->op == IR_PARAM && drop[ref] == 0;
     return drop;
 }
 

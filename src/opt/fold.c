@@ -75,12 +75,26 @@ static void fold_address(Fold *f, IrInsn *i)
     }
 }
 
+/* The edge that is taken when the condition is known, as the only one. In a graph: a tree must keep its blocks. */
+static void fold_known(Fold *f, IrInsn *i, bool yes)
+{
+    IrRef list = yes ? i->b : i->c;
+    uint32_t n = list ? f->r->pool[list] : 0;
+
+    *i = (IrInsn){.op = IR_BR, .imm = yes ? (uint32_t)i->imm : i->imm >> 32, .a = n ? list + 1 : 0, .b = n, .prev = i->prev};
+    f->cut = true;
+}
+
 /* A branch on `not x` is the opposite branch on x. */
 static void fold_branch(Fold *f, IrInsn *i)
 {
     const IrInsn *x = ir_insn(f->r, i->a);
     uint64_t k;
 
+    if (f->r->graph && ir_is_const(f->r, i->a, &k)) {
+        fold_known(f, i, k != 0);
+        return;
+    }
     if (x->op != IR_XOR || !ir_is_const(f->r, x->b, &k) || k != 1 || ir_value_bits(f->r, x->a) != 1)
         return;
     i->a = x->a;
@@ -121,7 +135,7 @@ static void fold_fma(Fold *f, IrInsn *i)
     }
 }
 
-void opt_fold(Opt *o)
+static bool fold(Opt *o)
 {
     IrRegion *r = o->r;
     Fold f = {.s = {.r = r, .konst = konst}, .r = r, .cap = r->ninsn + r->ninsn / 2};
@@ -145,4 +159,14 @@ void opt_fold(Opt *o)
         }
     }
     opt_map_snaps(r, f.map);
+    if (f.cut)
+        opt_drop_blocks(o);
+    return f.cut;
+}
+
+void opt_fold(Opt *o)
+{
+    /* A branch that always goes one way leaves parameters with one value, with which more can be folded: seldom, so once more. */
+    if (fold(o) && opt_prune_params(o))
+        fold(o);
 }

@@ -12,6 +12,7 @@ typedef struct Fold {
     unsigned depth;     /* of fold_value in itself */
     IrRef *map;         /* by value: what it became */
     uint32_t cap;       /* of map */
+    bool cut;           /* an edge is gone */
 } Fold;
 
 /* Simplify *i by all rules. As ir_simplify: returns an equal value, or 0 when *i, as it now stands, is to be used. */

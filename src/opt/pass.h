@@ -12,7 +12,7 @@ typedef struct Opt {
     const IrCfg *g;   /* the region's shape; of a tree: the blocks in their own order, no loops */
 } Opt;
 
-#define OPT_PASS(name, fn, mandatory, what) void fn(Opt *o);
+#define OPT_PASS(name, fn, kind, what) void fn(Opt *o);
 #include "opt/passes.def"
 #undef OPT_PASS
 
@@ -40,18 +40,47 @@ void opt_map_snaps(IrRegion *r, const IrRef *map);
 /* A map of every value to itself, with room for `extra` values to come. */
 IrRef *opt_map_new(IrRegion *r, uint32_t extra);
 
+/* --- what values are for (demand.c) -------------------------------------------------------------------------------------- */
+
+/* Nothing; only to be seen in snapshots; to compute something that has an effect. */
+enum { OPT_UNWANTED, OPT_SHOWN, OPT_WANTED };
+
+/* By value, for a graph: the most that it is wanted for, directly or through other operations and parameters. */
+uint8_t *opt_demand(const Opt *o);
+
+/* Whether an operation may go when nobody uses its value. */
+bool opt_removable(const IrInsn *i);
+
 /* --- block parameters (param.c) ------------------------------------------------------------------------------------------ */
 
-/* Arguments that `block` hands along its edge number `edge` (0; of a BRIF: 0 or 1); their number in *n. Valid until the pool grows. */
+/* Arguments that `block` hands along its edge number `edge` (0; of a BRIF: 0 or 1); their number in *n. Valid until the pool
+ * grows. */
 IrRef *opt_edge_args(IrRegion *r, uint32_t block, unsigned edge, uint32_t *n);
 
 /* Replace the list of an edge: `n` words of the pool at `at`, which must have one word more before it for a BRIF's count. */
 void opt_edge_set_args(IrRegion *r, uint32_t block, unsigned edge, uint32_t at, uint32_t n);
 
+/* Give `n` more arguments to an edge. */
+void opt_edge_append(IrRegion *r, uint32_t block, unsigned edge, const IrRef *arg, uint32_t n);
+
 /* Remove the parameters with drop[ref] set, and the arguments for them. Nobody may use them any more. */
 void opt_drop_params(Opt *o, const uint8_t *drop);
 
-/* Leave out blocks that cannot be reached and number the rest anew. Computes o->g. */
+/*
+ * Replace parameters that stand for one value, or for one constant, on all edges. Returns whether there was any. Lists of
+ * snapshots keep entries that now say what memory holds anyway.
+ */
+bool opt_prune_params(Opt *o);
+
+/* --- blocks of a graph (blocks.c) ----------------------------------------------------------------------------------------- */
+
+/* After edges have changed: compute o->g, leave out blocks that cannot be reached and number the rest anew. */
 void opt_drop_blocks(Opt *o);
+
+/* Make one block of two that can only follow one another, and lead edges past blocks that do nothing. In lifted form. */
+void opt_join_blocks(Opt *o);
+
+/* Put a block in front of each loop that goes nowhere else, where there is none. In lifted form. */
+void opt_preheaders(Opt *o);
 
 #endif

@@ -4,12 +4,14 @@
 
 #include <string.h>
 
+typedef enum Kind { MUST, ANY, GRAPH } Kind;
+
 static const struct {
     const char *name;
     void (*fn)(Opt *o);
-    bool mandatory;
+    Kind kind;
 } passes[] = {
-#define OPT_PASS(name, fn, mandatory, what) {#name, fn, mandatory},
+#define OPT_PASS(name, fn, kind, what) {#name, fn, kind},
 #include "opt/passes.def"
 #undef OPT_PASS
 };
@@ -63,12 +65,14 @@ void opt_run(IrRegion *r, const OptConfig *cfg)
 
     if (cfg->verify)
         verify(r, "lifting");
-    if (r->graph)
-        opt_drop_blocks(&o);
-    else
+    if (r->graph) {
+        opt_join_blocks(&o);
+        opt_preheaders(&o);
+    } else {
         opt_shape(&o);
+    }
     for (unsigned k = 0; k < NPASSES; k++) {
-        if ((cfg->skip >> k & 1) && !passes[k].mandatory)
+        if (((cfg->skip >> k & 1) && passes[k].kind != MUST) || (passes[k].kind == GRAPH && !r->graph))
             continue;
         passes[k].fn(&o);
         if (cfg->verify)
@@ -81,7 +85,7 @@ void opt_run(IrRegion *r, const OptConfig *cfg)
 static int pass_named(const char *name, size_t n)
 {
     for (unsigned k = 0; k < NPASSES; k++)
-        if (!passes[k].mandatory && strlen(passes[k].name) == n && memcmp(passes[k].name, name, n) == 0)
+        if (passes[k].kind != MUST && strlen(passes[k].name) == n && memcmp(passes[k].name, name, n) == 0)
             return (int)k;
     return -1;
 }
@@ -107,7 +111,7 @@ uint32_t opt_limit_skip(unsigned n)
     uint32_t skip = 0;
 
     for (unsigned k = 0; k < NPASSES; k++)
-        if (!passes[k].mandatory && n-- == 0) {
+        if (passes[k].kind != MUST && n-- == 0) {
             skip = UINT32_MAX << k;
             break;
         }

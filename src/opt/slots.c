@@ -268,49 +268,14 @@ static void give_args(Slots *s, uint32_t block)
     uint32_t to[2];
 
     for (unsigned e = ir_successors(s->r, block, to); e--;) {
-        uint32_t n, extra = s->nparam[to[e]];
-        if (extra == 0)
-            continue;
-        opt_edge_args(s->r, block, e, &n);
-        uint32_t at = ir_pool_new(s->r, n + extra + 1) + 1;
-        memcpy(&s->r->pool[at], opt_edge_args(s->r, block, e, &n), n * sizeof(IrRef));
-        for (uint32_t k = 0; k < extra; k++) {
+        IrRef arg[IR_MAX_SLOTS];
+        for (uint32_t k = 0; k < s->nparam[to[e]]; k++) {
             unsigned slot = s->param[to[e]][k];
-            const State *st = &s->at[block];
-            s->r->pool[at + n + k] = is_dirty(st, slot) ? st->cur[slot] : entry_value(s, slot);
+            arg[k] = is_dirty(&s->at[block], slot) ? s->at[block].cur[slot] : entry_value(s, slot);
         }
-        opt_edge_set_args(s->r, block, e, at, n + extra);
+        if (s->nparam[to[e]])
+            opt_edge_append(s->r, block, e, arg, s->nparam[to[e]]);
     }
-}
-
-/* --- parameters that stand for one value ------------------------------------------------------------------------------------- */
-
-static IrRef mapped(Slots *s, IrRef v)
-{
-    while (s->map[v] != v)
-        v = s->map[v];
-    return v;
-}
-
-/* The only value but itself that is handed to parameter `ref`, number k of its block; 0 when there are several. */
-static IrRef only_value(Slots *s, uint32_t block, IrRef ref, uint32_t k)
-{
-    const IrCfg *g = s->o->g;
-    IrRef v = 0;
-    uint32_t to[2], n;
-
-    for (uint32_t p = g->pred_first[block]; p < g->pred_first[block + 1]; p++)
-        for (unsigned e = ir_successors(s->r, g->pred[p], to); e--;) {
-            if (to[e] != block)
-                continue;
-            IrRef arg = mapped(s, opt_edge_args(s->r, g->pred[p], e, &n)[k]);
-            if (arg == ref || arg == v)
-                continue;
-            if (v)
-                return 0;
-            v = arg;
-        }
-    return v;
 }
 
 /* Take out entries that say what memory holds anyway. */
@@ -336,39 +301,6 @@ static void trim_snaps(IrRegion *r)
         s->count = kept;
         done[s->first] = kept + 1;
     }
-}
-
-/* Take them out. One makes another, so until nothing changes. */
-static void prune(Slots *s)
-{
-    const IrCfg *g = s->o->g;
-    uint8_t *drop = arena_zalloc(s->r->arena, s->r->ninsn);
-    bool any = false;
-
-    for (bool changed = true; changed; any |= changed) {
-        changed = false;
-        for (uint32_t k = 0; k < g->n; k++) {
-            uint32_t b = g->rpo[k], n = 0;
-            for (IrRef ref = s->r->block[b].first; n < s->r->block[b].nparams; ref = ir_insn(s->r, ref)->next, n++) {
-                IrRef v = drop[ref] ? 0 : only_value(s, b, ref, n);
-                if (!v)
-                    continue;
-                s->map[ref] = v;
-                drop[ref] = 1;
-                changed = true;
-            }
-        }
-    }
-    if (!any)
-        return;
-    for (IrRef ref = 1; ref < s->r->ninsn; ref++)
-        s->map[ref] = mapped(s, ref);
-    for (uint32_t k = 0; k < g->n; k++)
-        for (IrRef ref = s->r->block[g->rpo[k]].first; ref; ref = ir_insn(s->r, ref)->next)
-            opt_map_uses(s->r, ir_insn(s->r, ref), s->map);
-    opt_map_snaps(s->r, s->map);
-    opt_drop_params(s->o, drop);
-    trim_snaps(s->r);
 }
 
 /* --- the pass ---------------------------------------------------------------------------------------------------------------- */
@@ -413,5 +345,6 @@ void opt_slots(Opt *o)
         return;
     for (uint32_t k = 0; k < g->n; k++)
         give_args(&s, g->rpo[k]);
-    prune(&s);
+    if (opt_prune_params(o))
+        trim_snaps(r);
 }

@@ -53,9 +53,16 @@ static long call(UserMm *mm, long nr, uint64_t a, uint64_t b, uint64_t c, uint64
     return mm->nondet->ops->syscall(mm->nondet, t ? t->tid : 0, NULL, nr, arg, NULL, 0);
 }
 
-/* Whether the host has nothing between the bounds of `l`. */
+/* Whether the host has nothing between the bounds of `l`: asked by reserving it all, or where that is refused, by looking. */
 static bool layout_is_free(const Layout *l)
 {
+    void *want = (void *)(uintptr_t)l->mmap_low;
+    void *got = mmap(want, l->guest_top - l->mmap_low, PROT_NONE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+    if (got != MAP_FAILED) {
+        munmap(got, l->guest_top - l->mmap_low);
+        return got == want;
+    }
     FILE *f = fopen("/proc/self/maps", "re");
     if (!f)
         return true;

@@ -348,12 +348,16 @@ static int run_first(UserProc *p, uint64_t sp, uint64_t mask)
     pthread_mutex_lock(&p->lock);
     bool others = p->nthreads > 0;
     pthread_mutex_unlock(&p->lock);
-    vcpu_detach(cpu);
-    if (others) /* exit of the first thread alone: the process lives on */
+    if (others) { /* exit of the first thread alone: the process lives on */
+        vcpu_detach(cpu);
         for (;;)
             syscall(SYS_exit, status);
-    vcpu_free(cpu);
-    thread_free(t);
+    }
+    if (os_tidy_exit()) {
+        vcpu_detach(cpu);
+        vcpu_free(cpu);
+        thread_free(t);
+    }
     return status;
 }
 

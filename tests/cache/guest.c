@@ -1,12 +1,14 @@
 /* The guest program of the tests of the persistent cache; what it does is its first argument. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -65,7 +67,8 @@ static void fault(void)
 __attribute__((noinline, aligned(4096))) static int constant(void)
 {
     int v;
-    __asm__ volatile("mov %w0, #11" : "=r"(v));
+    /* It fills its page: threads run what follows while this cannot be executed. */
+    __asm__ volatile("mov %w0, #11\n b 1f\n .space 4096\n1:" : "=r"(v));
     return v;
 }
 
@@ -99,6 +102,82 @@ static void libraries(const char *name, int times)
     printf("%d\n", sum);
 }
 
+/* --- threads in code whose mapping changes all the time ---  */
+
+static void *sorter(void *arg)
+{
+    unsigned v[200], sum = 0;
+    for (unsigned round = 0; round < 300; round++) {
+        for (unsigned i = 0; i < 200; i++)
+            v[i] = mix(i ^ round, 5);
+        qsort(v, 200, sizeof v[0], by_value);
+        for (unsigned i = 0; i < 200; i++)
+            sum = sum * 31 + v[i];
+    }
+    return (void *)(uintptr_t)sum;
+}
+
+static void threads(int n)
+{
+    pthread_t t[16];
+    void *sum;
+    for (int i = 0; i < n; i++)
+        pthread_create(&t[i], NULL, sorter, NULL);
+    uintptr_t page = (uintptr_t)constant & ~(uintptr_t)4095;
+    int value = 0;
+    for (int i = 0; i < 100; i++) {
+        mprotect((void *)page, 4096, PROT_READ | PROT_WRITE);
+        mprotect((void *)page, 4096, PROT_READ | PROT_EXEC);
+        value += constant();
+        usleep(500);
+    }
+    for (int i = 0; i < n; i++) {
+        pthread_join(t[i], &sum);
+        printf("%08x ", (unsigned)(uintptr_t)sum);
+    }
+    printf("%d\n", value);
+}
+
+/* --- code that is optimistic about its operands, kept from a run in which that was right --- */
+
+__attribute__((noinline)) static double decay(const double *v, int n)
+{
+    double s = 1;
+    for (int i = 0; i < n; i++)
+        s = (s + v[i]) * 0.5;
+    return s;
+}
+
+__attribute__((noinline)) static long total(const long *v, int n)
+{
+    long s = 0;
+    for (int i = 0; i < n; i++)
+        s += v[i];
+    return s;
+}
+
+static void operands(int odd)
+{
+    double d[40];
+    long n[40], sum = 0;
+    const long *p = n;
+    uint64_t bits = 0;
+    for (int i = 0; i < 40; i++) {
+        d[i] = odd && i % 3 == 1 ? __builtin_nan("123") : i;
+        n[i] = i * i;
+    }
+    if (odd)
+        p = (const long *)((uintptr_t)n | (uintptr_t)0x5a << 56);
+    for (int i = 0; i < 200; i++) {
+        double r = decay(d + i % 7, 30);
+        uint64_t b;
+        memcpy(&b, &r, 8);
+        bits = bits * 31 + b;
+        sum += total(p, i % 40);
+    }
+    printf("%016llx %ld\n", (unsigned long long)bits, sum);
+}
+
 static void children(int n)
 {
     int sum = 0;
@@ -122,11 +201,25 @@ int main(int argc, char **argv)
         self_modify();
     else if (!strcmp(what, "dlopen"))
         libraries(argv[2], atoi(argv[3]));
+    else if (!strcmp(what, "threads"))
+        threads(atoi(argv[2]));
     else if (!strcmp(what, "fork"))
         children(atoi(argv[2]));
     else if (!strcmp(what, "exec"))
         execl(argv[2], argv[2], "work", (char *)NULL);
-    else if (!strcmp(what, "crash"))
+    else if (!strcmp(what, "replace")) { /* our own file's bytes change under us: by another's hand, with the mapping as it is */
+        printf("%d ", constant());
+        system(argv[2]);
+        printf("done\n");
+    } else if (!strcmp(what, "constant"))
+        printf("%d\n", constant());
+    else if (!strcmp(what, "even") || !strcmp(what, "odd"))
+        operands(what[0] == 'o');
+    else if (!strcmp(what, "limit")) {
+        struct rlimit small = {4096, 4096};
+        setrlimit(RLIMIT_FSIZE, &small);
+        work();
+    } else if (!strcmp(what, "crash"))
         *(volatile int *)16 = 0;
     else if (!strcmp(what, "loop"))
         for (;;)

@@ -17,6 +17,7 @@ DRAGOMAN, GUEST, OTHER, STATIC, LIB, LIB2 = (os.path.abspath(a) for a in sys.arg
 SECOND = os.path.abspath(sys.argv[7]) if len(sys.argv) > 7 else None
 ROOT = "/usr/aarch64-linux-gnu"
 TOP = tempfile.mkdtemp(prefix="dragoman-cache-")
+FEW = 7  # too few to be written; where random numbers, addresses of the host's and such send a run
 count = failed = 0
 
 
@@ -82,10 +83,29 @@ def test_second_run():
         ok(first.key() == second.key() == third.key() == want.key(), f"{what[0]}: the same results", (first.err, second.err, second.out))
         ok(used(first) == 0 and wrote(first) >= 2 and used(second) >= 2, f"{what[0]}: written by the first, used by the second", second.err)
         if what[0] in ("work", "fault"):
-            ok(second.n["translations"] <= (what[0] == "fault") and wrote(second) == 0, f"{what[0]}: nothing of a file translated again", second.err)
+            ok(second.n["translations"] <= FEW and wrote(second) == 0, f"{what[0]}: nothing of a file translated again", second.err)
         ok(sound(d)[0], f"{what[0]}: verifies", sound(d)[1])
     r = [Run([STATIC], d) for d in [fresh("static")] * 2]
-    ok(r[0].key() == r[1].key() == WANT.key() and r[1].n["translations"] == 0, "a static program", r[1].err)
+    ok(r[0].key() == r[1].key() == WANT.key() and r[1].n["translations"] <= FEW, "a static program", r[1].err)
+
+
+def test_mapping_changes():
+    d = fresh("changes")
+    want = Run([GUEST, "threads", "4"], "off")
+    Run([GUEST], d)
+    runs = [Run([GUEST, "threads", "4"], d, options) for options in ([], [], ["--cache-size=2"])]
+    ok(all(r.key() == want.key() for r in runs), "threads in a file's code that is dropped and taken up a hundred times", [r.out for r in runs])
+    ok(used(runs[1]) > 50, "it was", runs[1].err)
+
+
+def test_careful():
+    d = fresh("careful")
+    want = Run([GUEST, "odd"], "off")
+    Run([GUEST, "even"], d)
+    a, b, c = (Run([GUEST, "odd"], d) for _ in range(3))
+    ok(a.key() == b.key() == c.key() == want.key(), "NaNs and tagged pointers in code kept from a run without", (a.out, want.out))
+    ok(0 < a.n["careful sites"] < 20 and 0 < a.n["faults"] < 50 and used(a) >= 2, "what trapped is made anew, once, and little else", a.err)
+    ok(b.n["careful sites"] == 0 and b.n["faults"] == 0, "the next run has it in its careful form", b.err)
 
 
 def test_shared_libraries():
@@ -117,6 +137,14 @@ def test_changed_file():
     want = Run([path, "modify"], "off")
     a, b = Run([path, "modify"], d), Run([path, "modify"], d)
     ok(want.out != "11 22\n" and a.key() == b.key() == want.key(), "one instruction changed in place", (a.out, want.out, a.err))
+    # While a process runs it: what that one translated is not kept for the new bytes.
+    d, new = fresh("changing"), os.path.join(TOP, "new")
+    shutil.copy(GUEST, path)
+    with open(new, "wb") as f:
+        f.write(data)
+    Run([path, "replace", f"/bin/dd if={new} of={path} conv=notrunc status=none"], d)
+    got = [Run([path, "constant"], d).out for _ in range(2)]
+    ok(got == ["13\n", "13\n"], "one instruction changed while it ran", got)
     shutil.copy(LIB, os.path.join(TOP, "lib.so"))
     one = [Run([GUEST, "dlopen", os.path.join(TOP, "lib.so"), "9"], d).out for _ in range(2)]
     shutil.copy(LIB2, os.path.join(TOP, "lib.so"))
@@ -206,7 +234,7 @@ def test_concurrent():
     ok(outs == {WANT.out} and all(p.returncode == WANT.status for p in runs), "20 processes at once", outs)
     ok(sound(d)[0] and not glob.glob(d + "/.new-*"), "what they wrote verifies", sound(d)[1])
     r = Run([GUEST], d)
-    ok(r.n["translations"] == 0, "and is complete", r.err)
+    ok(r.n["translations"] <= FEW, "and is complete", r.err)
 
 
 def test_killed():
@@ -221,7 +249,7 @@ def test_killed():
                 os.unlink(f)
     ok(sound(d)[0], "60 processes killed at random moments: no damaged file", sound(d)[1])
     a, b = Run([GUEST], d), Run([GUEST], d)
-    ok(a.key() == b.key() == WANT.key() and b.n["translations"] == 0, "and the next runs work", b.err)
+    ok(a.key() == b.key() == WANT.key() and b.n["translations"] <= FEW, "and the next runs work", b.err)
     old = os.path.join(d, ".new-1-1")
     open(old, "w").close()
     os.utime(old, (1, 1))
@@ -252,13 +280,16 @@ def test_bound():
             os.utime(f, ns=(0, os.stat(f).st_mtime_ns - 2 * 10**9))
     size = sum(os.stat(f).st_blocks * 512 for f in files(d))
     ok(wrote(r) == 1 and 0 < size <= 1 << 20, "no more than the limit is kept", (size, r.err))
-    ok(Run([path], d).n["translations"] == 0, "the last one is there")
-    ok(Run([os.path.join(TOP, "static0")], d).n["translations"] > 0, "the first one is not")
+    ok(Run([path], d).n["translations"] <= FEW, "the last one is there")
+    ok(Run([os.path.join(TOP, "static0")], d).n["translations"] > 100, "the first one is not")
 
 
 def test_no_directory():
     r = Run([GUEST], "/proc/none/here")
     ok(r.key() == WANT.key() and wrote(r) == 0, "a directory that cannot be made", r.err)
+    d = fresh("small")
+    r = Run([GUEST, "limit"], d)
+    ok(r.key() == WANT.key() and not os.listdir(d), "a guest that may not write large files", r.err)
     env = {k: v for k, v in os.environ.items() if k not in ("HOME", "XDG_CACHE_HOME")}
     r = Run([GUEST], None, env=env)
     ok(r.key() == WANT.key() and "persistent" not in r.err, "neither HOME nor XDG_CACHE_HOME", r.err)
@@ -282,14 +313,14 @@ def test_keys():
     for options in variants:
         n = len(files(d))
         a, b = Run([GUEST], d, options), Run([GUEST], d, options)
-        ok(used(a) == 0 and len(files(d)) > n and b.n["translations"] == 0 and a.key() == b.key() == WANT.key(),
+        ok(used(a) == 0 and len(files(d)) > n and b.n["translations"] <= FEW and a.key() == b.key() == WANT.key(),
            "files of its own: " + (" ".join(options) or "no option"), a.err)
     if SECOND:
         a, b = Run([GUEST], d, program=SECOND), Run([GUEST], d, program=SECOND)
-        ok(used(a) == 0 and b.n["translations"] == 0 and b.key() == WANT.key(), "files of its own: another build", a.err)
+        ok(used(a) == 0 and b.n["translations"] <= FEW and b.key() == WANT.key(), "files of its own: another build", a.err)
     ld = os.path.join(ROOT, "lib/ld-linux-aarch64.so.1")
     a, b = Run([ld, GUEST], d), Run([ld, GUEST], d)
-    ok(a.n["translations"] > 50 and b.n["translations"] == 0 and a.key() == b.key() == WANT.key(), "the program at another address", b.err)
+    ok(a.n["translations"] > 50 and b.n["translations"] <= FEW and a.key() == b.key() == WANT.key(), "the program at another address", b.err)
 
 
 def test_modes_without():

@@ -58,6 +58,7 @@ typedef struct TestCpu {
     TestState state;
     uint8_t mem[TEST_MEM_SIZE];
     bool poll;
+    unsigned polls;  /* how often it was asked: in the end any loop with a poll is left */
     uint64_t fault_va;
 } TestCpu;
 
@@ -116,7 +117,9 @@ static bool test_rmw(IrCpu *cpu, uint64_t va, unsigned size, unsigned flags, IrR
 
 static bool test_poll(IrCpu *cpu)
 {
-    return ((TestCpu *)cpu)->poll;
+    TestCpu *t = (TestCpu *)cpu;
+
+    return t->poll || ++t->polls > 20;
 }
 
 static inline char *test_print(const IrRegion *r)

@@ -32,7 +32,7 @@ typedef struct Env {
     Arena arena;
     HostCode code;             /* the region being run */
     const uint8_t *code_rx;
-    uint64_t faults;
+    uint64_t faults, refused;
     IrWorld world;
     const IrHelper *helpers;
     unsigned nhelpers;
@@ -181,6 +181,7 @@ static void env_new(const IrHelper *helpers, unsigned nhelpers, bool ret_predict
     }
     e->code_start = e->cb.p;
     e->cpu = env_cpu(e);
+    host_native.cpu_init(e->plan, e->cpu);
     e->ref = env_cpu(e);
     sigaltstack(&ss, NULL);
     sigaction(SIGSEGV, &sa, NULL);

@@ -477,6 +477,10 @@ static bool same_runs(const IrRegion *r, unsigned states)
     static uint8_t mem0[MEM_SIZE], mem1[MEM_SIZE];
 
     if (!env_compile(r)) {
+        if (r->graph && !env->cb.overflow) {
+            env->refused++;
+            return true;
+        }
         fprintf(stderr, "does not compile\n");
         return false;
     }

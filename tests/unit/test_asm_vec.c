@@ -20,6 +20,7 @@ typedef struct Want {
     unsigned mem_bytes;
     int64_t disp;
     int base, index;
+    bool vsib; /* the index is an xmm */
 } Want;
 
 enum { GPR = 64, MEM = 128 };
@@ -39,7 +40,7 @@ static bool operand_ok(const ZydisDecodedOperand *o, int want, const Want *w)
         return o->type == ZYDIS_OPERAND_TYPE_REGISTER && reg_is(o->reg.value, want);
     return o->type == ZYDIS_OPERAND_TYPE_MEMORY && o->size == w->mem_bytes * 8 && o->mem.disp.value == w->disp
         && reg_is(o->mem.base, GPR + w->base)
-        && (w->index < 0 ? o->mem.index == ZYDIS_REGISTER_NONE : reg_is(o->mem.index, GPR + w->index));
+        && (w->index < 0 ? o->mem.index == ZYDIS_REGISTER_NONE : reg_is(o->mem.index, w->vsib ? w->index : GPR + w->index));
 }
 
 static bool mnemonic_ok(X64Vec op, ZydisMnemonic m)
@@ -124,6 +125,16 @@ static bool try_one(X64Vec op, unsigned r, unsigned v, unsigned m, const Mem *me
     case X64_MR_GX: mem ? x64_mr_m(a, op, *mem, d) : x64_gx(a, op, gs, d); OPS(GM, R, -1, -1); break;
     case X64_RVMI_G: mem ? x64_rvmi_gm(a, op, d, x, *mem, imm) : x64_rvmi_g(a, op, d, x, gs, imm); OPS(R, V, GM, -1); w.imm = (int)imm; break;
     case X64_MRI_GX: mem ? x64_mri_m(a, op, *mem, d, imm) : x64_gxi(a, op, gs, d, imm); OPS(GM, R, -1, -1); w.imm = (int)imm; break;
+    case X64_VSIB:
+        if (mem || r == v || r == m || v == m)
+            return true;
+        x64_gather(a, op, d, (Gpr){(uint8_t)(r ^ 5)}, s, x);
+        OPS(R, MEM, V, -1);
+        w.mem_bytes = 1u << i->mem;
+        w.base = (int)(r ^ 5);
+        w.index = (int)m;
+        w.vsib = true;
+        break;
     }
     return check(op, a, &w);
 }

@@ -200,6 +200,8 @@ static IrType source_lane(const IrInsn *i, unsigned n)
 {
     if (i->op == IR_VITOF)
         return i->lane == IR_F64 ? IR_I64 : i->lane == IR_F32 ? IR_I32 : IR_I16;
+    if (n && i->op == IR_FMLAL)
+        return IR_F16;
     if (n && (i->op == IR_VTBL || i->op == IR_VTBX || i->op == IR_VDOT || i->op == IR_VMMLA))
         return IR_I8;
     return (IrType)i->lane;
@@ -448,6 +450,14 @@ static void fp_vector(IrType t, unsigned n)
         try(one[k], IR_V128, t, n, 0, 0, IR_V128, 0, 0);
     for (unsigned x = 0; x < 4; x++)
         try(IR_FMA, IR_V128, t, n, x, 0, IR_V128, IR_V128, IR_V128);
+    for (unsigned x = 0; x < 4 && n > 1; x++)
+        try(IR_FCMLA, IR_V128, t, n, x, 0, IR_V128, IR_V128, IR_V128);
+    for (unsigned x = 0; x < 2 && n > 1; x++)
+        try(IR_FCADD, IR_V128, t, n, x, 0, IR_V128, IR_V128, 0);
+    for (unsigned x = 0; x < 4 && t == IR_F32; x++)
+        try(IR_FMLAL, IR_V128, t, n, x, 0, IR_V128, IR_V128, IR_V128);
+    try(IR_FRINTN, IR_V128, t, n, FP_RTZ, 32, IR_V128, 0, 0);
+    try(IR_FRINTN, IR_V128, t, n, FP_RCUR, 64, IR_V128, 0, 0);
     for (unsigned r = 0; r < 8; r++)
         if (r <= FP_RNA || r == FP_RCUR)
             for (unsigned x = 0; x <= IR_EXACT; x += IR_EXACT)
@@ -658,6 +668,7 @@ static bool start(Bench *h, const char *cpu)
     memset(h->cpu, 0, sizeof *h->cpu);
     h->cpu->ir.state = h->cpu->state;
     h->cpu->host_mxcsr = 0x1f80;
+    host_native.cpu_init(h->plan, h->cpu);
     for (unsigned k = 0; k < 4; k++)
         h->shadow[sizeof h->shadow / 8 - 4 + k] = 1;
     h->cpu->shadow_base = &h->shadow[sizeof h->shadow / 8 - 4];

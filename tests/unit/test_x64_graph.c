@@ -5,6 +5,7 @@
  *   test_x64_graph [SEED [COUNT [SIZE]]]
  */
 #include "jit_gen.h"
+#include "test.h"
 
 enum { MAX_EXTRA = 24, MAX_WAYS = 32, MAX_DEPTH = 3 };
 
@@ -30,8 +31,12 @@ static Join *join_new(Gen *g, unsigned most)
     j->to = ir_block_new(g->b.r);
     for (j->nextra = pick(most + 1); most && pick(8) == 0 && j->nextra < MAX_EXTRA - 1; j->nextra++)
         ;
+    if (most && pick(6) == 0)
+        j->nextra = MAX_EXTRA - 1;
+    IrType all = types[pick(7)];
+    bool same = pick(4) == 0;
     for (unsigned k = 0; k < j->nextra; k++)
-        j->extra[k] = types[pick(7)];
+        j->extra[k] = same ? all : types[pick(7)];
     return j;
 }
 
@@ -39,35 +44,37 @@ static Join *join_new(Gen *g, unsigned most)
 static struct Way *way_new(Gen *g, Join *j)
 {
     struct Way *w = &j->way[j->nway++];
-    for (unsigned k = 0; k < j->nextra; k++)
-        w->extra[k] = get(g, j->extra[k]);
+    for (unsigned k = 0; k < j->nextra; k++) {
+        bool narrow = j->extra[k] == IR_I32 && pick(2); /* the register's upper half is not clear then */
+        w->extra[k] = narrow ? ir_trunc(&g->b, IR_I32, get(g, IR_I64)) : get(g, j->extra[k]);
+    }
     for (unsigned k = 0; k < S_COUNT; k++)
         w->cur[k] = g->cur[k];
     return w;
 }
 
-/* Branches without their arguments, which pass_args adds: until then a block takes none, or the builder would object. */
-static void late_br(Gen *g, uint32_t to)
+/* A branch whose arguments are still to come. */
+static void branch(Gen *g, IrInsn proto)
 {
-    uint16_t *n = &g->b.r->block[to].nparams, keep = *n;
-    *n = 0;
-    ir_br(&g->b, to, 0, NULL);
-    *n = keep;
+    IrRef ref = ir_insn_new(g->b.r, &proto);
+    ir_link_last(g->b.r, g->b.block, ref);
+    ir_count_preds(g->b.r, g->b.block, &proto);
 }
 
-static void late_brif(Gen *g, IrRef cond, uint32_t yes, uint32_t no)
+static void branch_to(Gen *g, uint32_t to)
 {
-    uint16_t *y = &g->b.r->block[yes].nparams, *n = &g->b.r->block[no].nparams, keep_y = *y, keep_n = *n;
-    *y = *n = 0;
-    ir_brif(&g->b, cond, yes, no);
-    *y = keep_y;
-    *n = keep_n;
+    branch(g, (IrInsn){.op = IR_BR, .imm = to});
+}
+
+static void branch_if(Gen *g, IrRef cond, uint32_t yes, uint32_t no)
+{
+    branch(g, (IrInsn){.op = IR_BRIF, .a = cond, .imm = yes | (uint64_t)no << 32});
 }
 
 static void way_br(Gen *g, Join *j)
 {
     struct Way *w = way_new(g, j);
-    late_br(g, j->to);
+    branch_to(g, j->to);
     w->branch = g->b.r->block[g->b.block].last;
     w->edge = 0;
 }
@@ -127,8 +134,11 @@ static void join_enter(Gen *g, const Join *j, const bool *slots, IrRef *extra)
 
 static void add_extras(Gen *g, const Join *j, const IrRef *extra)
 {
-    for (unsigned k = 0; k < j->nextra; k++)
+    for (unsigned k = 0; k < j->nextra; k++) {
         add_val(g, j->extra[k], extra[k]);
+        if (j->extra[k] == IR_I32 && pick(2))
+            add_val(g, IR_I64, ir_zext(&g->b, IR_I64, extra[k]));
+    }
 }
 
 /* All ways are known: slots get parameters where they differ, and sometimes where not. */
@@ -179,7 +189,7 @@ static void gen_if(Gen *g, unsigned size, unsigned depth)
     else
         no = ir_block_new(g->b.r);
     memcpy(cur, g->cur, sizeof cur);
-    late_brif(g, cond, swap ? no : yes, swap ? yes : no);
+    branch_if(g, cond, swap ? no : yes, swap ? yes : no);
     if (w) {
         w->branch = g->b.r->block[g->b.block].last;
         w->edge = !swap;
@@ -205,7 +215,7 @@ static void gen_back(Gen *g, Join *head, Join *after, IrRef counter)
     IrRef n = ir_op2(&g->b, IR_SUB, IR_I64, counter, ir_const(&g->b, IR_I64, 1)), zero = ir_const(&g->b, IR_I64, 0);
     if (pick(2)) {
         uint32_t leave = ir_block_new(g->b.r), on = ir_block_new(g->b.r);
-        late_brif(g, ir_emit(&g->b, (IrInsn){.op = IR_POLL, .type = IR_I8}), leave, on);
+        branch_if(g, ir_emit(&g->b, (IrInsn){.op = IR_POLL, .type = IR_I8}), leave, on);
         g->b.r->block[leave].cold = true;
         g->b.block = leave;
         gen_exit(g);
@@ -217,15 +227,15 @@ static void gen_back(Gen *g, Join *head, Join *after, IrRef counter)
     h->extra[0] = n;
     if (pick(2)) {
         uint32_t latch = ir_block_new(g->b.r);
-        late_brif(g, cond, swap ? after->to : latch, swap ? latch : after->to);
+        branch_if(g, cond, swap ? after->to : latch, swap ? latch : after->to);
         a->branch = g->b.r->block[g->b.block].last;
         a->edge = !swap;
         g->b.block = latch;
-        late_br(g, head->to);
+        branch_to(g, head->to);
         h->branch = g->b.r->block[latch].last;
         h->edge = 0;
     } else {
-        late_brif(g, cond, swap ? after->to : head->to, swap ? head->to : after->to);
+        branch_if(g, cond, swap ? after->to : head->to, swap ? head->to : after->to);
         a->branch = h->branch = g->b.r->block[g->b.block].last;
         a->edge = !swap;
         h->edge = swap;
@@ -233,21 +243,21 @@ static void gen_back(Gen *g, Join *head, Join *after, IrRef counter)
 }
 
 /* From the middle of a loop: on to its end, or to its next turn. */
-static void gen_leap(Gen *g, Join *head, Join *after, IrRef counter)
+static void gen_leap(Gen *g, Join *head, Join *after, IrRef counter, IrRef cond)
 {
     uint32_t on = ir_block_new(g->b.r);
-    IrRef cond = boolean(g), cur[S_COUNT];
+    IrRef cur[S_COUNT];
 
     if (after->nway > MAX_WAYS - 4 || head->nway > MAX_WAYS - 4) {
-        ir_br(&g->b, on, 0, NULL);
+        branch_to(g, on);
     } else if (pick(2)) {
         struct Way *w = way_new(g, after);
-        late_brif(g, cond, after->to, on);
+        branch_if(g, cond, after->to, on);
         w->branch = g->b.r->block[g->b.block].last;
         w->edge = 0;
     } else {
         uint32_t again = ir_block_new(g->b.r);
-        late_brif(g, cond, again, on);
+        branch_if(g, cond, again, on);
         memcpy(cur, g->cur, sizeof cur);
         Scope s = scope_save(g);
         g->b.block = again;
@@ -278,17 +288,26 @@ static void gen_loop(Gen *g, unsigned size, unsigned depth)
     if (pick(2)) /* unknown, small, not 0 */
         turns = ir_op2(&g->b, IR_ADD, IR_I64, ir_op2(&g->b, IR_AND, IR_I64, slot_get(g, S_X0 + pick(S_NX)),
                                                      ir_const(&g->b, IR_I64, 7)), ir_const(&g->b, IR_I64, 1));
-    way_br(g, head);
-    head->way[0].extra[0] = turns;
+    static const IrOp ops[] = {IR_SUB, IR_AND, IR_ADD, IR_XOR};
+    struct Way *w = way_new(g, head);
+    w->extra[0] = turns;
+    IrRef before = ir_op2(&g->b, ops[pick(4)], IR_I64, get(g, IR_I64), get(g, IR_I64)); /* leaves flags */
+    branch_to(g, head->to);
+    w->branch = g->b.r->block[g->b.block].last;
     Scope s = scope_save(g);
     for (unsigned k = 0; k < S_COUNT; k++)
         g->fixed[k] |= !slots[k];
     join_enter(g, head, slots, extra);
-    add_extras(g, head, extra);
+    if (pick(2))
+        add_extras(g, head, extra);
+    if (pick(3) == 0) /* ask for them where they may be others */
+        gen_leap(g, head, after, extra[0], ir_icmp(&g->b, IR_EQ, before, ir_const(&g->b, IR_I64, 0)));
     for (unsigned n = 1 + pick(3); n--;) {
         gen_graph(g, size, depth + 1);
+        if (pick(4) == 0) /* used late: they live on while others come and go */
+            add_extras(g, head, extra);
         if (n && pick(2))
-            gen_leap(g, head, after, extra[0]);
+            gen_leap(g, head, after, extra[0], boolean(g));
     }
     gen_back(g, head, after, extra[0]);
     pass_args(g, head, slots);
@@ -347,5 +366,21 @@ static bool run_one(unsigned size, unsigned states)
 
 int main(int argc, char **argv)
 {
-    return random_main(argc, argv, 2000, 8, "graphs", run_one);
+    uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 0) : 1;
+    unsigned count = argc > 2 ? (unsigned)atoi(argv[2]) : 2000, size = argc > 3 ? (unsigned)atoi(argv[3]) : 8, k;
+    char name[64];
+
+    TEST_BEGIN();
+    env_new(helpers, 2, true, NULL);
+    for (k = 0; k < count; k++) {
+        rng = (seed + k) * 0x9e3779b97f4a7c15 + 1;
+        if (!run_one(size, 4))
+            break;
+    }
+    snprintf(name, sizeof name, "%u random graphs from seed %lu", k, (unsigned long)seed);
+    TEST(name, k == count && env->refused <= count / 20);
+    if (k < count)
+        printf("# failed with seed %lu\n", (unsigned long)(seed + k));
+    printf("# %lu faults recovered, %lu too large\n", (unsigned long)env->faults, (unsigned long)env->refused);
+    return TEST_END();
 }

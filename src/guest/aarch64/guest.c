@@ -132,6 +132,8 @@ static unsigned disas(uint64_t pc, const uint8_t *code, size_t avail, char *buf,
     return 4;
 }
 
+enum { FLAGS = 1 << A64_N | 1 << A64_Z | 1 << A64_C | 1 << A64_V };
+
 /* What an instruction does with the flags, for dead_slots. */
 typedef enum FlagUse { FLAGS_UNTOUCHED, FLAGS_SET, FLAGS_UNKNOWN } FlagUse;
 
@@ -145,10 +147,14 @@ static FlagUse flag_use(uint32_t insn)
     case A64_INSN_eon_shift: case A64_INSN_movn: case A64_INSN_movz: case A64_INSN_movk: case A64_INSN_sbfm:
     case A64_INSN_bfm: case A64_INSN_ubfm: case A64_INSN_extr: case A64_INSN_adr: case A64_INSN_adrp: case A64_INSN_madd:
     case A64_INSN_msub: case A64_INSN_lslv: case A64_INSN_lsrv: case A64_INSN_asrv: case A64_INSN_nop:
+    case A64_INSN_fmov_reg: case A64_INSN_fmov_imm_s: case A64_INSN_fmov_w_s: case A64_INSN_fmov_x_d: case A64_INSN_fabs_s:
+    case A64_INSN_fneg_s: case A64_INSN_fsqrt_s: case A64_INSN_fadd_s: case A64_INSN_fsub_s: case A64_INSN_fmul_s:
+    case A64_INSN_fdiv_s: case A64_INSN_fnmul_s: case A64_INSN_fmadd_s: case A64_INSN_fcvt_s: case A64_INSN_fcvt_d_s:
+    case A64_INSN_scvtf_int_s: case A64_INSN_fcvt_int_s:
         return FLAGS_UNTOUCHED;
     case A64_INSN_adds_imm: case A64_INSN_subs_imm: case A64_INSN_adds_shift: case A64_INSN_subs_shift:
     case A64_INSN_adds_ext: case A64_INSN_subs_ext: case A64_INSN_ands_imm: case A64_INSN_ands_shift:
-    case A64_INSN_bics_shift:
+    case A64_INSN_bics_shift: case A64_INSN_fcmp_s: case A64_INSN_fcmp_zero_s:
         return FLAGS_SET;
     default:
         return FLAGS_UNKNOWN;
@@ -160,7 +166,7 @@ static uint64_t dead_slots(const uint8_t *code, size_t avail)
     for (unsigned i = 0; i < 6 && avail >= 4 * (i + 1); i++) {
         FlagUse use = flag_use(fetch(code + 4 * i));
         if (use == FLAGS_SET)
-            return 1 << A64_N | 1 << A64_Z | 1 << A64_C | 1 << A64_V;
+            return FLAGS;
         if (use == FLAGS_UNKNOWN)
             break;
     }
@@ -189,6 +195,7 @@ const Guest guest_aarch64 = {
     .pin_vec = pin_vec,
     .helpers = helpers,
     .nhelpers = A64_NHELPERS,
+    .flags = FLAGS,
     .careful = LIFT_CAREFUL_TAG,
     .cpu_new = cpu_new,
     .reset = reset,

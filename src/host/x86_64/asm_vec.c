@@ -254,3 +254,16 @@ void x64_gxi(Asm *a, X64Vec op, Gpr d, Xmm s, unsigned imm)
     emit(a, op, s.n, 0, rm_reg(d.n), 1);
     asm_u8(a, imm);
 }
+
+void x64_gather(Asm *a, X64Vec op, Xmm d, Gpr base, Xmm index, Xmm mask)
+{
+    const X64VecInfo *i = &x64_vec[op];
+
+    want(op, X64_VSIB);
+    CHECK((d.n | index.n | mask.n) < 16 && d.n != index.n && d.n != mask.n && index.n != mask.n);
+    vex_prefix(a, i, d.n, mask.n, index.n >> 3, base.n >> 3);
+    asm_u8(a, i->opcode);
+    asm_u8(a, 1 << 6 | (d.n & 7) << 3 | 4); /* a displacement of one byte, 0 */
+    asm_u8(a, (index.n & 7u) << 3 | (base.n & 7));
+    asm_u8(a, 0);
+}

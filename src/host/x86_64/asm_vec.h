@@ -32,6 +32,7 @@ typedef enum X64VecForm {
     X64_MR_GX,  /* gpr/m, xmm; the register in ModRM.reg is the xmm */
     X64_RVMI_G, /* xmm, xmm, gpr/m, imm8 */
     X64_MRI_GX, /* gpr/m, xmm, imm8 */
+    X64_VSIB,   /* xmm, memory by gpr and xmm, xmm */
 } X64VecForm;
 
 typedef enum X64VecEnc { X64_VEX, X64_EVEX, X64_EVEX_SAE, X64_LEG } X64VecEnc;
@@ -75,6 +76,8 @@ void x64_gx(Asm *a, X64Vec op, Gpr d, Xmm s);               /* forms RM_GX and M
 void x64_gx_m(Asm *a, X64Vec op, Gpr d, Mem s);             /* form RM_GX */
 void x64_rvmi_g(Asm *a, X64Vec op, Xmm d, Xmm x, Gpr s, unsigned imm);
 void x64_rvmi_gm(Asm *a, X64Vec op, Xmm d, Xmm x, Mem s, unsigned imm);
+/* d = lanes at base + index's lanes, where `mask` has a sign bit; mask becomes zero. Three different registers below 16. */
+void x64_gather(Asm *a, X64Vec op, Xmm d, Gpr base, Xmm index, Xmm mask);
 void x64_gxi(Asm *a, X64Vec op, Gpr d, Xmm s, unsigned imm);
 
 static inline void x64_rvm(Asm *a, X64Vec op, Xmm d, Xmm x, Xmm y)

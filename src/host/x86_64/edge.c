@@ -70,8 +70,11 @@ static void collect_moves(Moves *m, uint32_t to, IrRef args)
             add_move(m, p->mem ? LOC_SLOT + s->ra->g->slot[p->v] - 1u : p->reg, where(s, arg), arg, clear);
             continue;
         }
+        unsigned from = where(s, p->v);
         if (p->reg != REG_NONE)
-            add_move(m, p->reg, where(s, p->v), p->v, false);
+            add_move(m, p->reg, from, p->v, false);
+        if (p->reg != REG_NONE && from >= REG_COUNT && !p->weight && s->ra->pos > x->first && graph_headed(s->ra->g, to) != IR_NO_BLOCK)
+            graph_learn(s, graph_headed(s->ra->g, to), p->v, true);
         if (p->mem && !graph_in_memory(s, p->v))
             add_move(m, p->v >= s->r->ninsn ? LOC_HOME : LOC_SLOT + ra_graph_slot(s, p->v), where(s, p->v), p->v, false);
     }
@@ -162,15 +165,22 @@ static void emit_move(Moves *all, const Move *m)
         all->readers[m->from]--;
 }
 
-/* All that is left are cycles: what the first one reads is read from scratch. */
+/* All that is left are cycles: what the first one reads is read from a free register, or from scratch. */
 static void open_cycle(Moves *all)
 {
     Move *m = all->m;
     while (m->from >= LOC_COUNT || m->from == m->to)
         m++;
-    Move save = {.to = LOC_TEMP, .from = m->from, .v = m->v};
+    bool x = plan_is_x(ra_type(all->s, m->v));
+    uint64_t pool = (x ? all->s->plan->pool_x : all->s->plan->pool_r) & ~all->taken;
+    unsigned temp = pool ? (unsigned)__builtin_ctzll(pool) : LOC_TEMP;
+    Move save = {.to = (uint16_t)temp, .from = m->from, .v = m->v};
     emit_move(all, &save);
-    m->from = LOC_TEMP;
+    m->from = (uint16_t)temp;
+    if (pool) {
+        all->taken |= REG_BIT(temp);
+        all->readers[temp]++;
+    }
 }
 
 static void run_moves(Moves *all)

@@ -8,7 +8,7 @@
  * The host's own sticky "invalid" is therefore never set while translated code runs: the guest's is in cpu->ir.fp.flags.
  *
  * Some rules emit sequences that are completed as a whole; their instructions are chosen so that nothing else looks alike:
- *   fused       vmovaps d, c; vf[n]m{add,sub}231 d, a, b (registers); vcmp t, d, d, FALSE_OS, which traps when d is a quiet NaN:
+ *   fused       vmovaps (vmovq, vinsertps, to clear what is above) d, c; vf[n]m{add,sub}231 d, a, b (registers); vcmp t, d, d, FALSE_OS, which traps when d is a quiet NaN:
  *               Arm and x86 choose another one, and 0 * infinity + quiet NaN is invalid on Arm only
  *   minimum     vmin t, a, b; vmin d, b, a; vorps d, t, d (minnum: vorpd; maxima: vmax and vandps, vandpd)
  *   to integer  vcvtt d, t of a rounded t; vcvt a's (not vcvtt) for the "inexact" flag
@@ -149,7 +149,7 @@ static X64Vec find_row(const Prefix *f, unsigned opcode, bool evex)
 
     for (unsigned k = 0; k < X64_NVEC; k++) {
         const X64VecInfo *i = &x64_vec[k];
-        if (!rows[k].kind && k != VMOVAPS && k != VORPS && k != VORPD && k != VANDPS && k != VANDPD)
+        if (!rows[k].kind && k != VMOVAPS && k != VMOVQ && k != VINSERTPS && k != VORPS && k != VORPD && k != VANDPS && k != VANDPD)
             continue;
         if (i->opcode != opcode || i->pp != f->pp || i->map != f->map || (!evex && i->enc != X64_VEX))
             continue;
@@ -340,7 +340,7 @@ static bool decode_back(ucontext_t *uc, const uint8_t *end, Insn *n)
         return true;
     if (end[-5] == 0xC4 && decode_before(uc, end, 5, n))
         return true;
-    return end[-6] == 0x62 && decode_before(uc, end, 6, n);
+    return (end[-6] == 0x62 || end[-6] == 0xC4) && decode_before(uc, end, 6, n);
 }
 
 /* At the check after a fused multiplication, whose operands are still there: c where the move before it read it. */
@@ -348,9 +348,10 @@ static void redo_fused(ucontext_t *uc, const Insn *check, FpEnv *e)
 {
     Insn fma, mov;
     bool found = decode_back(uc, here(uc), &fma) && rows[fma.op].kind == K_FMA && fma.reg == check->rm &&
-                 decode_back(uc, here(uc) - fma.len, &mov) && mov.op == VMOVAPS && mov.reg == fma.reg;
+                 decode_back(uc, here(uc) - fma.len, &mov) && !rows[mov.op].kind && mov.reg == fma.reg;
     CHECK(found);
-    *xmm(uc, fma.reg) = mov.src;
+    unsigned size = rows[fma.op].lanes ? 16 : fmt_size(rows[fma.op].fmt); /* above it the result is right */
+    memcpy(xmm(uc, fma.reg), &mov.src, size);
     compute_all(uc, &rows[fma.op], &fma, e);
     step_over(uc, check);
 }

@@ -51,6 +51,23 @@ typedef struct GraphLoop {
     uint32_t end;          /* its last position */
 } GraphLoop;
 
+/*
+ * What compiling a graph once shows, for doing it again: a value that loop `loop` had in a register on entry but did not
+ * keep, nor use (out), or that it had to store although it had not made it.
+ */
+typedef struct Lesson {
+    uint32_t loop;
+    IrRef v;
+    bool out;
+} Lesson;
+
+typedef struct Lessons {
+    Lesson *l;
+    uint32_t n, cap;
+} Lessons;
+
+#define GRAPH_ATTEMPTS 3
+
 struct Graph {
     IrCfg *cfg;
     GraphBlock *block;
@@ -99,6 +116,11 @@ void graph_live(Sel *s);   /* behind the backward pass: sets, marks at the ends 
 /* place.c */
 /* Decide what block `to` expects, by the present state, which leads there with these arguments. */
 void graph_place(Sel *s, uint32_t to, IrRef args);
+/* `v` has been put into memory here, on the main path. */
+void graph_stored(Sel *s, IrRef v);
+void graph_learn(Sel *s, uint32_t loop, IrRef v, bool out);
+/* The loop that block `b` is the header of, or IR_NO_BLOCK. */
+uint32_t graph_headed(const Graph *g, uint32_t b);
 /* How far off the next use of a value is, for choosing what to evict. */
 uint64_t graph_distance(const Sel *s, IrRef v);
 bool graph_in_memory(const Sel *s, IrRef v);

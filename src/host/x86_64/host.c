@@ -2,51 +2,65 @@
 #include "base/check.h"
 #include "host/x86_64/disas.h"
 #include "host/x86_64/emit.h"
+#include "host/x86_64/graph.h"
+#include "host/x86_64/vsel.h"
 
 #include <string.h>
 
-/* One attempt with a cold part of at most `cold_cap` bytes. */
-static bool compile_once(HostPlan *plan, const IrRegion *r, CodeBuf *cb, HostCode *out, size_t cold_cap, bool *cold_full)
+typedef struct Attempt {
+    size_t cold_cap;  /* bytes that the cold part may have at most */
+    Lessons lessons;
+    unsigned more;    /* attempts that may follow for what this one teaches */
+    bool again;
+} Attempt;
+
+static bool compile_once(HostPlan *plan, const IrRegion *r, CodeBuf *cb, HostCode *out, Attempt *at)
 {
     Sel *s = ARENA_NEW(r->arena, Sel);
-    uint8_t *cold = arena_alloc(r->arena, cold_cap);
+    uint8_t *cold = arena_alloc(r->arena, at->cold_cap);
+    uint32_t known = at->lessons.n;
 
     s->r = r;
     s->plan = plan;
     s->feat = &plan->feat;
     s->arena = r->arena;
     s->ra = ARENA_NEW(r->arena, SelAlloc);
+    s->ra->lessons = &at->lessons;
     s->main = (Asm){.start = cb->p, .p = cb->p, .end = cb->end, .arena = (struct Arena *)r->arena};
-    s->cold = (Asm){.start = cold, .p = cold, .end = cold + cold_cap, .arena = (struct Arena *)r->arena};
+    s->cold = (Asm){.start = cold, .p = cold, .end = cold + at->cold_cap, .arena = (struct Arena *)r->arena};
     s->a = &s->main;
     emit_init(s);
+    if (r->graph)
+        vsel_params(s);
     live_run(s);
     ra_begin(s);
     if (r->graph)
         sel_graph(s);
     else
         sel_block(s, 0);
-    *cold_full = s->cold.overflow;
-    return !*cold_full && emit_finish(s, cb, out);
+    at->again = s->cold.overflow;
+    if (at->again)
+        at->cold_cap *= 2;
+    else if (at->lessons.n > known && at->more && !s->main.overflow)
+        at->again = at->more--;
+    return !s->ra->full && !at->again && emit_finish(s, cb, out);
 }
 
 static bool host_compile(HostPlan *plan, const IrRegion *r, CodeBuf *cb, HostCode *out)
 {
-    size_t cold_cap = 4 * ASM_ROOM + 128 * (size_t)r->ninsn;
-    bool cold_full;
-
+    Attempt at = {.cold_cap = 4 * ASM_ROOM + 128 * (size_t)r->ninsn, .more = GRAPH_ATTEMPTS - 1};
     uintptr_t align = r->graph ? 31 : 15; /* loops begin at multiples of 32 */
+
     cb->p = (uint8_t *)(((uintptr_t)cb->p + align) & ~align);
     if (cb->p > cb->end || (size_t)(cb->end - cb->p) < 2 * ASM_ROOM) {
         cb->overflow = true;
         return false;
     }
-    for (;; cold_cap *= 2) {
-        if (compile_once(plan, r, cb, out, cold_cap, &cold_full))
+    do {
+        if (compile_once(plan, r, cb, out, &at))
             return true;
-        if (!cold_full)
-            return false;
-    }
+    } while (at.again);
+    return false;
 }
 
 static IrStop host_enter(HostPlan *plan, HostCpu *cpu, const void *hpc)

@@ -42,6 +42,7 @@ enum {
     FL_RES,     /* zero and sign of x */
     FL_ADD,     /* add x, y */
     FL_TEST,    /* test x, y */
+    FL_SUM,     /* the addition that made x */
     FL_BACK,    /* add of a difference x and what was subtracted */
 };
 

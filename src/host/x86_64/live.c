@@ -28,6 +28,7 @@ typedef struct Live {
     uint32_t pos;
     uint32_t *args;       /* by block: pool index of its arguments */
     unsigned depth;       /* side exits entered (number_block) */
+    IrRef sum;            /* latest addition on the main path */
     uint32_t first;       /* in a graph: position at which the present main block begins */
     IrRef *sub_of;        /* by value: latest subtraction from it on the main path */
     IrRef slot_get[IR_MAX_SLOTS];
@@ -132,10 +133,17 @@ static bool same_block(const Live *l, IrRef ref)
     return !l->ra->g || l->ra->g->at[ref] >= l->first;
 }
 
-/* Remember subtractions of the main path; find that of a comparison's operands. */
+/* Remember subtractions of the main path; find that of a comparison's operands. Additions are only told that it comes. */
 static void note_sub(Live *l, IrRef ref, const IrInsn *i)
 {
     SelAlloc *ra = l->ra;
+    if (i->op == IR_ADD && l->depth == 0 && !plan_is_x((IrType)i->type)) {
+        l->sum = ref;
+    } else if ((i->op == IR_ADD_V || i->op == IR_ADD_C) && l->sum) {
+        const IrInsn *x = &l->r->insn[l->sum];
+        if (ra->root[x->a] == ra->root[i->a] && ra->root[x->b] == ra->root[i->b] && x->type == i->lane && same_block(l, l->sum))
+            ra->alt[ref] = l->sum;
+    }
     if (i->op == IR_SUB && l->depth == 0 && !plan_is_x((IrType)i->type)) {
         l->sub_of[ra->root[i->a]] = ref;
     } else if ((i->op == IR_ICMP || i->op == IR_SUB_V) && l->sub_of[ra->root[i->a]]) {
@@ -269,9 +277,36 @@ static void mark_lazy(Live *l)
     }
     for (uint32_t k = l->pos; k--;) {
         IrRef ref = ra->order[k];
-        if ((ra->val[ref].flags & VAL_LAZY) && ra->alt[ref] && !(ra->val[ra->alt[ref]].flags & VAL_LAZY))
+        bool sub = l->r->insn[ref].op == IR_ICMP || l->r->insn[ref].op == IR_SUB_V;
+        if (sub && (ra->val[ref].flags & VAL_LAZY) && ra->alt[ref] && !(ra->val[ra->alt[ref]].flags & VAL_LAZY))
             ra->val[ref].flags |= VAL_ALT;
     }
+}
+
+/*
+ * At the last use of a lazy value: a difference stands for the first operand only if that is not there anyway. All uses
+ * agree on it, so that what is kept is what is used.
+ */
+static void settle(Live *l, IrRef root)
+{
+    SelAlloc *ra = l->ra;
+    if (!(ra->val[root].flags & VAL_SETTLED)) {
+        IrRef a = ra->root[l->r->insn[root].a];
+        if ((ra->val[a].use || (ra->val[a].flags & VAL_CONST)))
+            ra->val[root].flags &= ~VAL_ALT & 0xff;
+        ra->val[root].flags |= VAL_SETTLED;
+    }
+}
+
+/* A comparison that is done in line had best find the flags of the subtraction. */
+static void want_flags(Live *l, IrRef root)
+{
+    const IrInsn *i = &l->r->insn[root];
+    IrRef sub = l->ra->alt[root];
+    if (!sub && live_sign_test(l->s, i))
+        sub = l->ra->root[i->a];
+    if (sub && sub < l->r->ninsn)
+        l->ra->val[sub].am = 1;
 }
 
 unsigned live_lazy_operands(const Sel *s, IrRef root, IrRef op[4])
@@ -339,6 +374,7 @@ static void keep_root(Live *l, IrRef root)
         keep_value(l, root);
         return;
     }
+    settle(l, root);
     for (unsigned n = live_lazy_operands(l->s, root, op); n--;)
         keep_value(l, op[n]);
 }
@@ -457,7 +493,9 @@ static void use_condition(Live *l, IrRef ref, IrRef cond)
         return;
     }
     l->ra->val[ref].flags |= VAL_COND;
+    want_flags(l, root);
     if (l->ra->val[root].flags & VAL_LAZY) {
+        settle(l, root);
         for (unsigned n = live_lazy_operands(l->s, root, op); n--;)
             use_value(l, op[n]);
         return;
@@ -555,6 +593,8 @@ static void live_insn(Live *l, IrRef ref)
                     (i->op == IR_FCMP && !l->r->fp.soft && fused_soon(l, i))))
         return;
     x->flags |= VAL_NEEDED;
+    if (i->op == IR_ICMP || i->op == IR_SUB_V || i->op == IR_ADD_C || i->op == IR_ADD_V)
+        want_flags(l, ref);
     pass_hint(l, ref, i);
     use_operands(l, ref, i);
     if (ir_ops[i->op].flags & IRF_SNAP)

@@ -43,8 +43,7 @@ static int room(const Sel *s, bool x)
     return __builtin_popcountll(pool(s, x)) - SPARE;
 }
 
-/* The loop that block `b` is the header of, or IR_NO_BLOCK. */
-static uint32_t headed_loop(const Graph *g, uint32_t b)
+uint32_t graph_headed(const Graph *g, uint32_t b)
 {
     uint32_t l = g->cfg->loop[b];
     return l != IR_NO_BLOCK && g->cfg->loops[l].header == b ? l : IR_NO_BLOCK;
@@ -66,6 +65,45 @@ uint64_t graph_distance(const Sel *s, IrRef v)
     if (!u || ra->use[u].pos > end)
         return (1ull << 24) + (u ? ra->use[u].pos : NEVER) - ra->pos;
     return ra->use[u].pos - ra->pos + 1;
+}
+
+/* --- lessons ------------------------------------------------------------------------------------------------------------- */
+
+static const Lesson *lesson(const Sel *s, uint32_t loop, IrRef v)
+{
+    const Lessons *x = s->ra->lessons;
+    for (uint32_t k = 0; k < x->n; k++)
+        if (x->l[k].loop == loop && x->l[k].v == v)
+            return &x->l[k];
+    return NULL;
+}
+
+void graph_learn(Sel *s, uint32_t loop, IrRef v, bool out)
+{
+    Lessons *x = s->ra->lessons;
+    Lesson *old = (Lesson *)lesson(s, loop, v);
+    if (old && (old->out || !out))
+        return;
+    if (x->n == x->cap) {
+        Lesson *l = ARENA_ARRAY(s->arena, Lesson, x->cap ? 2 * x->cap : 16);
+        if (x->n)
+            memcpy(l, x->l, x->n * sizeof *l);
+        x->l = l;
+        x->cap = x->cap ? 2 * x->cap : 16;
+    }
+    x->l[x->n++] = (Lesson){loop, v, out};
+}
+
+void graph_stored(Sel *s, IrRef v)
+{
+    const Graph *g = s->ra->g;
+    uint32_t best = IR_NO_BLOCK;
+    g->stored[v] = s->ra->pos;
+    for (uint32_t l = g->cfg->loop[g->block_at[s->ra->pos]]; l != IR_NO_BLOCK; l = g->cfg->loops[l].parent)
+        if (graph_bit(g->block[g->cfg->loops[l].header].in, v))
+            best = l;
+    if (best != IR_NO_BLOCK && !s->ra->depth)
+        graph_learn(s, best, v, false);
 }
 
 /* --- live values ---------------------------------------------------------------------------------------------------------- */
@@ -121,7 +159,7 @@ static void keep_slot(Sel *s, uint32_t to, IrRef param)
 {
     Graph *g = s->ra->g;
     unsigned slot = ra_graph_slot(s, param);
-    uint32_t l = headed_loop(g, to);
+    uint32_t l = graph_headed(g, to);
     if (l != IR_NO_BLOCK && g->spill_last[slot] < g->loop[l].end)
         g->spill_last[slot] = g->loop[l].end;
     g->stored[param] = g->block[to].first;
@@ -242,11 +280,13 @@ static void place_loop(Sel *s, uint32_t to, uint32_t l)
     for (uint32_t k = 0; k < b->nplace; k++) {
         Place *p = &b->place[k];
         bool x = is_x(s, p->v), param = graph_is_param(s, to, p->v);
+        const Lesson *known = lesson(s, l, p->v);
         p->want = p->weight != 0;
+        p->out |= known && known->out && !param;
         if (p->out) {
             p->reg = REG_NONE;
             p->mem = !is_const(s, p->v);
-        } else if (!param && !is_const(s, p->v) && g->loop[l].inner[x] > room(s, x)) {
+        } else if (!param && !is_const(s, p->v) && (known || g->loop[l].inner[x] > room(s, x))) {
             p->mem = true;
         }
     }
@@ -324,7 +364,7 @@ void graph_place(Sel *s, uint32_t to, IrRef args)
 {
     Graph *g = s->ra->g;
     GraphBlock *x = &g->block[to];
-    uint32_t l = headed_loop(g, to);
+    uint32_t l = graph_headed(g, to);
 
     x->fixed = true;
     list_values(s, to, l != IR_NO_BLOCK);

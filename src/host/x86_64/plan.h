@@ -33,6 +33,7 @@ typedef enum Stub {
     STUB_EVAL,    /* ir_eval of the operation in scratch[4..5]; clobbers nothing */
     STUB_CALL,    /* helper number scratch[4]; clobbers nothing */
     STUB_HOT,     /* rax pc: its counter has come to zero; goes on where the engine says */
+    STUB_ESTIMATES, /* data: the table of select_est.c */
     STUB_COUNT
 } Stub;
 
@@ -80,6 +81,10 @@ static inline bool plan_is_x(IrType t)
 {
     return t >= IR_F16 && t <= IR_V512;
 }
+
+/* Fractions of FRECPE and FRSQRTE (select_est.c). */
+enum { EST_BYTES = 768 + 8 };
+void est_table(uint8_t table[EST_BYTES]);
 
 HostPlan *plan_new(const HostConfig *cfg, Status *st);
 void plan_free(HostPlan *p);

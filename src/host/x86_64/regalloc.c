@@ -133,7 +133,11 @@ static unsigned spill_alloc(Sel *s, IrRef root)
     if (slot == SPILL_SLOTS) {
         spill_reclaim(s);
         slot = spill_find(ra, n);
-        CHECK(slot < SPILL_SLOTS);
+        CHECK(slot < SPILL_SLOTS || ra->g);
+    }
+    if (slot == SPILL_SLOTS) { /* the code is void */
+        ra->full = true;
+        return 0;
     }
     ra->spill_val[slot] = root;
     return slot;
@@ -156,7 +160,7 @@ Mem ra_spill_slot(Sel *s, IrRef root)
     unsigned slot;
     if (ra->g && (!ra->depth || ra->g->slot[root])) {
         slot = ra_graph_slot(s, root);
-        ra->g->stored[root] = ra->pos;
+        graph_stored(s, root);
     } else {
         slot = spill_alloc(s, root);
     }
@@ -260,7 +264,7 @@ static void evict(Sel *s, unsigned reg)
             ra_trail(s, v);
             x->home = (uint16_t)(slot + 1);
             if (ra->g)
-                ra->g->stored[v] = ra->pos;
+                graph_stored(s, v);
         } else {
             ra_store_reg(s, ra_spill_slot(s, v), reg);
         }

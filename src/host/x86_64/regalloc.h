@@ -34,6 +34,7 @@ enum {
     VAL_SNAP = 8,    /* some snapshot names it */
     VAL_LAZY = 16,   /* wanted by snapshots and fused conditions only: computed where needed, never kept */
     VAL_ALT = 32,    /* a comparison of a and b, computed from alt[] = a - b and b, so that a need not be kept */
+    VAL_SETTLED = 64, /* a lazy value of which a use has been noted: whether VAL_ALT holds is settled */
     VAL_CLEAN = 128, /* a scalar float whose register is zero above it: its vzext needs no instruction */
 };
 
@@ -45,7 +46,7 @@ typedef struct Val {
     uint8_t reg;     /* or REG_NONE */
     uint8_t hint;    /* register that would suit, or REG_NONE */
     uint8_t flags;
-    uint16_t am;     /* of a memory operation: its address mode's number */
+    uint16_t am;     /* of a memory operation: its address mode's number; of an addition or subtraction: flags are wanted */
 } Val;
 
 /* base + (index << scale) + disp; base and index are values, 0: none */
@@ -74,10 +75,12 @@ typedef struct Graph Graph; /* of a region that is one: graph.h */
 
 struct SelAlloc {
     Graph *g;        /* NULL in a tree */
+    struct Lessons *lessons; /* of a graph: what attempts before have taught */
+    bool full;       /* a graph that needs more spill slots than there are: it cannot be compiled */
     Val *val;
     IrRef *root;     /* the value that this instruction's result is in fact */
     uint16_t *count; /* operand uses, those of fused conditions excepted */
-    IrRef *alt;      /* of a comparison: the subtraction of the same operands, or 0 */
+    IrRef *alt;      /* of a comparison: the subtraction of the same operands, or 0; of a carry: the addition */
     IrRef *order;    /* instructions by position */
     uint32_t norder;
     uint32_t nval;   /* instructions, then pseudo values */
@@ -110,6 +113,8 @@ unsigned live_lazy_operands(const Sel *s, IrRef root, IrRef op[4]);
 
 /* select_fp.c: whether VAL_CLEAN holds for an operation's result, by its rule and its operands' flags */
 bool fp_clean(const Sel *s, const IrInsn *i);
+/* A SELECT by FP comparison `cond`, which is not in a register, without a branch. False: nothing was done. select_fp.c */
+bool fp_select(Sel *s, const IrInsn *i, const IrInsn *cond);
 
 /* regalloc.c */
 void ra_begin(Sel *s);                 /* state at the region's entry */

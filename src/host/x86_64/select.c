@@ -9,8 +9,11 @@
 
 static bool cond_poll(Sel *s, const IrInsn *i, SelCond *out)
 {
-    x64_alu_mi(s->a, ALU_CMP, W32, sel_cpu(s, offsetof(HostCpu, exit_request)), 0);
-    *out = (SelCond){.cc = CC_NE};
+    if (s->plan->cfg.count_polls)
+        x64_alu_mi(s->a, ALU_SUB, W32, sel_cpu(s, offsetof(HostCpu, polls_left)), 1);
+    else
+        x64_alu_mi(s->a, ALU_CMP, W32, sel_cpu(s, offsetof(HostCpu, exit_request)), 0);
+    *out = (SelCond){.cc = s->plan->cfg.count_polls ? CC_E : CC_NE};
     return true;
 }
 
@@ -51,6 +54,7 @@ bool sel_cond(Sel *s, const IrInsn *user, IrRef cond, SelCond *out)
 /* Jump when the condition is `sense`. */
 void sel_jump_if(Sel *s, SelCond c, bool sense, uint32_t label)
 {
+    bool fresh = s->flags.at == s->a->p; /* jumps keep the flags */
     if (c.inv != sense) {
         x64_jcc(s->a, c.cc, label);
         if (c.two)
@@ -62,6 +66,8 @@ void sel_jump_if(Sel *s, SelCond c, bool sense, uint32_t label)
     } else {
         x64_jcc(s->a, c.cc ^ 1, label);
     }
+    if (fresh)
+        s->flags.at = s->a->p;
 }
 
 /* A boolean operation as a value. */
@@ -168,6 +174,10 @@ static void select_x(Sel *s, const IrInsn *i)
 
 void sel_select(Sel *s, const IrInsn *i)
 {
+    IrRef cond = ra_root(s, i->a);
+
+    if ((ra_val(s, (IrRef)(i - s->r->insn))->flags & VAL_COND) && fp_select(s, i, &s->r->insn[cond]))
+        return;
     if (plan_is_x((IrType)i->type))
         select_x(s, i);
     else
@@ -397,7 +407,8 @@ static void graph_label(Sel *s, uint32_t block)
     if (l != IR_NO_BLOCK && g->cfg->loops[l].header == block)
         x64_nop(s->a, -asm_here(s->a) & (LOOP_ALIGN - 1));
     sel_bind(s, g->block[block].label);
-    s->flags.at = NULL;
+    if (block == 0 || graph_npreds(g, block) != 1 || g->block[g->cfg->pred[g->cfg->pred_first[block]]].next != block)
+        s->flags.at = NULL; /* others come here as well, or no one falls through to here */
 }
 
 static void graph_main(Sel *s, uint32_t block)

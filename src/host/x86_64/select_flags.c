@@ -19,20 +19,35 @@ bool isel_adc(Sel *s, const IrInsn *i)
     return true;
 }
 
+/* Whether the addition of these operands has left its flags. */
+static bool sum_flags(const Sel *s, IrRef x, IrRef y, Width w)
+{
+    const IrInsn *i = &s->r->insn[s->flags.x];
+    if (!flags_are(s, FL_SUM, s->flags.x, 0, w))
+        return false;
+    IrRef a = ra_root(s, i->a), b = ra_root(s, i->b);
+    return (a == x && b == y) || (a == y && b == x);
+}
+
 /* a + b (+ c) for its flags */
 static void add_flags(Sel *s, const IrInsn *i, Width w, bool carry_in)
 {
     IrRef x = ra_root(s, i->a), y = ra_root(s, i->b);
-    if (!carry_in && flags_are(s, FL_ADD, x, y, w))
+    if (!carry_in && (flags_are(s, FL_ADD, x, y, w) || sum_flags(s, x, y, w)))
         return;
+    int32_t imm;
+    bool small = imm32(s, i->b, w, &imm);
     Gpr c = carry_in ? sel_use_r(s, i->c) : RAX;
-    RGm b = sel_use_rm(s, i->b, op_bytes(w));
+    RGm b = small ? rm_r(RAX) : sel_use_rm(s, i->b, op_bytes(w));
     Gpr a = sel_use_r(s, i->a);
     Gpr t = sel_tmp_r(s);
     x64_mov_rr(s->a, w, t, a);
     if (carry_in)
         x64_bt_i(s->a, BT_BT, W32, c, 0);
-    x64_alu_rm(s->a, carry_in ? ALU_ADC : ALU_ADD, w, t, b);
+    if (small)
+        x64_alu_ri(s->a, carry_in ? ALU_ADC : ALU_ADD, w, t, imm);
+    else
+        x64_alu_rm(s->a, carry_in ? ALU_ADC : ALU_ADD, w, t, b);
     if (!carry_in)
         flags_set(s, FL_ADD, x, y, w);
 }
@@ -68,12 +83,19 @@ static bool cond_adc_v(Sel *s, const IrInsn *i, SelCond *out)
 /* --- comparisons
  * --------------------------------------------------------------------------------------------------------- */
 
+/* Whether the subtraction of the same operands has left its flags. */
+static bool sub_flags(const Sel *s, const IrInsn *i, Width w)
+{
+    IrRef sub = s->ra->alt[i - s->r->insn];
+    return sub && flags_are(s, FL_SUB, sub, 0, w);
+}
+
 static void compare(Sel *s, const IrInsn *i, Width w)
 {
     IrRef x = ra_root(s, i->a), y = ra_root(s, i->b);
     int32_t imm;
 
-    if (flags_are(s, FL_CMP, x, y, w))
+    if (flags_are(s, FL_CMP, x, y, w) || sub_flags(s, i, w))
         return;
     if (imm32(s, i->b, w, &imm)) {
         if (w == W8)
@@ -159,7 +181,10 @@ static Cc relation_cc(unsigned aux)
 static void sign_flags(Sel *s, IrRef v, Width w)
 {
     IrRef x = ra_root(s, v);
-    if (flags_are(s, FL_RES, x, 0, w) || flags_are(s, FL_SUB, x, 0, w))
+    if (flags_are(s, FL_RES, x, 0, w) || flags_are(s, FL_SUB, x, 0, w) || flags_are(s, FL_SUM, x, 0, w))
+        return;
+    if (x < s->r->ninsn && s->r->insn[x].op == IR_SUB &&
+        flags_are(s, FL_CMP, ra_root(s, s->r->insn[x].a), ra_root(s, s->r->insn[x].b), w))
         return;
     RGm a = sel_use_rm(s, v, op_bytes(w));
     if (a.mem)

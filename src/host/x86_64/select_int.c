@@ -18,7 +18,7 @@ static void alu(Sel *s, const IrInsn *i, Alu op, Width w)
     if (imm32(s, y, w, &imm)) {
         Gpr d = sel_def_r_from(s, i, x);
         x64_alu_ri(s->a, op, w, d, imm);
-        flags_set(s, op == ALU_SUB ? FL_SUB : FL_RES, (IrRef)(i - s->r->insn), 0, w);
+        flags_set(s, op == ALU_SUB ? FL_SUB : op == ALU_ADD ? FL_SUM : FL_RES, (IrRef)(i - s->r->insn), 0, w);
         return;
     }
     if (comm && !sel_dies(s, x) && sel_dies(s, y) && s->ra->val[ra_root(s, y)].reg != REG_NONE) {
@@ -29,7 +29,13 @@ static void alu(Sel *s, const IrInsn *i, Alu op, Width w)
     RGm b = sel_use_rm(s, y, op_bytes(w));
     Gpr d = sel_def_r_from(s, i, x);
     x64_alu_rm(s->a, op, w, d, b);
-    flags_set(s, op == ALU_SUB ? FL_SUB : FL_RES, (IrRef)(i - s->r->insn), 0, w);
+    flags_set(s, op == ALU_SUB ? FL_SUB : op == ALU_ADD ? FL_SUM : FL_RES, (IrRef)(i - s->r->insn), 0, w);
+}
+
+/* Whether the flags are asked for right away: then lea will not do, which has none. */
+static bool flags_wanted(const Sel *s, const IrInsn *i)
+{
+    return ra_val(s, (IrRef)(i - s->r->insn))->am;
 }
 
 static bool in_reg(const Sel *s, IrRef v)
@@ -47,12 +53,16 @@ static bool sel_add(Sel *s, const IrInsn *i)
         x = i->b;
         y = i->a;
     }
+    if (flags_wanted(s, i)) {
+        alu(s, i, ALU_ADD, w);
+        return true;
+    }
     if (imm32(s, y, w, &imm)) {
         Gpr a = sel_use_r(s, x);
         Gpr d = sel_def_r_last(s, i);
         if (a.n == d.n) {
             x64_alu_ri(s->a, ALU_ADD, w, d, imm);
-            flags_set(s, FL_RES, (IrRef)(i - s->r->insn), 0, w);
+            flags_set(s, FL_SUM, (IrRef)(i - s->r->insn), 0, w);
         } else {
             x64_lea(s->a, w, d, mem_b(a, imm));
         }
@@ -78,7 +88,7 @@ static bool sel_sub(Sel *s, const IrInsn *i)
     Width w = width_of((IrType)i->type);
     int32_t imm;
 
-    if (imm32(s, i->b, w, &imm) && imm != INT32_MIN) {
+    if (imm32(s, i->b, w, &imm) && imm != INT32_MIN && !flags_wanted(s, i)) {
         Gpr a = sel_use_r(s, i->a);
         Gpr d = sel_def_r_last(s, i);
         if (a.n == d.n) {

@@ -11,19 +11,63 @@
 unsigned vsel_bits(const Sel *s, IrRef v)
 {
     const IrInsn *i = &s->r->insn[v];
-    IrVal c;
 
-    if (sel_const128(s, v, &c))
-        return c.u64[1] ? 128 : 64;
     switch (i->op) {
+    case IR_CONST:
+        return 64;
+    case IR_VCONST:
+        return s->r->vconst[i->imm].u64[1] ? 128 : 64;
+    case IR_COPY:
+        return vsel_bits(s, i->a);
     case IR_VLOW: case IR_VHIGH: case IR_VFNARROW: case IR_VNARROW: case IR_VBFCVT:
         return 64;
     case IR_VZEXT: case IR_LOAD:
         return 8 * ir_type_size((IrType)i->lane);
     case IR_VDUP: case IR_VDUPL: case IR_VFTOI: case IR_VITOF:
         return half_shape(i) ? 64 : 128;
+    case IR_PARAM:
+        return s->param_bits ? s->param_bits[v] : 128;
     default:
         return ir_ops[i->op].result == IRR_T && i->type == IR_V128 && half_shape(i) ? 64 : 128;
+    }
+}
+
+/* Raise the bounds of a block's parameters to what an edge with these arguments brings. */
+static bool raise_bounds(Sel *s, uint8_t *bits, uint32_t block, const IrRef *arg)
+{
+    bool changed = false;
+
+    for (IrRef p = s->r->block[block].first; p && s->r->insn[p].op == IR_PARAM; p = s->r->insn[p].next) {
+        const IrInsn *i = &s->r->insn[p];
+        unsigned n = i->type == IR_V128 ? vsel_bits(s, arg[i->imm]) : 0;
+        if (n > bits[p]) {
+            bits[p] = (uint8_t)n;
+            changed = true;
+        }
+    }
+    return changed;
+}
+
+/* From nothing up, until no edge brings more: a loop that only ever makes scalars keeps them so. */
+void vsel_params(Sel *s)
+{
+    const IrRegion *r = s->r;
+    uint8_t *bits = arena_zalloc(s->arena, r->ninsn);
+
+    s->param_bits = bits;
+    for (bool changed = true; changed;) {
+        changed = false;
+        for (uint32_t b = 0; b < r->nblock; b++) {
+            if (!r->block[b].last)
+                continue;
+            const IrInsn *t = &r->insn[r->block[b].last];
+            if (t->op == IR_BR && t->b)
+                changed |= raise_bounds(s, bits, (uint32_t)t->imm, &r->pool[t->a]);
+            if (t->op == IR_BRIF && t->b)
+                changed |= raise_bounds(s, bits, (uint32_t)t->imm, &r->pool[t->b + 1]);
+            if (t->op == IR_BRIF && t->c)
+                changed |= raise_bounds(s, bits, (uint32_t)(t->imm >> 32), &r->pool[t->c + 1]);
+        }
     }
 }
 
@@ -548,7 +592,8 @@ SelRule *const sel_vec_rules[IR_NOPS] = {
     [IR_VTRN1] = vsel_trn, [IR_VTRN2] = vsel_trn, [IR_VEXT] = vsel_ext, [IR_VREV] = vsel_rev, [IR_VTBL] = vsel_tbl,
     [IR_VTBX] = vsel_tbl,
     [IR_FADD] = vsel_fvec_arith, [IR_FSUB] = vsel_fvec_arith, [IR_FMUL] = vsel_fvec_arith, [IR_FDIV] = vsel_fvec_arith,
-    [IR_FMULX] = vsel_fvec_mulx, [IR_FRECPS] = vsel_fvec_step, [IR_FRSQRTS] = vsel_fvec_step,
+    [IR_FRINTN] = vsel_fvec_rintn, [IR_FCADD] = vsel_fcadd, [IR_FCMLA] = vsel_fcmla, [IR_FMLAL] = vsel_fmlal,
+    [IR_FRECPE] = vsel_estimate, [IR_FRSQRTE] = vsel_estimate, [IR_FMULX] = vsel_fvec_mulx, [IR_FRECPS] = vsel_fvec_step, [IR_FRSQRTS] = vsel_fvec_step,
     [IR_FSQRT] = vsel_fvec_sqrt, [IR_FMA] = vsel_fvec_fma, [IR_FNEG] = vsel_fvec_sign, [IR_FABS] = vsel_fvec_sign,
     [IR_FMIN] = vsel_fvec_minmax, [IR_FMAX] = vsel_fvec_minmax, [IR_FMINNUM] = vsel_fvec_minmax,
     [IR_FMAXNUM] = vsel_fvec_minmax, [IR_FRINT] = vsel_fvec_rint, [IR_VFCMP] = vsel_vfcmp, [IR_VFTOI] = vsel_vftoi,

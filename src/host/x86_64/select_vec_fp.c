@@ -240,6 +240,116 @@ bool vsel_fvec_step(Sel *s, const IrInsn *i)
     return true;
 }
 
+/* --- complex numbers: pairs of lanes, the real part first ------------------------------------------------------------- */
+
+/* t = a with the lanes of each pair exchanged, if so, and the signs of `re` and `im` lanes inverted. */
+static void turn(Sel *s, bool dbl, Xmm t, Xmm a, bool swap, bool re, bool im)
+{
+    if (swap) {
+        x64_rmi(s->a, VPSHUFD, t, a, dbl ? 0x4e : 0xb1);
+        a = t;
+    }
+    uint64_t lo = dbl ? (uint64_t)re << 63 : (uint64_t)re << 31 | (uint64_t)im << 63, hi = dbl ? (uint64_t)im << 63 : lo;
+    if (re || im)
+        x64_rvm_m(s->a, VXORPS, t, a, sel_vconst(s, lo, hi));
+    else if (!swap)
+        x64_rm(s->a, VMOVAPS, t, a);
+}
+
+bool vsel_fcadd(Sel *s, const IrInsn *i)
+{
+    unsigned f = fp_index((IrType)i->lane);
+    bool dbl = f == 2;
+
+    if (f == 0)
+        return false;
+    Xmm a = vsel_use_shaped(s, i, i->a);
+    Xmm b = vsel_use_shaped(s, i, i->b);
+    Extra x = extra(s, i, false);
+    Xmm d = sel_def_x(s, i);
+    Xmm t = sel_tmp_x(s);
+    extra_guard(s, &x, f, a);
+    extra_guard(s, &x, f, b);
+    turn(s, dbl, t, b, true, !i->aux, i->aux);
+    x64_rvm(s->a, dbl ? VADDPD : VADDPS, d, a, t);
+    vsel_finish(s, i, d);
+    extra_done(s, i, &x, f, d);
+    return true;
+}
+
+bool vsel_fcmla(Sel *s, const IrInsn *i)
+{
+    unsigned f = fp_index((IrType)i->lane);
+    bool dbl = f == 2, odd = i->aux & 1;
+
+    if (f == 0)
+        return false;
+    Xmm a = vsel_use_shaped(s, i, i->a);
+    Xmm b = vsel_use_shaped(s, i, i->b);
+    Xmm c = vsel_use_shaped(s, i, i->c);
+    Extra x = extra(s, i, true);
+    Xmm d = sel_def_x(s, i);
+    Xmm by = sel_tmp_x(s), u = sel_tmp_x(s), t = x.any ? x.t : sel_tmp_x(s);
+    extra_guard(s, &x, f, a);
+    extra_guard(s, &x, f, b);
+    extra_guard(s, &x, f, c);
+    x64_rmi(s->a, VPSHUFD, by, b, dbl ? (odd ? 0xee : 0x44) : (odd ? 0xf5 : 0xa0));
+    turn(s, dbl, u, c, odd, i->aux == 1 || i->aux == 2, i->aux >= 2);
+    x64_rm(s->a, VMOVAPS, d, a);
+    x64_rvm(s->a, dbl ? VFMADD231PD : VFMADD231PS, d, by, u);
+    if (!x.careful)
+        x64_rvmi(s->a, cmp_packed[f], t, d, d, X64_CMP_FALSE_OS);
+    vsel_finish(s, i, d);
+    extra_done(s, i, &x, f, d);
+    return true;
+}
+
+/* --- half precision products ------------------------------------------------------------------------------------------ */
+
+/* t = the f16 lanes of a that are meant, as f32; nothing above them. */
+static void half_lanes(Sel *s, const IrInsn *i, Xmm t, Xmm a)
+{
+    if (i->lanes == 4 && i->aux & 1)
+        x64_rvm(s->a, VMOVHLPS, t, a, a);
+    else if (i->lanes == 2 && i->aux & 1)
+        x64_vmi(s->a, VPSRLQ_I, t, a, 32);
+    else if (i->lanes == 2)
+        x64_rvmi(s->a, VINSERTPS, t, a, a, 0x0e);
+    x64_rm(s->a, VCVTPH2PS, t, i->lanes == 4 && !(i->aux & 1) ? a : t);
+}
+
+/* FMLAL, FMLSL: products of f16 are exact in f32. NaNs, which widening has made quiet, go to ir_eval. */
+bool vsel_fmlal(Sel *s, const IrInsn *i)
+{
+    if (i->lanes != 4 && i->lanes != 2)
+        return false;
+    Xmm a = i->lanes == 2 ? vsel_use_low(s, i->a) : sel_use_x(s, i->a);
+    Xmm b = sel_use_x(s, i->b);
+    Xmm c = sel_use_x(s, i->c);
+    Extra x = extra(s, i, true);
+    Xmm d = sel_def_x(s, i);
+    Xmm t = sel_tmp_x(s), u = sel_tmp_x(s);
+    if (!x.any)
+        x.slow = sel_label(s);
+    x.any = true;
+    extra_guard(s, &x, 1, a);
+    extra_guard(s, &x, 0, b);
+    extra_guard(s, &x, 0, c);
+    half_lanes(s, i, t, b);
+    half_lanes(s, i, u, c);
+    x64_rm(s->a, VMOVAPS, d, a);
+    x64_rvm(s->a, i->aux & 2 ? VFNMADD231PS : VFMADD231PS, d, t, u);
+    x64_rvmi(s->a, VCMPPS, t, d, d, X64_CMP_UNORD_Q);
+    x64_rm(s->a, VPTEST, t, t);
+    x64_jcc(s->a, CC_NE, x.slow);
+    if (i->lanes == 2)
+        x64_rm(s->a, VMOVQ, d, d);
+    extra_done(s, i, &x, 1, d);
+    return true;
+}
+
+/* --- signs ------------------------------------------------------------------------------------------------------------ */
+
 /* Sign inverted or cleared: no arithmetic, so that a shape of 64 bits is a matter of the constant. */
 bool vsel_fvec_sign(Sel *s, const IrInsn *i)
 {
@@ -339,6 +449,31 @@ bool vsel_fvec_rint(Sel *s, const IrInsn *i)
     extra_guard(s, &x, f, a);
     x64_rmi(s->a, round_packed[f], d, a, imm | (i->aux & IR_EXACT ? 0 : X64_ROUND_QUIET));
     extra_done(s, i, &x, f, d);
+    return true;
+}
+
+/* FRINT32, FRINT64: what an integer cannot hold goes to ir_eval, and only what it can may be inexact. */
+bool vsel_fvec_rintn(Sel *s, const IrInsn *i)
+{
+    unsigned f = fp_index((IrType)i->lane), n = width[f], imm;
+    uint64_t limit = f == 2 ? (1022 + i->imm) << 52 : (126 + i->imm) << 23;
+
+    if (f == 0 || !vsel_round_imm(i->aux & 7, &imm))
+        return false;
+    Xmm a = vsel_use_shaped(s, i, i->a);
+    Extra x = extra(s, i, false);
+    Xmm d = sel_def_x(s, i);
+    Xmm t = x.any ? x.t : sel_tmp_x(s);
+    if (!x.any)
+        x.slow = sel_label(s);
+    extra_guard(s, &x, f, a);
+    x64_rmi(s->a, round_packed[f], d, a, imm | X64_ROUND_QUIET);
+    x64_rvm_m(s->a, VANDPS, t, d, vsel_rep(s, n, sign_bit[f] - 1));
+    x64_rvmi_m(s->a, cmp_packed[f], t, t, vsel_rep(s, n, limit), X64_CMP_NLT_UQ);
+    x64_rm(s->a, VPTEST, t, t);
+    x64_jcc(s->a, CC_NE, x.slow);
+    x64_rmi(s->a, round_packed[f], d, a, imm);
+    sel_cold_eval_at(s, i, x.slow);
     return true;
 }
 

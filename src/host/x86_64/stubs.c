@@ -259,6 +259,16 @@ static void stub_thunk(Stubs *t, Stub s, uintptr_t fn)
     x64_ret(&t->a);
 }
 
+static void stub_estimates(Stubs *t)
+{
+    uint8_t table[EST_BYTES];
+
+    begin(t, STUB_ESTIMATES);
+    est_table(table);
+    for (unsigned i = 0; i < EST_BYTES; i++)
+        asm_u8(&t->a, table[i]);
+}
+
 bool plan_stubs(HostPlan *p, CodeBuf *cb)
 {
     Stubs t = {.plan = p, .delta = cb->delta};
@@ -278,6 +288,7 @@ bool plan_stubs(HostPlan *p, CodeBuf *cb)
     stub_help(&t);
     stub_thunk(&t, STUB_EVAL, (uintptr_t)x64_eval_thunk);
     stub_thunk(&t, STUB_CALL, (uintptr_t)x64_call_thunk);
+    stub_estimates(&t);
     x64_nop(&t.a, (16 - asm_here(&t.a) % 16) % 16);
     CHECK(t.a.p <= cb->end);
     cb->p = t.a.p;

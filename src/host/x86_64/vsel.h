@@ -2,7 +2,9 @@
  * What the rules for floating-point and vector operations share. See x64.h for the protocol of rules; the files are
  *
  *   select_fp16.c       half precision on hosts without it
- *   select_fp.c         scalar floating point, its conversions and comparisons; the table sel_fp_rules
+ *   select_est.c        reciprocal estimates
+ *   select_fp.c         scalar floating point and its comparisons; the table sel_fp_rules
+ *   select_fp_cvt.c     its conversions
  *   select_vec_fp.c     vector floating point
  *   select_vec.c        vector integer arithmetic, logic, comparison; the table sel_vec_rules
  *   select_vec_mul.c    products, sums across lanes, widening and narrowing
@@ -59,6 +61,8 @@ static inline bool sel_careful(const Sel *s)
     return s->r->fp.careful & IR_FP_CAREFUL_ARITH;
 }
 
+/* Find out, for the parameters of a graph, what vsel_bits says of them: the most that any edge brings. Before liveness. */
+void vsel_params(Sel *s);
 /* An upper bound of the number of low bits of a vector above which it is zero. */
 unsigned vsel_bits(const Sel *s, IrRef v);
 /* Whether bits 127:64 of the value are known to be zero. */
@@ -90,6 +94,7 @@ SelRule vsel_fvec_arith, vsel_fvec_mulx, vsel_fvec_step, vsel_fvec_fma, vsel_fve
 SelRule vsel_f16_arith, vsel_f16_minmax, vsel_f16_rint;
 void vsel_f16_widen(Sel *s, Xmm t, Xmm a); /* t = the f16 in a, as f32 */
 void vsel_f16_compare(Sel *s, IrRef x, IrRef y, bool signalling); /* flags as of ucomiss */
+SelRule vsel_estimate, vsel_fcadd, vsel_fcmla, vsel_fmlal, vsel_fvec_rintn;
 SelRule vsel_crc32; /* aux 0 */
 SelRule vsel_mul, vsel_mull, vsel_pmul, vsel_pmull, vsel_satdmulh, vsel_satdmull, vsel_rdmlah, vsel_dot, vsel_mmla, vsel_addp, vsel_paddl, vsel_sum,
     vsel_minmaxv, vsel_widen, vsel_narrow;

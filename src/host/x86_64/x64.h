@@ -116,6 +116,7 @@ struct Sel {
     SelAlloc *ra;
     Asm main, cold;          /* cold code goes behind the main path */
     IrRef ref;               /* the instruction being selected */
+    const uint8_t *param_bits; /* of a graph: see vsel_params */
     struct SelFlags {        /* what the host's flags are known to hold, while nothing has been emitted since `at` */
         const uint8_t *at;
         IrRef x, y;
