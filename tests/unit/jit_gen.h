@@ -510,7 +510,7 @@ static bool same_runs(const IrRegion *r, unsigned states)
 }
 
 /* main() of a test of COUNT random pieces of code of SIZE from SEED; `one` makes and runs one. */
-static int random_main(int argc, char **argv, unsigned count, unsigned size, const char *what,
+static inline int random_main(int argc, char **argv, unsigned count, unsigned size, const char *what,
                        bool (*one)(unsigned size, unsigned states))
 {
     uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 0) : 1;
