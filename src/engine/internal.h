@@ -223,6 +223,8 @@ void kill_finish(Engine *e);
 
 /* Take t, which is dead now, out of everything: another one has its place. Caller holds kill_lock. */
 void kill_replaced_locked(Engine *e, Translation *t);
+/* The same for t's counter alone. */
+void kill_counter_locked(Engine *e, Translation *t);
 /* After such: ask every vcpu to look at what was replaced. */
 void kill_replaced_finish(Engine *e);
 /* Drop from the vcpu's jump cache what was replaced. Own thread, outside translated code. */
@@ -238,8 +240,8 @@ const void *tier_hot(HostCpu *h);
 /* What a hot site that leads to t is to be linked to: t, or a counter in front of it. NULL: leave it unlinked this time. In a
  * section between write_begin and write_end. */
 Translation *tier_entry(Vcpu *cpu, Translation *t);
-/* t is killed: so is its counter. */
-void tier_forget_locked(Engine *e, Translation *t);
+/* A translation and its counter part; returns the counter, if t had one. */
+Translation *tier_part_locked(Translation *t);
 
 /* --- grace.c -------------------------------------------------------------------------------------------------------- */
 uint64_t grace_now(Engine *e);
@@ -305,6 +307,8 @@ bool persist_drop_page_locked(Engine *e, uint64_t va);
 void persist_reads(Engine *e, uint64_t va);
 /* `t` has been made just now. */
 void persist_made(Vcpu *cpu, const Translation *t);
+/* `t` has taken the place of another. */
+void persist_improved(Engine *e, const Translation *t);
 /* Guest memory [va, va + len) changed. Returns whether something was killed. Caller holds kill_lock. */
 bool persist_invalidate_locked(Engine *e, uint64_t va, uint64_t len);
 /* Something is about to look for what persist_invalidate_locked has to do: before kill_lock is taken. */
