@@ -88,6 +88,8 @@ void engine_persist_off(Engine *e);
 /* End the engine's own thread, if there is one: the calling thread is about to do what only a process of one thread may. It
  * is started again when it is needed. */
 void engine_stop_background(Engine *e);
+/* Kernel id of that thread, to hide it from the guest; 0: there is none. */
+int engine_background_tid(Engine *e);
 
 /* Print --stats to f. */
 void engine_stats(Engine *e, FILE *f);

@@ -48,6 +48,7 @@ typedef struct Tier {
     bool running, busy, stop;
     bool at_once;                /* one processor only: no thread */
     int pid;                     /* whose thread it may be */
+    atomic_int tid;              /* kernel id of the thread; 0: there is none */
     pthread_t thread;
     Vcpu *cpu;
 } Tier;

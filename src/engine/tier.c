@@ -154,6 +154,7 @@ static void *tier_main(void *arg)
     Engine *e = arg;
     Tier *tier = &e->tier;
 
+    atomic_store(&tier->tid, os_tid());
     pthread_mutex_lock(&tier->lock);
     while (!tier->stop) {
         if (tier->n == 0) {
@@ -279,6 +280,7 @@ void engine_stop_background(Engine *e)
     if (running)
         pthread_join(tier->thread, NULL);
     tier->running = tier->stop = false;
+    atomic_store(&tier->tid, 0);
 }
 
 void tier_fork_child(Engine *e)
@@ -291,7 +293,13 @@ void tier_fork_child(Engine *e)
     tier->busy = tier->running = false;
     tier->cpu = NULL; /* one of those that are buried */
     tier->pid = getpid();
+    atomic_store(&tier->tid, 0);
     pthread_cond_init(&tier->wake, NULL);
+}
+
+int engine_background_tid(Engine *e)
+{
+    return atomic_load(&e->tier.tid);
 }
 
 void tier_done(Engine *e)
