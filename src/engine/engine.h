@@ -8,6 +8,9 @@
 #include "engine/env.h"
 #include "engine/vcpu.h"
 
+/* Times that code runs before it is translated again: see docs/tier2.md, "The threshold". */
+#define TIER2_DEFAULT 5000
+
 typedef enum EngineKind { ENGINE_JIT, ENGINE_INTERP } EngineKind;
 
 typedef struct EngineConfig {
