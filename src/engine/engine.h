@@ -10,6 +10,7 @@
 
 /* Times that code runs before it is translated again: see docs/tier2.md, "The threshold". */
 #define TIER2_DEFAULT 5000
+#define TIER2_DEFAULT_ALONE 20000 /* where compiling holds up the guest: one processor */
 
 typedef enum EngineKind { ENGINE_JIT, ENGINE_INTERP } EngineKind;
 
