@@ -169,7 +169,7 @@ IrRegion *region_form(Fetch *f, uint64_t pc, bool evidence);
 /* --- translate.c ---------------------------------------------------------------------------------------------------- */
 typedef enum Translated {
     TRANSLATED,
-    TRANSLATED_NOT,     /* the instruction cannot be fetched */
+    TRANSLATED_NOT,     /* the instruction cannot be fetched; a graph cannot be made or is not worth while */
     TRANSLATED_FULL,    /* no room in the code cache until a grace period ends (run.c waits for it) */
     TRANSLATED_CHANGED, /* the guest changed the code meanwhile: try again */
 } Translated;
