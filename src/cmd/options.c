@@ -264,6 +264,7 @@ void options_init(Options *o)
     o->user.engine.kind = ENGINE_JIT;
     o->user.engine.ret_predict = true;
     o->user.engine.jit_limit = UINT64_MAX;
+    o->user.engine.tier2 = TIER2_DEFAULT;
 }
 
 void options_done(Options *o)

@@ -8,6 +8,10 @@
 #include "engine/env.h"
 #include "engine/vcpu.h"
 
+/* Times that code runs before it is translated again: see docs/tier2.md, "The threshold". */
+#define TIER2_DEFAULT 5000
+#define TIER2_DEFAULT_ALONE 20000 /* where compiling holds up the guest: one processor */
+
 typedef enum EngineKind { ENGINE_JIT, ENGINE_INTERP } EngineKind;
 
 typedef struct EngineConfig {
@@ -88,6 +92,8 @@ void engine_persist_off(Engine *e);
 /* End the engine's own thread, if there is one: the calling thread is about to do what only a process of one thread may. It
  * is started again when it is needed. */
 void engine_stop_background(Engine *e);
+/* Kernel id of that thread, to hide it from the guest; 0: there is none. */
+int engine_background_tid(Engine *e);
 
 /* Print --stats to f. */
 void engine_stats(Engine *e, FILE *f);

@@ -48,6 +48,7 @@ typedef struct Tier {
     bool running, busy, stop;
     bool at_once;                /* one processor only: no thread */
     int pid;                     /* whose thread it may be */
+    atomic_int tid;              /* kernel id of the thread; 0: there is none */
     pthread_t thread;
     Vcpu *cpu;
 } Tier;
@@ -168,7 +169,7 @@ IrRegion *region_form(Fetch *f, uint64_t pc, bool evidence);
 /* --- translate.c ---------------------------------------------------------------------------------------------------- */
 typedef enum Translated {
     TRANSLATED,
-    TRANSLATED_NOT,     /* the instruction cannot be fetched */
+    TRANSLATED_NOT,     /* the instruction cannot be fetched; a graph cannot be made or is not worth while */
     TRANSLATED_FULL,    /* no room in the code cache until a grace period ends (run.c waits for it) */
     TRANSLATED_CHANGED, /* the guest changed the code meanwhile: try again */
 } Translated;

@@ -435,6 +435,18 @@ static bool is_loop(const Former *g)
     return false;
 }
 
+/* Whether there is a loop or a call that was taken in: straight code is no better as a graph than as traces. */
+static bool worth_while(const Former *g)
+{
+    for (uint32_t n = 0; n < g->nnode; n++) {
+        for (unsigned k = 0; k < 2; k++) {
+            if (g->node[n].succ[k] != NO_NODE && dominates(g, g->node[n].succ[k], n))
+                return true;
+        }
+    }
+    return g->nctx > CTX_CALLS;
+}
+
 /* The address of the last instruction that sets flags in a node that leads back to the entry; 0: none. */
 static uint64_t flags_of_latch(Former *g)
 {
@@ -656,6 +668,8 @@ IrRegion *region_form(Fetch *f, uint64_t pc, bool evidence)
         explore_region(g);
     }
     if (g->nnode == 0)
+        return NULL;
+    if (evidence && !worth_while(g))
         return NULL;
     if (enter_at_flags(g))
         make_graph(g);

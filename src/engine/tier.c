@@ -154,6 +154,7 @@ static void *tier_main(void *arg)
     Engine *e = arg;
     Tier *tier = &e->tier;
 
+    atomic_store(&tier->tid, os_tid());
     pthread_mutex_lock(&tier->lock);
     while (!tier->stop) {
         if (tier->n == 0) {
@@ -259,6 +260,8 @@ void tier_init(Engine *e)
     pthread_cond_init(&e->tier.wake, NULL);
     e->tier.pid = getpid();
     e->tier.at_once = sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) == 1;
+    if (e->tier.at_once && e->cfg.tier2 == TIER2_DEFAULT)
+        e->cfg.tier2 = TIER2_DEFAULT_ALONE;
 }
 
 void tier_vcpu_init(Vcpu *cpu)
@@ -279,6 +282,7 @@ void engine_stop_background(Engine *e)
     if (running)
         pthread_join(tier->thread, NULL);
     tier->running = tier->stop = false;
+    atomic_store(&tier->tid, 0);
 }
 
 void tier_fork_child(Engine *e)
@@ -291,7 +295,13 @@ void tier_fork_child(Engine *e)
     tier->busy = tier->running = false;
     tier->cpu = NULL; /* one of those that are buried */
     tier->pid = getpid();
+    atomic_store(&tier->tid, 0);
     pthread_cond_init(&tier->wake, NULL);
+}
+
+int engine_background_tid(Engine *e)
+{
+    return atomic_load(&e->tier.tid);
 }
 
 void tier_done(Engine *e)

@@ -161,8 +161,8 @@ static void keep_code(Translation *t, const HostCode *code, int64_t delta)
     }
 }
 
-/* Compile into this thread's region. False when the cache is full for now. */
-static bool compile(Vcpu *cpu, const IrRegion *r, Translation *t)
+/* Compile into this thread's region. TRANSLATED_NOT: a graph that is too much for the host. */
+static Translated compile(Vcpu *cpu, const IrRegion *r, Translation *t)
 {
     Engine *e = cpu->e;
     HostCode code;
@@ -171,15 +171,17 @@ static bool compile(Vcpu *cpu, const IrRegion *r, Translation *t)
     check_context("compile", r->pc);
     for (size_t room = CODE_ROOM_MIN; room <= CODE_ROOM_MAX; room *= 8) {
         if (!cache_buf(cpu, room, &cb))
-            return false;
+            return TRANSLATED_FULL;
         if (e->host->compile(e->plan, r, &cb, &code)) {
             keep_code(t, &code, cb.delta);
             cache_commit(cpu, &cb, t);
             log_asm(e->host, t);
-            return true;
+            return TRANSLATED;
         }
+        if (!cb.overflow)
+            return TRANSLATED_NOT;
     }
-    return false;
+    return TRANSLATED_FULL;
 }
 
 /* Whether the next region may be compiled (--engine, --jit-limit). */
@@ -234,18 +236,14 @@ static void count(Vcpu *cpu, const IrRegion *r, const Translation *t, uint64_t s
     cpu->stats.translate_ns += now(cpu->e) - start;
 }
 
-/* The pipeline. Fills in t, which is discarded unless it returns TRANSLATED. */
-static Translated translate_make(Vcpu *cpu, Translation *t)
+/* The pipeline, for a graph or a trace. */
+static Translated translate_as(Vcpu *cpu, Translation *t, bool graph)
 {
     Engine *e = cpu->e;
     uint64_t start = now(e);
     Fetch f = {.cpu = cpu, .t = t};
-    IrRegion *r = NULL;
-
-    if (e->cfg.tier2 == 1)
-        r = region_form(&f, t->pc, false);
-    if (!r)
-        r = form(&f, t->pc, e->cfg.one_insn ? 1 : REGION_INSNS);
+    IrRegion *r = graph ? region_form(&f, t->pc, false) : form(&f, t->pc, e->cfg.one_insn ? 1 : REGION_INSNS);
+    Translated how = TRANSLATED;
 
     if (!r)
         return TRANSLATED_NOT;
@@ -257,11 +255,27 @@ static Translated translate_make(Vcpu *cpu, Translation *t)
     optimise(e, r, &f);
     if (!take_jit(e))
         t->ir = ir_pack(r);
-    else if (!compile(cpu, r, t))
-        return TRANSLATED_FULL;
-    count(cpu, r, t, start);
+    else
+        how = compile(cpu, r, t);
+    if (how == TRANSLATED)
+        count(cpu, r, t, start);
     check_context(NULL, 0);
-    return TRANSLATED;
+    return how;
+}
+
+/* Fills in t, which is discarded unless it returns TRANSLATED. */
+static Translated translate_make(Vcpu *cpu, Translation *t)
+{
+    Translated how = TRANSLATED_NOT;
+
+    if (cpu->e->cfg.tier2 == 1)
+        how = translate_as(cpu, t, true);
+    if (how == TRANSLATED_NOT) {
+        free(t->check_ir);
+        t->check_ir = NULL;
+        how = translate_as(cpu, t, false);
+    }
+    return how;
 }
 
 Translated translate_graph(Vcpu *cpu, Translation *t)
@@ -275,7 +289,7 @@ Translated translate_graph(Vcpu *cpu, Translation *t)
     if (r && take_jit(e)) {
         log_region(LOG_IR, "ir", r);
         optimise(e, r, &f);
-        how = compile(cpu, r, t) ? TRANSLATED : TRANSLATED_FULL;
+        how = compile(cpu, r, t);
     }
     if (how == TRANSLATED) {
         t->graph = true;
@@ -328,7 +342,7 @@ bool translate_counter(Vcpu *cpu, Translation *t)
     b.r->fp = g->fp_mode(t->mode);
     ir_exit(&b, t->pc, IR_EXIT_COUNT);
     ir_insn(b.r, b.r->block[0].last)->snap = ir_snap_new(b.r, t->pc);
-    return compile(cpu, b.r, t);
+    return compile(cpu, b.r, t) == TRANSLATED;
 }
 
 Translation *translate_get(Vcpu *cpu, uint64_t pc, Translated *why)

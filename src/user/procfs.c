@@ -40,7 +40,7 @@ static const char *own_entry(UserThread *t, const char *path)
 /* Whether the last component is a name that may be ours in /proc: others need no look at where they are. */
 static bool may_be_ours(const char *path)
 {
-    static const char *const names[] = { "exe", "cpuinfo", "cmdline", "environ", "auxv", "maps", "stat" };
+    static const char *const names[] = { "exe", "cpuinfo", "cmdline", "environ", "auxv", "maps", "stat", "status" };
     const char *base = strrchr(path, '/');
     base = base ? base + 1 : path;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
@@ -202,12 +202,28 @@ static void write_stat(UserThread *t, FILE *f, FILE *host)
                    : field == 45 ? pr->main.data_start : field == 46 ? pr->main.data_end : field == 47 ? mm_brk_start(pr->mm)
                    : field == 48 ? pr->arg_start : field == 49 ? pr->arg_end : field == 50 ? pr->env_start
                    : field == 51 ? pr->env_end : 0;
+        if (field == 20) /* threads */
+            v = strtoull(w, NULL, 10) - (engine_background_tid(t->p->engine) != 0);
         if (v)
             fprintf(f, " %" PRIu64, v);
         else
             fprintf(f, " %s", w);
     }
     fputc('\n', f);
+}
+
+/* As the host has it, but for the number of threads: the translator's own is not the guest's business. */
+static void write_status(UserThread *t, FILE *f, FILE *host)
+{
+    char line[1024];
+    unsigned n;
+
+    while (host && fgets(line, sizeof line, host)) {
+        if (sscanf(line, "Threads: %u", &n) == 1)
+            fprintf(f, "Threads:\t%u\n", n - (engine_background_tid(t->p->engine) != 0));
+        else
+            fputs(line, f);
+    }
 }
 
 static void write_cpuinfo(UserThread *t, FILE *f, FILE *host)
@@ -223,6 +239,7 @@ static const struct {
 } entries[] = {
     { "cmdline", write_cmdline, false }, { "environ", write_environ, false }, { "auxv", write_auxv, false },
     { "maps", write_maps, true }, { "stat", write_stat, true },
+    { "status", write_status, true },
 };
 
 /* Make a file of what `write` says; its descriptor is the guest's. */
@@ -265,4 +282,46 @@ int64_t procfs_open(UserThread *t, int dir, const char *name_in_dir, int flags)
         return make_file(t, path, entries[i].write, entries[i].needs_host, flags);
     }
     return -ENXIO;
+}
+
+/* Whether `fd` is this process's directory of threads. */
+static bool is_task_dir(UserThread *t, int fd)
+{
+    char link[40], to[64], task[64];
+
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    snprintf(task, sizeof task, "/proc/%d/task", t->p->pid);
+    const uint64_t arg[6] = { (uint64_t)AT_FDCWD, (uintptr_t)link, (uintptr_t)to, sizeof to - 1 };
+    int64_t n = host_call_out(t, SYS_readlinkat, arg, to, sizeof to);
+    if (n < 0)
+        return false;
+    to[n] = 0;
+    return strcmp(to, task) == 0;
+}
+
+size_t procfs_hide(UserThread *t, int fd, uint64_t va, size_t size)
+{
+    struct { uint64_t ino, off; uint16_t len; uint8_t type; char name[21]; } d;
+    int tid = engine_background_tid(t->p->engine);
+    size_t head = offsetof(__typeof__(d), name);
+    char rest[4096];
+
+    if (!tid || !is_task_dir(t, fd))
+        return size;
+    for (size_t at = 0; at + head < size; at += d.len) {
+        memset(&d, 0, sizeof d);
+        size_t n = size - at < sizeof d - 1 ? size - at : sizeof d - 1;
+        if (!guest_read(t->cpu, &d, va + at, n) || d.len < head)
+            break;
+        if (atoi(d.name) != tid)
+            continue;
+        size_t end = at + d.len;
+        for (size_t k = end; k < size; k += n) { /* the other entries close up */
+            n = size - k < sizeof rest ? size - k : sizeof rest;
+            if (!guest_read(t->cpu, rest, va + k, n) || !guest_write(t->cpu, va + k - d.len, rest, n))
+                return size;
+        }
+        return size - d.len;
+    }
+    return size;
 }

@@ -12,4 +12,7 @@ bool procfs_is_exe(UserThread *t, int dir, const char *path);
 /* Open `path`, relative to `dir`, when it is one of ours: a host descriptor, or -errno. -ENXIO: not one of ours. `flags` are the host's. */
 int64_t procfs_open(UserThread *t, int dir, const char *path, int flags);
 
+/* Take the translator's own thread out of `size` bytes at `va`, which getdents64 of `fd` has given; returns how many are left. */
+size_t procfs_hide(UserThread *t, int fd, uint64_t va, size_t size);
+
 #endif

@@ -203,6 +203,16 @@ int64_t sys_getcwd(UserThread *t, SysCall *c)
     return guest_write(t->cpu, c->arg[0], name, size) ? (int64_t)size : -EFAULT;
 }
 
+int64_t sys_getdents64(UserThread *t, SysCall *c)
+{
+    int64_t n, left;
+    do { /* nothing left is not the end */
+        n = host_pass(t, c);
+        left = n > 0 ? (int64_t)procfs_hide(t, (int)c->arg[0], c->arg[1], (size_t)n) : n;
+    } while (n > 0 && left == 0);
+    return left;
+}
+
 static int64_t changed_directory(UserThread *t, int64_t err)
 {
     if (err == 0) {

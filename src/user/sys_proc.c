@@ -36,6 +36,19 @@ int64_t sys_set_tid_address(UserThread *t, SysCall *c)
     return t->tid;
 }
 
+/* The kernel refuses some of these to a process with more than one thread. */
+int64_t sys_unshare(UserThread *t, SysCall *c)
+{
+    engine_stop_background(t->p->engine);
+    return host_pass(t, c);
+}
+
+int64_t sys_setns(UserThread *t, SysCall *c)
+{
+    engine_stop_background(t->p->engine);
+    return host_pass(t, c);
+}
+
 int64_t sys_ptrace(UserThread *t, SysCall *c)
 {
     return -EPERM; /* a tracer would see the translator's registers, not the guest's */

@@ -1,6 +1,7 @@
 /* /proc/self as the program should see it. */
 #include "t.h"
 
+#include <dirent.h>
 #include <elf.h>
 #include <fcntl.h>
 #include <sys/auxv.h>
@@ -37,6 +38,20 @@ static const char *perms(const void *p)
             return perm;
     }
     return NULL;
+}
+
+static volatile unsigned work;
+
+static int threads_listed(void)
+{
+    DIR *d = opendir("/proc/self/task");
+    int n = 0;
+
+    for (struct dirent *e; d && (e = readdir(d));)
+        n += e->d_name[0] != '.';
+    if (d)
+        closedir(d);
+    return n;
 }
 
 int main(int argc, char **argv)
@@ -79,6 +94,10 @@ int main(int argc, char **argv)
     OK(prctl(PR_SET_NAME, "renamed") == 0 && slurp("/proc/self/comm") > 0 && !strcmp(buf, "renamed\n"));
     OK(slurp("/proc/cpuinfo") > 0 && strstr(buf, "asimd") && strstr(buf, "CPU architecture: 8"));
     OK(slurp("/proc/self/status") > 0);
+    for (unsigned i = 0; i < 2000000; i++) /* long enough for a translator with a thread of its own to start it */
+        work = work * 3 + i;
+    OK(threads_listed() == 1);
+    OK(slurp("/proc/self/status") > 0 && strstr(buf, "\nThreads:\t1\n"));
     int proc = open("/proc", O_RDONLY | O_DIRECTORY); /* the same names seen from a directory */
     fd = openat(proc, "cpuinfo", O_RDONLY);
     n = read(fd, buf, sizeof buf - 1);
