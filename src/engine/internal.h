@@ -223,6 +223,8 @@ void kill_finish(Engine *e);
 
 /* Take t, which is dead now, out of everything: another one has its place. Caller holds kill_lock. */
 void kill_replaced_locked(Engine *e, Translation *t);
+/* The same for t's counter alone. */
+void kill_counter_locked(Engine *e, Translation *t);
 /* After such: ask every vcpu to look at what was replaced. */
 void kill_replaced_finish(Engine *e);
 /* Drop from the vcpu's jump cache what was replaced. Own thread, outside translated code. */
@@ -238,8 +240,8 @@ const void *tier_hot(HostCpu *h);
 /* What a hot site that leads to t is to be linked to: t, or a counter in front of it. NULL: leave it unlinked this time. In a
  * section between write_begin and write_end. */
 Translation *tier_entry(Vcpu *cpu, Translation *t);
-/* t is killed: so is its counter. */
-void tier_forget_locked(Engine *e, Translation *t);
+/* A translation and its counter part; returns the counter, if t had one. */
+Translation *tier_part_locked(Translation *t);
 
 /* --- grace.c -------------------------------------------------------------------------------------------------------- */
 uint64_t grace_now(Engine *e);

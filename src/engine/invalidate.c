@@ -22,13 +22,16 @@ static void forget_own(Vcpu *self, Translation *t)
     self->drop_returns = true;
 }
 
-/* No way leads to t any more but those that vcpus remember. */
+/* No way leads to t any more but those that vcpus remember. The same goes for its counter. */
 static void detach(Engine *e, Translation *t)
 {
+    Translation *c = tier_part_locked(t);
+
     table_remove(&e->table, t);
     link_unchain(e, t);
     page_remove_all(e, t);
-    tier_forget_locked(e, t);
+    if (c && kill_mark(c))
+        link_unchain(e, c);
 }
 
 void kill_translation_locked(Engine *e, Translation *t)
@@ -55,14 +58,28 @@ static void kick_others(Engine *e, const Vcpu *self)
     pthread_mutex_unlock(&e->vcpu_lock);
 }
 
-/* Its guest code is as it was, so what vcpus remember of t is only slower: they drop it when they come by, entry by entry. */
-void kill_replaced_locked(Engine *e, Translation *t)
+/* What vcpus remember for pc is only slower than what there is now: they drop it when they come by, entry by entry. */
+static void note_replaced_locked(Engine *e, uint64_t pc)
 {
     uint64_t seq = atomic_load_explicit(&e->replaced_seq, memory_order_relaxed);
 
-    detach(e, t);
-    atomic_store_explicit(&e->replaced[seq % REPLACED], t->pc, memory_order_relaxed);
+    atomic_store_explicit(&e->replaced[seq % REPLACED], pc, memory_order_relaxed);
     atomic_store(&e->replaced_seq, seq + 1);
+}
+
+void kill_counter_locked(Engine *e, Translation *t)
+{
+    Translation *c = tier_part_locked(t);
+
+    if (c && kill_mark(c))
+        link_unchain(e, c);
+    note_replaced_locked(e, t->pc);
+}
+
+void kill_replaced_locked(Engine *e, Translation *t)
+{
+    detach(e, t);
+    note_replaced_locked(e, t->pc);
     if (!t->hpc)
         grace_retire(e, t);
 }

@@ -11,6 +11,10 @@
  * must be; code that plays with it leaves by an ordinary return. An exit from within a callee that was taken in makes the call
  * good: it is an exit.call with that return address, for the host's return stack has not seen it yet.
  *
+ * Loops. A region whose entry is a loop's header has that loop, those inside it, and what comes after them, but not the loops
+ * around it: nothing in front of the header is taken in. (Entered in their middle they would have the wrong headers.) The way
+ * back to an outer header is an exit, which is counted: the outer loop gets a region of its own, with this one inside.
+ *
  * Each edge back to a loop's header polls, and leaves to the header's address when it must.
  *
  * Flags. A fault in a loop must show the flags as they are at its header: those of the region's entry at first, later those of the
@@ -73,6 +77,7 @@ typedef struct Former {
     bool evidence, check;
     uint64_t entry;
     uint32_t first;    /* node of the entry */
+    bool loop;         /* nothing in front of the entry */
     uint64_t stop;     /* where context PEEL goes over into the region's own; 0: there is none */
     Lift l;            /* into the region */
     Lift look;         /* into the scratch region */
@@ -165,7 +170,7 @@ static bool in_window(uint64_t pc, uint64_t center, uint64_t bytes)
 /* Have a node at pc. */
 static void want(Former *g, uint32_t ctx, uint64_t pc)
 {
-    if (ctx < CTX_CALLS && !in_window(pc, g->entry, WINDOW))
+    if (ctx < CTX_CALLS && (!in_window(pc, g->entry, WINDOW) || (g->loop && pc < g->entry)))
         return;
     if (ctx == CTX_PEEL && pc == g->stop)
         return;
@@ -184,7 +189,7 @@ static bool has_run(Former *g, uint32_t ctx, uint64_t branch, uint64_t target, u
 {
     if (!g->evidence || ctx >= CTX_CALLS || (side != target && target > branch))
         return true;
-    return table_find(&g->f->cpu->e->table, side, g->l.mode) != NULL;
+    return table_find(&g->f->cpu->e->table, side, g->l.mode) || persist_code(g->f->cpu, side);
 }
 
 /* Whether the function at pc is small and calls nothing. */
@@ -372,7 +377,7 @@ static void shape_new(Former *g)
 
 static bool dominates(const Former *g, uint32_t node, uint32_t other)
 {
-    return ir_cfg_dominates(g->cfg, node + 1, other + 1);
+    return g->cfg->at[other + 1] != IR_NO_BLOCK && ir_cfg_dominates(g->cfg, node + 1, other + 1);
 }
 
 /* An edge that goes back, but not to a block that dominates its source, becomes an exit. */
@@ -405,6 +410,28 @@ static void explore_from(Former *g, uint32_t first)
 {
     for (uint32_t n = first; n < g->nnode; n++)
         explore(g, g->node[n].ctx, g->node[n].pc);
+}
+
+static void explore_region(Former *g)
+{
+    for (uint32_t k = 0; k < g->ninsn; k++)
+        g->insn[k].in = g->insn[k].leads = 0;
+    g->nctx = CTX_CALLS;
+    g->nnode = g->taken = 0;
+    want(g, CTX_REGION, g->entry);
+    explore_from(g, 0);
+    if (g->nnode)
+        make_graph(g);
+}
+
+/* Whether the entry is a loop's header. */
+static bool is_loop(const Former *g)
+{
+    for (uint32_t n = 0; n < g->nnode; n++) {
+        if ((g->node[n].succ[0] == g->first || g->node[n].succ[1] == g->first) && dominates(g, g->first, n))
+            return true;
+    }
+    return false;
 }
 
 /* The address of the last instruction that sets flags in a node that leads back to the entry; 0: none. */
@@ -444,7 +471,8 @@ static bool can_peel(Former *g, uint64_t stop)
                 k++;
             if (k < n || i->kind == LIFT_LEFT)
                 break;
-            if (n == PEEL_INSNS || ntodo == PEEL_INSNS || i->kind == LIFT_CALL || i->kind == LIFT_IND)
+            bool back = (i->kind == LIFT_BRANCH || i->kind == LIFT_JUMP) && i->target <= at && i->target != g->entry;
+            if (n == PEEL_INSNS || ntodo == PEEL_INSNS || i->kind == LIFT_CALL || i->kind == LIFT_IND || back)
                 return false;
             seen[n++] = at;
             if (i->kind == LIFT_BRANCH)
@@ -620,12 +648,14 @@ IrRegion *region_form(Fetch *f, uint64_t pc, bool evidence)
     g->l.b.r->graph = true;
     g->look = lift_new(cpu, pc);
     g->insn = ARENA_ARRAY(&cpu->arena, Insn, DECODE_MAX);
-    g->nctx = CTX_CALLS;
-    want(g, CTX_REGION, pc);
+    g->loop = true;
+    explore_region(g);
+    if (!is_loop(g)) {
+        g->loop = false;
+        explore_region(g);
+    }
     if (g->nnode == 0)
         return NULL;
-    explore_from(g, 0);
-    make_graph(g);
     if (enter_at_flags(g))
         make_graph(g);
     lift_all(g);

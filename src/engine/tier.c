@@ -76,20 +76,19 @@ Translation *tier_entry(Vcpu *cpu, Translation *t)
     return attach(e, t, c) ? c : NULL;
 }
 
-void tier_forget_locked(Engine *e, Translation *t)
+Translation *tier_part_locked(Translation *t)
 {
     Translation *c = atomic_load(&t->counter);
 
     if (c) {
         atomic_store(&t->counter, NULL);
         c->counted = NULL;
-        if (kill_mark(c))
-            kill_translation_locked(e, c);
     }
-    if (t->counted) {
+    if (t->counted) { /* it is a counter itself */
         atomic_store(&t->counted->counter, NULL);
         t->counted = NULL;
     }
+    return c;
 }
 
 /* --- one request --------------------------------------------------------------------------------------------------- */
@@ -99,8 +98,9 @@ static void refuse(Engine *e, Translation *t)
 {
     atomic_store(&t->refused, true);
     pthread_mutex_lock(&e->kill_lock);
-    tier_forget_locked(e, t);
+    kill_counter_locked(e, t);
     pthread_mutex_unlock(&e->kill_lock);
+    kill_replaced_finish(e);
 }
 
 static void log_made(const Engine *e, const Translation *t, uint64_t pc, Translated how)

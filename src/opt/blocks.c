@@ -80,7 +80,7 @@ static uint32_t entries(const Opt *o, uint32_t loop, uint32_t *from)
     return n;
 }
 
-static void lead_to(IrRegion *r, uint32_t from, uint32_t old, uint32_t new)
+void opt_lead_to(IrRegion *r, uint32_t from, uint32_t old, uint32_t new)
 {
     IrInsn *i = ir_insn(r, r->block[from].last);
     uint32_t yes = (uint32_t)i->imm, no = (uint32_t)(i->imm >> 32);
@@ -106,7 +106,7 @@ void opt_preheaders(Opt *o)
         IrInsn br = {.op = IR_BR, .imm = h};
         ir_link_last(r, front, ir_insn_new(r, &br));
         while (n--)
-            lead_to(r, from[n], h, front);
+            opt_lead_to(r, from[n], h, front);
     }
     if (r->nblock != before)
         opt_drop_blocks(o);

@@ -428,6 +428,14 @@ static void commit(Lazy *l)
     }
 }
 
+/* A test of a difference's sign is built last: what it is a difference of, other flags mostly have asked for. */
+static bool is_sign_test(const Lazy *l, const Args *a)
+{
+    const IrInsn *i = some(l, a);
+
+    return i && i->op == IR_ICMP && i->aux == (IR_LT | IR_PSIGNED);
+}
+
 static void do_block(Lazy *l)
 {
     IrRef flag[8], now[8];
@@ -436,14 +444,17 @@ static void do_block(Lazy *l)
     if (l->r->block[l->block].nparams == 0 || !find_edges(l))
         return;
     l->nmade = l->nnew = 0;
-    for (IrRef p = l->r->block[l->block].first; ir_insn(l->r, p)->op == IR_PARAM && n < 8; p = ir_insn(l->r, p)->next) {
-        if (ir_insn(l->r, p)->type != IR_I8 || p >= l->nlevel || l->level[p] != OPT_SHOWN)
-            continue;
-        Args a = args_of(l, p);
-        flag[n] = p;
-        now[n] = build_flag(l, &a);
-        n += now[n] != 0;
-    }
+    for (unsigned round = 0; round < 2; round++)
+        for (IrRef p = l->r->block[l->block].first; ir_insn(l->r, p)->op == IR_PARAM && n < 8; p = ir_insn(l->r, p)->next) {
+            if (ir_insn(l->r, p)->type != IR_I8 || p >= l->nlevel || l->level[p] != OPT_SHOWN)
+                continue;
+            Args a = args_of(l, p);
+            if (is_sign_test(l, &a) != round)
+                continue;
+            flag[n] = p;
+            now[n] = build_flag(l, &a);
+            n += now[n] != 0;
+        }
     if (n == 0 || 2 * l->nnew > n)
         return;
     commit(l);

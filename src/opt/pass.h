@@ -80,6 +80,9 @@ void opt_drop_blocks(Opt *o);
 /* Make one block of two that can only follow one another, and lead edges past blocks that do nothing. In lifted form. */
 void opt_join_blocks(Opt *o);
 
+/* Lead the edges from `from` to `old` to `new` instead; neither has parameters. */
+void opt_lead_to(IrRegion *r, uint32_t from, uint32_t old, uint32_t new);
+
 /* Put a block in front of each loop that goes nowhere else, where there is none. In lifted form. */
 void opt_preheaders(Opt *o);
 

@@ -65,12 +65,10 @@ void opt_run(IrRegion *r, const OptConfig *cfg)
 
     if (cfg->verify)
         verify(r, "lifting");
-    if (r->graph) {
+    if (r->graph)
         opt_join_blocks(&o);
-        opt_preheaders(&o);
-    } else {
+    else
         opt_shape(&o);
-    }
     for (unsigned k = 0; k < NPASSES; k++) {
         if (((cfg->skip >> k & 1) && passes[k].kind != MUST) || (passes[k].kind == GRAPH && !r->graph))
             continue;

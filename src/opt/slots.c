@@ -325,6 +325,8 @@ static void start_block(Slots *s, uint32_t block)
 void opt_slots(Opt *o)
 {
     IrRegion *r = o->r;
+    if (r->graph)
+        opt_preheaders(o);
     const IrCfg *g = o->g;
     Slots s = {.o = o, .r = r, .nslots = r->slots->count, .cap = r->ninsn, .map = opt_map_new(r, 0)};
 

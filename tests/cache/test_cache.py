@@ -175,7 +175,7 @@ def damage(path, rng):
     elif kind == 1:
         data += bytes(rng.randrange(1, 9000))
     elif kind == 2:
-        data[rng.randrange(264)] ^= 1 << rng.randrange(8)
+        data[rng.randrange(min(264, len(data)))] ^= 1 << rng.randrange(8)
     elif kind == 3:
         a = rng.randrange(len(data))
         data[a:a + 64] = bytes(rng.randrange(256) for _ in range(len(data[a:a + 64])))

@@ -295,6 +295,11 @@ void gen_insn(Gen *g)
 
     ir_emit(&g->b, (IrInsn){.op = IR_INSN, .imm = g->pc, .aux = 4});
     g->pc += 4;
+    if (g->local) {
+        memset(g->nval, 0, sizeof g->nval);
+        for (unsigned k = gen_below(g, 3); k > 0; k--)
+            keep(g, V64, ir_get(&g->b, TEST_X0 + gen_below(g, 8)));
+    }
     kind[gen_below(g, 16)](g);
     if (gen_below(g, 2))
         ir_put(&g->b, TEST_X0 + gen_below(g, g->nput), pick(g, V64));

@@ -17,6 +17,7 @@ typedef struct Gen {
     unsigned nval[3];
     unsigned nput;              /* only x0 .. x[nput - 1] are put */
     unsigned frame;             /* a slot near which most accesses go; 0: they go anywhere */
+    bool local;                 /* values are used in their own instruction only, as lifters do */
     bool raw;                   /* emit as told, without the builder's simplification */
 } Gen;
 

@@ -26,6 +26,8 @@ static Scope open_scope(const Graph *s)
 static void close_scope(Graph *s, Scope scope)
 {
     memcpy(s->g.nval, scope.nval, sizeof scope.nval);
+    if (s->g.local) /* what was made outside has been replaced */
+        memset(s->g.nval, 0, sizeof s->g.nval);
 }
 
 static void mark(Graph *s)
@@ -102,9 +104,9 @@ static IrRef count_down(Graph *s)
 {
     IrBuilder *b = &s->g.b;
     unsigned slot = COUNTER(s->depth - 1);
-    IrRef one = ir_const(b, IR_I64, 1), zero = ir_const(b, IR_I64, 0);
 
     mark(s);
+    IrRef one = ir_const(b, IR_I64, 1), zero = ir_const(b, IR_I64, 0);
     IrRef a = ir_get(b, slot), r = ir_emit(b, (IrInsn){.op = IR_SUB, .type = IR_I64, .a = a, .b = one});
     ir_put(b, slot, r);
     IrRef z = ir_icmp(b, IR_EQ, r, zero);
@@ -203,6 +205,7 @@ IrRegion *random_graph(Arena *a, uint64_t seed, bool raw)
 
     ir_builder_init(b, ir_region_new(a, &test_slots, test_helpers, TEST_NHELPERS, s.g.pc));
     b->r->graph = true;
+    s.g.local = gen_below(&s.g, 2);
     s.left = 8 + gen_below(&s.g, 50);
     mark(&s);
     IrRef in = ir_op2(b, IR_AND, IR_I64, ir_get(b, FRAME), ir_const(b, IR_I64, 0x7ff8));

@@ -2,7 +2,7 @@
  * Random graph regions, translated and interpreted: see jit_gen.h. Joins and loops nest, with parameters for slots and for
  * other values; loops have counters, and are left and begun anew from their middles; faults happen anywhere.
  *
- *   test_x64_graph [SEED [COUNT [SIZE]]]
+ *   test_x64_graph [SEED [COUNT [SIZE]]]       LONG=1: many more
  */
 #include "jit_gen.h"
 #include "test.h"
@@ -366,21 +366,13 @@ static bool run_one(unsigned size, unsigned states)
 
 int main(int argc, char **argv)
 {
-    uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 0) : 1;
-    unsigned count = argc > 2 ? (unsigned)atoi(argv[2]) : 2000, size = argc > 3 ? (unsigned)atoi(argv[3]) : 8, k;
-    char name[64];
+    unsigned count = getenv("LONG") ? 90000 : 1500;
 
+    if (argc > 1)
+        return random_main(argc, argv, 1, 8, "graphs", run_one);
     TEST_BEGIN();
-    env_new(helpers, 2, true, NULL);
-    for (k = 0; k < count; k++) {
-        rng = (seed + k) * 0x9e3779b97f4a7c15 + 1;
-        if (!run_one(size, 4))
-            break;
-    }
-    snprintf(name, sizeof name, "%u random graphs from seed %lu", k, (unsigned long)seed);
-    TEST(name, k == count && env->refused <= count / 20);
-    if (k < count)
-        printf("# failed with seed %lu\n", (unsigned long)(seed + k));
-    printf("# %lu faults recovered, %lu too large\n", (unsigned long)env->faults, (unsigned long)env->refused);
+    random_run("native", 1, count, 8, "graphs", run_one);
+    random_run("native", 1 + count, count / 25, 24, "large graphs", run_one);
+    random_run("avx2", 1 + 2 * count, count, 4, "small graphs", run_one);
     return TEST_END();
 }

@@ -89,7 +89,7 @@ static void rescue(Leave *l, IrRef root)
 {
     Val *x = ra_val(l->s, root);
     if (x->flags & VAL_LAZY) {
-        IrRef op[4];
+        IrRef op[LAZY_OPS];
         for (unsigned n = live_lazy_operands(l->s, root, op); n--;)
             rescue(l, op[n]);
         return;

@@ -57,8 +57,8 @@ static void *grow(Arena *a, void *old, uint32_t n, uint32_t *cap, size_t size)
 void emit_init(Sel *s)
 {
     s->em = ARENA_NEW(s->arena, SelEmit);
-    /* a snapshot has at most one entry a slot, of at most 64 bytes */
-    s->em->open = arena_alloc(s->arena, 32 + 64 * (size_t)s->r->slots->count);
+    /* a snapshot has at most one entry a slot, of at most 160 bytes */
+    s->em->open = arena_alloc(s->arena, 32 + 160 * (size_t)s->r->slots->count);
 }
 
 /* --- labels ----------------------------------------------------------------------------------------------------------- */
@@ -195,6 +195,11 @@ static uint8_t *put_lazy(Sel *s, uint8_t *p, IrRef root)
 {
     const IrInsn *i = &s->r->insn[root];
     p = put_eval(p, i->op, i->type, i->lane, i->aux);
+    if (i->op == IR_SELECT) {
+        p = put_place(s, p, ra_root(s, i->a));
+        p = put_place(s, p, ra_root(s, i->b));
+        return put_place(s, p, ra_root(s, i->c));
+    }
     if (ra_val(s, root)->flags & VAL_ALT) { /* a is the difference plus b */
         p = put_eval(p, IR_ADD, i->lane, 0, 0);
         p = put_place(s, p, s->ra->alt[root]);

@@ -11,7 +11,7 @@
  *   count, then that many: slot (byte), place
  * A pinned slot that is not listed is in its register, any other in its home.
  * Place: 0..47 register; SIDE_SPILL, number (byte); SIDE_HOME, slot (byte); SIDE_CONST, value; SIDE_CONST16, 16 bytes;
- * SIDE_EVAL, operation (varint), type, lane, aux (bytes), and the places of its two operands
+ * SIDE_EVAL, operation (varint), type, lane, aux (bytes), and the places of its two operands (select: three)
  */
 #ifndef HOST_X86_64_EMIT_H
 #define HOST_X86_64_EMIT_H

@@ -236,9 +236,24 @@ bool live_sign_test(const Sel *s, const IrInsn *i)
     return rel == IR_EQ || rel == (IR_LT | IR_GT) || ((i->aux & IR_PSIGNED) && (rel == IR_LT || rel == (IR_EQ | IR_GT)));
 }
 
-static bool may_be_lazy(const IrRegion *r, const IrInsn *i)
+/* A choice of flags, by what is no choice itself. */
+static bool lazy_select(const Live *l, const IrInsn *i)
 {
+    const IrRef from[3] = {i->a, i->b, i->c};
+    for (unsigned k = 0; k < 3; k++) {
+        IrRef root = l->ra->root[from[k]];
+        if (root < l->r->ninsn && l->r->insn[root].op == IR_SELECT)
+            return false;
+    }
+    return i->type == IR_I8;
+}
+
+static bool may_be_lazy(const Live *l, const IrInsn *i)
+{
+    const IrRegion *r = l->r;
     unsigned rel = i->aux & (IR_LT | IR_EQ | IR_GT);
+    if (i->op == IR_SELECT)
+        return lazy_select(l, i);
     if (i->op == IR_FCMP) /* its value; the flags that it raises are another matter, see live_insn */
         return (i->lane == IR_F32 || i->lane == IR_F64) && (i->aux & 15) % 15 && !r->fp.soft;
     if (i->op == IR_ICMP ? rel == 0 || rel == 7 : i->op != IR_SUB_V && i->op != IR_ADD_C && i->op != IR_ADD_V)
@@ -252,6 +267,13 @@ static void mark_snapshots(Live *l)
         l->ra->val[l->ra->root[l->r->snapent[k].val]].flags |= VAL_SNAP;
 }
 
+static void discount(Live *l, IrRef ref)
+{
+    uint16_t *c = &l->ra->count[l->ra->root[ref]];
+    if (ref && *c != UINT16_MAX)
+        --*c;
+}
+
 /*
  * Flags that only snapshots want are not computed on the way: exits compute them into memory, and faults from the side
  * table. Neither is a sum or difference that only they want.
@@ -262,11 +284,16 @@ static void mark_lazy(Live *l)
     for (uint32_t k = l->pos; k--;) {
         IrRef ref = ra->order[k];
         const IrInsn *i = &l->r->insn[ref];
-        if (ra->count[ref] || ra->root[ref] != ref || !may_be_lazy(l->r, i))
+        if (ra->count[ref] || ra->root[ref] != ref || !may_be_lazy(l, i))
             continue;
         ra->val[ref].flags |= VAL_LAZY;
-        if (live_sign_test(l->s, i))
-            ra->count[ra->root[i->a]]--;
+        if (i->op == IR_SELECT) { /* what it chooses from comes before it, and may be lazy too */
+            discount(l, can_fuse(l, i->a) ? 0 : i->a);
+            discount(l, i->b);
+            discount(l, i->c);
+        } else if (live_sign_test(l->s, i)) {
+            discount(l, i->a);
+        }
     }
     for (uint32_t k = l->pos; k--;) {
         IrRef ref = ra->order[k];
@@ -290,8 +317,14 @@ static void mark_lazy(Live *l)
 static void settle(Live *l, IrRef root)
 {
     SelAlloc *ra = l->ra;
-    if (!(ra->val[root].flags & VAL_SETTLED)) {
-        IrRef a = ra->root[l->r->insn[root].a];
+    const IrInsn *i = &l->r->insn[root];
+    if (i->op == IR_SELECT) {
+        const IrRef from[3] = {i->a, i->b, i->c};
+        for (unsigned k = 0; k < 3; k++)
+            if (ra->val[ra->root[from[k]]].flags & VAL_LAZY)
+                settle(l, ra->root[from[k]]);
+    } else if (!(ra->val[root].flags & VAL_SETTLED)) {
+        IrRef a = ra->root[i->a];
         if ((ra->val[a].use || (ra->val[a].flags & VAL_CONST)))
             ra->val[root].flags &= ~VAL_ALT & 0xff;
         ra->val[root].flags |= VAL_SETTLED;
@@ -309,10 +342,26 @@ static void want_flags(Live *l, IrRef root)
         l->ra->val[sub].am = 1;
 }
 
-unsigned live_lazy_operands(const Sel *s, IrRef root, IrRef op[4])
+static unsigned select_operands(const Sel *s, const IrInsn *i, IrRef op[LAZY_OPS])
+{
+    const IrRef from[3] = {i->a, i->b, i->c};
+    unsigned n = 0;
+    for (unsigned k = 0; k < 3; k++) {
+        IrRef root = s->ra->root[from[k]];
+        if (s->ra->val[root].flags & VAL_LAZY)
+            n += live_lazy_operands(s, root, op + n);
+        else
+            op[n++] = root;
+    }
+    return n;
+}
+
+unsigned live_lazy_operands(const Sel *s, IrRef root, IrRef op[LAZY_OPS])
 {
     const SelAlloc *ra = s->ra;
     const IrInsn *i = &s->r->insn[root];
+    if (i->op == IR_SELECT)
+        return select_operands(s, i, op);
     if (ra->val[root].flags & VAL_ALT) {
         op[0] = ra->alt[root];
         op[1] = ra->root[i->b];
@@ -330,7 +379,7 @@ unsigned live_lazy_operands(const Sel *s, IrRef root, IrRef op[4])
 
 /* --- uses, backward ---------------------------------------------------------------------------------------------------- */
 
-uint32_t ra_use_new(Sel *s)
+static inline uint32_t use_new(Sel *s)
 {
     SelAlloc *ra = s->ra;
     if (ra->nuse == ra->cap_use) {
@@ -342,9 +391,14 @@ uint32_t ra_use_new(Sel *s)
     return ra->nuse++;
 }
 
+uint32_t ra_use_new(Sel *s)
+{
+    return use_new(s);
+}
+
 static void push_use(Live *l, IrRef root, bool soft)
 {
-    uint32_t n = ra_use_new(l->s);
+    uint32_t n = use_new(l->s);
     l->ra->use[n] = (Use){.pos = l->pos, .next = l->ra->val[root].use, .soft = soft};
     l->ra->val[root].use = n;
 }
@@ -369,7 +423,7 @@ static void keep_value(Live *l, IrRef root)
 
 static void keep_root(Live *l, IrRef root)
 {
-    IrRef op[4];
+    IrRef op[LAZY_OPS];
     if (!(l->ra->val[root].flags & VAL_LAZY)) {
         keep_value(l, root);
         return;
@@ -403,13 +457,31 @@ static void use_snapshot(Live *l, const IrInsn *i, bool exit)
 
 /* --- folding ----------------------------------------------------------------------------------------------------------- */
 
-/* `root` when it is an operation `op` that nothing else needs, so that it can be done where it is used; else NULL. */
+/* Whether a value is in a register later anyway, or needs none. */
+static bool stays(const Live *l, IrRef ref)
+{
+    const SelAlloc *ra = l->ra;
+    IrRef root = ra->root[ref];
+    uint32_t u = ra->val[root].use;
+    if (ra->val[root].flags & VAL_CONST)
+        return true;
+    for (unsigned k = 0; u && ra->use[u].soft && k < 4; k++)
+        u = ra->use[u].next;
+    return u && !ra->use[u].soft;
+}
+
+/*
+ * `root` when it is an operation `op` that can be done where it is used, as part of an address: because nothing else needs it,
+ * or nothing behind this does and its operands stay. In the latter case it may turn out that all its uses do it themselves.
+ */
 static const IrInsn *sole(Live *l, IrRef root, IrOp op)
 {
-    if (root >= l->r->ninsn || l->r->insn[root].op != op || l->ra->count[root] != 1 || l->ra->val[root].use ||
-        !same_block(l, root))
+    const IrInsn *i = &l->r->insn[root];
+    if (root >= l->r->ninsn || i->op != op || l->ra->val[root].use || !same_block(l, root))
         return NULL;
-    return &l->r->insn[root];
+    if (l->ra->count[root] == 1 || (l->ra->count[root] <= 4 && stays(l, i->a) && stays(l, i->b)))
+        return i;
+    return NULL;
 }
 
 static bool small_const(Live *l, IrRef ref, int64_t *v)
@@ -485,7 +557,7 @@ static void use_address(Live *l, IrRef ref, const IrInsn *i)
 /* The condition of a BRIF or SELECT: in flags when a rule may do that, else as a value. */
 static void use_condition(Live *l, IrRef ref, IrRef cond)
 {
-    IrRef root = l->ra->root[cond], op[4];
+    IrRef root = l->ra->root[cond], op[LAZY_OPS];
     const IrInsn *i = &l->r->insn[root];
 
     if (!can_fuse(l, cond)) {

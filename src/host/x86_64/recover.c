@@ -32,8 +32,10 @@ static const uint8_t *skip_place(const uint8_t *p)
     else if (kind == SIDE_CONST16)
         p += 16;
     else if (kind == SIDE_EVAL) {
-        get_varint(&p);
+        bool three = get_varint(&p) == IR_SELECT;
         p = skip_place(skip_place(p + 3));
+        if (three)
+            p = skip_place(p);
     }
     return p;
 }
@@ -78,6 +80,8 @@ static IrVal read_eval(const HostPlan *plan, const HostCpu *cpu, const ucontext_
     i.aux = *(*p)++;
     arg[0] = read_place(plan, cpu, uc, p);
     arg[1] = read_place(plan, cpu, uc, p);
+    if (i.op == IR_SELECT)
+        arg[2] = read_place(plan, cpu, uc, p);
     x64_eval(&i, arg, &none, &v);
     return v;
 }

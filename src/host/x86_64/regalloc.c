@@ -29,7 +29,7 @@ uint32_t ra_next_use(const Sel *s, IrRef root, bool after)
         u = ra->use[u].next;
     if (!u || ra->use[u].pos > ra->end)
         return NEVER;
-    if (ra->use[u].pos > ra->block_end && !graph_bit(ra->live_out, root))
+    if (ra->use[u].pos > ra->block_end && !graph_bit(ra->live_out, root)) /* in a graph only */
         return NEVER;
     return ra->use[u].pos;
 }
@@ -228,13 +228,18 @@ static void release(SelAlloc *ra, unsigned reg)
     ra->used &= ~REG_BIT(reg);
 }
 
-void ra_bind(SelAlloc *ra, unsigned reg, IrRef root)
+static inline void bind(SelAlloc *ra, unsigned reg, IrRef root)
 {
     ra->reg_val[reg] = root;
     ra->val[root].reg = (uint8_t)reg;
     ra->used |= REG_BIT(reg);
     if (ra->g)
         ra->g->bound[reg] = ra->pos;
+}
+
+void ra_bind(SelAlloc *ra, unsigned reg, IrRef root)
+{
+    bind(ra, reg, root);
 }
 
 void ra_store_reg(Sel *s, Mem m, unsigned reg)
@@ -347,7 +352,7 @@ void ra_begin(Sel *s)
 {
     SelAlloc *ra = s->ra;
     for (unsigned k = 0; k < s->plan->npin; k++)
-        ra_bind(ra, s->plan->pin[k].reg, ra_pin_ref(s, k));
+        bind(ra, s->plan->pin[k].reg, ra_pin_ref(s, k));
     ra->end = NEVER - 1;
     ra->block_end = NEVER;
 }
@@ -441,7 +446,7 @@ static unsigned use_reg(Sel *s, IrRef v, bool want_x)
     if (ra->val[root].reg == REG_NONE) {
         unsigned reg = alloc(s, pool_of(s, root), ra->val[root].hint);
         ra_load_into(s, reg, root);
-        ra_bind(ra, reg, root);
+        bind(ra, reg, root);
     }
     ra->locked |= REG_BIT(ra->val[root].reg);
     return ra->val[root].reg;
@@ -502,7 +507,7 @@ void sel_take_r(Sel *s, Gpr r)
             unsigned to = (unsigned)__builtin_ctzll(avail & s->plan->temps ? avail & s->plan->temps : avail);
             ra_move(s, to, r.n);
             release(ra, r.n);
-            ra_bind(ra, to, v);
+            bind(ra, to, v);
         } else {
             evict(s, r.n);
         }
@@ -542,7 +547,7 @@ static unsigned def_bind(Sel *s, const IrInsn *i, unsigned reg)
     IrRef ref = (IrRef)(i - s->r->insn);
     if (s->ra->used & REG_BIT(reg))
         release(s->ra, reg);
-    ra_bind(s->ra, reg, ref);
+    bind(s->ra, reg, ref);
     s->ra->locked |= REG_BIT(reg);
     return reg;
 }

@@ -11,6 +11,8 @@
  * which needs no place. Homes are written only where a region is left, so the entry value of a slot that is not pinned is
  * always in its home and costs nothing to evict. The entry value of a pinned slot starts in its register, as a pseudo
  * value numbered behind the instructions; evicted, it goes to its home.
+ *
+ * That is a tree region. What is different in a graph, with joins and loops, is in graph.h.
  */
 #ifndef HOST_X86_64_REGALLOC_H
 #define HOST_X86_64_REGALLOC_H
@@ -108,8 +110,9 @@ void live_run(Sel *s);
 void live_targets(const IrRegion *r, const IrInsn *brif, uint32_t *main, uint32_t *side);
 bool live_sign_test(const Sel *s, const IrInsn *i); /* a comparison with zero for which no overflow matters */
 bool live_has_cond(const IrInsn *i); /* whether a condition rule may take it */
-/* The places that a lazy value is computed from: up to two roots in op[]; returns their number. */
-unsigned live_lazy_operands(const Sel *s, IrRef root, IrRef op[4]);
+#define LAZY_OPS 6
+/* The places that a lazy value is computed from: their roots in op[]; returns their number. */
+unsigned live_lazy_operands(const Sel *s, IrRef root, IrRef op[LAZY_OPS]);
 
 /* select_fp.c: whether VAL_CLEAN holds for an operation's result, by its rule and its operands' flags */
 bool fp_clean(const Sel *s, const IrInsn *i);

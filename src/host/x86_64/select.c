@@ -93,10 +93,46 @@ static bool cond_value(Sel *s, const IrInsn *i)
     return true;
 }
 
+/* A boolean, lazy or not, in a register that may be written, added to those in *keep; no others stay locked. */
+static Gpr bool_to_reg(Sel *s, IrRef root, uint64_t *keep)
+{
+    SelCond c;
+    Gpr d, from;
+
+    if (ra_val(s, root)->flags & VAL_LAZY) {
+        bool done = cond_rule(&s->r->insn[root])(s, &s->r->insn[root], &c);
+        CHECK(done);
+        d = sel_tmp_r(s);
+        cond_to_reg(s, c, d, c.two ? sel_tmp_r(s) : RAX);
+    } else {
+        from = sel_use_r(s, root);
+        d = sel_tmp_r(s);
+        x64_mov_rr(s->a, W32, d, from);
+    }
+    *keep |= REG_BIT(d.n);
+    s->ra->locked = *keep;
+    return d;
+}
+
+static void select_store(Sel *s, const IrInsn *i, Mem m)
+{
+    uint64_t keep = 0;
+    Gpr k = bool_to_reg(s, ra_root(s, i->a), &keep);
+    Gpr yes = bool_to_reg(s, ra_root(s, i->b), &keep);
+    Gpr no = bool_to_reg(s, ra_root(s, i->c), &keep);
+    x64_test_rr(s->a, W8, k, k);
+    x64_cmov(s->a, CC_NE, W32, no, rm_r(yes));
+    x64_mov_mr(s->a, W8, m, no);
+}
+
 void sel_cond_store(Sel *s, IrRef root, Mem m)
 {
     const IrInsn *i = &s->r->insn[root];
     SelCond c;
+    if (i->op == IR_SELECT) {
+        select_store(s, i, m);
+        return;
+    }
     bool done = cond_rule(i)(s, i, &c);
     CHECK(done);
     if (c.two) {
@@ -121,7 +157,7 @@ static bool feeds_cond(const Sel *s, const IrInsn *i, IrRef v)
     if (!(ra_val(s, (IrRef)(i - s->r->insn))->flags & VAL_COND))
         return false;
     if (ra_val(s, ra_root(s, i->a))->flags & VAL_LAZY) {
-        IrRef op[4];
+        IrRef op[LAZY_OPS];
         for (unsigned n = live_lazy_operands(s, ra_root(s, i->a), op); n--;)
             if (op[n] == root)
                 return true;
