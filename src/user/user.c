@@ -388,6 +388,7 @@ int user_run(const UserConfig *cfg, Status *st)
         goto out;
     mm_set_engine(p->mm, p->engine);
     status = run_first(p, sp, mask);
+    engine_stop_background(p->engine); /* it uses what the caller is about to free */
     if (cfg->stats)
         engine_stats(p->engine, stderr);
     if (!os_tidy_exit())
