@@ -308,6 +308,8 @@ bool persist_drop_page_locked(Engine *e, uint64_t va);
 void persist_reads(Engine *e, uint64_t va);
 /* `t` has been made just now. */
 void persist_made(Vcpu *cpu, const Translation *t);
+/* `t` has taken the place of another. */
+void persist_improved(Engine *e, const Translation *t);
 /* Guest memory [va, va + len) changed. Returns whether something was killed. Caller holds kill_lock. */
 bool persist_invalidate_locked(Engine *e, uint64_t va, uint64_t len);
 /* Something is about to look for what persist_invalidate_locked has to do: before kill_lock is taken. */

@@ -37,7 +37,8 @@ static bool build_key(const Engine *e, Hash128 *key)
     uint8_t id[32], feat[128];
     size_t at = 0, idlen = os_build_id(id, sizeof id);
     const char *cpu = e->cfg.cpu_list ? e->cfg.cpu_list : "";
-    uint32_t options[] = {PERSIST_VERSION, e->opt_skip, e->cfg.exact_flags, e->cfg.fp_exact, e->cfg.ret_predict, (uint32_t)strlen(cpu)};
+    uint32_t options[] = {PERSIST_VERSION, e->opt_skip, e->cfg.exact_flags, e->cfg.fp_exact, e->cfg.ret_predict,
+                          e->cfg.tier2 > 1 ? 2 : e->cfg.tier2, (uint32_t)strlen(cpu)};
 
     if (!idlen || strlen(cpu) > 512)
         return false;
@@ -129,6 +130,9 @@ const void *persist_code(Vcpu *cpu, uint64_t pc)
     if (!im)
         return NULL;
     atomic_fetch_add_explicit(&cpu->e->persist->n.hits, 1, memory_order_relaxed);
+    uint32_t counter = im->file.more[k].counter;
+    if (counter && counter <= im->file.h->nentry && cpu->e->cfg.tier2 > 1)
+        k = counter - 1;
     return im->rx + im->file.entry[k].code;
 }
 
@@ -187,7 +191,8 @@ static Translation *materialise_locked(Engine *e, PersistImage *im, uint32_t k)
     t->region_next = r->translations;
     r->translations = t;
     atomic_store(&t->state, TRANSLATION_LIVE);
-    table_insert(&e->table, t); /* there may be a better one already, but this one's chain sites exist too */
+    if (!f->more[k].is_counter)
+        table_insert(&e->table, t); /* there may be a better one already, but this one's chain sites exist too */
     atomic_fetch_add_explicit(&e->persist->n.made, 1, memory_order_relaxed);
     return t;
 }

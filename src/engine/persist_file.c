@@ -80,7 +80,7 @@ bool persist_entry_ok(const PersistFile *f, uint32_t k)
 
     if (!range_ok(e->code, e->size, h->code_len) || !range_ok(m->side, m->side_len, h->side_len) ||
         !range_ok(m->site, m->nsite, h->nsite) || !range_ok(m->ref, m->nref, h->nref) || !range_ok(m->reloc, m->nreloc, h->nreloc) ||
-        !e->size || m->nref > TRANSLATION_PAGES)
+        !e->size || m->nref > TRANSLATION_PAGES || m->counter > h->nentry)
         return false;
     for (unsigned i = 0; i < m->nsite; i++) {
         const PersistSite *s = &f->site[m->site + i];

@@ -69,7 +69,10 @@ typedef struct PersistMore {
     uint16_t nsite, nreloc;
     uint16_t guest_insns;
     uint8_t nref, tier;
-    uint8_t forms, unused[3]; /* careful ones, as in Lift.careful */
+    uint8_t forms;          /* careful ones, as in Lift.careful */
+    bool is_counter;        /* counts for another one of the same pc and mode: not in the hash table */
+    uint8_t unused[2];
+    uint32_t counter;       /* entry + 1 of the one that counts for it; 0: none */
 } PersistMore;
 
 typedef struct PersistSite {

@@ -58,6 +58,11 @@ typedef struct Writer {
     PersistFile base, out;   /* what is there; what is made */
     Kept *kept;
     uint32_t n, cap, nnew;
+    uint32_t ncode;          /* of kept, without the counters behind them */
+    uint32_t *find, find_mask; /* hash table of these by pc and mode: index + 1 */
+    uint8_t *counter_code;   /* HOST_COUNTER_BYTES each */
+    PersistSite *counter_site;
+    uint32_t *counter_reloc;
     uint32_t *page_of;       /* by page of the image: index in out.page + 1 */
     uint8_t *unchanged;      /* by page of the image: since it was translated from; 1 yes, 2 no, 0 not asked yet */
     uint64_t nsite, nref, nreloc, side_len, guest_insns;
@@ -161,6 +166,7 @@ static void add_old(Writer *w, uint32_t i)
 
     k->entry = f->entry[i];
     k->more = f->more[i];
+    k->more.counter = 0;
     k->code = f->code + f->entry[i].code;
     k->side = f->side + f->more[i].side;
     k->site = f->site + f->more[i].site;
@@ -184,7 +190,7 @@ static void collect_old(Writer *w)
             again[k] = 1;
     }
     for (uint32_t k = 0; k < w->base.h->nentry; k++) {
-        if (!again[k])
+        if (!again[k] && !w->base.more[k].is_counter)
             add_old(w, k);
     }
     free(again);
@@ -195,6 +201,7 @@ static void collect_old(Writer *w)
     memcpy(order + nold, w->kept, w->nnew * sizeof *order);
     free(w->kept);
     w->kept = order;
+    w->cap = w->n + 1;
 }
 
 /* The file that is there now, if it is of use: not damaged, and made from the same bytes. */
@@ -205,6 +212,113 @@ static void open_base(Writer *w, const char *path)
 
     if (got == PERSIST_OPENED && !persist_pages_match(&w->base, w->im->start, w->im->end))
         persist_file_close(&w->base);
+}
+
+/* --- counters ---------------------------------------------------------------------------------------------------------- */
+
+static uint32_t hash_size(uint32_t n)
+{
+    uint32_t size = 16;
+
+    while (size < n + n / 2)
+        size *= 2;
+    return size;
+}
+
+static void index_kept(Writer *w)
+{
+    w->ncode = w->n;
+    w->find_mask = hash_size(w->n) - 1;
+    w->find = calloc((size_t)w->find_mask + 1, sizeof w->find[0]);
+    CHECK(w->find != NULL);
+    for (uint32_t i = 0; i < w->n; i++) {
+        uint32_t at = persist_hash(w->kept[i].entry.pc, w->kept[i].entry.mode) & w->find_mask;
+        while (w->find[at])
+            at = (at + 1) & w->find_mask;
+        w->find[at] = i + 1;
+    }
+}
+
+/* The kept translation that a site's target is; UINT32_MAX for none. */
+static uint32_t find_kept(const Writer *w, uint64_t target, uint32_t mode)
+{
+    uint64_t pc = target - w->im->start;
+    uint32_t at = persist_hash((uint32_t)pc, mode) & w->find_mask, k;
+
+    if (pc >= w->im->end - w->im->start)
+        return UINT32_MAX;
+    for (; (k = w->find[at]) != 0; at = (at + 1) & w->find_mask) {
+        if (w->kept[k - 1].entry.pc == pc && w->kept[k - 1].entry.mode == mode)
+            return k - 1;
+    }
+    return UINT32_MAX;
+}
+
+static PersistSite site_of(const HostSite *s)
+{
+    return (PersistSite){.offset = s->offset, .stub = s->stub & 0x7fffffff, .hot = s->hot, .target = s->target};
+}
+
+static PersistSite kept_site(const Kept *k, unsigned i)
+{
+    return k->link ? site_of(&k->link[i].site) : k->site[i];
+}
+
+enum { REACHED_DIRECTLY = 1, REACHED_HOT = 2 };
+
+/* How each translation is reached from the others. */
+static uint8_t *find_reached(const Writer *w)
+{
+    uint8_t *reached = calloc(w->n + 1, 1);
+
+    CHECK(reached != NULL);
+    for (uint32_t i = 0; i < w->n; i++) {
+        const Kept *k = &w->kept[i];
+        for (unsigned s = 0; s < k->more.nsite; s++) {
+            PersistSite x = kept_site(k, s);
+            uint32_t to = find_kept(w, x.target, k->entry.mode);
+            if (to != UINT32_MAX)
+                reached[to] |= x.hot || k->more.tier > 1 ? REACHED_HOT : REACHED_DIRECTLY;
+        }
+    }
+    return reached;
+}
+
+/*
+ * What tier.c does with counters in a process: what may turn out to be hot, because a hot site leads to it or only
+ * indirect branches do, gets a counter of its own.
+ */
+static void add_counters(Writer *w)
+{
+    static const uint8_t no_side[16]; /* nothing in a counter faults */
+    uint8_t *reached = find_reached(w);
+    uint32_t n = 0;
+
+    w->counter_code = malloc((size_t)w->n * HOST_COUNTER_BYTES + 1);
+    w->counter_site = malloc((size_t)w->n * sizeof w->counter_site[0] + 1);
+    w->counter_reloc = malloc((size_t)w->n * 2 * sizeof w->counter_reloc[0] + 1);
+    CHECK(w->counter_code && w->counter_site && w->counter_reloc);
+    for (uint32_t i = 0; i < w->ncode; i++) {
+        if (w->kept[i].more.tier > 1 || reached[i] == REACHED_DIRECTLY)
+            continue;
+        HostSite site;
+        HostReloc reloc[2];
+        Kept *k = push(w), *of = &w->kept[i];
+        k->entry = (PersistEntry){of->entry.pc, of->entry.mode, 0, HOST_COUNTER_BYTES};
+        k->more = (PersistMore){.side_len = sizeof no_side, .nsite = 1, .nreloc = 2, .nref = of->more.nref, .tier = 1, .is_counter = true};
+        memcpy(k->page, of->page, sizeof k->page);
+        w->e->host->counter(w->e->plan, w->counter_code + (size_t)n * HOST_COUNTER_BYTES, w->im->start + of->entry.pc, &site, reloc);
+        w->counter_site[n] = site_of(&site);
+        w->counter_reloc[2 * n] = reloc[0].offset << 8 | reloc[0].stub;
+        w->counter_reloc[2 * n + 1] = reloc[1].offset << 8 | reloc[1].stub;
+        k->code = w->counter_code + (size_t)n * HOST_COUNTER_BYTES;
+        k->side = no_side;
+        k->site = &w->counter_site[n];
+        k->reloc = &w->counter_reloc[2 * n];
+        of->more.counter = w->n; /* its index + 1 */
+        n++;
+    }
+    free(reached);
 }
 
 /* --- laying out ------------------------------------------------------------------------------------------------------- */
@@ -270,19 +384,10 @@ static bool fill_pages(Writer *w)
 
 static void fill_hash(Writer *w)
 {
-    uint32_t *hash = (uint32_t *)(uintptr_t)w->out.hash, mask = w->out.h->nhash - 1;
+    uint32_t *hash = (uint32_t *)(uintptr_t)w->out.hash;
 
-    for (uint32_t i = 0; i < w->n; i++) {
-        uint32_t at = persist_hash(w->kept[i].entry.pc, w->kept[i].entry.mode) & mask;
-        while (hash[at])
-            at = (at + 1) & mask;
-        hash[at] = i + 1;
-    }
-}
-
-static PersistSite site_of(const HostSite *s)
-{
-    return (PersistSite){.offset = s->offset, .stub = s->stub & 0x7fffffff, .hot = s->hot, .target = s->target};
+    for (uint32_t i = 0; i <= w->find_mask; i++)
+        hash[i] = w->find[i] <= w->n ? w->find[i] : 0;
 }
 
 /* Copy the parts of one translation but its code; the counters in `next` say where. */
@@ -300,7 +405,7 @@ static void fill_one(Writer *w, uint32_t i, PersistMore *next)
     m->ref = next->ref;
     m->reloc = next->reloc;
     for (unsigned s = 0; s < m->nsite; s++)
-        site[s] = k->link ? site_of(&k->link[s].site) : k->site[s];
+        site[s] = kept_site(k, s);
     for (unsigned p = 0; p < m->nref; p++)
         ref[p] = w->page_of[k->page[p]] - 1;
     memcpy(reloc, k->reloc, m->nreloc * sizeof *reloc);
@@ -311,16 +416,14 @@ static void fill_one(Writer *w, uint32_t i, PersistMore *next)
     next->reloc += m->nreloc;
 }
 
-/*
- * The entry that a site is linked to in the file, UINT32_MAX for none. What may be hot is left to link_chain, which counts it,
- * unless it leads to a graph.
- */
-static uint32_t site_entry(const Writer *w, const PersistSite *x, uint32_t mode)
+/* The entry that a site of `from` is linked to in the file, UINT32_MAX for none: as link_chain does. */
+static uint32_t site_entry(const Writer *w, const Kept *from, const PersistSite *x)
 {
-    uint64_t pc = x->target - w->im->start;
-    uint32_t k = pc < w->im->end - w->im->start ? persist_file_find(&w->out, (uint32_t)pc, mode) : UINT32_MAX;
+    uint32_t k = find_kept(w, x->target, from->entry.mode);
 
-    return k != UINT32_MAX && x->hot && w->out.more[k].tier < 2 ? UINT32_MAX : k;
+    if (k < w->n && !from->more.is_counter && (x->hot || from->more.tier > 1) && w->kept[k].more.tier < 2)
+        k = w->kept[k].more.counter - 1;
+    return k < w->n ? k : UINT32_MAX;
 }
 
 /* Copy the code, point it at the gates, and link what can be linked: what it was linked to here does not matter. */
@@ -338,7 +441,7 @@ static void fill_code(Writer *w, uint32_t i)
     for (unsigned s = 0; s < m->nsite; s++) {
         const PersistSite *x = &w->out.site[m->site + s];
         HostSite site = {.offset = x->offset, .stub = x->stub, .target = x->target};
-        uint32_t k = site_entry(w, x, w->kept[i].entry.mode);
+        uint32_t k = site_entry(w, &w->kept[i], x);
         host->patch(&site, to, 0, k == UINT32_MAX ? NULL : code + w->out.entry[k].code);
     }
 }
@@ -361,15 +464,6 @@ static void fill_header(Writer *w, PersistHeader *h, Vcpu *cpu)
     memcpy(h->guest, name + (n > room ? n - room : 0), n > room ? room : n);
 }
 
-static uint32_t hash_size(uint32_t n)
-{
-    uint32_t size = 16;
-
-    while (size < n + n / 2)
-        size *= 2;
-    return size;
-}
-
 /* The whole file in memory; false when a page of the guest has gone. */
 static bool build(Writer *w, Vcpu *cpu)
 {
@@ -379,7 +473,7 @@ static bool build(Writer *w, Vcpu *cpu)
     h.code_len = place_code(w);
     h.npage = number_pages(w);
     h.nentry = w->n;
-    h.nhash = hash_size(w->n);
+    h.nhash = w->find_mask + 1;
     h.nsite = (uint32_t)w->nsite;
     h.nref = (uint32_t)w->nref;
     h.nreloc = (uint32_t)w->nreloc;
@@ -551,6 +645,10 @@ static void free_writer(Writer *w)
         os_free((void *)(uintptr_t)w->out.map, w->out.len);
     free(w->kept);
     free(w->page_of);
+    free(w->find);
+    free(w->counter_code);
+    free(w->counter_site);
+    free(w->counter_reloc);
     free(w->unchanged);
 }
 
@@ -573,6 +671,8 @@ static bool save_image(Vcpu *cpu, PersistImage *im, Made *m)
         open_base(&w, path);
     if (w.nnew && lacking(&w)) {
         collect_old(&w);
+        index_kept(&w);
+        add_counters(&w);
         ok = build(&w, cpu) && replace(&w, path);
         if (ok) {
             atomic_fetch_add(&p->n.saved_files, 1);
@@ -612,6 +712,14 @@ void engine_save(Vcpu *cpu)
     p->saved_at = os_now_ns();
     p->pause *= 2;
     atomic_fetch_add(&p->n.save_ns, os_thread_ns() - begin);
+}
+
+void persist_improved(Engine *e, const Translation *t)
+{
+    PersistImage *im = e->persist ? persist_image_at(e->persist, t->pc) : NULL;
+
+    if (im)
+        atomic_fetch_add(&im->made, 1);
 }
 
 void persist_made(Vcpu *cpu, const Translation *t)

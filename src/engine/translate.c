@@ -320,6 +320,10 @@ void translate_replace(Vcpu *cpu, Translation *t)
     bool dead = translation_dead(t);
     if (dead)
         table_remove(&e->table, t); /* killed before it was put there */
+    if (!dead) {
+        persist_drop_locked(e, t->pc, t->mode);
+        persist_improved(e, t);
+    }
     for (Translation *old; !dead && (old = table_find_other(&e->table, t)) != NULL;) {
         if (kill_mark(old))
             kill_replaced_locked(e, old);

@@ -24,6 +24,7 @@
 #define HOST_STATE_MAX 2048 /* bytes of guest state */
 #define HOST_GATES 12       /* room for the common stubs that translations refer to */
 #define HOST_GATE_BYTES 16
+#define HOST_COUNTER_BYTES 64
 
 typedef struct HostJump {
     uint64_t pc;     /* guest pc; an empty one holds a pc that has another index */
@@ -177,11 +178,14 @@ typedef struct Host {
      * For the persistent cache, whose code is mapped at any address: it refers to the common stubs through gates, one of
      * HOST_GATE_BYTES for each stub, which find the stub through the HostCpu that is running.
      *   gates     write HOST_GATES gates
+     *   counter   as compiled for a region that only counts
      *   cpu_init  fill in cpu->gate
      *   retarget  make the HOST_RELOC_STUB word at `word` lead to `to`, both in one buffer of code
      *   features  copy what of the processor the code depends on to buf; returns its size (at most `len`)
      */
     void (*gates)(const HostPlan *plan, uint8_t *buf);
+    /* Write a counter for guest address pc (see IR_EXIT_COUNT) of HOST_COUNTER_BYTES, and say what in it is to be filled in. */
+    void (*counter)(const HostPlan *plan, uint8_t *buf, uint64_t pc, HostSite *site, HostReloc reloc[2]);
     void (*cpu_init)(const HostPlan *plan, HostCpu *cpu);
     void (*retarget)(uint8_t *word, const uint8_t *to);
     size_t (*features)(const HostPlan *plan, void *buf, size_t len);

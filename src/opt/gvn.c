@@ -5,7 +5,8 @@
  * marked IR_QUIET.
  *
  * One walk down the region with one hash table; an entry found is used only when its block dominates, which preorder numbers
- * of the dominator tree answer in constant time. A collision replaces the older entry: that loses a merge now and then, and nothing else.
+ * of the dominator tree answer in constant time. A collision replaces the older entry: that loses a merge now and then, and
+ * nothing else.
  */
 #include "ir/simplify.h"
 #include "opt/pass.h"

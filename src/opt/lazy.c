@@ -73,7 +73,7 @@ static const IrInsn *some(const Lazy *l, const Args *a)
     return NULL;
 }
 
-/* --- what stands at the start of the block ----------------------------------------------------------------------------------- */
+/* --- what stands at the start of the block ------------------------------------------------------------------------ */
 
 static IrRef make(Lazy *l, const Args *from, IrInsn i)
 {
@@ -162,7 +162,7 @@ static IrRef find_wider(Lazy *l, const Args *a)
                              : (IrInsn){.op = IR_VGET, .type = (uint8_t)t, .lane = (uint8_t)t, .a = q});
 }
 
-/* --- building ---------------------------------------------------------------------------------------------------------------- */
+/* --- building ----------------------------------------------------------------------------------------------------- */
 
 /* The one value that all edges bring; 0: there are several. */
 static IrRef only_value(const Lazy *l, const Args *a)
@@ -278,7 +278,7 @@ static IrRef build(Lazy *l, const Args *a, unsigned depth)
     return make(l, a, (IrInsn){.op = IR_PARAM, .type = i->type});
 }
 
-/* --- counters: the flags of a - k by way of the difference ------------------------------------------------------------------ */
+/* --- counters: the flags of a - k by way of the difference -------------------------------------------------------- */
 
 typedef struct Offset {
     const Args *a;
@@ -380,7 +380,7 @@ static IrRef build_flag(Lazy *l, const Args *a)
     return v;
 }
 
-/* --- the pass ---------------------------------------------------------------------------------------------------------------- */
+/* --- the pass ----------------------------------------------------------------------------------------------------- */
 
 static bool find_edges(Lazy *l)
 {

@@ -47,15 +47,15 @@ static bool may_move(const IrInsn *i)
 static bool cheap(const IrInsn *i)
 {
     switch (i->op) {
-    case IR_ADD: case IR_SUB: case IR_AND: case IR_OR: case IR_XOR: case IR_ANDN: case IR_NOT: case IR_NEG: case IR_SHL: case IR_SHR:
-    case IR_SAR: case IR_ROR: case IR_ZEXT: case IR_SEXT: case IR_UBFX: case IR_SBFX:
+    case IR_ADD: case IR_SUB: case IR_AND: case IR_OR: case IR_XOR: case IR_ANDN: case IR_NOT: case IR_NEG: case IR_SHL:
+    case IR_SHR: case IR_SAR: case IR_ROR: case IR_ZEXT: case IR_SEXT: case IR_UBFX: case IR_SBFX:
         return true;
     default:
         return false;
     }
 }
 
-/* --- registers that a loop needs ----------------------------------------------------------------------------------------------- */
+/* --- registers that a loop needs ---------------------------------------------------------------------------------- */
 
 typedef struct Count {
     Licm *m;
@@ -91,7 +91,7 @@ static void count_needs(Licm *m)
     }
 }
 
-/* --- moving ------------------------------------------------------------------------------------------------------------------------ */
+/* --- moving ------------------------------------------------------------------------------------------------------- */
 
 typedef struct Outside {
     const Licm *m;

@@ -91,7 +91,7 @@ void opt_drop_params(Opt *o, const uint8_t *drop)
     }
 }
 
-/* --- parameters that stand for one value -------------------------------------------------------------------------------------- */
+/* --- parameters that stand for one value -------------------------------------------------------------------------- */
 
 typedef struct Prune {
     Opt *o;

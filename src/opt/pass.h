@@ -40,7 +40,7 @@ void opt_map_snaps(IrRegion *r, const IrRef *map);
 /* A map of every value to itself, with room for `extra` values to come. */
 IrRef *opt_map_new(IrRegion *r, uint32_t extra);
 
-/* --- what values are for (demand.c) -------------------------------------------------------------------------------------- */
+/* --- what values are for (demand.c) ------------------------------------------------------------------------------- */
 
 /* Nothing; only to be seen in snapshots; to compute something that has an effect. */
 enum { OPT_UNWANTED, OPT_SHOWN, OPT_WANTED };
@@ -51,7 +51,7 @@ uint8_t *opt_demand(const Opt *o);
 /* Whether an operation may go when nobody uses its value. */
 bool opt_removable(const IrInsn *i);
 
-/* --- block parameters (param.c) ------------------------------------------------------------------------------------------ */
+/* --- block parameters (param.c) ----------------------------------------------------------------------------------- */
 
 /* Arguments that `block` hands along its edge number `edge` (0; of a BRIF: 0 or 1); their number in *n. Valid until the pool
  * grows. */
@@ -72,7 +72,7 @@ void opt_drop_params(Opt *o, const uint8_t *drop);
  */
 bool opt_prune_params(Opt *o);
 
-/* --- blocks of a graph (blocks.c) ----------------------------------------------------------------------------------------- */
+/* --- blocks of a graph (blocks.c) --------------------------------------------------------------------------------- */
 
 /* After edges have changed: compute o->g, leave out blocks that cannot be reached and number the rest anew. */
 void opt_drop_blocks(Opt *o);

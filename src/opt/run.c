@@ -121,7 +121,7 @@ const char *opt_pass_name(unsigned k)
     return k < NPASSES ? passes[k].name : NULL;
 }
 
-/* --- shared by the passes --------------------------------------------------------------------------------------------------- */
+/* --- shared by the passes ----------------------------------------------------------------------------------------- */
 
 static void map_list(IrRegion *r, IrRef at, uint32_t n, const IrRef *map)
 {
@@ -151,9 +151,10 @@ void opt_map_snaps(IrRegion *r, const IrRef *map)
 
 IrRef *opt_map_new(IrRegion *r, uint32_t extra)
 {
-    IrRef *map = ARENA_ARRAY(r->arena, IrRef, r->ninsn + extra);
+    uint32_t n = r->ninsn + extra; /* not read in the loop, so that it becomes vectors */
+    IrRef *map = ARENA_ARRAY(r->arena, IrRef, n);
 
-    for (IrRef k = 0; k < r->ninsn + extra; k++)
+    for (IrRef k = 0; k < n; k++)
         map[k] = k;
     return map;
 }

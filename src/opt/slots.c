@@ -44,7 +44,7 @@ typedef struct Slots {
     uint32_t *nparam;
 } Slots;
 
-/* --- values ---------------------------------------------------------------------------------------------------------------- */
+/* --- values ------------------------------------------------------------------------------------------------------- */
 
 static void map_set(Slots *s, IrRef ref, IrRef to)
 {
@@ -98,7 +98,7 @@ static void set_value(Slots *s, State *st, unsigned slot, IrRef v)
     st->cur[slot] = v;
 }
 
-/* --- snapshots ------------------------------------------------------------------------------------------------------------- */
+/* --- snapshots ---------------------------------------------------------------------------------------------------- */
 
 /* Entries for the dirty slots but those in `dead` (slots < 64), in the order of slots. */
 static uint32_t new_snap(Slots *s, const State *st, uint64_t dead)
@@ -135,7 +135,7 @@ static uint32_t snap_for(Slots *s, State *st, uint32_t block, const IrInsn *i)
     return st->snap;
 }
 
-/* --- the walk -------------------------------------------------------------------------------------------------------------- */
+/* --- the walk ----------------------------------------------------------------------------------------------------- */
 
 static void do_get(Slots *s, State *st, uint32_t block, IrRef ref, unsigned slot)
 {
@@ -195,7 +195,7 @@ static void walk_block(Slots *s, uint32_t block)
     }
 }
 
-/* --- where paths meet -------------------------------------------------------------------------------------------------------- */
+/* --- where paths meet --------------------------------------------------------------------------------------------- */
 
 /* A parameter of `block` for the slot, after those that it has; before the instruction `before`. */
 static void add_param(Slots *s, uint32_t block, IrRef before, unsigned slot)
@@ -303,7 +303,7 @@ static void trim_snaps(IrRegion *r)
     }
 }
 
-/* --- the pass ---------------------------------------------------------------------------------------------------------------- */
+/* --- the pass ----------------------------------------------------------------------------------------------------- */
 
 static void start_block(Slots *s, uint32_t block)
 {

@@ -29,7 +29,7 @@ typedef struct Unmix {
     IrRef *copy;         /* by value, while copying: what stands for it in the copy */
 } Unmix;
 
-/* --- what the region is like ----------------------------------------------------------------------------------------------- */
+/* --- what the region is like -------------------------------------------------------------------------------------- */
 
 typedef struct Far {
     Unmix *u;
@@ -123,7 +123,7 @@ static bool mixed(const Unmix *u, const uint32_t *from, unsigned n, uint64_t fla
     return false;
 }
 
-/* --- copying ------------------------------------------------------------------------------------------------------------------- */
+/* --- copying ------------------------------------------------------------------------------------------------------ */
 
 static void to_copy(void *ctx, IrRef *use)
 {
@@ -187,7 +187,7 @@ static void cut_block(Unmix *u, uint32_t block, IrRef cut)
     u->tail[block] = rest;
 }
 
-/* --- the pass ------------------------------------------------------------------------------------------------------------------- */
+/* --- the pass ----------------------------------------------------------------------------------------------------- */
 
 /* The blocks from which edges lead to `block`, the one last in order at the end; 0 when there are too many. */
 static unsigned sources(const Opt *o, uint32_t block, uint32_t from[MAX_EDGES])

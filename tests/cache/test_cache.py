@@ -108,6 +108,21 @@ def test_careful():
     ok(b.n["careful sites"] == 0 and b.n["faults"] == 0, "the next run has it in its careful form", b.err)
 
 
+def test_tiers():
+    d, options = fresh("tiers"), ["--tier2=50"]
+    want = Run([GUEST, "threads", "2"], "off")
+    Run([GUEST, "even"], d, options)
+    runs = [Run([GUEST, "threads", "2"], d, options) for _ in range(4)]
+    ok(all(r.key() == want.key() for r in runs), "tier 2 takes over from kept code", [r.out for r in runs])
+    graphs = [r.n.get("graphs", 0) for r in runs]
+    ok(graphs[0] > 0, "it does", runs[0].err)
+    d = fresh("tiers2")
+    want = Run([GUEST], "off")
+    runs = [Run([GUEST], d, options) for _ in range(4)]
+    graphs = [r.n.get("graphs", 0) for r in runs]
+    ok(all(r.key() == want.key() for r in runs) and graphs[3] < graphs[0] / 2, "graphs are kept", (graphs, runs[3].err))
+
+
 def test_shared_libraries():
     d = fresh("shared")
     Run([GUEST], d)
@@ -160,7 +175,7 @@ def damage(path, rng):
     elif kind == 1:
         data += bytes(rng.randrange(1, 9000))
     elif kind == 2:
-        data[rng.randrange(264)] ^= 1 << rng.randrange(8)
+        data[rng.randrange(min(264, len(data)))] ^= 1 << rng.randrange(8)
     elif kind == 3:
         a = rng.randrange(len(data))
         data[a:a + 64] = bytes(rng.randrange(256) for _ in range(len(data[a:a + 64])))
@@ -309,7 +324,7 @@ def test_no_directory():
 
 def test_keys():
     d = fresh("keys")
-    variants = [[], ["--cpu=base"], ["--cpu=max,-lse"], ["--host-cpu=avx2"], ["--no-ret-predict"], ["--opt=-gvn"]]
+    variants = [[], ["--cpu=base"], ["--cpu=max,-lse"], ["--host-cpu=avx2"], ["--no-ret-predict"], ["--opt=-gvn"], ["--tier2=1000"]]
     for options in variants:
         n = len(files(d))
         a, b = Run([GUEST], d, options), Run([GUEST], d, options)

@@ -457,13 +457,31 @@ static void use_snapshot(Live *l, const IrInsn *i, bool exit)
 
 /* --- folding ----------------------------------------------------------------------------------------------------------- */
 
-/* `root` when it is an operation `op` that nothing else needs, so that it can be done where it is used; else NULL. */
+/* Whether a value is in a register later anyway, or needs none. */
+static bool stays(const Live *l, IrRef ref)
+{
+    const SelAlloc *ra = l->ra;
+    IrRef root = ra->root[ref];
+    uint32_t u = ra->val[root].use;
+    if (ra->val[root].flags & VAL_CONST)
+        return true;
+    for (unsigned k = 0; u && ra->use[u].soft && k < 4; k++)
+        u = ra->use[u].next;
+    return u && !ra->use[u].soft;
+}
+
+/*
+ * `root` when it is an operation `op` that can be done where it is used, as part of an address: because nothing else needs it,
+ * or nothing behind this does and its operands stay. In the latter case it may turn out that all its uses do it themselves.
+ */
 static const IrInsn *sole(Live *l, IrRef root, IrOp op)
 {
-    if (root >= l->r->ninsn || l->r->insn[root].op != op || l->ra->count[root] != 1 || l->ra->val[root].use ||
-        !same_block(l, root))
+    const IrInsn *i = &l->r->insn[root];
+    if (root >= l->r->ninsn || i->op != op || l->ra->val[root].use || !same_block(l, root))
         return NULL;
-    return &l->r->insn[root];
+    if (l->ra->count[root] == 1 || (l->ra->count[root] <= 4 && stays(l, i->a) && stays(l, i->b)))
+        return i;
+    return NULL;
 }
 
 static bool small_const(Live *l, IrRef ref, int64_t *v)

@@ -11,6 +11,8 @@
  * which needs no place. Homes are written only where a region is left, so the entry value of a slot that is not pinned is
  * always in its home and costs nothing to evict. The entry value of a pinned slot starts in its register, as a pseudo
  * value numbered behind the instructions; evicted, it goes to its home.
+ *
+ * That is a tree region. What is different in a graph, with joins and loops, is in graph.h.
  */
 #ifndef HOST_X86_64_REGALLOC_H
 #define HOST_X86_64_REGALLOC_H

@@ -83,11 +83,13 @@ static bool cond_adc_v(Sel *s, const IrInsn *i, SelCond *out)
 /* --- comparisons
  * --------------------------------------------------------------------------------------------------------- */
 
-/* Whether the subtraction of the same operands has left its flags. */
-static bool sub_flags(const Sel *s, const IrInsn *i, Width w)
+/* Whether a comparison or subtraction of x and y, in this order, has left its flags. */
+static bool compared(const Sel *s, IrRef x, IrRef y, Width w)
 {
-    IrRef sub = s->ra->alt[i - s->r->insn];
-    return sub && flags_are(s, FL_SUB, sub, 0, w);
+    const IrInsn *i = &s->r->insn[s->flags.x];
+    if (flags_are(s, FL_CMP, x, y, w))
+        return true;
+    return flags_are(s, FL_SUB, s->flags.x, 0, w) && ra_root(s, i->a) == x && ra_root(s, i->b) == y;
 }
 
 static void compare(Sel *s, const IrInsn *i, Width w)
@@ -95,7 +97,7 @@ static void compare(Sel *s, const IrInsn *i, Width w)
     IrRef x = ra_root(s, i->a), y = ra_root(s, i->b);
     int32_t imm;
 
-    if (flags_are(s, FL_CMP, x, y, w) || sub_flags(s, i, w))
+    if (compared(s, x, y, w))
         return;
     if (imm32(s, i->b, w, &imm)) {
         if (w == W8)
@@ -252,6 +254,11 @@ static bool cond_icmp(Sel *s, const IrInsn *i, SelCond *out)
         return icmp_alt(s, i, w, out);
     if (live_sign_test(s, i))
         return icmp_sign(s, i, w, out);
+    if (compared(s, ra_root(s, i->b), ra_root(s, i->a), w)) { /* the other way round */
+        unsigned turned = (rel & IR_EQ) | (rel & IR_LT ? IR_GT : 0) | (rel & IR_GT ? IR_LT : 0);
+        *out = (SelCond){.cc = relation_cc(turned | (i->aux & IR_PSIGNED))};
+        return true;
+    }
     compare(s, i, w);
     *out = (SelCond){.cc = relation_cc(i->aux)};
     return true;

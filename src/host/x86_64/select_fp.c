@@ -24,6 +24,19 @@ static void guard(Sel *s, IrType f, Xmm a, Gpr g, uint32_t slow)
     x64_jcc(s->a, CC_E, slow);
 }
 
+/* The same for infinities and signalling NaNs: where a quiet NaN cannot trap and gives what it gives on the guest. */
+static void guard_quiet(Sel *s, IrType f, Xmm a, Gpr g, uint32_t slow)
+{
+    static const uint8_t fraction[] = {10, 23, 52}, exponent[] = {5, 8, 11};
+    unsigned k = fp_index(f);
+
+    x64_gx(s->a, k == 2 ? VMOVQ_GX : VMOVD_GX, g, a);
+    x64_shift_i(s->a, SH_SHR, k == 2 ? W64 : W32, g, fraction[k] - 1u);
+    x64_alu_ri(s->a, ALU_AND, W32, g, (2 << exponent[k]) - 1);
+    x64_alu_ri(s->a, ALU_CMP, W32, g, (2 << exponent[k]) - 2);
+    x64_jcc(s->a, CC_E, slow);
+}
+
 /* `may_tiny`: the operation's result may have been tiny before rounding only. */
 FpExtra fp_extra(Sel *s, bool may_tiny)
 {
@@ -48,6 +61,12 @@ void fp_extra_guard(Sel *s, const FpExtra *x, IrType f, Xmm a)
 {
     if (x->careful)
         guard(s, f, a, x->g, x->slow);
+}
+
+void fp_extra_guard_quiet(Sel *s, const FpExtra *x, IrType f, Xmm a)
+{
+    if (x->careful)
+        guard_quiet(s, f, a, x->g, x->slow);
 }
 
 /*
@@ -138,8 +157,8 @@ static bool arith(Sel *s, const IrInsn *i)
     RXm b = sel_careful(s) ? xm_x(sel_use_x(s, i->b)) : sel_use_xm(s, i->b, fp_bytes(f));
     FpExtra x = fp_extra(s, k >= 2);
     Xmm d = fp_def_above(s, i, &x);
-    fp_extra_guard(s, &x, f, a);
-    fp_extra_guard(s, &x, f, b.x);
+    fp_extra_guard_quiet(s, &x, f, a);
+    fp_extra_guard_quiet(s, &x, f, b.x);
     if (x.careful && k == 3) { /* 0 / 0 */
         x64_rm_m(s->a, ucomi[fp_index(f)], b.x, sel_vconst(s, 0, 0));
         x64_jcc(s->a, CC_E, x.slow);
@@ -163,7 +182,7 @@ static bool square_root(Sel *s, const IrInsn *i)
     Xmm a = sel_use_x(s, i->a);
     FpExtra x = fp_extra(s, false);
     Xmm d = fp_def_above(s, i, &x);
-    fp_extra_guard(s, &x, f, a);
+    fp_extra_guard_quiet(s, &x, f, a);
     if (x.careful) {
         x64_rm_m(s->a, VPTEST, a, sel_vconst(s, fp_sign_bit(f), 0));
         x64_jcc(s->a, CC_NE, x.slow);
@@ -191,7 +210,10 @@ static bool fused(Sel *s, const IrInsn *i)
     Xmm t = x.tiny ? x.t : sel_tmp_x(s);
     fp_extra_guard(s, &x, f, a);
     fp_extra_guard(s, &x, f, b);
-    fp_extra_guard(s, &x, f, c);
+    if (i->aux & 2) /* inverts its sign, a NaN's too */
+        fp_extra_guard(s, &x, f, c);
+    else
+        fp_extra_guard_quiet(s, &x, f, c);
     if (clean(s, i->c) || f == IR_F16)
         x64_rm(s->a, VMOVAPS, d, c);
     else
@@ -396,7 +418,7 @@ static bool rint_(Sel *s, const IrInsn *i)
     Xmm a = sel_use_x(s, i->a);
     FpExtra x = fp_extra(s, false);
     Xmm d = fp_def_above(s, i, &x);
-    fp_extra_guard(s, &x, f, a);
+    fp_extra_guard_quiet(s, &x, f, a);
     x64_rvmi(s->a, round_scalar[fp_index(f)], d, fp_above(s, i, d, a), a, imm | (i->aux & IR_EXACT ? 0 : X64_ROUND_QUIET));
     fp_extra_done(s, i, &x, d);
     return true;
@@ -466,8 +488,8 @@ static void compare_careful(Sel *s, const IrInsn *i, bool swap)
     IrInsn unordered = *i;
 
     unordered.aux = (uint8_t)(IR_UN | (i->aux & IR_SIGNALLING));
-    guard(s, f, x, g, slow);
-    guard(s, f, y, g, slow);
+    (i->aux & IR_SIGNALLING ? guard : guard_quiet)(s, f, x, g, slow);
+    (i->aux & IR_SIGNALLING ? guard : guard_quiet)(s, f, y, g, slow);
     sel_bind(s, ordered);
     x64_rm(s->a, ucomi[fp_index(f)], x, y);
     sel_bind(s, back);

@@ -47,6 +47,7 @@ Xmm fp_def_above(Sel *s, const IrInsn *i, const FpExtra *x);
 Xmm fp_above(Sel *s, const IrInsn *i, Xmm d, Xmm a);
 /* Before the operation, for each operand; and the end of the rule. */
 void fp_extra_guard(Sel *s, const FpExtra *x, IrType f, Xmm a);
+void fp_extra_guard_quiet(Sel *s, const FpExtra *x, IrType f, Xmm a); /* lets quiet NaNs pass */
 void fp_extra_done(Sel *s, const IrInsn *i, const FpExtra *x, Xmm d);
 
 /* Registers of the round-to-nearest, ties-away sequence. */

@@ -112,3 +112,83 @@ void vsel_f16_widen(Sel *s, Xmm t, Xmm a)
 {
     widen(s, t, a);
 }
+
+/* --- vectors ------------------------------------------------------------------------------------------------------------ */
+
+static X64Vec packed_op(const IrInsn *i)
+{
+    switch (i->op) {
+    case IR_FADD: return VADDPS;
+    case IR_FSUB: return VSUBPS;
+    case IR_FMUL: return VMULPS;
+    case IR_FDIV: return VDIVPS;
+    case IR_FMIN: case IR_FMINNUM: return VMINPS;
+    default: return VMAXPS;
+    }
+}
+
+/* Operands' NaNs lead to `slow`: see narrow_checked; and which minimum is meant is for ir_eval to know. */
+static void ordered(Sel *s, Xmm a, Xmm b, Xmm t, uint32_t slow)
+{
+    x64_rvmi(s->a, VCMPPS, t, a, b, X64_CMP_UNORD_Q);
+    x64_rm(s->a, VPTEST, t, t);
+    x64_jcc(s->a, CC_NE, slow);
+}
+
+/* a = a op b, four lanes of f32, and back to four f16. */
+static void half_of_vector(Sel *s, const IrInsn *i, Xmm a, Xmm b, Xmm t, uint32_t slow)
+{
+    bool min = i->op == IR_FMIN || i->op == IR_FMINNUM, max = i->op == IR_FMAX || i->op == IR_FMAXNUM;
+
+    if (min || max) {
+        ordered(s, a, b, t, slow);
+        x64_rvm(s->a, packed_op(i), t, a, b);
+        x64_rvm(s->a, packed_op(i), a, b, a);
+        x64_rvm(s->a, min ? VORPS : VANDPS, a, t, a);
+    } else if (i->op == IR_FSQRT) {
+        x64_rm(s->a, VSQRTPS, a, a);
+    } else {
+        x64_rvm(s->a, packed_op(i), a, a, b);
+    }
+    x64_mri(s->a, VCVTPS2PH, a, a, X64_ROUND_CUR);
+}
+
+bool vsel_f16_vector(Sel *s, const IrInsn *i)
+{
+    bool full = i->lanes == 8, binary = i->op != IR_FSQRT;
+
+    if (sel_careful(s) || (!full && i->lanes != 4))
+        return false;
+    Xmm a = sel_use_x(s, i->a);
+    Xmm b = binary ? sel_use_x(s, i->b) : a;
+    Xmm d = sel_def_x(s, i);
+    Xmm t = sel_tmp_x(s), u = sel_tmp_x(s), v = full ? sel_tmp_x(s) : d;
+    uint32_t slow = sel_label(s);
+
+    x64_rm(s->a, VCVTPH2PS, d, a);
+    if (binary)
+        x64_rm(s->a, VCVTPH2PS, u, b);
+    half_of_vector(s, i, d, u, t, slow);
+    if (full) {
+        x64_rvm(s->a, VMOVHLPS, v, a, a);
+        x64_rm(s->a, VCVTPH2PS, v, v);
+        if (binary) {
+            x64_rvm(s->a, VMOVHLPS, u, b, b);
+            x64_rm(s->a, VCVTPH2PS, u, u);
+        }
+        half_of_vector(s, i, v, u, t, slow);
+        x64_rvm(s->a, VPUNPCKLQDQ, d, d, v);
+    }
+    x64_rvm_m(s->a, VPAND, t, d, vsel_rep(s, 16, 0x7fff));
+    if (s->r->fp.exact) {
+        x64_rvm_m(s->a, VPCMPEQW, u, t, vsel_rep(s, 16, 0x0400));
+        x64_rvm_m(s->a, VPCMPGTW, t, t, vsel_rep(s, 16, 0x7c00));
+        x64_rvm(s->a, VPOR, t, t, u);
+    } else {
+        x64_rvm_m(s->a, VPCMPGTW, t, t, vsel_rep(s, 16, 0x7c00));
+    }
+    x64_rm(s->a, VPTEST, t, t);
+    x64_jcc(s->a, CC_NE, slow);
+    sel_cold_eval_at(s, i, slow);
+    return true;
+}

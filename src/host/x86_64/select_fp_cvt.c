@@ -16,7 +16,7 @@ static bool widen(Sel *s, const IrInsn *i)
     FpExtra x = fp_extra(s, false);
     Xmm d = fp_def_above(s, i, &x);
 
-    fp_extra_guard(s, &x, (IrType)i->lane, a);
+    fp_extra_guard_quiet(s, &x, (IrType)i->lane, a);
     if (i->lane == IR_F32) {
         x64_rvm(s->a, VCVTSS2SD, d, fp_above(s, i, d, a), a);
     } else {
@@ -35,7 +35,7 @@ static bool narrow_f32(Sel *s, const IrInsn *i)
     FpExtra x = fp_extra(s, true);
     Xmm d = sel_def_x(s, i);
 
-    fp_extra_guard(s, &x, IR_F64, a);
+    fp_extra_guard_quiet(s, &x, IR_F64, a);
     x64_rvm(s->a, VPXOR, d, d, d);
     x64_rvm(s->a, VCVTSD2SS, d, d, a);
     fp_extra_done(s, i, &x, d);
@@ -49,7 +49,7 @@ static bool narrow_f16(Sel *s, const IrInsn *i)
     Xmm d = sel_def_x(s, i);
     Gpr t = s->r->fp.exact ? sel_tmp_r(s) : x.g;
 
-    fp_extra_guard(s, &x, (IrType)i->lane, a);
+    fp_extra_guard_quiet(s, &x, (IrType)i->lane, a);
     if (i->lane == IR_F64) {
         x64_rvm(s->a, VPXOR, d, d, d);
         x64_rvm(s->a, VCVTSD2SH, d, d, a);

@@ -19,14 +19,14 @@ static bool fp_host(const Sel *s, IrType lane)
 
 /* --- what operations do besides (see select_fp.c) -------------------------------------------------------------------- */
 
-/* t = lanes of ones where the shape's lanes of a are infinities or NaNs, found by integers. */
-static void special_lanes(Sel *s, unsigned f, Xmm t, Xmm a)
+/* t = lanes of ones where the shape's lanes of a are infinities or NaNs (`quiet`: but quiet ones), found by integers. */
+static void special_lanes(Sel *s, unsigned f, Xmm t, Xmm a, bool quiet)
 {
     static const uint64_t exponent[] = {0x7c00, 0x7f800000, 0x7ff0000000000000};
-    Mem m = vsel_rep(s, width[f], exponent[f]);
+    static const uint64_t quiet_bit[] = {0x200, 0x400000, 0x8000000000000};
 
-    x64_rvm_m(s->a, VPAND, t, a, m);
-    x64_rvm_m(s->a, equal_lanes[f], t, t, m);
+    x64_rvm_m(s->a, VPAND, t, a, vsel_rep(s, width[f], exponent[f] | (quiet ? quiet_bit[f] : 0)));
+    x64_rvm_m(s->a, equal_lanes[f], t, t, vsel_rep(s, width[f], exponent[f]));
 }
 
 typedef struct Extra {
@@ -52,14 +52,25 @@ static Xmm extra_def(Sel *s, const IrInsn *i, const Extra *x)
     return x->any ? sel_def_x(s, i) : sel_def_x_last(s, i);
 }
 
-/* Careful code: infinities and NaNs in lanes of float type f of a lead to `slow`. */
-static void extra_guard(Sel *s, const Extra *x, unsigned f, Xmm a)
+/* Careful code: infinities and NaNs (`quiet`: but quiet ones) in lanes of float type f of a lead to `slow`. */
+static void guard(Sel *s, const Extra *x, unsigned f, Xmm a, bool quiet)
 {
     if (!x->careful)
         return;
-    special_lanes(s, f, x->t, a);
+    special_lanes(s, f, x->t, a, quiet);
     x64_rm(s->a, VPTEST, x->t, x->t);
     x64_jcc(s->a, CC_NE, x->slow);
+}
+
+static void extra_guard(Sel *s, const Extra *x, unsigned f, Xmm a)
+{
+    guard(s, x, f, a, false);
+}
+
+/* Where a quiet NaN cannot trap and gives what it gives on the guest. */
+static void extra_guard_quiet(Sel *s, const Extra *x, unsigned f, Xmm a)
+{
+    guard(s, x, f, a, true);
 }
 
 /* Results of the least normal magnitude, in lanes of float type f of the result. */
@@ -98,13 +109,13 @@ bool vsel_fvec_arith(Sel *s, const IrInsn *i)
     unsigned f = fp_index((IrType)i->lane), k = i->op == IR_FADD ? 0 : i->op == IR_FSUB ? 1 : i->op == IR_FMUL ? 2 : 3;
 
     if (!fp_host(s, (IrType)i->lane))
-        return false;
+        return vsel_f16_vector(s, i);
     Xmm a = vsel_use_shaped(s, i, i->a);
     Xmm b = k == 3 ? use_divisor(s, i, i->b) : vsel_use_shaped(s, i, i->b);
     Extra x = extra(s, i, k >= 2);
     Xmm d = extra_def(s, i, &x);
-    extra_guard(s, &x, f, a);
-    extra_guard(s, &x, f, b);
+    extra_guard_quiet(s, &x, f, a);
+    extra_guard_quiet(s, &x, f, b);
     if (x.careful && k == 3) { /* 0 / 0 */
         x64_rvm_m(s->a, VPAND, x.t, b, vsel_rep(s, width[f], sign_bit[f] - 1));
         x64_rvm_m(s->a, equal_lanes[f], x.t, x.t, vsel_rep(s, width[f], 0));
@@ -124,11 +135,11 @@ bool vsel_fvec_sqrt(Sel *s, const IrInsn *i)
     unsigned f = fp_index((IrType)i->lane);
 
     if (!fp_host(s, (IrType)i->lane))
-        return false;
+        return vsel_f16_vector(s, i);
     Xmm a = vsel_use_shaped(s, i, i->a);
     Extra x = extra(s, i, false);
     Xmm d = extra_def(s, i, &x);
-    extra_guard(s, &x, f, a);
+    extra_guard_quiet(s, &x, f, a);
     if (x.careful) {
         x64_rm_m(s->a, VPTEST, a, vsel_rep(s, width[f], sign_bit[f]));
         x64_jcc(s->a, CC_NE, x.slow);
@@ -156,7 +167,7 @@ bool vsel_fvec_fma(Sel *s, const IrInsn *i)
     Xmm t = x.any ? x.t : sel_tmp_x(s);
     extra_guard(s, &x, f, a);
     extra_guard(s, &x, f, b);
-    extra_guard(s, &x, f, c);
+    guard(s, &x, f, c, !(i->aux & 2)); /* whose sign it inverts, a NaN's too */
     x64_rm(s->a, VMOVAPS, d, c);
     x64_rvm(s->a, op[i->aux & 3][f], d, a, b);
     if (f == 0 && !x.careful) { /* its vcmp has no vector for a result */
@@ -268,8 +279,8 @@ bool vsel_fcadd(Sel *s, const IrInsn *i)
     Extra x = extra(s, i, false);
     Xmm d = sel_def_x(s, i);
     Xmm t = sel_tmp_x(s);
-    extra_guard(s, &x, f, a);
-    extra_guard(s, &x, f, b);
+    extra_guard_quiet(s, &x, f, a);
+    extra_guard_quiet(s, &x, f, b);
     turn(s, dbl, t, b, true, !i->aux, i->aux);
     x64_rvm(s->a, dbl ? VADDPD : VADDPS, d, a, t);
     vsel_finish(s, i, d);
@@ -376,7 +387,7 @@ bool vsel_fvec_minmax(Sel *s, const IrInsn *i)
     bool max = i->op == IR_FMAX || i->op == IR_FMAXNUM, number = i->op == IR_FMINNUM || i->op == IR_FMAXNUM;
 
     if (f == 0)
-        return false;
+        return vsel_f16_vector(s, i);
     Xmm a = vsel_use_shaped(s, i, i->a);
     Xmm b = vsel_use_shaped(s, i, i->b);
     Extra x = extra(s, i, false);
@@ -446,7 +457,7 @@ bool vsel_fvec_rint(Sel *s, const IrInsn *i)
     Xmm a = vsel_use_shaped(s, i, i->a);
     Extra x = extra(s, i, false);
     Xmm d = extra_def(s, i, &x);
-    extra_guard(s, &x, f, a);
+    extra_guard_quiet(s, &x, f, a);
     x64_rmi(s->a, round_packed[f], d, a, imm | (i->aux & IR_EXACT ? 0 : X64_ROUND_QUIET));
     extra_done(s, i, &x, f, d);
     return true;
@@ -741,7 +752,7 @@ bool vsel_vfwiden(Sel *s, const IrInsn *i)
     Xmm a = sel_use_x(s, i->a);
     Extra x = extra(s, i, false);
     Xmm d = extra_def(s, i, &x);
-    extra_guard(s, &x, fp_index((IrType)i->lane), a); /* the other half too: that only costs time */
+    extra_guard_quiet(s, &x, fp_index((IrType)i->lane), a); /* the other half too: that only costs time */
     if (high)
         x64_rvm(s->a, VMOVHLPS, d, a, a);
     x64_rm(s->a, i->lane == IR_F32 ? VCVTPS2PD : VCVTPH2PS, d, high ? d : a);
@@ -758,7 +769,7 @@ bool vsel_vfnarrow(Sel *s, const IrInsn *i)
     Extra x = extra(s, i, true);
     Xmm d = extra_def(s, i, &x);
     unsigned f = fp_index((IrType)i->lane);
-    extra_guard(s, &x, f, a);
+    extra_guard_quiet(s, &x, f, a);
     if (f == 2)
         x64_rm(s->a, VCVTPD2PS, d, a);
     else

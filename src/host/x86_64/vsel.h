@@ -91,7 +91,7 @@ void vsel_shift_right(Sel *s, bool sign, unsigned k, Xmm d, Xmm a, unsigned n, X
 SelRule vsel_fvec_arith, vsel_fvec_mulx, vsel_fvec_step, vsel_fvec_fma, vsel_fvec_sqrt, vsel_fvec_sign, vsel_fvec_minmax, vsel_fvec_rint, vsel_vfcmp,
     vsel_vftoi, vsel_vitof, vsel_vfwiden, vsel_vfnarrow;
 /* Half precision without host arithmetic for it (select_fp16.c). */
-SelRule vsel_f16_arith, vsel_f16_minmax, vsel_f16_rint;
+SelRule vsel_f16_arith, vsel_f16_minmax, vsel_f16_rint, vsel_f16_vector;
 void vsel_f16_widen(Sel *s, Xmm t, Xmm a); /* t = the f16 in a, as f32 */
 void vsel_f16_compare(Sel *s, IrRef x, IrRef y, bool signalling); /* flags as of ucomiss */
 SelRule vsel_estimate, vsel_fcadd, vsel_fcmla, vsel_fmlal, vsel_fvec_rintn;
