@@ -657,11 +657,11 @@ IrRegion *region_form(Fetch *f, uint64_t pc, bool evidence)
     }
     if (g->nnode == 0)
         return NULL;
+    /* Large code that does not repeat is better off as traces: a graph keeps too much in registers for paths not taken. */
+    if (evidence && g->taken > STRAIGHT_INSNS && g->nctx == CTX_CALLS && !g->loop)
+        return NULL;
     if (enter_at_flags(g))
         make_graph(g);
-    /* Large code that does not repeat is better off as traces: a graph keeps too much in registers for paths not taken. */
-    if (evidence && g->taken > STRAIGHT_INSNS && g->nctx == CTX_CALLS && g->cfg->loop[g->first + 1] == IR_NO_BLOCK)
-        return NULL;
     lift_all(g);
     if (g->changed)
         return NULL;
