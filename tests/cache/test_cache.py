@@ -324,7 +324,7 @@ def test_no_directory():
 
 def test_keys():
     d = fresh("keys")
-    variants = [[], ["--cpu=base"], ["--cpu=max,-lse"], ["--host-cpu=avx2"], ["--no-ret-predict"], ["--opt=-gvn"], ["--tier2=1000"]]
+    variants = [[], ["--cpu=base"], ["--cpu=max,-lse"], ["--host-cpu=avx2"], ["--no-ret-predict"], ["--opt=-gvn"], ["--tier2=off"]]
     for options in variants:
         n = len(files(d))
         a, b = Run([GUEST], d, options), Run([GUEST], d, options)
