@@ -435,23 +435,6 @@ static bool is_loop(const Former *g)
     return false;
 }
 
-/*
- * Whether there is a loop or a call that was taken in: straight code is no better as a graph than as traces. Much of it in front
- * of a loop is worse: a graph keeps too much in registers for paths that are not taken.
- */
-static bool worth_while(const Former *g)
-{
-    if (g->nctx == CTX_CALLS && g->taken > STRAIGHT_INSNS && g->cfg->loop[g->first + 1] == IR_NO_BLOCK)
-        return false;
-    for (uint32_t n = 0; n < g->nnode; n++) {
-        for (unsigned k = 0; k < 2; k++) {
-            if (g->node[n].succ[k] != NO_NODE && dominates(g, g->node[n].succ[k], n))
-                return true;
-        }
-    }
-    return g->nctx > CTX_CALLS;
-}
-
 /* The address of the last instruction that sets flags in a node that leads back to the entry; 0: none. */
 static uint64_t flags_of_latch(Former *g)
 {
@@ -674,7 +657,8 @@ IrRegion *region_form(Fetch *f, uint64_t pc, bool evidence)
     }
     if (g->nnode == 0)
         return NULL;
-    if (evidence && !worth_while(g))
+    /* Large code that does not repeat is better off as traces: a graph keeps too much in registers for paths not taken. */
+    if (evidence && g->taken > STRAIGHT_INSNS && g->nctx == CTX_CALLS && !g->loop)
         return NULL;
     if (enter_at_flags(g))
         make_graph(g);
