@@ -365,7 +365,9 @@ static void cpuinfo(FILE *f, const void *features, unsigned ncpus)
         for (unsigned b = 0; b < 64; b++)
             if ((cap2 >> b & 1) && hwcap2_names[b])
                 fprintf(f, " %s", hwcap2_names[b]);
-        fprintf(f, "\nCPU implementer\t: 0x00\nCPU architecture: 8\nCPU variant\t: 0x0\nCPU part\t: 0xd0f\nCPU revision\t: 0\n\n");
+        fprintf(f, "\nCPU implementer\t: 0x%02x\nCPU architecture: 8\nCPU variant\t: 0x%x\nCPU part\t: 0x%03x\nCPU revision\t: %u\n\n",
+                (unsigned)(A64_MIDR >> 24), (unsigned)(A64_MIDR >> 20 & 15), (unsigned)(A64_MIDR >> 4 & 0xfff),
+                (unsigned)(A64_MIDR & 15));
     }
 }
 

@@ -126,8 +126,8 @@ bool a64_id_register(const A64Features *f, unsigned crm, unsigned op2, uint64_t 
 {
     *value = 0;
     switch (crm << 3 | op2) {
-    case 000: /* MIDR_EL1: implementer 0, reserved for software */
-        *value = 0x000fd0f0;
+    case 000:
+        *value = A64_MIDR;
         return true;
     case 005: /* MPIDR_EL1 */
         *value = 0x80000000;

@@ -67,6 +67,13 @@ static inline A64State *a64_state(IrCpu *cpu)
     return (A64State *)cpu->state;
 }
 
+/*
+ * MIDR_EL1, which C libraries choose their routines by: Arm's Neoverse N1 r3p1, for which glibc copies memory with vector
+ * registers. Those are what this translator has most of on its hosts; for a processor that it does not know it uses pairs of
+ * integer registers.
+ */
+#define A64_MIDR UINT64_C(0x413fd0c1)
+
 /* FPCR and FPSR as the architecture shows them. Setting FPCR updates cpu->fp and cpu->mode. */
 uint64_t a64_get_fpsr(IrCpu *cpu);
 void a64_set_fpsr(IrCpu *cpu, uint64_t v);
