@@ -59,7 +59,7 @@ typedef struct EnvOps {
     /* A name for people of the file mapped at pc; "" when it has none. May be NULL. */
     void (*image_name)(Vcpu *cpu, uint64_t pc, char *buf, size_t len);
     /* The `env` of a vcpu that runs nothing, for calls of `code` and `guarded` by the engine's own thread. Asked of a guest's
-     * thread. NULL: that thread's own. */
+     * thread, once; one malloc block, which the engine frees. NULL: that thread's own. */
     void *(*translator)(Vcpu *cpu);
 } EnvOps;
 

@@ -51,6 +51,7 @@ typedef struct Tier {
     atomic_int tid;              /* kernel id of the thread; 0: there is none */
     pthread_t thread;
     Vcpu *cpu;
+    void *env;                   /* from EnvOps.translator: of the thread's vcpus, this one and those after forks */
 } Tier;
 
 /* Translations that others took the place of, for vcpus to drop from their jump caches. */

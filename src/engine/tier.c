@@ -202,7 +202,9 @@ static bool start_locked(Tier *tier, Vcpu *cpu)
         return false;
     if (!tier->cpu) {
         tier->cpu = vcpu_new(e);
-        tier->cpu->env = e->cfg.env->translator ? e->cfg.env->translator(cpu) : cpu->env;
+        if (!tier->env && e->cfg.env->translator)
+            tier->env = e->cfg.env->translator(cpu);
+        tier->cpu->env = tier->env ? tier->env : cpu->env;
     }
     tier->running = create_thread(tier, e);
     return tier->running;
@@ -309,6 +311,7 @@ void tier_done(Engine *e)
     engine_stop_background(e);
     if (e->tier.cpu)
         vcpu_free(e->tier.cpu);
+    free(e->tier.env);
     pthread_cond_destroy(&e->tier.wake);
     pthread_mutex_destroy(&e->tier.lock);
 }
