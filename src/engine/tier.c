@@ -299,6 +299,9 @@ void tier_fork_child(Engine *e)
     tier->pid = getpid();
     atomic_store(&tier->tid, 0);
     pthread_cond_init(&tier->wake, NULL);
+#ifdef __SANITIZE_THREAD__ /* its runtime starts no thread in the child of a process that had several */
+    tier->at_once = true;
+#endif
 }
 
 int engine_background_tid(Engine *e)
