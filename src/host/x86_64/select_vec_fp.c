@@ -651,9 +651,9 @@ bool vsel_vftoi(Sel *s, const IrInsn *i)
     }
     bool cold = e.any || i->imm || round == FP_RNA || (!k.sign && !k.usi);
     k.slow = e.any ? e.slow : cold ? sel_label(s) : 0;
+    Xmm x = i->imm ? sel_tmp_x(s) : a; /* before any jump: what is spilled for it would be so on one path only */
     extra_guard(s, &e, f, a);
     if (i->imm) {
-        Xmm x = sel_tmp_x(s);
         scale_up(s, i, &k, x, a);
         a = x;
     }
