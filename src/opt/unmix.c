@@ -11,6 +11,7 @@
  *
  * Works on the lifted form, in which values do not outlive their instruction but through slots.
  */
+#include "base/check.h"
 #include "opt/slots.h"
 
 #include <string.h>
@@ -27,6 +28,7 @@ typedef struct Unmix {
     uint32_t *like;      /* by block, new ones too: the block that it is a copy of, or itself */
     uint32_t cap_like;
     IrRef *copy;         /* by value, while copying: what stands for it in the copy */
+    uint32_t ncopy;
 } Unmix;
 
 /* --- what the region is like -------------------------------------------------------------------------------------- */
@@ -160,11 +162,14 @@ static uint32_t copy_block(Unmix *u, uint32_t block)
                 r->pool[at + k] = r->pool[i.a + k];
             i.a = at;
         }
-        if (i.op != IR_BR)
-            ir_each_use(r, &i, to_copy, u->copy);
-        IrRef new = ir_insn_new(r, &i);
-        u->copy[ref] = new;
-        ir_link_last(r, to, new);
+        if (i.op == IR_BR) { /* made by cut_block: the map has no place for it, nor anybody a use */
+            ir_link_last(r, to, ir_insn_new(r, &i));
+            continue;
+        }
+        CHECK(ref < u->ncopy);
+        ir_each_use(r, &i, to_copy, u->copy);
+        u->copy[ref] = ir_insn_new(r, &i);
+        ir_link_last(r, to, u->copy[ref]);
     }
     return to;
 }
@@ -241,6 +246,7 @@ void opt_unmix(Opt *o)
     u.live = slots_live(o);
     u.far = arena_zalloc(r->arena, r->ninsn);
     u.copy = opt_map_new(r, 0);
+    u.ncopy = r->ninsn;
     u.like = ARENA_ARRAY(r->arena, uint32_t, u.cap_like);
     u.tail = ARENA_ARRAY(r->arena, uint32_t, r->nblock);
     for (uint32_t b = 0; b < r->nblock; b++)
