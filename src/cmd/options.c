@@ -80,6 +80,12 @@ static bool opt_engine(Options *o, char *arg, Status *st)
     return true;
 }
 
+static bool opt_traced(Options *o, char *arg, Status *st)
+{
+    o->user.traced = arg;
+    return true;
+}
+
 static bool opt_strace(Options *o, char *arg, Status *st)
 {
     o->user.strace = true;

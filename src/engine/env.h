@@ -61,6 +61,10 @@ typedef struct EnvOps {
     /* The `env` of a vcpu that runs nothing, for calls of `code` and `guarded` by the engine's own thread. Asked of a guest's
      * thread, once; one malloc block, which the engine frees. NULL: that thread's own. */
     void *(*translator)(Vcpu *cpu);
+    /* Vcpu.step is set, and an instruction was executed without a fault. Needed by who sets it. */
+    void (*stepped)(Vcpu *cpu);
+    /* Whether the process must not get another thread now. NULL: it may. */
+    bool (*alone)(Vcpu *cpu);
 } EnvOps;
 
 #endif

@@ -157,7 +157,7 @@ void fault_unblocked(sigset_t *set)
 
 bool fault_install(Engine *e, Status *st)
 {
-    struct sigaction sa = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
+    struct sigaction sa = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER | SA_RESTART};
 
     async_env = e->cfg.env;
     /* Asynchronous signals wait until the handler is done: it must leave translated code in one piece. */

@@ -132,9 +132,22 @@ static IrStop wait_for_room(Vcpu *cpu)
     return room ? IR_STOP_NONE : run_interp_once(cpu, ROOM_INSNS);
 }
 
+/* One instruction, by the interpreter. */
+static IrStop run_step(Vcpu *cpu)
+{
+    IrStop stop = run_interp_once(cpu, 1);
+
+    if (stop == IR_STOP_NONE || stop == IR_STOP_CHECK)
+        cpu->e->cfg.env->stepped(cpu);
+    return stop;
+}
+
 static IrStop run_one(Vcpu *cpu)
 {
     Translated why;
+
+    if (cpu->step)
+        return run_step(cpu);
     Translation *t = find(cpu, &why);
 
     if (!t)

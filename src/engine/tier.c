@@ -198,7 +198,7 @@ static bool start_locked(Tier *tier, Vcpu *cpu)
     if (tier->running)
         return true;
     /* A child of vfork, which is another process in this memory: the thread would be of the wrong one. */
-    if (getpid() != tier->pid)
+    if (getpid() != tier->pid || (e->cfg.env->alone && e->cfg.env->alone(cpu)))
         return false;
     if (!tier->cpu) {
         tier->cpu = vcpu_new(e);

@@ -24,6 +24,7 @@ struct Vcpu {
     atomic_bool blocked;       /* between engine_block_begin and engine_block_end */
     atomic_bool writing;       /* writes to the code cache: a fork waits for it (engine/fork.c) */
     bool drop_returns;         /* killed a translation itself */
+    bool step;                 /* one instruction at a time, EnvOps.stepped after each */
     struct {                   /* a translation to be made anew, carefully: its operations trapped too often */
         uint64_t pc;
         const void *hpc;       /* or the one whose code is here, in an image of the persistent cache */

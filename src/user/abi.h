@@ -29,6 +29,14 @@ typedef struct AbiReturn {
     uint32_t alt_flags;
 } AbiReturn;
 
+/* A set of registers as PTRACE_GETREGSET and core files show it: part of what get_regs gives. */
+typedef struct AbiRegset {
+    uint32_t note;           /* NT_* */
+    uint16_t at, size;
+    bool settable;
+    uint64_t hwcap;          /* there only when AT_HWCAP has this; 0: always */
+} AbiRegset;
+
 typedef struct UserAbi {
     const char *guest;       /* Guest.name */
     const char *machine;     /* uname */
@@ -38,6 +46,8 @@ typedef struct UserAbi {
 
     void (*get_call)(IrCpu *cpu, uint64_t *nr, uint64_t arg[6]);
     void (*set_result)(IrCpu *cpu, uint64_t value);
+    /* An interrupted call goes on as restart_syscall when the instruction is executed again. */
+    void (*set_restart)(IrCpu *cpu);
     /* Registers of a new program, of a new thread. */
     void (*start)(IrCpu *cpu, uint64_t pc, uint64_t sp);
     void (*set_stack)(IrCpu *cpu, uint64_t sp);
@@ -56,6 +66,19 @@ typedef struct UserAbi {
     bool (*push_frame)(Vcpu *cpu, const AbiFrame *f);
     /* Undo: false when the frame is bad. */
     bool (*pop_frame)(Vcpu *cpu, AbiReturn *out);
+
+    /*
+     * All registers, for a tracer or a core file: regs_size bytes at `regs`, described by `regsets` (the first is
+     * NT_PRSTATUS; ends with note 0). regs_call: offset of the int32_t number of the system call, which get_regs leaves alone.
+     */
+    void (*get_regs)(Vcpu *cpu, void *regs);
+    void (*set_regs)(Vcpu *cpu, const void *regs);
+    const AbiRegset *regsets;
+    unsigned regs_size, regs_call;
+    uint16_t elf_machine;
+    uint32_t audit_arch;         /* AUDIT_ARCH_* */
+    /* Of `regs`: pc, stack pointer, and result of a call. */
+    unsigned regs_pc, regs_sp, regs_result;
 
     /* Conversions. */
     void (*put_stat)(void *dst, const struct stat *st);

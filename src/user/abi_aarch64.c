@@ -8,9 +8,12 @@
 #include "user/process.h"
 #include "user/vdso.h"
 
+#include <elf.h>
 #include <errno.h>
 #include <stddef.h>
 #include <string.h>
+
+enum { RESTART_SYSCALL = 128 };
 
 /* --- calls, threads ------------------------------------------------------------------------------------------------- */
 
@@ -24,6 +27,11 @@ static void get_call(IrCpu *cpu, uint64_t *nr, uint64_t arg[6])
 static void set_result(IrCpu *cpu, uint64_t value)
 {
     a64_state(cpu)->x[0] = value;
+}
+
+static void set_restart(IrCpu *cpu)
+{
+    a64_state(cpu)->x[8] = RESTART_SYSCALL;
 }
 
 static void start(IrCpu *cpu, uint64_t pc, uint64_t sp)
@@ -244,6 +252,76 @@ static bool pop_frame(Vcpu *cpu, AbiReturn *out)
     return true;
 }
 
+/* --- register sets -------------------------------------------------------------------------------------------------- */
+
+typedef struct A64Debug { /* struct user_hwdebug_state */
+    uint32_t info, pad;
+    uint64_t slot[16][2];
+} A64Debug;
+
+typedef struct A64Regs {
+    uint64_t x[31], sp, pc, pstate; /* struct user_pt_regs */
+    IrVal v[32];                    /* struct user_fpsimd_state */
+    uint32_t fpsr, fpcr, fp_pad[2];
+    uint64_t tls;
+    int32_t call, pad;
+    A64Debug breaks, watches;
+    uint64_t pac_mask[2];           /* of data, of code */
+    uint64_t tag_control;
+} A64Regs;
+
+enum { DEBUG_ARCH_V8 = 6 << 8, HWCAP_PACA = 1u << 30 };
+#define PAC_MASK UINT64_C(0x007f000000000000) /* bits that a pointer's code takes in the lower range */
+
+static const AbiRegset regsets[] = {
+    { 1 /* NT_PRSTATUS */, 0, 272, true },
+    { 2 /* NT_PRFPREG */, offsetof(A64Regs, v), 528, true },
+    { 0x401 /* NT_ARM_TLS */, offsetof(A64Regs, tls), 8, true },
+    { 0x402 /* NT_ARM_HW_BREAK */, offsetof(A64Regs, breaks), sizeof(A64Debug), false },
+    { 0x403 /* NT_ARM_HW_WATCH */, offsetof(A64Regs, watches), sizeof(A64Debug), false },
+    { 0x404 /* NT_ARM_SYSTEM_CALL */, offsetof(A64Regs, call), 4, true },
+    { 0x406 /* NT_ARM_PAC_MASK */, offsetof(A64Regs, pac_mask), 16, false, HWCAP_PACA },
+    { 0x409 /* NT_ARM_TAGGED_ADDR_CTRL */, offsetof(A64Regs, tag_control), 8, false },
+    { 0 },
+};
+
+static void get_regs(Vcpu *cpu, void *regs)
+{
+    A64Regs *r = regs;
+    IrCpu *ir = &cpu->h.ir;
+    const A64State *s = a64_state(ir);
+    vcpu_fp_sync(cpu);
+    memcpy(r->x, s->x, sizeof r->x);
+    r->sp = s->sp;
+    r->pc = ir->pc;
+    r->pstate = get_pstate(s);
+    memcpy(r->v, s->q, sizeof r->v);
+    r->fpsr = (uint32_t)a64_get_fpsr(ir);
+    r->fpcr = (uint32_t)s->fpcr;
+    r->fp_pad[0] = r->fp_pad[1] = 0;
+    r->tls = s->tpidr;
+    r->breaks = r->watches = (A64Debug){ .info = DEBUG_ARCH_V8 }; /* and no register of either kind */
+    r->pac_mask[0] = r->pac_mask[1] = PAC_MASK;
+    r->tag_control = user_thread(cpu)->p->tagged_addr;
+}
+
+static void set_regs(Vcpu *cpu, const void *regs)
+{
+    const A64Regs *r = regs;
+    IrCpu *ir = &cpu->h.ir;
+    A64State *s = a64_state(ir);
+    memcpy(s->x, r->x, sizeof r->x);
+    s->sp = r->sp;
+    ir->pc = r->pc;
+    set_pstate(s, r->pstate);
+    memcpy(s->q, r->v, sizeof r->v);
+    vcpu_fp_sync(cpu);
+    a64_set_fpcr(ir, r->fpcr);
+    a64_set_fpsr(ir, r->fpsr);
+    vcpu_fp_changed(cpu);
+    s->tpidr = r->tls;
+}
+
 /* --- structures and flags ------------------------------------------------------------------------------------------- */
 
 typedef struct A64Stat {
@@ -304,7 +382,7 @@ static uint64_t open_flags_out(uint64_t host)
 
 enum { SVE_SET_VL = 50, SVE_GET_VL, PAC_RESET_KEYS = 54, PAC_SET_ENABLED_KEYS = 60, PAC_GET_ENABLED_KEYS, SME_SET_VL = 63,
        SME_GET_VL };
-enum { HWCAP_PACA = 1u << 30, PAC_ALL_KEYS = 31, PAC_ADDRESS_KEYS = 15 };
+enum { PAC_ALL_KEYS = 31, PAC_ADDRESS_KEYS = 15 };
 
 static int64_t reset_keys(Vcpu *cpu, uint64_t which)
 {
@@ -375,7 +453,10 @@ const UserAbi abi_aarch64 = {
     .guest = "aarch64", .machine = "aarch64", .platform = "aarch64", .insn_size = 4, .min_sigstack = sizeof(A64SigFrame) + 32,
     .get_call = get_call, .set_result = set_result, .start = start, .set_stack = set_stack, .set_tls = set_tls,
     .get_stack = get_stack, .clone_args = clone_args, .set_secrets = set_secrets, .hwcap = hwcap,
-    .guard_pages = a64_guard_pages,
+    .guard_pages = a64_guard_pages, .set_restart = set_restart,
+    .get_regs = get_regs, .set_regs = set_regs, .regsets = regsets, .regs_size = sizeof(A64Regs),
+    .regs_call = offsetof(A64Regs, call), .regs_pc = offsetof(A64Regs, pc), .regs_sp = offsetof(A64Regs, sp),
+    .regs_result = offsetof(A64Regs, x), .elf_machine = EM_AARCH64, .audit_arch = 0xc00000b7u,
     .push_frame = push_frame, .pop_frame = pop_frame, .put_stat = put_stat, .stat_size = sizeof(A64Stat), .open_flags_in = open_flags_in,
     .open_flags_out = open_flags_out, .epoll_size = 16, .epoll_data = 8, .prctl = arch_prctl, .cpuinfo = cpuinfo,
     .vdso = vdso_aarch64, .vdso_size = &vdso_aarch64_size, .vdso_sigreturn = &vdso_aarch64_sigreturn,

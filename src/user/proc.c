@@ -5,10 +5,12 @@
 #include "user/process.h"
 #include "user/procfs.h"
 #include "user/program.h"
+#include "user/ptrace.h"
 #include "user/signal.h"
 
 #include <elf.h>
 #include <errno.h>
+#include <linux/ptrace.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,11 +63,13 @@ static void child_process(UserThread *t, const CloneArgs *a)
     p->nthreads = 1;
     t->next = t->prev = NULL;
     pthread_mutex_unlock(&p->lock);
+    tracees_free(p);
     mm_fork_child(p->mm);
     engine_fork_child(p->engine, t->cpu);
     if (a->flags & CLONE_CLEAR_SIGHAND_FLAG)
         sigs_reset(p->sigs);
     become_child(t, a);
+    ptrace_fork_child(t);
 }
 
 /* libc's fork() keeps its own locks right; it knows no flags, so a call with any goes to the kernel. */
@@ -82,9 +86,18 @@ static long host_fork(UserThread *t, const CloneArgs *a)
     return HOST2(t, SYS_clone3, (uintptr_t)&args, sizeof args);
 }
 
+/* The kind of event that the kernel makes of a new process. */
+static void tell_tracer(UserThread *t, const CloneArgs *a, int64_t pid)
+{
+    unsigned event = a->flags & CLONE_VFORK ? PTRACE_EVENT_VFORK : a->exit_signal != SIGCHLD ? PTRACE_EVENT_CLONE : PTRACE_EVENT_FORK;
+    if (pid > 0 && !(a->flags & CLONE_UNTRACED))
+        ptrace_event(t, event, (uint64_t)pid);
+}
+
 static int64_t do_fork(UserThread *t, const CloneArgs *a)
 {
     UserProc *p = t->p;
+    const PtraceHeritage traced = ptrace_heritage(t);
     signal_block_all();
     if (t->npend) {
         return SYS_AGAIN;
@@ -105,6 +118,12 @@ static int64_t do_fork(UserThread *t, const CloneArgs *a)
             put_tid(t, a->parent_tid, (int)pid);
     }
     signal_unblock(t);
+    if (pid == 0) {
+        t->p->abi->set_result(&t->cpu->h.ir, 0);
+        ptrace_child_start(t, traced);
+    } else {
+        tell_tracer(t, a, pid);
+    }
     return pid;
 }
 
@@ -118,6 +137,7 @@ static int64_t do_fork(UserThread *t, const CloneArgs *a)
 typedef struct Vfork {
     UserThread *parent, *child;
     const CloneArgs *args;
+    PtraceHeritage traced;
 } Vfork;
 
 static int vfork_child(void *arg)
@@ -132,6 +152,7 @@ static int vfork_child(void *arg)
     if (v->args->flags & CLONE_CLEAR_SIGHAND_FLAG)
         sigs_reset(t->p->sigs);
     signal_unblock(t);
+    ptrace_child_start(t, v->traced);
     vcpu_run(t->cpu);
     int status = t->exit_status;
     thread_exit(t);
@@ -150,6 +171,7 @@ static UserThread *vfork_structures(UserThread *t)
     p->sigs = sigs_copy(t->p->sigs);
     p->threads = NULL;
     p->nthreads = 0;
+    p->tracees = NULL;
     UserThread *child = thread_new(p, t->cpu);
     t->cpu->env = t;
     child->mask = t->mask;
@@ -174,7 +196,9 @@ static int64_t do_vfork(UserThread *t, const CloneArgs *a)
     void *copy = malloc(saved);
     CHECK(copy != NULL);
     memcpy(copy, &t->cpu->h, saved);
-    Vfork v = { t, vfork_structures(t), a };
+    Vfork v = { t, vfork_structures(t), a, ptrace_heritage(t) };
+    bool step = t->cpu->step;
+    ptrace_publish(t); /* the kernel stops it in the middle of this */
     uint64_t passed = a->flags & ~(uint64_t)(HANDLED_HERE | CLONE_CLEAR_SIGHAND_FLAG | CLONE_SIGHAND);
     engine_block_begin(t->cpu);
     int pidfd = -1;
@@ -184,6 +208,7 @@ static int64_t do_vfork(UserThread *t, const CloneArgs *a)
     engine_block_end(t->cpu);
     memcpy(&t->cpu->h, copy, saved);
     t->cpu->env = t;
+    t->cpu->step = step;
     user_set_self(t);
     engine_kick(t->cpu); /* a request made meanwhile was overwritten */
     sigs_free(v.child->p->sigs);
@@ -322,6 +347,12 @@ static int64_t exec_guest(UserThread *t, const char *path, Strings *argv, String
     add(&a, "dragoman");
     add(&a, "run");
     add_options(t, &a);
+    char traced[64];
+    ptrace_exec_state(t, traced, sizeof traced);
+    if (traced[0]) {
+        add(&a, "--traced");
+        add(&a, traced);
+    }
     add(&a, "-0");
     add(&a, argv->n ? argv->v[0] : "");
     for (size_t i = 0; i < envp->n; i++) {

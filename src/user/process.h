@@ -57,6 +57,9 @@ typedef struct UserProc {
     ElfImage main, interp;     /* what was loaded; interp.entry 0 when there is none */
     uint64_t arg_start, arg_end, env_start, env_end, auxv_start, auxv_end, stack_start;
     uint64_t vdso;
+    struct PtraceTable *trace; /* what a tracer reads; NULL: this process cannot be traced */
+    struct Tracee *tracees;    /* that this process traces */
+    bool wrote_mem;            /* it has opened a /proc/PID/mem for writing */
 } UserProc;
 
 struct UserThread {
@@ -79,6 +82,10 @@ struct UserThread {
     uint64_t alt_sp, alt_size;
     uint32_t alt_flags;
     void *host_alt;            /* the host's signal stack, when it is ours */
+
+    int64_t restart;           /* SYS_* of the interrupted call that restart_pc is backed up to; 0: none */
+    uint64_t restart_pc;
+    struct PtraceBlock *pt;    /* this thread's, in p->trace; NULL: none was free */
 
     int exit_status;           /* of exit or exit_group */
     uint64_t clear_tid;        /* cleared and woken when the thread ends */

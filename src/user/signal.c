@@ -1,6 +1,7 @@
 #include "user/signal.h"
 
 #include "base/check.h"
+#include "user/ptrace.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -73,21 +74,26 @@ uint64_t signal_host_mask(void)
     return old;
 }
 
-/* Put a signal in the thread's queue; every other is blocked when this returns to the interrupted code. */
-static void note_signal(UserThread *t, int sig, const siginfo_t *info, void *ucv)
+/* In a host's handler: the thread comes to a boundary soon, with every signal blocked until it has looked at its queue. */
+static void leave_code(UserThread *t, void *ucv)
 {
     ucontext_t *uc = ucv;
+    uint64_t all = signal_host_set(~UINT64_C(0));
+    t->stop = 1;
+    engine_kick(t->cpu);
+    memcpy(&uc->uc_sigmask, &all, sizeof all);
+    t->p->nondet->ops->interrupt(t->p->nondet, uc);
+}
+
+static void note_signal(UserThread *t, int sig, const siginfo_t *info, void *uc)
+{
     uint32_t n = t->npend;
     if (n < sizeof t->pend / sizeof t->pend[0]) {
         t->pend[n] = *info;
         t->pend[n].si_signo = sig;
         t->npend = n + 1;
     }
-    t->stop = 1;
-    engine_kick(t->cpu);
-    uint64_t all = signal_host_set(~UINT64_C(0));
-    memcpy(&uc->uc_sigmask, &all, sizeof all);
-    t->p->nondet->ops->interrupt(t->p->nondet, uc);
+    leave_code(t, uc);
 }
 
 static void on_signal(int sig, siginfo_t *info, void *uc)
@@ -104,11 +110,23 @@ static unsigned sync_index(int sig)
     return sig == SIGSEGV ? 0 : sig == SIGBUS ? 1 : sig == SIGFPE ? 2 : sig == SIGILL ? 3 : 4;
 }
 
+/* A tracer has given the thread signals, or wants it at a boundary (user/ptrace.h). */
+static void note_trace(UserThread *t, void *uc)
+{
+    ptrace_take_notes(t);
+    leave_code(t, uc);
+}
+
 void signal_async(int sig, siginfo_t *info, void *uc)
 {
     UserThread *t = self_thread;
     if (!t)
         return;
+    if (sig == SIGTRAP && (info->si_code == PTRACE_CODE_STOP || info->si_code == PTRACE_CODE_NOTE)) {
+        if (t->pt)
+            note_trace(t, uc);
+        return;
+    }
     if (t->mask & SIG_BIT(sig)) {
         t->sync_pend |= SIG_BIT(sig);
         t->sync_info[sync_index(sig)] = *info;
@@ -245,10 +263,12 @@ void signal_default(UserThread *t, int sig)
     if (!(STOPS_BY_DEFAULT & SIG_BIT(sig)) && t->p->cfg->stats)
         engine_stats(t->p->engine, stderr);
     kernel_sigaction(sig, &k, NULL);
+    ptrace_raising(t, sig);
     syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), sig);
     kernel_mask(SIG_UNBLOCK, SIG_BIT(sig), NULL);
     if (STOPS_BY_DEFAULT & SIG_BIT(sig)) {
         kernel_mask(SIG_BLOCK, SIG_BIT(sig), NULL);
+        ptrace_raising(t, 0);
         return;
     }
     _exit(128 + sig); /* not reached */
@@ -277,6 +297,21 @@ static uint64_t frame_stack(UserThread *t, const UserSigAction *a)
     return sp;
 }
 
+/* A handler is about to run: a call that was backed up to, to be made again, may be over instead. */
+static void settle_call(UserThread *t, const UserSigAction *a)
+{
+    IrCpu *ir = &t->cpu->h.ir;
+    bool over = t->restart == SYS_RESTART_NOHAND || t->restart == SYS_RESTART_BLOCK ||
+                (t->restart == SYS_RESTART && !(a->flags & SA_RESTART));
+    if (over && ir->pc == t->restart_pc) {
+        ir->pc += t->p->abi->insn_size;
+        t->p->abi->set_result(ir, (uint64_t)-EINTR);
+    }
+    t->restart = 0;
+}
+
+static bool no_room(UserThread *t, int sig);
+
 /* Deliver one signal. Returns whether a handler runs now. */
 static bool deliver(UserThread *t, const siginfo_t *info, const GuestFault *fault)
 {
@@ -300,12 +335,25 @@ static bool deliver(UserThread *t, const siginfo_t *info, const GuestFault *faul
         .alt_flags = alt_state(t, t->p->abi->get_stack(&t->cpu->h.ir)), .stack = frame_stack(t, &a), .fault = fault,
     };
     t->restore_mask = false;
+    settle_call(t, &a);
     if (!t->p->abi->push_frame(t->cpu, &f))
-        signal_default(t, SIGSEGV);
+        return no_room(t, sig);
     if (t->alt_flags & ALT_AUTODISARM)
         t->alt_size = 0;
     t->mask |= a.mask | (a.flags & SA_NODEFER ? 0 : SIG_BIT(sig));
+    if (t->cpu->step) /* before the handler's first instruction */
+        ptrace_step(t);
     return true;
+}
+
+/* The frame did not fit: the thread has a segmentation fault instead, whose handler may have a stack of its own. */
+static bool no_room(UserThread *t, int sig)
+{
+    const GuestFault f = { .sig = SIGSEGV, .code = SI_KERNEL };
+    const siginfo_t info = { .si_signo = SIGSEGV, .si_code = SI_KERNEL };
+    if (sig == SIGSEGV)
+        signal_default(t, SIGSEGV);
+    return deliver(t, &info, &f);
 }
 
 /* Take the first waiting signal that may be delivered. Every signal is blocked on the host. */
@@ -332,22 +380,24 @@ static bool deliver_all(UserThread *t)
     bool any = false;
     siginfo_t info;
     do {
+        ptrace_boundary(t);
         while (take_pending(t, &info))
-            any |= deliver(t, &info, NULL);
+            if (!ptrace_on(t) || ptrace_signal(t, &info))
+                any |= deliver(t, &info, NULL);
         t->stop = 0;
         if (t->restore_mask && !any) {
             t->mask = t->saved_mask;
             t->restore_mask = false;
         }
         signal_unblock(t); /* a further signal may come at once: its frame goes on top, as the kernel does it */
-    } while (t->npend != 0);
+    } while (t->npend != 0 || ptrace_pending(t));
     return any;
 }
 
 bool signal_pending(Vcpu *cpu)
 {
     UserThread *t = user_thread(cpu);
-    if (t->npend != 0 || (t->sync_pend & ~t->mask)) {
+    if (t->npend != 0 || (t->sync_pend & ~t->mask) || ptrace_pending(t)) {
         signal_block_all();
         deliver_all(t);
     }
@@ -363,33 +413,30 @@ bool signal_fault(Vcpu *cpu, const GuestFault *f)
     info.si_code = f->code;
     info.si_addr = (void *)(uintptr_t)f->addr;
     signal_block_all();
-    deliver(t, &info, f);
+    if (!ptrace_on(t))
+        deliver(t, &info, f);
+    else if (ptrace_signal(t, &info))
+        deliver(t, &info, info.si_signo == f->sig ? f : NULL);
     signal_unblock(t);
     return true;
-}
-
-/* Whether a call that was waiting is made again: the kernel asks the first handler's SA_RESTART. */
-static bool restarts(UserThread *t)
-{
-    uint64_t ready = t->sync_pend & ~t->mask;
-    int sig = ready ? __builtin_ctzll(ready) + 1 : t->npend ? t->pend[0].si_signo : 0;
-    if (!sig)
-        return true;
-    pthread_mutex_lock(&t->p->sigs->lock);
-    UserSigAction a = t->p->sigs->act[sig];
-    pthread_mutex_unlock(&t->p->sigs->lock);
-    return a.handler <= IGNORE_ACTION || (a.flags & SA_RESTART);
 }
 
 bool signal_after_call(UserThread *t, int64_t ret)
 {
     IrCpu *ir = &t->cpu->h.ir;
     signal_block_all();
-    if (ret == SYS_AGAIN || (ret == SYS_RESTART && restarts(t)))
+    t->restart = 0;
+    if (ret < -4095 && ret != SYS_NORETURN) {
         ir->pc -= t->p->abi->insn_size;
-    else if (ret != SYS_NORETURN)
-        t->p->abi->set_result(ir, (uint64_t)(ret == SYS_RESTART ? -EINTR : ret));
+        t->restart = ret;
+        t->restart_pc = ir->pc;
+    } else if (ret != SYS_NORETURN) {
+        t->p->abi->set_result(ir, (uint64_t)ret);
+    }
     deliver_all(t);
+    if (t->restart == SYS_RESTART_BLOCK && ir->pc == t->restart_pc)
+        t->p->abi->set_restart(ir);
+    t->restart = 0;
     return true;
 }
 

@@ -49,11 +49,6 @@ int64_t sys_setns(UserThread *t, SysCall *c)
     return host_pass(t, c);
 }
 
-int64_t sys_ptrace(UserThread *t, SysCall *c)
-{
-    return -EPERM; /* a tracer would see the translator's registers, not the guest's */
-}
-
 int64_t sys_personality(UserThread *t, SysCall *c)
 {
     uint64_t old = t->p->persona;

@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "user/path.h"
 #include "user/process.h"
+#include "user/ptrace.h"
 #include "user/signal.h"
 
 #include <assert.h>
@@ -152,22 +153,41 @@ static void untag(SysCall *c)
             c->arg[i] = (uint64_t)((int64_t)(c->arg[i] << TAG_SHIFT) >> TAG_SHIFT);
 }
 
-IrStop user_syscall(Vcpu *cpu)
+static int64_t answer(UserThread *t, SysCall *c)
 {
     static const SysDesc unknown = { .name = NULL, .handler = SC_NONE, .host = -1 };
+    c->d = c->nr < SYSCALL_LIMIT && syscall_table[c->nr].name ? &syscall_table[c->nr] : &unknown;
+    if (t->p->tagged_addr)
+        untag(c);
+    SysCall shown = *c;
+    if (t->p->cfg->strace)
+        strace_enter(t, &shown);
+    int64_t ret = dispatch(t, c);
+    if (t->p->cfg->strace)
+        strace_leave(t, &shown, ret);
+    return ret;
+}
+
+/* The same under a tracer, which may stop before and after it, and change it. */
+static IrStop traced_call(UserThread *t, SysCall *c)
+{
+    int tid = t->tid;
+    int64_t ret = ptrace_call_enter(t, c) ? answer(t, c) : SYS_NORETURN;
+    if (ret == SYS_EXIT)
+        return IR_STOP_EXIT;
+    if (t->tid == tid) /* else this is the child of a fork, which has made no call */
+        ret = ptrace_call_leave(t, ret);
+    return signal_after_call(t, ret) ? IR_STOP_CHECK : IR_STOP_EXIT;
+}
+
+IrStop user_syscall(Vcpu *cpu)
+{
     UserThread *t = user_thread(cpu);
     SysCall c;
     t->p->abi->get_call(&cpu->h.ir, &c.nr, c.arg);
-    c.d = c.nr < SYSCALL_LIMIT && syscall_table[c.nr].name ? &syscall_table[c.nr] : &unknown;
-    if (t->p->tagged_addr)
-        untag(&c);
-    SysCall shown = c;
-    if (t->p->cfg->strace)
-        strace_enter(t, &shown);
-    int64_t ret = dispatch(t, &c);
-    t = user_thread(cpu); /* a vfork child has a thread structure of its own, and it returns here in both */
-    if (t->p->cfg->strace)
-        strace_leave(t, &shown, ret);
+    if (ptrace_calls(t))
+        return traced_call(t, &c);
+    int64_t ret = answer(t, &c);
     if (ret == SYS_EXIT)
         return IR_STOP_EXIT;
     if (ret >= -4095 && !t->stop) {

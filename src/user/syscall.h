@@ -71,11 +71,14 @@ struct SysCall {
 /*
  * Results that are not the guest's: values below -4095.
  *   SYS_RESTART   the host call was interrupted after it began; restarted unless a handler without SA_RESTART runs
+ *   SYS_RESTART_NOHAND  the same, but restarted only when no handler runs at all
+ *   SYS_RESTART_BLOCK   the same, and it goes on as restart_syscall with what is left of its time (t->left)
  *   SYS_AGAIN     nothing was begun: deliver signals, then make the call again, whatever the handlers' flags
  *   SYS_NORETURN  registers are set already (rt_sigreturn)
  *   SYS_EXIT      the thread ends
  */
-enum { SYS_RESTART = -5000, SYS_AGAIN = -5001, SYS_NORETURN = -5002, SYS_EXIT = -5003 };
+enum { SYS_RESTART = -5000, SYS_AGAIN = -5001, SYS_NORETURN = -5002, SYS_EXIT = -5003, SYS_RESTART_NOHAND = -5004,
+       SYS_RESTART_BLOCK = -5005 };
 
 /* EnvOps.syscall: answer the system call that the vcpu has just made. */
 IrStop user_syscall(Vcpu *cpu);

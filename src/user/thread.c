@@ -2,10 +2,12 @@
 #include "base/check.h"
 #include "base/os.h"
 #include "user/process.h"
+#include "user/ptrace.h"
 #include "user/signal.h"
 
 #include <errno.h>
 #include <linux/futex.h>
+#include <linux/ptrace.h>
 #include <sched.h>
 #include <semaphore.h>
 #include <stdlib.h>
@@ -113,6 +115,8 @@ static void abandon_locks(UserThread *t)
 void thread_exit(UserThread *t)
 {
     signal_block_all();
+    if (ptrace_on(t))
+        ptrace_publish(t);
     if (!t->vforked)
         abandon_locks(t);
     if (t->clear_tid) {
@@ -120,6 +124,7 @@ void thread_exit(UserThread *t)
         if (guest_write(t->cpu, t->clear_tid, &zero, sizeof zero))
             HOST3(t, SYS_futex, t->clear_tid, FUTEX_WAKE, 1);
     }
+    ptrace_thread_end(t);
     unlink_thread(t);
     signal_thread_end(t);
     user_set_self(NULL);
@@ -127,6 +132,8 @@ void thread_exit(UserThread *t)
 
 void process_exit(UserThread *t, int status)
 {
+    if (ptrace_on(t))
+        ptrace_publish(t);
     if (!t->vforked)
         engine_save(t->cpu);
     if (t->p->cfg->stats)
@@ -140,6 +147,7 @@ void process_exit(UserThread *t, int status)
 typedef struct Birth {
     UserThread *t;
     uint64_t flags, parent_tid, child_tid;
+    PtraceHeritage traced;
     int tid;
     sem_t born;
 } Birth;
@@ -163,8 +171,10 @@ static void *thread_main(void *arg)
     vcpu_attach(t->cpu);
     announce(t, b->flags, b->parent_tid, b->child_tid);
     b->tid = t->tid;
+    PtraceHeritage traced = b->traced;
     sem_post(&b->born); /* b is gone from here on */
     signal_thread_start(t);
+    ptrace_child_start(t, traced);
     vcpu_run(t->cpu);
     Vcpu *cpu = t->cpu;
     thread_exit(t);
@@ -210,7 +220,7 @@ int64_t clone_thread(UserThread *t, const CloneArgs *a)
     UserThread *child = thread_new(t->p, cpu);
     child->attached = true;
     setup_child(child, t, a);
-    Birth b = { child, a->flags, a->parent_tid, a->child_tid };
+    Birth b = { child, a->flags, a->parent_tid, a->child_tid, ptrace_heritage(t) };
     sem_init(&b.born, 0, 0);
     int64_t ret;
     if (start_host_thread(&b) == 0) {
@@ -225,5 +235,7 @@ int64_t clone_thread(UserThread *t, const CloneArgs *a)
     }
     sem_destroy(&b.born);
     signal_unblock(t);
+    if (ret > 0 && !(a->flags & CLONE_UNTRACED))
+        ptrace_event(t, PTRACE_EVENT_CLONE, (uint64_t)ret);
     return ret;
 }

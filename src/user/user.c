@@ -7,6 +7,7 @@
 #include "user/path.h"
 #include "user/process.h"
 #include "user/program.h"
+#include "user/ptrace.h"
 #include "user/signal.h"
 #include "user/stack.h"
 #include "user/symbol.h"
@@ -92,10 +93,21 @@ static void *env_translator(Vcpu *cpu)
     return t;
 }
 
+static void env_stepped(Vcpu *cpu)
+{
+    ptrace_step(user_thread(cpu));
+}
+
+/* A tracer's options attach every thread that this one starts. */
+static bool env_alone(Vcpu *cpu)
+{
+    return ptrace_on(user_thread(cpu));
+}
+
 static const EnvOps env_ops = {
     .code = env_code, .guarded = env_guarded, .image = env_image, .image_name = env_image_name, .pending = signal_pending,
     .fault = signal_fault, .syscall = user_syscall, .counter = env_counter, .random = env_random,
-    .async_signal = signal_async, .translator = env_translator,
+    .async_signal = signal_async, .translator = env_translator, .stepped = env_stepped, .alone = env_alone,
 };
 
 /* --- finding the program -------------------------------------------------------------------------------------------- */
@@ -273,6 +285,7 @@ static void proc_free(UserProc *p)
 {
     if (p->strace_fd >= 0)
         close(p->strace_fd);
+    tracees_free(p);
     mm_free(p->mm);
     sigs_free(p->sigs);
     pthread_mutex_destroy(&p->lock);
@@ -340,6 +353,8 @@ static int run_first(UserProc *p, uint64_t sp, uint64_t mask)
     p->abi->start(&cpu->h.ir, p->interp.entry ? p->interp.entry : p->main.entry, sp);
     guard_program(p, cpu);
     signal_thread_start(t);
+    ptrace_thread_start(t);
+    ptrace_exec_start(t, p->cfg->traced);
     vcpu_run(cpu);
     int status = t->exit_status;
     if (p->nthreads == 1)
@@ -387,6 +402,7 @@ int user_run(const UserConfig *cfg, Status *st)
     if (!p->engine)
         goto out;
     mm_set_engine(p->mm, p->engine);
+    ptrace_process_start(p);
     status = run_first(p, sp, mask);
     engine_stop_background(p->engine); /* it uses what the caller is about to free */
     if (cfg->stats)
