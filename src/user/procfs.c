@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "user/path.h"
+#include "user/ptrace.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -13,18 +14,19 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* The part of a path in /proc below this process's own directory, or NULL when it is somebody else's. */
-static const char *own_entry(UserThread *t, const char *path)
+/* The part of a path in /proc below the directory of a process, and which; NULL when it is not in one. */
+static const char *entry_of(UserThread *t, const char *path, int *pid)
 {
     const char *p = path + 6;
+    *pid = t->p->pid;
     if (strncmp(p, "self/", 5) == 0) {
         p += 5;
     } else if (strncmp(p, "thread-self/", 12) == 0) {
         p += 12;
     } else {
         char *end;
-        long pid = strtol(p, &end, 10);
-        if (!isdigit((unsigned char)*p) || pid != t->p->pid || *end != '/')
+        *pid = (int)strtol(p, &end, 10);
+        if (!isdigit((unsigned char)*p) || *end != '/')
             return NULL;
         p = end + 1;
     }
@@ -40,7 +42,7 @@ static const char *own_entry(UserThread *t, const char *path)
 /* Whether the last component is a name that may be ours in /proc: others need no look at where they are. */
 static bool may_be_ours(const char *path)
 {
-    static const char *const names[] = { "exe", "cpuinfo", "cmdline", "environ", "auxv", "maps", "stat", "status" };
+    static const char *const names[] = { "exe", "cpuinfo", "cmdline", "environ", "auxv", "maps", "stat", "status", "mem" };
     const char *base = strrchr(path, '/');
     base = base ? base + 1 : path;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
@@ -68,16 +70,29 @@ static const char *in_proc(UserThread *t, int dir, const char *path, char buf[PA
     return buf;
 }
 
-bool procfs_is_exe(UserThread *t, int dir, const char *path)
+bool procfs_exe(UserThread *t, int dir, const char *path, bool host, char *out)
 {
-    char buf[PATH_MAX];
-    const char *full = in_proc(t, dir, path, buf), *p = full ? own_entry(t, full) : NULL;
-    return p && strcmp(p, "exe") == 0;
+    int pid;
+    const char *full = in_proc(t, dir, path, out), *p = full ? entry_of(t, full, &pid) : NULL;
+    if (!p || strcmp(p, "exe") != 0)
+        return false;
+    if (pid == t->p->pid) {
+        strcpy(out, host ? t->p->exe : t->p->exe_guest);
+        return true;
+    }
+    size_t member = host ? offsetof(PtraceTable, exe) : offsetof(PtraceTable, exe_guest);
+    uint64_t table = ptrace_table_of(t, pid, NULL);
+    if (!table || !ptrace_read(t, pid, out, table + member, PATH_MAX) || out[0] != '/')
+        return false;
+    out[PATH_MAX - 1] = 0;
+    return true;
 }
 
 /* --- the files ------------------------------------------------------------------------------------------------------ */
 
-typedef void Writer(UserThread *t, FILE *f, FILE *host);
+typedef void Writer(UserThread *t, FILE *f, FILE *host, int pid);
+
+#define RANGES_MAX (1u << 20) /* of another process: more is no number of ranges */
 
 static void copy_guest(UserThread *t, FILE *f, uint64_t start, uint64_t end)
 {
@@ -91,17 +106,17 @@ static void copy_guest(UserThread *t, FILE *f, uint64_t start, uint64_t end)
     }
 }
 
-static void write_cmdline(UserThread *t, FILE *f, FILE *host)
+static void write_cmdline(UserThread *t, FILE *f, FILE *host, int pid)
 {
     copy_guest(t, f, t->p->arg_start, t->p->arg_end);
 }
 
-static void write_environ(UserThread *t, FILE *f, FILE *host)
+static void write_environ(UserThread *t, FILE *f, FILE *host, int pid)
 {
     copy_guest(t, f, t->p->env_start, t->p->env_end);
 }
 
-static void write_auxv(UserThread *t, FILE *f, FILE *host)
+static void write_auxv(UserThread *t, FILE *f, FILE *host, int pid)
 {
     copy_guest(t, f, t->p->auxv_start, t->p->auxv_end);
 }
@@ -170,23 +185,28 @@ static void print_range(UserThread *t, FILE *f, const MmRange *r, const HostLine
     fputc('\n', f);
 }
 
-static void write_maps(UserThread *t, FILE *f, FILE *host)
+static void print_maps(UserThread *t, FILE *f, FILE *host, const Ranges *a)
 {
-    Ranges a = { 0 };
     HostLine h;
-    mm_each(t->p->mm, add_range, &a);
     size_t i = 0;
     while (host && read_host_line(host, &h)) {
-        while (i < a.n && a.r[i].end <= h.start)
+        while (i < a->n && a->r[i].end <= h.start)
             i++;
-        for (size_t k = i; k < a.n && a.r[k].start < h.end; k++)
-            print_range(t, f, &a.r[k], &h);
+        for (size_t k = i; k < a->n && a->r[k].start < h.end; k++)
+            print_range(t, f, &a->r[k], &h);
     }
+}
+
+static void write_maps(UserThread *t, FILE *f, FILE *host, int pid)
+{
+    Ranges a = { 0 };
+    mm_each(t->p->mm, add_range, &a);
+    print_maps(t, f, host, &a);
     free(a.r);
 }
 
 /* The fields of /proc/self/stat that tell where the program lies; the others are the host's. */
-static void write_stat(UserThread *t, FILE *f, FILE *host)
+static void write_stat(UserThread *t, FILE *f, FILE *host, int pid)
 {
     char line[2048];
     size_t n = host ? fread(line, 1, sizeof line - 1, host) : 0;
@@ -213,7 +233,7 @@ static void write_stat(UserThread *t, FILE *f, FILE *host)
 }
 
 /* As the host has it, but for the number of threads: the translator's own is not the guest's business. */
-static void write_status(UserThread *t, FILE *f, FILE *host)
+static void write_status(UserThread *t, FILE *f, FILE *host, int pid)
 {
     char line[1024];
     unsigned n;
@@ -226,7 +246,7 @@ static void write_status(UserThread *t, FILE *f, FILE *host)
     }
 }
 
-static void write_cpuinfo(UserThread *t, FILE *f, FILE *host)
+static void write_cpuinfo(UserThread *t, FILE *f, FILE *host, int pid)
 {
     long n = sysconf(_SC_NPROCESSORS_ONLN);
     t->p->abi->cpuinfo(f, t->p->cfg->engine.features, n > 0 ? (unsigned)n : 1);
@@ -243,7 +263,7 @@ static const struct {
 };
 
 /* Make a file of what `write` says; its descriptor is the guest's. */
-static int64_t make_file(UserThread *t, const char *path, Writer *write, bool needs_host, int flags)
+static int64_t make_file(UserThread *t, const char *path, Writer *write, int pid, bool needs_host, int flags)
 {
     int fd = memfd_create("proc", flags & O_CLOEXEC ? MFD_CLOEXEC : 0);
     if (fd < 0)
@@ -255,7 +275,7 @@ static int64_t make_file(UserThread *t, const char *path, Writer *write, bool ne
         return -EMFILE;
     }
     FILE *host = needs_host ? fopen(path, "re") : NULL;
-    write(t, f, host);
+    write(t, f, host, pid);
     if (host)
         fclose(host);
     fclose(f);
@@ -263,50 +283,113 @@ static int64_t make_file(UserThread *t, const char *path, Writer *write, bool ne
     return fd;
 }
 
+/* The map of another guest process: of one that is stopped, exact. */
+static void write_maps_of(UserThread *t, FILE *f, FILE *host, int pid)
+{
+    Ranges a = { 0 };
+    uint64_t where[2], table = ptrace_table_of(t, pid, NULL);
+    if (table && ptrace_read(t, pid, where, table + offsetof(PtraceTable, ranges), sizeof where)) {
+        uint64_t at;
+        if (ptrace_read(t, pid, &at, where[0], sizeof at) && ptrace_read(t, pid, &a.n, where[1], sizeof a.n) &&
+            a.n < RANGES_MAX && (a.r = calloc(a.n + 1, sizeof *a.r)) && !ptrace_read(t, pid, a.r, at, a.n * sizeof *a.r))
+            a.n = 0;
+    }
+    if (a.r)
+        print_maps(t, f, host, &a);
+    free(a.r);
+}
+
+/* A file of another process: its map is the guest's, and what is written into its memory may be code. */
+static int64_t open_other(UserThread *t, int pid, const char *path, const char *name, int flags)
+{
+    if (strcmp(name, "mem") == 0 && (flags & O_ACCMODE) != O_RDONLY)
+        t->p->wrote_mem = true;
+    if (strcmp(name, "maps") != 0 || pid == t->p->pid || !ptrace_table_of(t, pid, NULL))
+        return -ENXIO;
+    return make_file(t, path, write_maps_of, pid, true, flags);
+}
+
 int64_t procfs_open(UserThread *t, int dir, const char *name_in_dir, int flags)
 {
     char buf[PATH_MAX];
+    int pid;
     const char *path = in_proc(t, dir, name_in_dir, buf);
     if (!path)
         return -ENXIO;
     if (strcmp(path, "/proc/cpuinfo") == 0)
-        return make_file(t, path, write_cpuinfo, false, flags);
-    const char *name = own_entry(t, path);
+        return make_file(t, path, write_cpuinfo, 0, false, flags);
+    const char *name = entry_of(t, path, &pid);
     if (!name)
         return -ENXIO;
+    if (pid != t->p->pid || strcmp(name, "mem") == 0)
+        return open_other(t, pid, path, name, flags);
     for (size_t i = 0; i < sizeof entries / sizeof entries[0]; i++) {
         if (strcmp(name, entries[i].name) != 0)
             continue;
         if ((flags & O_ACCMODE) != O_RDONLY)
             return -EACCES;
-        return make_file(t, path, entries[i].write, entries[i].needs_host, flags);
+        return make_file(t, path, entries[i].write, pid, entries[i].needs_host, flags);
     }
     return -ENXIO;
 }
 
-/* Whether `fd` is this process's directory of threads. */
-static bool is_task_dir(UserThread *t, int fd)
+/* What /proc knows of a descriptor, in `to`. */
+static bool read_fd_link(UserThread *t, int fd, char *to, size_t len)
 {
-    char link[40], to[64], task[64];
+    char link[40];
 
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    snprintf(task, sizeof task, "/proc/%d/task", t->p->pid);
-    const uint64_t arg[6] = { (uint64_t)AT_FDCWD, (uintptr_t)link, (uintptr_t)to, sizeof to - 1 };
-    int64_t n = host_call_out(t, SYS_readlinkat, arg, to, sizeof to);
+    const uint64_t arg[6] = { (uint64_t)AT_FDCWD, (uintptr_t)link, (uintptr_t)to, len - 1 };
+    int64_t n = host_call_out(t, SYS_readlinkat, arg, to, len);
     if (n < 0)
         return false;
     to[n] = 0;
-    return strcmp(to, task) == 0;
+    return true;
+}
+
+/* The translator's own thread in the directory of threads that `fd` is; 0: it is none, or has no such thread. */
+static int hidden_task(UserThread *t, int fd)
+{
+    char to[64];
+    int pid, end = 0;
+    int32_t tid = 0;
+
+    if (!read_fd_link(t, fd, to, sizeof to) || sscanf(to, "/proc/%d/task%n", &pid, &end) != 1 || end == 0 || to[end])
+        return 0;
+    if (pid == t->p->pid)
+        return engine_background_tid(t->p->engine);
+    uint64_t table = ptrace_table_of(t, pid, NULL);
+    return table && ptrace_read(t, pid, &tid, table + offsetof(PtraceTable, background_tid), sizeof tid) ? tid : 0;
+}
+
+void procfs_wrote(UserThread *t, const SysCall *c, int64_t n)
+{
+    char to[64];
+    int pid, tid = 0, end = 0;
+    static const char *const calls[] = { "write", "writev", "pwrite64", "pwritev", "pwritev2" };
+    unsigned i = 0;
+
+    while (i < sizeof calls / sizeof calls[0] && strcmp(c->d->name, calls[i]) != 0)
+        i++;
+    if (i == sizeof calls / sizeof calls[0] || !read_fd_link(t, (int)c->arg[0], to, sizeof to))
+        return;
+    if ((sscanf(to, "/proc/%d/task/%d/mem%n", &pid, &tid, &end) != 2 || end == 0) &&
+        (sscanf(to, "/proc/%d/mem%n", &pid, &end) != 1 || end == 0))
+        return;
+    /* A position of its own, or the descriptor's, which has moved on. */
+    bool placed = i >= 2 && c->arg[3] != UINT64_MAX;
+    uint64_t at = placed ? c->arg[3] : (uint64_t)(HOST3(t, SYS_lseek, c->arg[0], 0, SEEK_CUR) - n);
+    ptrace_code_changed(t, pid, at, (uint64_t)n);
 }
 
 size_t procfs_hide(UserThread *t, int fd, uint64_t va, size_t size)
 {
     struct { uint64_t ino, off; uint16_t len; uint8_t type; char name[21]; } d;
-    int tid = engine_background_tid(t->p->engine);
+    int tid = hidden_task(t, fd);
     size_t head = offsetof(__typeof__(d), name);
     char rest[4096];
 
-    if (!tid || !is_task_dir(t, fd))
+    if (!tid)
         return size;
     for (size_t at = 0; at + head < size; at += d.len) {
         memset(&d, 0, sizeof d);

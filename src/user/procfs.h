@@ -7,10 +7,16 @@
 
 #include "user/process.h"
 
-/* Whether `path`, relative to `dir`, names the link to this process's program (/proc/self/exe and its like). */
-bool procfs_is_exe(UserThread *t, int dir, const char *path);
+/*
+ * Whether `path`, relative to `dir`, names the link to the program of this process or of another guest's (/proc/self/exe and its
+ * like); then out[PATH_MAX] is the program, by the host's name or the guest's.
+ */
+bool procfs_exe(UserThread *t, int dir, const char *path, bool host, char *out);
 /* Open `path`, relative to `dir`, when it is one of ours: a host descriptor, or -errno. -ENXIO: not one of ours. `flags` are the host's. */
 int64_t procfs_open(UserThread *t, int dir, const char *path, int flags);
+
+/* `c` has written n bytes, and this process has opened a /proc/PID/mem: perhaps that was one, and they are code. */
+void procfs_wrote(UserThread *t, const SysCall *c, int64_t n);
 
 /* Take the translator's own thread out of `size` bytes at `va`, which getdents64 of `fd` has given; returns how many are left. */
 size_t procfs_hide(UserThread *t, int fd, uint64_t va, size_t size);

@@ -23,8 +23,6 @@ void ptrace_thread_start(UserThread *t);
 void ptrace_thread_end(UserThread *t);
 /* The table is a copy of the parent's. */
 void ptrace_fork_child(UserThread *t);
-/* What others should know of the process changed. */
-void ptrace_note_exe(UserProc *p);
 
 static inline bool ptrace_on(const UserThread *t)
 {

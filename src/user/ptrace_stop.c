@@ -18,12 +18,6 @@
 
 /* --- table and blocks ------------------------------------------------------------------------------------------------ */
 
-void ptrace_note_exe(UserProc *p)
-{
-    if (p->trace)
-        memcpy(p->trace->exe, p->exe_guest, sizeof p->trace->exe);
-}
-
 void ptrace_process_start(UserProc *p)
 {
     void *at = (void *)(uintptr_t)mm_ptrace_table(p->mm);
@@ -37,7 +31,8 @@ void ptrace_process_start(UserProc *p)
     }
     mm_where(p->mm, &table->ranges, &table->nranges);
     p->trace = table;
-    ptrace_note_exe(p);
+    memcpy(table->exe, p->exe, strlen(p->exe) + 1);
+    memcpy(table->exe_guest, p->exe_guest, strlen(p->exe_guest) + 1);
     __atomic_store_n(&table->magic, PTRACE_MAGIC, __ATOMIC_RELEASE);
 }
 

@@ -55,7 +55,7 @@ typedef struct PtraceTable {
     struct {
         uint64_t start, len;
     } changes[PTRACE_CHANGES];
-    char exe[PATH_MAX];       /* the guest's name of its program */
+    char exe[PATH_MAX], exe_guest[PATH_MAX]; /* the host's and the guest's name of its program */
     int32_t tid[PTRACE_SLOTS]; /* of each block; 0: free */
     _Alignas(4096) PtraceBlock block[PTRACE_SLOTS];
 } PtraceTable;

@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "user/path.h"
 #include "user/process.h"
+#include "user/procfs.h"
 #include "user/ptrace.h"
 #include "user/signal.h"
 
@@ -77,8 +78,12 @@ int64_t host_pass(UserThread *t, const SysCall *c)
 {
     if (c->d->host < 0)
         return -ENOSYS;
-    if (c->d->handler == SC_BLOCK)
-        return host_block(t, c, c->arg);
+    if (c->d->handler == SC_BLOCK) {
+        int64_t ret = host_block(t, c, c->arg);
+        if (t->p->wrote_mem && ret > 0)
+            procfs_wrote(t, c, ret);
+        return ret;
+    }
     NondetOut outs[MAX_OUTS];
     unsigned n = list_outs(t, c->d, c->arg, outs);
     return t->p->nondet->ops->syscall(t->p->nondet, t->tid, NULL, c->d->host, c->arg, outs, n);

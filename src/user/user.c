@@ -300,13 +300,14 @@ static void set_name(const char *program)
 }
 
 /*
- * Let the kernel take the guest's arguments for the process's: ps, pgrep and /proc/PID/cmdline then show the guest's command.
- * Only arguments and environment change; everything else is given as it is. No matter if the kernel refuses.
+ * Let the kernel take the guest's arguments for the process's: ps, pgrep and /proc/PID/cmdline then show the guest's command, and
+ * /proc/PID/auxv what a debugger finds the program by. Only arguments, environment and auxiliary vector change; everything else is given as it is. No matter if the kernel refuses.
  */
 static void show_arguments(const UserProc *p)
 {
     struct prctl_mm_map m = { .brk = (uintptr_t)sbrk(0), .arg_start = p->arg_start, .arg_end = p->arg_end,
-                              .env_start = p->env_start, .env_end = p->env_end, .exe_fd = (uint32_t)-1 };
+                              .env_start = p->env_start, .env_end = p->env_end, .exe_fd = (uint32_t)-1,
+                              .auxv = (void *)(uintptr_t)p->auxv_start, .auxv_size = (uint32_t)(p->auxv_end - p->auxv_start) };
     char text[2048];
     FILE *f = fopen("/proc/self/stat", "re");
     if (!f)
