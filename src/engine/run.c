@@ -135,9 +135,10 @@ static IrStop wait_for_room(Vcpu *cpu)
 /* One instruction, by the interpreter. */
 static IrStop run_step(Vcpu *cpu)
 {
+    cpu->stepping = true;
     IrStop stop = run_interp_once(cpu, 1);
 
-    if (stop == IR_STOP_NONE || stop == IR_STOP_CHECK)
+    if (cpu->stepping && (stop == IR_STOP_NONE || stop == IR_STOP_CHECK))
         cpu->e->cfg.env->stepped(cpu);
     return stop;
 }

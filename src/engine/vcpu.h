@@ -25,6 +25,7 @@ struct Vcpu {
     atomic_bool writing;       /* writes to the code cache: a fork waits for it (engine/fork.c) */
     bool drop_returns;         /* killed a translation itself */
     bool step;                 /* one instruction at a time, EnvOps.stepped after each */
+    bool stepping;             /* in one; cleared by the environment when what is done after it is done already */
     struct {                   /* a translation to be made anew, carefully: its operations trapped too often */
         uint64_t pc;
         const void *hpc;       /* or the one whose code is here, in an image of the persistent cache */

@@ -5,13 +5,19 @@
 
 #include <errno.h>
 #include <linux/ptrace.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #define OPTIONS_KNOWN (0x3000ffu)    /* PTRACE_O_MASK */
 #define OPTIONS_HOST (PTRACE_O_EXITKILL | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE | \
                       PTRACE_O_TRACEVFORKDONE | PTRACE_O_TRACEEXIT)
+
+#define BIRTH_TRIES 1000
+#define BIRTH_SLEEP_US 1000
 
 /* A stopped tracee, as a request finds it. */
 typedef struct Target {
@@ -42,6 +48,29 @@ static int64_t trace_me(UserThread *t)
     return err;
 }
 
+static bool runs_dragoman(UserThread *t, int tid)
+{
+    char link[40], mine[PATH_MAX], theirs[PATH_MAX];
+    snprintf(link, sizeof link, "/proc/%d/exe", tid);
+    int64_t a = HOST4(t, SYS_readlinkat, AT_FDCWD, (uintptr_t)"/proc/self/exe", (uintptr_t)mine, sizeof mine);
+    int64_t b = HOST4(t, SYS_readlinkat, AT_FDCWD, (uintptr_t)link, (uintptr_t)theirs, sizeof theirs);
+    return a > 0 && a == b && memcmp(mine, theirs, (size_t)a) == 0;
+}
+
+/* Whether the thread has a block. One that is being born or has a new program is waited for: it needs no help to get there. */
+static bool is_guest(UserThread *t, int tid)
+{
+    int slot = -1;
+    for (unsigned i = 0; i < BIRTH_TRIES; i++) {
+        if (ptrace_table_of(t, tid, &slot))
+            return true;
+        if (!runs_dragoman(t, tid))
+            return false;
+        usleep(BIRTH_SLEEP_US);
+    }
+    return false;
+}
+
 /* PTRACE_ATTACH and PTRACE_SEIZE: only of guest programs, for a host's registers are not what the tracer understands. */
 static int64_t attach(UserThread *t, long request, int tid, uint64_t addr, uint64_t data)
 {
@@ -49,7 +78,7 @@ static int64_t attach(UserThread *t, long request, int tid, uint64_t addr, uint6
     bool seize = request == PTRACE_SEIZE;
     if (seize && (addr || (data & ~(uint64_t)OPTIONS_KNOWN)))
         return -EIO;
-    if (!ptrace_table_of(t, tid, NULL) && HOST2(t, SYS_tkill, tid, 0) == 0)
+    if (tid > 0 && tid != t->tid && !is_guest(t, tid) && HOST2(t, SYS_tkill, tid, 0) == 0)
         return -EPERM;
     int64_t err = host_ptrace(t, request, tid, 0, seize ? data & OPTIONS_HOST : 0);
     if (err)

@@ -127,6 +127,7 @@ static void absorb(UserThread *t)
     b->op = PTRACE_OP_NONE;
     if (b->mode == PTRACE_CONT || !b->traced)
         b->mode = 0;
+    t->cpu->stepping = false;
     t->cpu->step = b->mode == PTRACE_SINGLESTEP || b->mode == PTRACE_SYSEMU_SINGLESTEP;
     take_changes(t);
 }

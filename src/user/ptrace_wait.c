@@ -90,6 +90,8 @@ static bool on_signal(UserThread *t, Tracee *w, PtraceBlock *b, const siginfo_t 
     }
     if ((FAULTS & SIG_BIT(sig)) && info->si_code > 0)
         return hide(t, w, sig);
+    if (sig == SIGTRAP && info->si_code == PTRACE_CODE_NOTE) /* it was blocked when it was given: libc does that for a moment */
+        return hide(t, w, sig);
     if (b->raising == (uint32_t)sig)
         return hide(t, w, sig);
     if (sig == SIGTRAP && b->want && info->si_code == SI_TKILL)
