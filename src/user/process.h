@@ -16,6 +16,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <time.h>
 
 #define USER_NSIG 64
 #define PRIVATE_FD 200 /* dragoman's own descriptors are numbered from here, out of the guest's way */
@@ -62,6 +63,13 @@ typedef struct UserProc {
     bool wrote_mem;            /* it has opened a /proc/PID/mem for writing */
 } UserProc;
 
+/* A call that may go on as restart_syscall: see sys_restart.c. */
+typedef struct UserRestart {
+    int64_t (*fn)(UserThread *t, struct UserRestart *r); /* NULL: none */
+    uint64_t arg[3];
+    struct timespec deadline;
+} UserRestart;
+
 struct UserThread {
     UserProc *p;
     Vcpu *cpu;
@@ -85,6 +93,7 @@ struct UserThread {
 
     int64_t restart;           /* SYS_* of the interrupted call that restart_pc is backed up to; 0: none */
     uint64_t restart_pc;
+    UserRestart again;
     struct PtraceBlock *pt;    /* this thread's, in p->trace; NULL: none was free */
 
     int exit_status;           /* of exit or exit_group */

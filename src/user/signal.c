@@ -475,12 +475,12 @@ int64_t signal_wait_masked(UserThread *t, const SysCall *c, const uint64_t arg[6
     if (t->sync_pend & ~mask) {
         t->restore_mask = true;
         t->stop = 1;
-        return -EINTR;
+        return SYS_RESTART_NOHAND;
     }
     int64_t ret = host_block(t, c, arg);
     if (t->npend != 0 && (ret == -EINTR || ret == SYS_RESTART)) {
         t->restore_mask = true; /* the handler's frame shows the old mask */
-        return -EINTR;
+        return SYS_RESTART_NOHAND;
     }
     t->mask = t->saved_mask;
     signal_unblock(t);
@@ -557,13 +557,15 @@ int64_t sys_rt_sigreturn(UserThread *t, SysCall *c)
 {
     AbiReturn r;
     if (!t->p->abi->pop_frame(t->cpu, &r)) {
-        signal_block_all();
-        signal_default(t, SIGSEGV);
+        const GuestFault f = { .sig = SIGSEGV, .code = SEGV_ACCERR, .addr = t->p->abi->get_stack(&t->cpu->h.ir) };
+        signal_fault(t->cpu, &f);
+        return SYS_NORETURN;
     }
     if (t->alt_flags & ALT_AUTODISARM) { /* the frame holds the stack that the handler's entry took away */
         t->alt_sp = r.alt_sp;
         t->alt_size = r.alt_flags & ALT_DISABLE ? 0 : r.alt_size;
     }
+    t->again.fn = NULL;
     t->mask = r.mask & ~NEVER_BLOCKED; /* in force once signal_after_call has run */
     return SYS_NORETURN;
 }

@@ -373,7 +373,7 @@ void strace_leave(UserThread *t, const SysCall *c, int64_t ret)
     } else {
         put_call(t, &l, c, ret, true);
     }
-    if (ret == SYS_RESTART || ret == SYS_AGAIN)
+    if (ret < -4095)
         put(&l, " = ? (interrupted)");
     else if (ret < 0 && ret >= -4095)
         put(&l, " = -1 %s (%s)", strerrorname_np((int)-ret) ? strerrorname_np((int)-ret) : "E?", strerror((int)-ret));

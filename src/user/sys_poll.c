@@ -21,6 +21,13 @@ static int64_t read_mask(UserThread *t, uint64_t va, uint64_t size, uint64_t *ma
     return guest_read(t->cpu, mask, va, 8) ? 0 : -EFAULT;
 }
 
+/* Made again with what the kernel has left in its timeout, unless a handler runs. */
+static int64_t without_mask(UserThread *t, const SysCall *c, const uint64_t arg[6])
+{
+    int64_t ret = host_block(t, c, arg);
+    return ret == -EINTR ? SYS_RESTART_NOHAND : ret;
+}
+
 int64_t sys_ppoll(UserThread *t, SysCall *c)
 {
     uint64_t mask;
@@ -29,7 +36,7 @@ int64_t sys_ppoll(UserThread *t, SysCall *c)
     if (err)
         return err;
     if (!have)
-        return host_block(t, c, c->arg);
+        return without_mask(t, c, c->arg);
     uint64_t host = signal_host_set(mask);
     const uint64_t arg[6] = { c->arg[0], c->arg[1], c->arg[2], (uintptr_t)&host, 8 };
     return signal_wait_masked(t, c, arg, mask);
@@ -52,7 +59,7 @@ static int64_t wait_with_pair(UserThread *t, SysCall *c)
     memcpy(arg, c->arg, sizeof arg);
     arg[5] = 0;
     if (!have)
-        return host_block(t, c, arg);
+        return without_mask(t, c, arg);
     uint64_t host = signal_host_set(mask);
     pair.set = (uintptr_t)&host;
     pair.size = 8;
@@ -67,7 +74,8 @@ int64_t sys_pselect6(UserThread *t, SysCall *c)
 
 int64_t sys_io_pgetevents(UserThread *t, SysCall *c)
 {
-    return wait_with_pair(t, c);
+    int64_t ret = wait_with_pair(t, c);
+    return ret == SYS_RESTART_NOHAND ? -EINTR : ret; /* its timeout is not brought up to date */
 }
 
 /* --- epoll ---------------------------------------------------------------------------------------------------------- */
@@ -117,6 +125,8 @@ static int64_t wait_events(UserThread *t, SysCall *c)
     uint64_t host = have ? signal_host_set(mask) : 0;
     const uint64_t arg[6] = { c->arg[0], (uintptr_t)ev, (uint64_t)max, c->arg[3], have ? (uintptr_t)&host : 0, 8 };
     int64_t n = have ? signal_wait_masked(t, c, arg, mask) : host_block(t, c, arg);
+    if (n == SYS_RESTART_NOHAND)
+        n = -EINTR; /* it is never restarted */
     if (n > 0)
         n = give_events(t, c->arg[1], ev, n);
     free(ev);

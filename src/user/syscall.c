@@ -74,6 +74,14 @@ int64_t host_block(UserThread *t, const SysCall *c, const uint64_t arg[6])
     return ret;
 }
 
+int64_t host_block_nr(UserThread *t, long nr, const uint64_t arg[6])
+{
+    engine_block_begin(t->cpu);
+    int64_t ret = t->p->nondet->ops->syscall(t->p->nondet, t->tid, &t->stop, nr, arg, NULL, 0);
+    engine_block_end(t->cpu);
+    return ret;
+}
+
 int64_t host_pass(UserThread *t, const SysCall *c)
 {
     if (c->d->host < 0)

@@ -72,7 +72,7 @@ struct SysCall {
  * Results that are not the guest's: values below -4095.
  *   SYS_RESTART   the host call was interrupted after it began; restarted unless a handler without SA_RESTART runs
  *   SYS_RESTART_NOHAND  the same, but restarted only when no handler runs at all
- *   SYS_RESTART_BLOCK   the same, and it goes on as restart_syscall with what is left of its time (t->left)
+ *   SYS_RESTART_BLOCK   the same, and it goes on as restart_syscall with what is left of its time (t->again)
  *   SYS_AGAIN     nothing was begun: deliver signals, then make the call again, whatever the handlers' flags
  *   SYS_NORETURN  registers are set already (rt_sigreturn)
  *   SYS_EXIT      the thread ends
@@ -92,6 +92,8 @@ IrStop user_syscall(Vcpu *cpu);
 int64_t host_call(UserThread *t, long nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f);
 int64_t host_call_out(UserThread *t, long nr, const uint64_t arg[6], void *out, size_t out_size);
 int64_t host_block(UserThread *t, const SysCall *c, const uint64_t arg[6]);
+/* host_block of another call than the one being answered, which writes nothing. */
+int64_t host_block_nr(UserThread *t, long nr, const uint64_t arg[6]);
 /* The call itself with its (perhaps changed) arguments, as `pass` would do it, paths excepted. */
 int64_t host_pass(UserThread *t, const SysCall *c);
 
