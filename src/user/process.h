@@ -60,6 +60,7 @@ typedef struct UserProc {
     uint64_t vdso;
     struct PtraceTable *trace; /* what a tracer reads; NULL: this process cannot be traced */
     struct Tracee *tracees;    /* that this process traces */
+    bool dumping;              /* a thread writes a core file */
     bool wrote_mem;            /* it has opened a /proc/PID/mem for writing */
 } UserProc;
 
@@ -95,6 +96,8 @@ struct UserThread {
     uint64_t restart_pc;
     UserRestart again;
     struct PtraceBlock *pt;    /* this thread's, in p->trace; NULL: none was free */
+
+    void *core_regs;           /* registers for a core file, once it waits for its end */
 
     int exit_status;           /* of exit or exit_group */
     uint64_t clear_tid;        /* cleared and woken when the thread ends */

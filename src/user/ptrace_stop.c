@@ -2,6 +2,7 @@
 #include "user/ptrace.h"
 
 #include "base/check.h"
+#include "user/core.h"
 #include "user/signal.h"
 
 #include <errno.h>
@@ -221,6 +222,8 @@ void ptrace_step(UserThread *t)
 bool ptrace_pending(UserThread *t)
 {
     const PtraceBlock *b = t->pt;
+    if (__atomic_load_n(&t->p->dumping, __ATOMIC_ACQUIRE))
+        return true;
     return b && (b->want || b->head != __atomic_load_n(&b->tail, __ATOMIC_ACQUIRE) ||
                  t->p->trace->changes_head != __atomic_load_n(&t->p->trace->changes_tail, __ATOMIC_ACQUIRE));
 }
@@ -236,6 +239,8 @@ void ptrace_take_notes(UserThread *t)
 
 void ptrace_boundary(UserThread *t)
 {
+    if (__atomic_load_n(&t->p->dumping, __ATOMIC_ACQUIRE))
+        core_park(t);
     if (!t->pt)
         return;
     ptrace_take_notes(t);

@@ -1,6 +1,7 @@
 #include "user/signal.h"
 
 #include "base/check.h"
+#include "user/core.h"
 #include "user/ptrace.h"
 
 #include <errno.h>
@@ -255,13 +256,15 @@ static uint32_t alt_state(const UserThread *t, uint64_t sp)
     return (on_alt_stack(t, sp) ? SS_ONSTACK : 0) | (t->alt_flags & ALT_AUTODISARM);
 }
 
-void signal_default(UserThread *t, int sig)
+void signal_default(UserThread *t, int sig, const siginfo_t *info)
 {
     KernelSigAction k = { .handler = DEFAULT_ACTION };
     if (!(STOPS_BY_DEFAULT & SIG_BIT(sig)) && !t->vforked)
         engine_save(t->cpu);
     if (!(STOPS_BY_DEFAULT & SIG_BIT(sig)) && t->p->cfg->stats)
         engine_stats(t->p->engine, stderr);
+    if (!(STOPS_BY_DEFAULT & SIG_BIT(sig)))
+        core_dump(t, sig, info);
     kernel_sigaction(sig, &k, NULL);
     ptrace_raising(t, sig);
     syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), sig);
@@ -325,7 +328,7 @@ static bool deliver(UserThread *t, const siginfo_t *info, const GuestFault *faul
         return false;
     if (forced || a.handler == DEFAULT_ACTION) {
         if (fault || !(IGNORED_BY_DEFAULT & SIG_BIT(sig)))
-            signal_default(t, sig);
+            signal_default(t, sig, info);
         return false;
     }
     uint64_t restorer = a.flags & SA_RESTORER_FLAG ? a.restorer : t->p->vdso + *t->p->abi->vdso_sigreturn;
@@ -352,7 +355,7 @@ static bool no_room(UserThread *t, int sig)
     const GuestFault f = { .sig = SIGSEGV, .code = SI_KERNEL };
     const siginfo_t info = { .si_signo = SIGSEGV, .si_code = SI_KERNEL };
     if (sig == SIGSEGV)
-        signal_default(t, SIGSEGV);
+        signal_default(t, SIGSEGV, &info);
     return deliver(t, &info, &f);
 }
 

@@ -48,8 +48,8 @@ int64_t signal_wait_masked(UserThread *t, const SysCall *c, const uint64_t arg[6
 /* A mask as the host may have it: without the signals of faults. */
 uint64_t signal_host_set(uint64_t mask);
 
-/* Die by `sig`, or stop, as its default action says. Returns only for a stop. */
-void signal_default(UserThread *t, int sig);
+/* Die by `sig`, or stop, as its default action says. Returns only for a stop. `info`: for a core file; may be NULL. */
+void signal_default(UserThread *t, int sig, const siginfo_t *info);
 /* Make host call `nr`, an execve, under the guest's exact mask and ignored signals. Returns only when it fails. */
 int64_t signal_exec(UserThread *t, const uint64_t arg[6], long nr);
 /* End of a thread: its signal stack. Every signal must be blocked. */
