@@ -42,7 +42,7 @@ static const char *entry_of(UserThread *t, const char *path, int *pid)
 /* Whether the last component is a name that may be ours in /proc: others need no look at where they are. */
 static bool may_be_ours(const char *path)
 {
-    static const char *const names[] = { "exe", "cpuinfo", "cmdline", "environ", "auxv", "maps", "stat", "status", "mem" };
+    static const char *const names[] = { "exe", "cpuinfo", "cmdline", "environ", "auxv", "maps", "smaps", "stat", "status", "mem" };
     const char *base = strrchr(path, '/');
     base = base ? base + 1 : path;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
@@ -185,15 +185,34 @@ static void print_range(UserThread *t, FILE *f, const MmRange *r, const HostLine
     fputc('\n', f);
 }
 
+/* The lines of smaps that belong to a mapping: "Size: ...", up to the next mapping, which begins with a digit in hexadecimal. */
+static void read_details(FILE *host, char *buf, size_t len)
+{
+    size_t n = 0;
+    int c;
+    while ((c = fgetc(host)) != EOF) {
+        ungetc(c, host);
+        if (!isupper(c) || n + 1 >= len || !fgets(buf + n, (int)(len - n), host))
+            break;
+        n += strlen(buf + n);
+    }
+    buf[n] = 0;
+}
+
+/* maps, or smaps: what the host has, cut to what the guest owns. */
 static void print_maps(UserThread *t, FILE *f, FILE *host, const Ranges *a)
 {
     HostLine h;
+    char details[4096];
     size_t i = 0;
     while (host && read_host_line(host, &h)) {
+        read_details(host, details, sizeof details);
         while (i < a->n && a->r[i].end <= h.start)
             i++;
-        for (size_t k = i; k < a->n && a->r[k].start < h.end; k++)
+        for (size_t k = i; k < a->n && a->r[k].start < h.end; k++) {
             print_range(t, f, &a->r[k], &h);
+            fputs(details, f);
+        }
     }
 }
 
@@ -258,7 +277,7 @@ static const struct {
     bool needs_host;   /* starts from the host's file of that name */
 } entries[] = {
     { "cmdline", write_cmdline, false }, { "environ", write_environ, false }, { "auxv", write_auxv, false },
-    { "maps", write_maps, true }, { "stat", write_stat, true },
+    { "maps", write_maps, true }, { "smaps", write_maps, true }, { "stat", write_stat, true },
     { "status", write_status, true },
 };
 
@@ -304,7 +323,7 @@ static int64_t open_other(UserThread *t, int pid, const char *path, const char *
 {
     if (strcmp(name, "mem") == 0 && (flags & O_ACCMODE) != O_RDONLY)
         t->p->wrote_mem = true;
-    if (strcmp(name, "maps") != 0 || pid == t->p->pid || !ptrace_table_of(t, pid, NULL))
+    if ((strcmp(name, "maps") != 0 && strcmp(name, "smaps") != 0) || pid == t->p->pid || !ptrace_table_of(t, pid, NULL))
         return -ENXIO;
     return make_file(t, path, write_maps_of, pid, true, flags);
 }
