@@ -359,6 +359,54 @@ static void test_death(void)
     OK(waitpid(pid, &st, 0) == pid && WIFEXITED(st) && WEXITSTATUS(st) == 9);
 }
 
+/* A frame that does not fit is a segmentation fault, whose handler may have a stack of its own; so is a bad frame's return. */
+static sigjmp_buf out_of_it;
+
+static void on_segv_aside(int sig, siginfo_t *info, void *uc)
+{
+    count++;
+    last_sig = info->si_code;
+    siglongjmp(out_of_it, 1);
+}
+
+static void call_with_stack(uint64_t sp, long nr, uint64_t a, uint64_t b, uint64_t c)
+{
+    asm volatile("mov x0, %1\n\tmov x1, %2\n\tmov x2, %3\n\tmov x8, %4\n\tmov x19, sp\n\tmov sp, %0\n\tsvc #0\n\tmov sp, x19"
+                 : : "r"(sp), "r"(a), "r"(b), "r"(c), "r"(nr) : "x0", "x1", "x2", "x8", "x19", "memory");
+}
+
+static void test_bad_frames(void)
+{
+    static char stack[65536];
+    stack_t ss = { .ss_sp = stack, .ss_size = sizeof stack }, off = { .ss_flags = SS_DISABLE };
+    sigaltstack(&ss, NULL);
+    install(SIGSEGV, on_segv_aside, SA_ONSTACK);
+    install(SIGUSR1, on_signal, 0);
+    count = 0;
+    if (!sigsetjmp(out_of_it, 1))
+        call_with_stack(64, SYS_tgkill, (uint64_t)getpid(), (uint64_t)gettid(), SIGUSR1);
+    OK(count == 1 && last_sig == SI_KERNEL);
+    if (!sigsetjmp(out_of_it, 1))
+        call_with_stack(64, SYS_rt_sigreturn, 0, 0, 0);
+    OK(count == 2 && last_sig > 0 && last_sig != SI_KERNEL);
+    sigaltstack(&off, NULL);
+    int p[2];
+    char c = 0;
+    OK(pipe(p) == 0);
+    install(SIGSEGV, on_signal, SA_RESTART); /* sent ones are like any other signal */
+    count = 0;
+    if (fork() == 0) {
+        usleep(50000);
+        kill(getppid(), SIGSEGV);
+        usleep(50000);
+        _exit(write(p[1], "y", 1) != 1);
+    }
+    OK(read(p[0], &c, 1) == 1 && c == 'y' && count == 1);
+    wait(NULL);
+    close(p[0]);
+    close(p[1]);
+}
+
 /* A loop without system calls is interrupted too. */
 static void test_loop(void)
 {
@@ -391,6 +439,7 @@ int main(void)
     test_frame();
     test_altstack();
     test_overflow();
+    test_bad_frames();
     test_death();
     test_loop();
     return t_done();
