@@ -219,3 +219,113 @@ tar -czf t.tgz t; tar -cJf t.txz t; mkdir o; tar -xpzf t.tgz -C o; find o -print
 #= t/p p 644 
 #= 2 1000000000
 #= 6
+
+### gdb-run timeout=900
+cat >a.c <<'END'
+#include <signal.h>
+#include <stdio.h>
+
+int total;
+
+static int add(int a, int b)
+{
+    int c = a + b;
+    total += c;
+    return c;
+}
+
+int main(void)
+{
+    int s = 0;
+    for (int i = 0; i < 4; i++)
+        s = add(s, i);
+    raise(SIGUSR1);
+    printf("sum %d total %d\n", s, total);
+    return s;
+}
+END
+gcc -g -O0 a.c -o a
+gdb -nx -batch -ex 'set debuginfod enabled off' -ex 'break add if a == 1' -ex run -ex bt -ex next -ex next -ex 'print c' -ex 'set var c = 100' \
+    -ex finish -ex delete -ex 'watch total' -ex continue -ex delete -ex 'handle SIGUSR1 stop nopass' -ex continue -ex 'frame function main' \
+    -ex 'print s' -ex continue ./a 2>&1 | grep -E '^(Breakpoint|#[0-9]  add|11|10|\$|Run till|Value|Old|New v|Program|sum|\[Inf)' | sed 's/process [0-9]*/process N/; s/0x[0-9a-f]*/ADDR/'
+#= ?
+
+### gdb-attach-core timeout=900
+cat >b.c <<'END'
+#include <pthread.h>
+#include <stdio.h>
+#include <unistd.h>
+
+volatile int go, loops;
+
+static void *other(void *arg)
+{
+    while (!go)
+        usleep(1000);
+    return arg;
+}
+
+static void spin(void)
+{
+    while (!go)
+        loops++;
+}
+
+int main(void)
+{
+    pthread_t t;
+    pthread_create(&t, NULL, other, NULL);
+    spin();
+    pthread_join(t, NULL);
+    puts("let go");
+    return 3;
+}
+END
+gcc -g -O0 -pthread b.c -o b
+./b >out & p=$!
+sleep 1
+gdb -nx -batch -ex 'set debuginfod enabled off' -p $p -ex 'print loops > 0' -ex 'info threads' -ex 'generate-core-file b.core' -ex 'set var go = 1' \
+    -ex 'tbreak 26' -ex continue -ex detach >gdb.out 2>&1 || { cat gdb.out; exit 1; }
+grep -cE '^[* ] [12] .*Thread' gdb.out; grep -E '^\$|26' gdb.out
+wait $p || echo "status $?"
+cat out
+gdb -nx -batch -ex 'set debuginfod enabled off' -ex 'print go' -ex 'thread apply all bt' ./b b.core 2>&1 | grep -oE '^\$1 = 0|in spin|in main|in other' | sort
+cat >c.c <<'END'
+int *nowhere;
+static int fall(int n) { return n ? fall(n - 1) + 1 : *nowhere; }
+int main(void) { return fall(3); }
+END
+gcc -g -O0 c.c -o c
+ulimit -c unlimited
+if [ "$(cat /proc/sys/kernel/core_pattern)" = core ]; then
+    ./c 2>err || echo "died $?"
+    gdb -nx -batch -ex 'set debuginfod enabled off' -ex bt ./c core* 2>&1 | grep -oE '^Program.*|fall \(n=[0-9]\)|in main'
+fi
+#= ?
+
+### strace-follow timeout=600
+cat >s.c <<'END'
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+int main(int argc, char **argv)
+{
+    int st;
+    if (fork() == 0)
+        execl("/bin/echo", "echo", "child", NULL);
+    wait(&st);
+    write(1, "parent\n", 7);
+    return 5;
+}
+END
+gcc -O1 s.c -o s
+strace -f -o log ./s || echo "status $?"
+grep -oE 'write\(1, .*' log; grep -oE 'execve\("[^"]*"' log; grep -cE 'clone\(' log; grep -oE '\+\+\+ exited with [0-9]* \+\+\+' log | sort; grep -c 'SIGCHLD {si_signo=SIGCHLD, si_code=CLD_EXITED' log
+strace -e trace=write -e inject=write:retval=3:when=1 ./s 2>&1 >/dev/null | grep -oE 'write\(1.*INJECTED.*'
+strace -c -o counts true; tail -1 counts | grep -o 'total'
+sleep 2 & p=$!
+timeout 1 strace -p $p -o attached || true
+grep -oE '(restart_syscall|clock_nanosleep)\(' attached | head -1
+wait $p && echo slept
+#= ?

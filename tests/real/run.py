@@ -19,7 +19,7 @@ import time
 HERE = os.path.dirname(os.path.realpath(__file__))
 SHORT_PACKAGES = "bash coreutils findutils sed gawk perl python3 sqlite3 xz-utils zstd".split()
 LONG_PACKAGES = SHORT_PACKAGES + ("git gcc make libc6-dev openssl p7zip-full tar libpython3.11-testsuite file procps "
-                                  "diffutils bzip2").split()
+                                  "diffutils bzip2 gdb strace").split()
 
 
 def read_cases(path):
