@@ -248,7 +248,19 @@ gcc -g -O0 a.c -o a
 gdb -nx -batch -ex 'set debuginfod enabled off' -ex 'break add if a == 1' -ex run -ex bt -ex next -ex next -ex 'print c' -ex 'set var c = 100' \
     -ex finish -ex delete -ex 'watch total' -ex continue -ex delete -ex 'handle SIGUSR1 stop nopass' -ex continue -ex 'frame function main' \
     -ex 'print s' -ex continue ./a 2>&1 | grep -E '^(Breakpoint|#[0-9]  add|11|10|\$|Run till|Value|Old|New v|Program|sum|\[Inf)' | sed 's/process [0-9]*/process N/; s/0x[0-9a-f]*/ADDR/'
-#= ?
+#= Breakpoint 1 at ADDR: file a.c, line 8.
+#= Breakpoint 1, add (a=1, b=2) at a.c:8
+#= #0  add (a=1, b=2) at a.c:8
+#= 10	    return c;
+#= $1 = 3
+#= Value returned is $2 = 100
+#= Old value = 4
+#= New value = 107
+#= 10	    return c;
+#= Program received signal SIGUSR1, User defined signal 1.
+#= $3 = 103
+#= sum 103 total 107
+#= [Inferior 1 (process N) exited with code 0147]
 
 ### gdb-attach-core timeout=900
 cat >b.c <<'END'
@@ -286,7 +298,7 @@ gcc -g -O0 -pthread b.c -o b
 sleep 1
 gdb -nx -batch -ex 'set debuginfod enabled off' -p $p -ex 'print loops > 0' -ex 'info threads' -ex 'generate-core-file b.core' -ex 'set var go = 1' \
     -ex 'tbreak 26' -ex continue -ex detach >gdb.out 2>&1 || { cat gdb.out; exit 1; }
-grep -cE '^[* ] [12] .*Thread' gdb.out; grep -E '^\$|26' gdb.out
+grep -cE '^[* ] [12] .*Thread' gdb.out; grep -E '^(\$|26)' gdb.out
 wait $p || echo "status $?"
 cat out
 gdb -nx -batch -ex 'set debuginfod enabled off' -ex 'print go' -ex 'thread apply all bt' ./b b.core 2>&1 | grep -oE '^\$1 = 0|in spin|in main|in other' | sort
@@ -297,11 +309,29 @@ int main(void) { return fall(3); }
 END
 gcc -g -O0 c.c -o c
 ulimit -c unlimited
-if [ "$(cat /proc/sys/kernel/core_pattern)" = core ]; then
-    ./c 2>err || echo "died $?"
-    gdb -nx -batch -ex 'set debuginfod enabled off' -ex bt ./c core* 2>&1 | grep -oE '^Program.*|fall \(n=[0-9]\)|in main'
+./c 2>err || echo "died $?"
+if [ "$(cat /proc/sys/kernel/core_pattern)" != core ]; then # cores go elsewhere: one from the debugger
+    gdb -nx -batch -ex 'set debuginfod enabled off' -ex run -ex 'generate-core-file core' ./c >gdb.out 2>&1
 fi
-#= ?
+gdb -nx -batch -ex 'set debuginfod enabled off' -ex bt ./c core* 2>&1 | grep -oE '^Program.*|fall \(n=[0-9]\)|in main'
+#= 2
+#= $1 = 1
+#= 26	    puts("let go");
+#= status 3
+#= let go
+#= $1 = 0
+#= in main
+#= in other
+#= in spin
+#= in spin
+#= died 139
+#= Program terminated with signal SIGSEGV, Segmentation fault.
+#= fall (n=0)
+#= fall (n=0)
+#= fall (n=1)
+#= fall (n=2)
+#= fall (n=3)
+#= in main
 
 ### strace-follow timeout=600
 cat >s.c <<'END'
@@ -326,6 +356,20 @@ strace -e trace=write -e inject=write:retval=3:when=1 ./s 2>&1 >/dev/null | grep
 strace -c -o counts true; tail -1 counts | grep -o 'total'
 sleep 2 & p=$!
 timeout 1 strace -p $p -o attached || true
-grep -oE '(restart_syscall|clock_nanosleep)\(' attached | head -1
+grep -E '(restart_syscall|clock_nanosleep)\(' attached | head -1 | sed 's/.*/in its sleep/' # which it is depends on when
 wait $p && echo slept
-#= ?
+#= child
+#= parent
+#= status 5
+#= write(1, "child\n", 6)            = 6
+#= write(1, "parent\n", 7)           = 7
+#= execve("./s"
+#= execve("/bin/echo"
+#= 1
+#= +++ exited with 0 +++
+#= +++ exited with 5 +++
+#= 1
+#= write(1, "parent\n", 7)                 = 3 (INJECTED)
+#= total
+#= in its sleep
+#= slept
