@@ -1,6 +1,7 @@
 /* New processes and programs: fork, vfork, clone without CLONE_THREAD, execve. */
 #include "base/check.h"
 #include "base/os.h"
+#include "user/inherit.h"
 #include "user/path.h"
 #include "user/process.h"
 #include "user/procfs.h"
@@ -153,6 +154,7 @@ static UserThread *vfork_structures(UserThread *t)
     UserThread *child = thread_new(p, t->cpu);
     t->cpu->env = t;
     child->mask = t->mask;
+    child->seccomp = t->seccomp;
     child->alt_sp = t->alt_sp;
     child->alt_size = t->alt_size;
     child->alt_flags = t->alt_flags;
@@ -311,6 +313,17 @@ static void add_options(UserThread *t, Strings *a)
     }
 }
 
+/* What the next dragoman must know of this process. Fills arg; returns the descriptor to close should execve fail, or an error. */
+static int add_inherited(UserThread *t, Strings *a, char arg[32])
+{
+    int fd = inherit_make(t);
+    if (fd >= 0) {
+        snprintf(arg, 32, "--inherit=%d", fd);
+        add(a, arg);
+    }
+    return fd;
+}
+
 /* Start dragoman again for a guest program or script. */
 static int64_t exec_guest(UserThread *t, const char *path, Strings *argv, Strings *envp)
 {
@@ -322,6 +335,12 @@ static int64_t exec_guest(UserThread *t, const char *path, Strings *argv, String
     add(&a, "dragoman");
     add(&a, "run");
     add_options(t, &a);
+    char inherit[32];
+    int state = add_inherited(t, &a, inherit);
+    if (state < -1) {
+        free(a.v);
+        return state;
+    }
     add(&a, "-0");
     add(&a, argv->n ? argv->v[0] : "");
     for (size_t i = 0; i < envp->n; i++) {
@@ -340,6 +359,8 @@ static int64_t exec_guest(UserThread *t, const char *path, Strings *argv, String
     const uint64_t by_name[6] = { (uintptr_t)self, (uintptr_t)a.v, (uintptr_t)(e.v ? e.v : none) };
     const uint64_t by_fd[6] = { (uint64_t)t->p->self_fd, (uintptr_t)"", (uintptr_t)a.v, (uintptr_t)(e.v ? e.v : none), AT_EMPTY_PATH };
     int64_t err = t->p->self_fd < 0 ? signal_exec(t, by_name, SYS_execve) : signal_exec(t, by_fd, SYS_execveat);
+    if (state >= 0)
+        close(state);
     free(a.v);
     free(e.v);
     return err;
@@ -348,6 +369,8 @@ static int64_t exec_guest(UserThread *t, const char *path, Strings *argv, String
 static int64_t exec_host(UserThread *t, const char *host_path, Strings *argv, Strings *envp)
 {
     char *none[1] = { NULL };
+    if (t->seccomp.mode) /* it would escape the guest's filters: as on a machine that does not run it */
+        return -ENOEXEC;
     const uint64_t arg[6] = { (uintptr_t)host_path, (uintptr_t)(argv->v ? argv->v : none), (uintptr_t)(envp->v ? envp->v : none) };
     return signal_exec(t, arg, SYS_execve);
 }

@@ -31,6 +31,12 @@ typedef struct UserSigs {
     uint64_t restorer;         /* the host's own return trampoline */
 } UserSigs;
 
+/* What a thread may do: see seccomp.h. */
+typedef struct Seccomp {
+    const struct SeccompFilter *newest;
+    uint32_t mode;             /* SECCOMP_MODE_* */
+} Seccomp;
+
 typedef struct UserProc {
     const UserConfig *cfg;
     const UserAbi *abi;
@@ -48,6 +54,7 @@ typedef struct UserProc {
     int self_fd;               /* dragoman's own file, once chrooted; -1 */
     bool tagged_addr;          /* PR_SET_TAGGED_ADDR_CTRL: system calls take tagged pointers */
     uint64_t persona;
+    Seccomp seccomp;           /* the first thread's, inherited */
     struct rlimit limit_as, limit_data; /* shown, not enforced: the translator lives in the same space */
     char sysroot[PATH_MAX];    /* absolute, no slash at its end; "" when there is none */
     bool whole_sysroot;        /* it has a /usr/lib: see path.h */
@@ -82,6 +89,7 @@ struct UserThread {
 
     int exit_status;           /* of exit or exit_group */
     uint64_t clear_tid;        /* cleared and woken when the thread ends */
+    Seccomp seccomp;           /* other threads change it, under p->lock (SECCOMP_FILTER_FLAG_TSYNC) */
     char path[3][PATH_MAX];    /* looked-up paths of the call being answered */
 };
 

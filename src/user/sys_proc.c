@@ -1,5 +1,6 @@
 /* The process: identity, limits, ends. */
 #include "user/process.h"
+#include "user/seccomp.h"
 #include "user/signal.h"
 
 #include <errno.h>
@@ -169,8 +170,10 @@ int64_t sys_prctl(UserThread *t, SysCall *c)
         return tagged_addr_ctrl(t, c->arg);
     case PR_GET_TID_ADDRESS:
         return guest_write(t->cpu, c->arg[1], &t->clear_tid, 8) ? 0 : -EFAULT;
-    case PR_SET_SECCOMP: /* filters would see the host's calls: as a kernel without them */
+    case PR_SET_SECCOMP:
+        return seccomp_prctl(t, c->arg[1], c->arg[2]);
     case PR_GET_SECCOMP:
+        return t->seccomp.mode;
     case PR_SET_MM:
     case PR_SET_SYSCALL_USER_DISPATCH:
     case PR_SET_TSC:

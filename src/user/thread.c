@@ -191,6 +191,7 @@ static void setup_child(UserThread *child, const UserThread *parent, const Clone
     const UserAbi *abi = parent->p->abi;
     IrCpu *ir = &child->cpu->h.ir;
     child->mask = parent->mask;
+    child->seccomp = parent->seccomp;
     abi->set_result(ir, 0);
     if (a->stack)
         abi->set_stack(ir, a->stack + a->stack_size);

@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/os.h"
+#include "user/inherit.h"
 #include "user/path.h"
 #include "user/process.h"
 #include "user/program.h"
@@ -262,7 +263,7 @@ static UserProc *proc_new(const UserConfig *cfg, Status *st)
     getrlimit(RLIMIT_AS, &p->limit_as);
     getrlimit(RLIMIT_DATA, &p->limit_data);
     p->sigs = sigs_inherit();
-    if (!set_sysroot(p, cfg->sysroot, st))
+    if ((cfg->inherit >= 0 && !inherit_take(p, cfg->inherit, st)) || !set_sysroot(p, cfg->sysroot, st))
         return p;
     path_note_cwd(p, p->pid);
     p->mm = mm_new(p->nondet, st);
@@ -333,6 +334,7 @@ static int run_first(UserProc *p, uint64_t sp, uint64_t mask)
     uint8_t secrets[80];
     t->tid = p->pid;
     t->mask = mask;
+    t->seccomp = p->seccomp;
     user_set_self(t);
     vcpu_attach(cpu);
     p->nondet->ops->random(p->nondet, t->tid, secrets, sizeof secrets);

@@ -15,6 +15,7 @@ typedef struct UserConfig {
     char **envp;              /* the guest's whole environment; NULL-terminated */
     const char *argv0;        /* replaces argv[0]; NULL: as given */
     const char *sysroot;      /* absolute path of the tree that is searched first; NULL: none */
+    int inherit;              /* descriptor of what the dragoman that started this one tells (inherit.h); -1: nothing */
     bool strace;              /* print system calls on stderr */
     bool stats;               /* print engine statistics on stderr at the end */
     /*
