@@ -13,6 +13,7 @@ static const char magic[8] = "dragom1";
 typedef struct Inherited {
     char magic[8];
     struct rlimit limit_as, limit_data;
+    uint64_t landlocked;
 } Inherited;
 
 static bool same_limit(const struct rlimit *a, int resource)
@@ -23,12 +24,12 @@ static bool same_limit(const struct rlimit *a, int resource)
 
 static bool is_plain(const UserThread *t)
 {
-    return t->seccomp.mode == 0 && same_limit(&t->p->limit_as, RLIMIT_AS) && same_limit(&t->p->limit_data, RLIMIT_DATA);
+    return t->seccomp.mode == 0 && !t->p->landlocked && same_limit(&t->p->limit_as, RLIMIT_AS) && same_limit(&t->p->limit_data, RLIMIT_DATA);
 }
 
 static bool save(UserThread *t, int fd)
 {
-    Inherited h = { .limit_as = t->p->limit_as, .limit_data = t->p->limit_data };
+    Inherited h = { .limit_as = t->p->limit_as, .limit_data = t->p->limit_data, .landlocked = t->p->landlocked };
     memcpy(h.magic, magic, sizeof magic);
     int copy = dup(fd);
     FILE *f = copy < 0 ? NULL : fdopen(copy, "w");
@@ -68,5 +69,6 @@ bool inherit_take(UserProc *p, int fd, Status *st)
         return status_set(st, STATUS_USAGE, "--inherit: descriptor %d holds no state of dragoman", fd);
     p->limit_as = h.limit_as;
     p->limit_data = h.limit_data;
+    p->landlocked = h.landlocked;
     return true;
 }

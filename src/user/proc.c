@@ -399,7 +399,7 @@ static int64_t do_exec(UserThread *t, const char *path, Strings *argv, Strings *
     if (!program_find(&env, path, argv->v ? argv->v : noargs, &prog, &st))
         err = -prog.err;
     else if (prog.elf.guest && abi_by_guest(prog.elf.guest))
-        err = has_interp(&env, &prog) ? 0 : -ENOENT;
+        err = !has_interp(&env, &prog) ? -ENOENT : t->p->landlocked ? landlock_may_execute(t, prog.host) : 0;
     else
         err = 1; /* not a guest's: the host's kernel knows what to do with it */
     program_close(&prog);

@@ -53,6 +53,7 @@ typedef struct UserProc {
     bool chrooted;             /* the sysroot was left behind */
     int self_fd;               /* dragoman's own file, once chrooted; -1 */
     bool tagged_addr;          /* PR_SET_TAGGED_ADDR_CTRL: system calls take tagged pointers */
+    bool landlocked;           /* execve must ask whether the program may be executed: see sys_sandbox.c */
     uint64_t persona;
     Seccomp seccomp;           /* the first thread's, inherited */
     struct rlimit limit_as, limit_data; /* shown, not enforced: the translator lives in the same space */
