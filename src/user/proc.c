@@ -17,21 +17,17 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define VFORK_STACK (1u << 20)
 #define EXEC_MAX_STRINGS (1u << 20)
-#define CLONE_CLEAR_SIGHAND_FLAG UINT64_C(0x100000000)
-#define HANDLED_HERE (CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID)
 
 /* --- fork ----------------------------------------------------------------------------------------------------------- */
 
-static void put_tid(UserThread *t, uint64_t va, int tid)
+void put_tid(UserThread *t, uint64_t va, int tid)
 {
     const uint32_t v = (uint32_t)tid;
     guest_write(t->cpu, va, &v, sizeof v);
 }
 
-/* Registers and identity of the child, in the child. */
-static void become_child(UserThread *t, const CloneArgs *a)
+void become_child(UserThread *t, const CloneArgs *a)
 {
     const UserAbi *abi = t->p->abi;
     IrCpu *ir = &t->cpu->h.ir;
@@ -72,14 +68,15 @@ static void child_process(UserThread *t, const CloneArgs *a)
 /* libc's fork() keeps its own locks right; it knows no flags, so a call with any goes to the kernel. */
 static long host_fork(UserThread *t, const CloneArgs *a)
 {
-    uint64_t flags = a->flags & ~(uint64_t)(HANDLED_HERE | CLONE_VFORK | CLONE_CLEAR_SIGHAND_FLAG);
-    if (flags == 0 && a->exit_signal == SIGCHLD) {
+    uint64_t flags = a->flags & ~(uint64_t)(CLONE_HANDLED_HERE | CLONE_VFORK | CLONE_CLEAR_SIGHAND_FLAG);
+    uint64_t signal = flags & CLONE_PARENT ? 0 : a->exit_signal; /* a sister has the signal of her elder sister */
+    if (flags == 0 && signal == SIGCHLD) {
         pid_t pid = fork();
         return pid < 0 ? -errno : pid;
     }
     const struct {
         uint64_t v[11];
-    } args = { { flags, a->pidfd, 0, 0, a->exit_signal, 0, 0, 0, a->set_tid, a->set_tid_size, a->cgroup } };
+    } args = { { flags, a->pidfd, 0, 0, signal, 0, 0, 0, a->set_tid, a->set_tid_size, a->cgroup } };
     return HOST2(t, SYS_clone3, (uintptr_t)&args, sizeof args);
 }
 
@@ -109,103 +106,11 @@ static int64_t do_fork(UserThread *t, const CloneArgs *a)
     return pid;
 }
 
-/* --- vfork ---------------------------------------------------------------------------------------------------------- */
-
-/*
- * A child that shares memory runs on this very host thread's data while the parent waits in the kernel: it has
- * structures of its own and a C stack of its own, borrows the vcpu, and the parent finds its registers again from a copy.
- * So what the child writes is seen by the parent, as posix_spawn in the guest's C library expects.
- */
-typedef struct Vfork {
-    UserThread *parent, *child;
-    const CloneArgs *args;
-} Vfork;
-
-static int vfork_child(void *arg)
-{
-    Vfork *v = arg;
-    UserThread *t = v->child;
-    engine_block_end(t->cpu);
-    user_set_self(t);
-    t->cpu->env = t;
-    become_child(t, v->args);
-    t->p->abi->set_result(&t->cpu->h.ir, 0);
-    if (v->args->flags & CLONE_CLEAR_SIGHAND_FLAG)
-        sigs_reset(t->p->sigs);
-    signal_unblock(t);
-    vcpu_run(t->cpu);
-    int status = t->exit_status;
-    thread_exit(t);
-    engine_block_begin(t->cpu);
-    _exit(status);
-}
-
-static UserThread *vfork_structures(UserThread *t)
-{
-    UserProc *p = malloc(sizeof *p);
-    CHECK(p != NULL);
-    pthread_mutex_lock(&t->p->lock); /* others may come and go */
-    *p = *t->p;
-    pthread_mutex_unlock(&t->p->lock);
-    pthread_mutex_init(&p->lock, NULL);
-    p->sigs = sigs_copy(t->p->sigs);
-    p->threads = NULL;
-    p->nthreads = 0;
-    UserThread *child = thread_new(p, t->cpu);
-    t->cpu->env = t;
-    child->mask = t->mask;
-    child->seccomp = t->seccomp;
-    child->alt_sp = t->alt_sp;
-    child->alt_size = t->alt_size;
-    child->alt_flags = t->alt_flags;
-    child->vforked = true;
-    return child;
-}
-
-static int64_t do_vfork(UserThread *t, const CloneArgs *a)
-{
-    signal_block_all();
-    if (t->npend)
-        return SYS_AGAIN;
-    char *stack = os_alloc(VFORK_STACK);
-    if (!stack) {
-        signal_unblock(t);
-        return -ENOMEM;
-    }
-    const size_t saved = offsetof(HostCpu, jcache);
-    void *copy = malloc(saved);
-    CHECK(copy != NULL);
-    memcpy(copy, &t->cpu->h, saved);
-    Vfork v = { t, vfork_structures(t), a };
-    uint64_t passed = a->flags & ~(uint64_t)(HANDLED_HERE | CLONE_CLEAR_SIGHAND_FLAG | CLONE_SIGHAND);
-    engine_block_begin(t->cpu);
-    int pidfd = -1;
-    int pid = clone(vfork_child, stack + VFORK_STACK, (int)(passed | CLONE_VM | CLONE_VFORK | a->exit_signal), &v,
-                    a->flags & CLONE_PIDFD ? &pidfd : NULL);
-    int err = errno;
-    engine_block_end(t->cpu);
-    memcpy(&t->cpu->h, copy, saved);
-    t->cpu->env = t;
-    user_set_self(t);
-    engine_kick(t->cpu); /* a request made meanwhile was overwritten */
-    sigs_free(v.child->p->sigs);
-    free(v.child->p);
-    thread_free(v.child);
-    free(copy);
-    os_free(stack, VFORK_STACK);
-    if (pid > 0 && (a->flags & CLONE_PARENT_SETTID))
-        put_tid(t, a->parent_tid, pid);
-    if (pid > 0 && (a->flags & CLONE_PIDFD))
-        guest_write(t->cpu, a->pidfd, &pidfd, sizeof pidfd);
-    signal_unblock(t);
-    return pid < 0 ? -err : pid;
-}
-
 int64_t clone_process(UserThread *t, const CloneArgs *a)
 {
     if ((a->flags & CLONE_SIGHAND) && !(a->flags & CLONE_VM))
         return -EINVAL;
-    return a->flags & CLONE_VM ? do_vfork(t, a) : do_fork(t, a);
+    return a->flags & CLONE_VM ? clone_sharing(t, a) : do_fork(t, a);
 }
 
 static int64_t do_clone(UserThread *t, const CloneArgs *a)

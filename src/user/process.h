@@ -117,5 +117,15 @@ typedef struct CloneArgs {
 } CloneArgs;
 int64_t clone_thread(UserThread *t, const CloneArgs *a);
 int64_t clone_process(UserThread *t, const CloneArgs *a);
+/* vfork.c: a new process in the same memory. */
+int64_t clone_sharing(UserThread *t, const CloneArgs *a);
+/* proc.c: registers and identity of the child, in the child; a thread's number as the kernel writes it for clone. */
+void become_child(UserThread *t, const CloneArgs *a);
+void put_tid(UserThread *t, uint64_t va, int tid);
+
+#define CLONE_CLEAR_SIGHAND_FLAG UINT64_C(0x100000000)
+#define CLONE_INTO_CGROUP_FLAG UINT64_C(0x200000000)
+/* Flags that the kernel is not told of: they are about the guest's registers and memory. */
+#define CLONE_HANDLED_HERE (CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID)
 
 #endif
