@@ -15,6 +15,7 @@
 
 #define TASK_END 0x7ffffffff000u /* 47 bits, less the guard page that the host's kernel keeps */
 
+#define STACK_COUNTED (132u << 10) /* of a stack that is not much used */
 #define LOW_END 0x7fff0000u      /* below the address sanitizer's tables */
 
 /* Shared objects: see is_image. The area is below mmap_top and big enough that two of one program seldom meet. */
@@ -44,6 +45,7 @@ struct UserMm {
     MmSet set;
     MmSet files;     /* private mappings of files that were executable when made; see note_file */
     uint64_t brk_start, brk;
+    const struct rlimit *limit_as, *limit_data; /* NULL: none */
 };
 
 static long call(UserMm *mm, long nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f)
@@ -124,6 +126,42 @@ void mm_free(UserMm *mm)
 void mm_set_engine(UserMm *mm, Engine *e)
 {
     mm->engine = e;
+}
+
+void mm_set_limits(UserMm *mm, const struct rlimit *as, const struct rlimit *data)
+{
+    mm->limit_as = as;
+    mm->limit_data = data;
+}
+
+/* Bytes that the kernel would count: the stack is mapped whole here, but natively grows with use. */
+static uint64_t counted(const UserMm *mm, uint64_t start, uint64_t end, bool data)
+{
+    uint64_t sum = 0;
+    for (size_t i = mmset_find(&mm->set, start); i < mm->set.n && mm->set.r[i].start < end; i++) {
+        const MmRange *r = &mm->set.r[i];
+        bool private = r->kind == MM_PLAIN || r->kind == MM_HEAP;
+        if (r->kind == MM_STACK ? data : data && !(private && (r->prot & PROT_WRITE)))
+            continue;
+        uint64_t from = r->start > start ? r->start : start, to = r->end < end ? r->end : end;
+        sum += r->kind == MM_STACK && to - from > STACK_COUNTED ? STACK_COUNTED : to - from;
+    }
+    return sum;
+}
+
+static bool fits(const UserMm *mm, const struct rlimit *limit, uint64_t start, uint64_t end, bool data)
+{
+    if (!limit || limit->rlim_cur == RLIM_INFINITY)
+        return true;
+    uint64_t sum = counted(mm, 0, TASK_END, data) - counted(mm, start, end, data) + (end - start);
+    return sum <= (limit->rlim_cur & ~(rlim_t)(MM_PAGE - 1));
+}
+
+/* Whether the limits allow a mapping of that kind in the place of what is at [start, end). */
+static bool may_grow(const UserMm *mm, uint64_t start, uint64_t end, uint32_t prot, uint32_t kind)
+{
+    bool data = (prot & PROT_WRITE) && (kind == MM_PLAIN || kind == MM_HEAP);
+    return fits(mm, mm->limit_as, start, end, false) && (!data || fits(mm, mm->limit_data, start, end, true));
 }
 
 void mm_fork_prepare(UserMm *mm)
@@ -281,11 +319,16 @@ int64_t mm_map(UserMm *mm, uint64_t addr, uint64_t len, int prot, int flags, int
         return at;
     }
     uint64_t start = (uint64_t)at, end = start + len;
+    MmKind kind = (flags & MAP_TYPE) == MAP_PRIVATE ? MM_PLAIN : MM_SHARED;
+    if (!may_grow(mm, start, end, (uint32_t)prot, kind)) {
+        pthread_rwlock_unlock(mm->lock);
+        return -ENOMEM;
+    }
     bool had_code = mmset_any_prot(&mm->set, start, end, PROT_EXEC);
     long got = call(mm, SYS_mmap, start, len, (uint64_t)host_prot(prot),
                     (uint64_t)((flags & ~MAP_FIXED_NOREPLACE) | MAP_FIXED), (uint64_t)(int64_t)fd, off);
     if (got >= 0) {
-        mmset_insert(&mm->set, start, end, (uint32_t)prot & MM_PROT_ALL, MM_PLAIN);
+        mmset_insert(&mm->set, start, end, (uint32_t)prot & MM_PROT_ALL, kind);
         note_file(mm, start, end, prot, flags, fd, off);
     }
     unlock_changed(mm, start, end, had_code);
@@ -384,6 +427,8 @@ static int64_t remap_locked(UserMm *mm, uint64_t addr, uint64_t old_len, uint64_
         return (int64_t)addr;
     }
     uint64_t end = addr + old_len;
+    if (!may_grow(mm, end, addr + new_len, was.prot, was.kind))
+        return -ENOMEM;
     if (old_len != 0 && in_window(mm, addr, addr + new_len) &&
         mmset_is_free(&mm->set, end, addr + new_len)) {
         long got = call(mm, SYS_mremap, addr, old_len, new_len, 0, 0, 0);
@@ -428,7 +473,7 @@ int64_t mm_brk(UserMm *mm, uint64_t addr)
     bool ok = addr >= mm->brk_start && addr < mm->at->guest_top;
     if (ok && new > old) {
         /* one page is left free above, so that the heap never touches a mapping */
-        ok = mmset_is_free(&mm->set, old, new + MM_PAGE) &&
+        ok = mmset_is_free(&mm->set, old, new + MM_PAGE) && may_grow(mm, old, new, PROT_WRITE, MM_HEAP) &&
              call(mm, SYS_mmap, old, new - old, PROT_READ | PROT_WRITE,
                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, (uint64_t)-1, 0) >= 0;
         if (ok)
@@ -501,6 +546,10 @@ int64_t mm_shmat(UserMm *mm, int id, uint64_t addr, int flags)
     if (at < 0) {
         pthread_rwlock_unlock(mm->lock);
         return at == -EEXIST ? -EINVAL : at;
+    }
+    if (!may_grow(mm, (uint64_t)at, (uint64_t)at + len, PROT_READ, MM_SHM)) {
+        pthread_rwlock_unlock(mm->lock);
+        return -ENOMEM;
     }
     bool had_code = mmset_any_prot(&mm->set, (uint64_t)at, (uint64_t)at + len, PROT_EXEC);
     long got = call(mm, SYS_shmat, (uint64_t)id, (uint64_t)at, (uint64_t)((flags & SHM_RDONLY) | SHM_REMAP), 0, 0, 0);

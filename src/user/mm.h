@@ -22,6 +22,7 @@
 
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 typedef struct UserMm UserMm;
 
@@ -40,12 +41,14 @@ typedef struct MmRange {
     uint32_t kind;   /* MmKind */
 } MmRange;
 
-typedef enum MmKind { MM_PLAIN, MM_HEAP, MM_STACK, MM_VDSO, MM_SHM } MmKind;
+typedef enum MmKind { MM_PLAIN, MM_SHARED, MM_HEAP, MM_STACK, MM_VDSO, MM_SHM } MmKind;
 
 UserMm *mm_new(Nondet *n, Status *st);
 void mm_free(UserMm *mm);
 /* Told once the engine exists: changes of code are reported to it. */
 void mm_set_engine(UserMm *mm, Engine *e);
+/* Limits that mappings are held to: RLIMIT_AS and RLIMIT_DATA, in the process's keeping. */
+void mm_set_limits(UserMm *mm, const struct rlimit *as, const struct rlimit *data);
 void mm_fork_prepare(UserMm *mm);
 void mm_fork_parent(UserMm *mm);
 void mm_fork_child(UserMm *mm);

@@ -56,7 +56,7 @@ typedef struct UserProc {
     bool landlocked;           /* execve must ask whether the program may be executed: see sys_sandbox.c */
     uint64_t persona;
     Seccomp seccomp;           /* the first thread's, inherited */
-    struct rlimit limit_as, limit_data; /* shown, not enforced: the translator lives in the same space */
+    struct rlimit limit_as, limit_data; /* not the host's: the translator lives in the same space; mm.c enforces them */
     char sysroot[PATH_MAX];    /* absolute, no slash at its end; "" when there is none */
     bool whole_sysroot;        /* it has a /usr/lib: see path.h */
     char cwd[PATH_MAX];        /* the guest's name of the directory, while relative paths are looked up in the sysroot; or "" */

@@ -4,6 +4,7 @@
 #include "user/signal.h"
 
 #include <errno.h>
+#include <linux/capability.h>
 #include <linux/prctl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -104,11 +105,19 @@ static struct rlimit *kept_limit(UserProc *p, uint64_t resource)
     return resource == RLIMIT_AS ? &p->limit_as : resource == RLIMIT_DATA ? &p->limit_data : NULL;
 }
 
+static bool may_raise_limits(UserThread *t)
+{
+    struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
+    struct __user_cap_data_struct cap[2] = { { 0 } };
+    const uint64_t arg[6] = { (uintptr_t)&head, (uintptr_t)cap };
+    return host_call_out(t, SYS_capget, arg, cap, sizeof cap) == 0 && (cap[0].effective & 1u << CAP_SYS_RESOURCE);
+}
+
 static int64_t set_kept(UserThread *t, struct rlimit *kept, const struct rlimit *new)
 {
     if (new->rlim_cur > new->rlim_max)
         return -EINVAL;
-    if (new->rlim_max > kept->rlim_max)
+    if (new->rlim_max > kept->rlim_max && !may_raise_limits(t))
         return -EPERM;
     *kept = *new;
     return 0;

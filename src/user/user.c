@@ -267,6 +267,8 @@ static UserProc *proc_new(const UserConfig *cfg, Status *st)
         return p;
     path_note_cwd(p, p->pid);
     p->mm = mm_new(p->nondet, st);
+    if (p->mm)
+        mm_set_limits(p->mm, &p->limit_as, &p->limit_data);
     return p;
 }
 
