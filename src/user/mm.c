@@ -15,6 +15,7 @@
 
 #define TASK_END 0x7ffffffff000u /* 47 bits, less the guard page that the host's kernel keeps */
 
+#define X86_ONLY_FLAGS 0xc0     /* MAP_32BIT, MAP_ABOVE4G: nothing to this guest */
 #define STACK_COUNTED (132u << 10) /* of a stack that is not much used */
 #define LOW_END 0x7fff0000u      /* below the address sanitizer's tables */
 
@@ -263,6 +264,13 @@ static uint64_t place_image(UserMm *mm, uint64_t len)
     return 0;
 }
 
+/* What a mapping's address and length are multiples of: huge pages are 2 MiB unless the flags name another size. */
+static uint64_t map_unit(int flags)
+{
+    unsigned log = (unsigned)flags >> MAP_HUGE_SHIFT & MAP_HUGE_MASK;
+    return (flags & MAP_HUGETLB) && (flags & MAP_ANONYMOUS) ? UINT64_C(1) << (log ? log : 21) : MM_PAGE;
+}
+
 /* Choose or check the address of a new mapping; `image` when is_image. */
 static int64_t place(UserMm *mm, uint64_t addr, uint64_t len, int flags, bool image)
 {
@@ -273,8 +281,6 @@ static int64_t place(UserMm *mm, uint64_t addr, uint64_t len, int flags, bool im
             return -EINVAL;
         if (addr > TASK_END - len)
             return -ENOMEM;
-        if (addr < MM_MIN_ADDR)
-            return -EPERM;
         if ((flags & MAP_FIXED_NOREPLACE) && !mmset_is_free(&mm->set, addr, addr + len))
             return -EEXIST;
         int err = claim(mm, addr, addr + len);
@@ -285,9 +291,10 @@ static int64_t place(UserMm *mm, uint64_t addr, uint64_t len, int flags, bool im
     if (addr >= MM_MIN_ADDR && addr <= TASK_END - len && mmset_is_free(&mm->set, addr, addr + len) &&
         claim(mm, addr, addr + len) == 0)
         return (int64_t)addr;
-    uint64_t found = image ? place_image(mm, len) : 0;
+    uint64_t found = image ? place_image(mm, len) : 0, unit = map_unit(flags);
     if (!found)
-        found = mmset_find_free(&mm->set, mm->at->mmap_low, mm->at->mmap_top, len);
+        found = mmset_find_free(&mm->set, mm->at->mmap_low, mm->at->mmap_top, len + unit - MM_PAGE);
+    found = (found + unit - 1) & ~(unit - 1);
     return found ? (int64_t)found : -ENOMEM;
 }
 
@@ -310,8 +317,8 @@ int64_t mm_map(UserMm *mm, uint64_t addr, uint64_t len, int prot, int flags, int
         return -EINVAL;
     if (len > TASK_END)
         return -ENOMEM;
-    len = page_up(len);
-    flags &= ~(0x40 /* x86's MAP_32BIT: nothing to this guest */ | MAP_GROWSDOWN);
+    len = (len + map_unit(flags) - 1) & ~(map_unit(flags) - 1);
+    flags &= ~(X86_ONLY_FLAGS | MAP_GROWSDOWN);
     pthread_rwlock_wrlock(mm->lock);
     int64_t at = place(mm, addr, len, flags, is_image(len, prot, flags, fd));
     if (at < 0) {
@@ -356,9 +363,19 @@ int64_t mm_unmap(UserMm *mm, uint64_t addr, uint64_t len)
     return err;
 }
 
+/* PROT_GROWSDOWN: from the start of the stack that addr is in; nothing else grows. */
+static bool stack_start(UserMm *mm, uint64_t *addr)
+{
+    size_t i = mmset_find(&mm->set, *addr);
+    if (i == mm->set.n || mm->set.r[i].start > *addr || mm->set.r[i].kind != MM_STACK)
+        return false;
+    *addr = mm->set.r[i].start;
+    return true;
+}
+
 int64_t mm_protect(UserMm *mm, uint64_t addr, uint64_t len, int prot)
 {
-    const int known = MM_PROT_ALL | PROT_GROWSDOWN | PROT_GROWSUP;
+    const int known = MM_PROT_ALL | MM_PROT_SEM | PROT_GROWSDOWN;
     if (!page_aligned(addr) || (prot & ~known))
         return -EINVAL;
     if (len == 0)
@@ -366,8 +383,12 @@ int64_t mm_protect(UserMm *mm, uint64_t addr, uint64_t len, int prot)
     if (len > TASK_END || addr > TASK_END - len)
         return -ENOMEM;
     uint64_t end = addr + page_up(len);
-    prot &= ~(PROT_GROWSDOWN | PROT_GROWSUP);
     pthread_rwlock_wrlock(mm->lock);
+    if ((prot & PROT_GROWSDOWN) && !stack_start(mm, &addr)) {
+        pthread_rwlock_unlock(mm->lock);
+        return -EINVAL;
+    }
+    prot &= MM_PROT_ALL;
     if (!mmset_covers(&mm->set, addr, end)) {
         pthread_rwlock_unlock(mm->lock);
         return -ENOMEM;
@@ -453,6 +474,8 @@ int64_t mm_remap(UserMm *mm, uint64_t addr, uint64_t old_len, uint64_t new_len, 
     if (addr > TASK_END - old_len)
         return -EFAULT;
     if ((flags & MREMAP_FIXED) && new_addr > TASK_END - new_len)
+        return -EINVAL;
+    if ((flags & MREMAP_DONTUNMAP) && (!page_aligned(new_addr) || old_len != new_len)) /* there it is a hint */
         return -EINVAL;
     pthread_rwlock_wrlock(mm->lock);
     bool had_code = mmset_any_prot(&mm->set, addr, addr + old_len, PROT_EXEC);

@@ -30,7 +30,7 @@ typedef struct UserMm UserMm;
 #define MM_MIN_ADDR 0x10000u
 
 /* Guest protections beyond PROT_READ, PROT_WRITE, PROT_EXEC. */
-enum { MM_PROT_BTI = 0x10, MM_PROT_MTE = 0x20 };
+enum { MM_PROT_SEM = 8, MM_PROT_BTI = 0x10, MM_PROT_MTE = 0x20 };
 /* All that a guest may ask for. A guest's executable page is never executable on the host. */
 enum { MM_PROT_ALL = PROT_READ | PROT_WRITE | PROT_EXEC | MM_PROT_BTI }; /* of the guest */
 
