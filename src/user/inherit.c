@@ -13,7 +13,7 @@ static const char magic[8] = "dragom1";
 typedef struct Inherited {
     char magic[8];
     struct rlimit limit_as, limit_data;
-    uint64_t landlocked;
+    uint32_t landlocked, mdwe;
 } Inherited;
 
 static bool same_limit(const struct rlimit *a, int resource)
@@ -24,12 +24,13 @@ static bool same_limit(const struct rlimit *a, int resource)
 
 static bool is_plain(const UserThread *t)
 {
-    return t->seccomp.mode == 0 && !t->p->landlocked && same_limit(&t->p->limit_as, RLIMIT_AS) && same_limit(&t->p->limit_data, RLIMIT_DATA);
+    return t->seccomp.mode == 0 && !mm_mdwe(t->p->mm) && !t->p->landlocked && same_limit(&t->p->limit_as, RLIMIT_AS) && same_limit(&t->p->limit_data, RLIMIT_DATA);
 }
 
 static bool save(UserThread *t, int fd)
 {
     Inherited h = { .limit_as = t->p->limit_as, .limit_data = t->p->limit_data, .landlocked = t->p->landlocked };
+    h.mdwe = mm_mdwe(t->p->mm) & MM_MDWE_NO_INHERIT ? 0 : mm_mdwe(t->p->mm);
     memcpy(h.magic, magic, sizeof magic);
     int copy = dup(fd);
     FILE *f = copy < 0 ? NULL : fdopen(copy, "w");
@@ -70,5 +71,6 @@ bool inherit_take(UserProc *p, int fd, Status *st)
     p->limit_as = h.limit_as;
     p->limit_data = h.limit_data;
     p->landlocked = h.landlocked;
+    p->first_mdwe = h.mdwe;
     return true;
 }

@@ -46,6 +46,7 @@ struct UserMm {
     MmSet set;
     MmSet files;     /* private mappings of files that were executable when made; see note_file */
     uint64_t brk_start, brk;
+    unsigned mdwe;   /* MM_MDWE_* */
     const struct rlimit *limit_as, *limit_data; /* NULL: none */
 };
 
@@ -135,6 +136,16 @@ void mm_set_limits(UserMm *mm, const struct rlimit *as, const struct rlimit *dat
     mm->limit_data = data;
 }
 
+void mm_set_mdwe(UserMm *mm, unsigned bits)
+{
+    mm->mdwe = bits;
+}
+
+unsigned mm_mdwe(const UserMm *mm)
+{
+    return mm->mdwe;
+}
+
 /* Bytes that the kernel would count: the stack is mapped whole here, but natively grows with use. */
 static uint64_t counted(const UserMm *mm, uint64_t start, uint64_t end, bool data)
 {
@@ -183,6 +194,8 @@ void mm_fork_child(UserMm *mm)
     pthread_rwlock_unlock(mm->lock);
     free(mm->lock);
     mm->lock = mm->child_lock;
+    if (mm->mdwe & MM_MDWE_NO_INHERIT)
+        mm->mdwe = 0;
 }
 
 static int host_prot(int prot)
@@ -317,6 +330,8 @@ int64_t mm_map(UserMm *mm, uint64_t addr, uint64_t len, int prot, int flags, int
         return -EINVAL;
     if (len > TASK_END)
         return -ENOMEM;
+    if (mm->mdwe && (prot & PROT_WRITE) && (prot & PROT_EXEC))
+        return -EACCES;
     len = (len + map_unit(flags) - 1) & ~(map_unit(flags) - 1);
     flags &= ~(X86_ONLY_FLAGS | MAP_GROWSDOWN);
     pthread_rwlock_wrlock(mm->lock);
@@ -363,6 +378,17 @@ int64_t mm_unmap(UserMm *mm, uint64_t addr, uint64_t len)
     return err;
 }
 
+/* What memory-deny-write-execute does not let happen to [start, end): code that is writable, or was not code before. */
+static bool gains_exec(const UserMm *mm, uint64_t start, uint64_t end, int prot)
+{
+    if (!mm->mdwe || !(prot & PROT_EXEC))
+        return false;
+    for (size_t i = mmset_find(&mm->set, start); i < mm->set.n && mm->set.r[i].start < end; i++)
+        if (!(mm->set.r[i].prot & PROT_EXEC))
+            return true;
+    return prot & PROT_WRITE;
+}
+
 /* PROT_GROWSDOWN: from the start of the stack that addr is in; nothing else grows. */
 static bool stack_start(UserMm *mm, uint64_t *addr)
 {
@@ -389,9 +415,10 @@ int64_t mm_protect(UserMm *mm, uint64_t addr, uint64_t len, int prot)
         return -EINVAL;
     }
     prot &= MM_PROT_ALL;
-    if (!mmset_covers(&mm->set, addr, end)) {
+    bool covered = mmset_covers(&mm->set, addr, end);
+    if (!covered || gains_exec(mm, addr, end, prot)) {
         pthread_rwlock_unlock(mm->lock);
-        return -ENOMEM;
+        return covered ? -EACCES : -ENOMEM;
     }
     bool had_code = mmset_any_prot(&mm->set, addr, end, PROT_EXEC);
     long err = call(mm, SYS_mprotect, addr, end - addr, (uint64_t)host_prot(prot), 0, 0, 0);

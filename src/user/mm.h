@@ -49,6 +49,10 @@ void mm_free(UserMm *mm);
 void mm_set_engine(UserMm *mm, Engine *e);
 /* Limits that mappings are held to: RLIMIT_AS and RLIMIT_DATA, in the process's keeping. */
 void mm_set_limits(UserMm *mm, const struct rlimit *as, const struct rlimit *data);
+/* PR_SET_MDWE: MM_MDWE_* bits, which stay. */
+enum { MM_MDWE_REFUSE = 1, MM_MDWE_NO_INHERIT = 2 };
+void mm_set_mdwe(UserMm *mm, unsigned bits);
+unsigned mm_mdwe(const UserMm *mm);
 void mm_fork_prepare(UserMm *mm);
 void mm_fork_parent(UserMm *mm);
 void mm_fork_child(UserMm *mm);

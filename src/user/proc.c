@@ -17,6 +17,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#define SET_TID_MAX 32 /* depth of namespaces of process numbers */
+#define CLONE3_FLAGS ((UINT64_C(0xffffff00) & ~(uint64_t)CLONE_DETACHED) | CLONE_CLEAR_SIGHAND_FLAG | CLONE_INTO_CGROUP_FLAG)
 #define EXEC_MAX_STRINGS (1u << 20)
 
 /* --- fork ----------------------------------------------------------------------------------------------------------- */
@@ -115,6 +117,8 @@ int64_t clone_process(UserThread *t, const CloneArgs *a)
 
 static int64_t do_clone(UserThread *t, const CloneArgs *a)
 {
+    if ((a->flags & CLONE_FS) && (a->flags & (CLONE_NEWNS | CLONE_NEWUSER)))
+        return -EINVAL;
     return a->flags & CLONE_THREAD ? clone_thread(t, a) : clone_process(t, a);
 }
 
@@ -148,9 +152,15 @@ int64_t sys_clone3(UserThread *t, SysCall *c)
     }
     if (!guest_read(t->cpu, &a, c->arg[0], size < sizeof a ? size : sizeof a))
         return -EFAULT;
-    if ((a.flags & 0xff) || a.exit_signal > USER_NSIG || !a.stack != !a.stack_size)
+    if ((a.flags & ~CLONE3_FLAGS) || a.exit_signal > USER_NSIG || !a.stack != !a.stack_size)
         return -EINVAL;
-    if ((a.flags & CLONE_THREAD) && a.exit_signal)
+    if ((a.flags & (CLONE_THREAD | CLONE_PARENT)) && a.exit_signal)
+        return -EINVAL;
+    if ((a.flags & CLONE_SIGHAND) && (a.flags & CLONE_CLEAR_SIGHAND_FLAG))
+        return -EINVAL;
+    if (!a.set_tid != !a.set_tid_size || a.set_tid_size > SET_TID_MAX)
+        return -EINVAL;
+    if ((a.flags & CLONE_INTO_CGROUP_FLAG) && (size < sizeof a || a.cgroup > INT32_MAX))
         return -EINVAL;
     return do_clone(t, &a);
 }
@@ -358,7 +368,7 @@ static int64_t descriptor_path(UserThread *t, int fd, char *out)
 int64_t sys_execveat(UserThread *t, SysCall *c)
 {
     char *path = t->path[0];
-    int64_t err = path_read(t, c->arg[1], path);
+    int64_t err = c->arg[4] & ~(uint64_t)(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) ? -EINVAL : path_read(t, c->arg[1], path);
     if (err)
         return err;
     if (path[0] == 0) {

@@ -56,6 +56,7 @@ typedef struct UserProc {
     bool landlocked;           /* execve must ask whether the program may be executed: see sys_sandbox.c */
     uint64_t persona;
     Seccomp seccomp;           /* the first thread's, inherited */
+    unsigned first_mdwe;       /* in force once the program is mapped, inherited */
     struct rlimit limit_as, limit_data; /* not the host's: the translator lives in the same space; mm.c enforces them */
     char sysroot[PATH_MAX];    /* absolute, no slash at its end; "" when there is none */
     bool whole_sysroot;        /* it has a /usr/lib: see path.h */
@@ -122,6 +123,11 @@ int64_t clone_sharing(UserThread *t, const CloneArgs *a);
 /* proc.c: registers and identity of the child, in the child; a thread's number as the kernel writes it for clone. */
 void become_child(UserThread *t, const CloneArgs *a);
 void put_tid(UserThread *t, uint64_t va, int tid);
+
+/* sys_proc.c: whether the thread has a capability (CAP_*) in effect. */
+bool has_capability(UserThread *t, unsigned which);
+/* user.c: let the kernel take p's arguments and environment for the process's own. */
+void show_arguments(const UserProc *p);
 
 #define CLONE_CLEAR_SIGHAND_FLAG UINT64_C(0x100000000)
 #define CLONE_INTO_CGROUP_FLAG UINT64_C(0x200000000)

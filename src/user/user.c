@@ -293,7 +293,7 @@ static void set_name(const char *program)
  * Let the kernel take the guest's arguments for the process's: ps, pgrep and /proc/PID/cmdline then show the guest's command.
  * Only arguments and environment change; everything else is given as it is. No matter if the kernel refuses.
  */
-static void show_arguments(const UserProc *p)
+void show_arguments(const UserProc *p)
 {
     struct prctl_mm_map m = { .brk = (uintptr_t)sbrk(0), .arg_start = p->arg_start, .arg_end = p->arg_end,
                               .env_start = p->env_start, .env_end = p->env_end, .exe_fd = (uint32_t)-1 };
@@ -387,6 +387,7 @@ int user_run(const UserConfig *cfg, Status *st)
     program_close(&prog);
     EngineConfig ec = cfg->engine;
     ec.env = &env_ops;
+    mm_set_mdwe(p->mm, p->first_mdwe);
     p->engine = engine_new(&ec, st);
     if (!p->engine)
         goto out;
