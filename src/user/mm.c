@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ipc.h>
@@ -543,6 +544,11 @@ int64_t mm_brk(UserMm *mm, uint64_t addr)
 void mm_set_brk(UserMm *mm, uint64_t addr)
 {
     mm->brk_start = mm->brk = page_up(addr);
+}
+
+uint64_t mm_set_address(uint64_t mm)
+{
+    return mm + offsetof(UserMm, set);
 }
 
 uint64_t mm_brk_start(const UserMm *mm)

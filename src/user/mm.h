@@ -87,6 +87,8 @@ void mm_guard(UserMm *mm, uint64_t start, uint64_t end);
 bool mm_owned(UserMm *mm, uint64_t addr, uint64_t len);
 /* Call fn for each range, in order of address, adjacent equal ones merged. */
 void mm_each(UserMm *mm, void (*fn)(void *ctx, const MmRange *r), void *ctx);
+/* Where in memory the MmSet of an address space lies, which may be another process's. */
+uint64_t mm_set_address(uint64_t mm);
 uint64_t mm_brk_start(const UserMm *mm);
 
 #endif

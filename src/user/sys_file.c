@@ -191,8 +191,9 @@ int64_t sys_readlinkat(UserThread *t, SysCall *c)
     if ((int)c->arg[3] <= 0)
         return -EINVAL;
     const char *text = NULL;
-    if (procfs_is_exe(t, (int)c->arg[0], t->path[0])) {
-        text = t->p->exe_guest;
+    ProcExe exe;
+    if (procfs_exe(t, (int)c->arg[0], t->path[0], &exe)) {
+        text = exe.guest;
     } else {
         err = path_lookup(t, (int)c->arg[0], t->path[0], PATH_NOFOLLOW, t->path[1]);
         if (err)
