@@ -1,7 +1,6 @@
 /* Files: what differs in flags and structures, and paths that are not plain lookups. */
 #include "user/path.h"
 #include "user/procfs.h"
-#include "user/seccomp.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -137,13 +136,6 @@ int64_t sys_fcntl(UserThread *t, SysCall *c)
     default:
         return host_pass(t, c);
     }
-}
-
-int64_t sys_ioctl(UserThread *t, SysCall *c)
-{
-    if (seccomp_is_ioctl((uint32_t)c->arg[1]))
-        return seccomp_ioctl(t, c);
-    return host_block(t, c, c->arg); /* requests and structures are those of asm-generic on guest and host */
 }
 
 /* --- stat ----------------------------------------------------------------------------------------------------------- */
