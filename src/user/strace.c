@@ -202,6 +202,23 @@ static void put_struct(UserThread *t, Line *l, const SysArg *a, uint64_t va)
     case SCS_stat: /* dev, ino, mode and nlink, uid and gid, rdev, pad, size */
         put(l, "{mode=0%o, size=%" PRIu64 "}", (unsigned)v[2], v[6]);
         break;
+    case SCS_sched_param:
+        put(l, "[%d]", (int)v[0]);
+        break;
+    case SCS_epoll_event: /* the guest's layout has its data at the next 64 bits */
+        put(l, "{events=0x%x, data=0x%" PRIx64 "}", (unsigned)v[0], v[1]);
+        break;
+    case SCS_clone_args: /* flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls */
+        put(l, "{flags=0x%" PRIx64 ", exit_signal=", v[0]);
+        put_signal(l, (int)v[4]);
+        put(l, ", stack=0x%" PRIx64 ", size=0x%" PRIx64 "}", v[5], v[6]);
+        break;
+    case SCS_open_how:
+        put(l, "{flags=0%" PRIo64 ", mode=0%" PRIo64 ", resolve=0x%" PRIx64 "}", v[0], v[1], v[2]);
+        break;
+    case SCS_perf_event_attr:
+        put(l, "{type=%u, config=0x%" PRIx64 "}", (unsigned)v[0], v[1]);
+        break;
     case SCS_utsname:
         put(l, "{...}");
         break;
