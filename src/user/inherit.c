@@ -63,7 +63,7 @@ bool inherit_take(UserProc *p, int fd, Status *st)
 {
     Inherited h;
     FILE *f = lseek(fd, 0, SEEK_SET) == 0 ? fdopen(fd, "r") : NULL;
-    bool ok = f && fread(&h, sizeof h, 1, f) == 1 && memcmp(h.magic, magic, sizeof magic) == 0 && seccomp_load(&p->seccomp, f);
+    bool ok = f && fread(&h, sizeof h, 1, f) == 1 && memcmp(h.magic, magic, sizeof magic) == 0 && seccomp_load(p, f);
     if (f)
         fclose(f);
     if (!ok)
