@@ -8,6 +8,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -83,6 +84,17 @@ static bool opt_engine(Options *o, char *arg, Status *st)
 static bool opt_traced(Options *o, char *arg, Status *st)
 {
     o->user.traced = arg;
+    return true;
+}
+
+static bool opt_inherit(Options *o, char *arg, Status *st)
+{
+    uint64_t fd;
+    if (!parse_number("inherit", arg, &fd, st))
+        return false;
+    if (fd > INT_MAX)
+        return status_set(st, STATUS_USAGE, "--inherit: '%s' is not a descriptor", arg);
+    o->user.inherit = (int)fd;
     return true;
 }
 
@@ -267,6 +279,7 @@ void options_init(Options *o)
 {
     memset(o, 0, sizeof *o);
     o->cpu = "max";
+    o->user.inherit = -1;
     o->user.engine.kind = ENGINE_JIT;
     o->user.engine.ret_predict = true;
     o->user.engine.jit_limit = UINT64_MAX;

@@ -42,6 +42,7 @@ typedef struct UserAbi {
     const char *machine;     /* uname */
     const char *platform;    /* AT_PLATFORM */
     unsigned insn_size;      /* of the system call instruction */
+    uint32_t audit_arch;     /* AUDIT_ARCH_*: what seccomp filters see */
     uint64_t min_sigstack;   /* AT_MINSIGSTKSZ */
 
     void (*get_call)(IrCpu *cpu, uint64_t *nr, uint64_t arg[6]);
@@ -76,7 +77,6 @@ typedef struct UserAbi {
     const AbiRegset *regsets;
     unsigned regs_size, regs_call;
     uint16_t elf_machine;
-    uint32_t audit_arch;         /* AUDIT_ARCH_* */
     /* Of `regs`: pc, stack pointer, and result of a call. */
     unsigned regs_pc, regs_sp, regs_result;
 

@@ -10,6 +10,7 @@
 
 #include <elf.h>
 #include <errno.h>
+#include <linux/audit.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -450,13 +451,14 @@ static void cpuinfo(FILE *f, const void *features, unsigned ncpus)
 }
 
 const UserAbi abi_aarch64 = {
-    .guest = "aarch64", .machine = "aarch64", .platform = "aarch64", .insn_size = 4, .min_sigstack = sizeof(A64SigFrame) + 32,
+    .guest = "aarch64", .machine = "aarch64", .platform = "aarch64", .insn_size = 4,
+    .audit_arch = AUDIT_ARCH_AARCH64, .min_sigstack = sizeof(A64SigFrame) + 32,
     .get_call = get_call, .set_result = set_result, .start = start, .set_stack = set_stack, .set_tls = set_tls,
     .get_stack = get_stack, .clone_args = clone_args, .set_secrets = set_secrets, .hwcap = hwcap,
     .guard_pages = a64_guard_pages, .set_restart = set_restart,
     .get_regs = get_regs, .set_regs = set_regs, .regsets = regsets, .regs_size = sizeof(A64Regs),
     .regs_call = offsetof(A64Regs, call), .regs_pc = offsetof(A64Regs, pc), .regs_sp = offsetof(A64Regs, sp),
-    .regs_result = offsetof(A64Regs, x), .elf_machine = EM_AARCH64, .audit_arch = 0xc00000b7u,
+    .regs_result = offsetof(A64Regs, x), .elf_machine = EM_AARCH64,
     .push_frame = push_frame, .pop_frame = pop_frame, .put_stat = put_stat, .stat_size = sizeof(A64Stat), .open_flags_in = open_flags_in,
     .open_flags_out = open_flags_out, .epoll_size = 16, .epoll_data = 8, .prctl = arch_prctl, .cpuinfo = cpuinfo,
     .vdso = vdso_aarch64, .vdso_size = &vdso_aarch64_size, .vdso_sigreturn = &vdso_aarch64_sigreturn,

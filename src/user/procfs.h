@@ -7,11 +7,13 @@
 
 #include "user/process.h"
 
-/*
- * Whether `path`, relative to `dir`, names the link to the program of this process or of another guest's (/proc/self/exe and its
- * like); then out[PATH_MAX] is the program, by the host's name or the guest's.
- */
-bool procfs_exe(UserThread *t, int dir, const char *path, bool host, char *out);
+/* A program: the host's path of it, and the name that guests know it by. */
+typedef struct ProcExe {
+    char host[PATH_MAX], guest[PATH_MAX];
+} ProcExe;
+
+/* Whether `path`, relative to `dir`, names the link to a guest's program: /proc/self/exe and its like, or another guest's. */
+bool procfs_exe(UserThread *t, int dir, const char *path, ProcExe *out);
 /* Open `path`, relative to `dir`, when it is one of ours: a host descriptor, or -errno. -ENXIO: not one of ours. `flags` are the host's. */
 int64_t procfs_open(UserThread *t, int dir, const char *path, int flags);
 

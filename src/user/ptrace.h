@@ -54,6 +54,8 @@ void ptrace_child_start(UserThread *t, PtraceHeritage from);
 bool ptrace_call_enter(UserThread *t, SysCall *c);
 /* It ended with ret (perhaps SYS_RESTART ...): returns what to go on with. */
 int64_t ptrace_call_leave(UserThread *t, int64_t ret);
+/* A filter has the tracer decide (SECCOMP_RET_TRACE with `data`). As seccomp_allows. */
+bool ptrace_seccomp(UserThread *t, SysCall *c, uint32_t data, int64_t *ret);
 /* Whether the two are to be called at all: the tracer asked for calls or steps. */
 static inline bool ptrace_calls(const UserThread *t)
 {

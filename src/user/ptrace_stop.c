@@ -290,6 +290,22 @@ bool ptrace_call_enter(UserThread *t, SysCall *c)
     return mode == PTRACE_SYSCALL && *call_number(t) >= 0;
 }
 
+bool ptrace_seccomp(UserThread *t, SysCall *c, uint32_t data, int64_t *ret)
+{
+    uint64_t ignored;
+    *ret = -ENOSYS;
+    if (!ptrace_on(t) || !(t->pt->options & PTRACE_O_TRACESECCOMP))
+        return false;
+    *call_number(t) = (int32_t)c->nr;
+    t->pt->op = PTRACE_OP_SECCOMP;
+    event_stop(t, PTRACE_EVENT_SECCOMP, data);
+    t->p->abi->get_call(&t->cpu->h.ir, &ignored, c->arg);
+    c->nr = (uint32_t)*call_number(t);
+    syscall_describe(c);
+    *ret = SYS_NORETURN;
+    return *call_number(t) >= 0;
+}
+
 /* What the exit stop of an interrupted call shows: the kernel's own codes, which no program sees. */
 static int64_t shown_result(int64_t ret)
 {

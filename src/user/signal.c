@@ -163,6 +163,14 @@ static void install(const UserSigs *s, int sig)
     kernel_sigaction(sig, &k, NULL);
 }
 
+void signal_keep_own(UserThread *t)
+{
+    const int setxid = 33; /* glibc's, for setuid in all threads; installed with the first thread */
+    pthread_mutex_lock(&t->p->sigs->lock);
+    install(t->p->sigs, setxid);
+    pthread_mutex_unlock(&t->p->sigs->lock);
+}
+
 /* --- dispositions ----------------------------------------------------------------------------------------------------- */
 
 UserSigs *sigs_inherit(void)
@@ -422,6 +430,16 @@ bool signal_fault(Vcpu *cpu, const GuestFault *f)
         deliver(t, &info, info.si_signo == f->sig ? f : NULL);
     signal_unblock(t);
     return true;
+}
+
+void signal_force(UserThread *t, const siginfo_t *info)
+{
+    const GuestFault cause = { .sig = info->si_signo, .code = info->si_code };
+    siginfo_t may_change = *info;
+    signal_block_all();
+    if (!ptrace_on(t) || ptrace_signal(t, &may_change))
+        deliver(t, &may_change, may_change.si_signo == cause.sig ? &cause : NULL);
+    signal_unblock(t);
 }
 
 bool signal_after_call(UserThread *t, int64_t ret)

@@ -6,6 +6,7 @@
 #include "user/process.h"
 #include "user/procfs.h"
 #include "user/ptrace.h"
+#include "user/seccomp.h"
 #include "user/signal.h"
 
 #include <assert.h>
@@ -64,14 +65,19 @@ static unsigned list_outs(UserThread *t, const SysDesc *d, const uint64_t arg[6]
     return n;
 }
 
+int64_t host_block_out(UserThread *t, const SysCall *c, const uint64_t arg[6], const NondetOut *outs, unsigned nouts)
+{
+    engine_block_begin(t->cpu);
+    int64_t ret = t->p->nondet->ops->syscall(t->p->nondet, t->tid, &t->stop, c->d->host, arg, outs, nouts);
+    engine_block_end(t->cpu);
+    return ret;
+}
+
 int64_t host_block(UserThread *t, const SysCall *c, const uint64_t arg[6])
 {
     NondetOut outs[MAX_OUTS];
     unsigned n = list_outs(t, c->d, arg, outs);
-    engine_block_begin(t->cpu);
-    int64_t ret = t->p->nondet->ops->syscall(t->p->nondet, t->tid, &t->stop, c->d->host, arg, outs, n);
-    engine_block_end(t->cpu);
-    return ret;
+    return host_block_out(t, c, arg, outs, n);
 }
 
 int64_t host_block_nr(UserThread *t, long nr, const uint64_t arg[6])
@@ -166,16 +172,24 @@ static void untag(SysCall *c)
             c->arg[i] = (uint64_t)((int64_t)(c->arg[i] << TAG_SHIFT) >> TAG_SHIFT);
 }
 
-static int64_t answer(UserThread *t, SysCall *c)
+void syscall_describe(SysCall *c)
 {
     static const SysDesc unknown = { .name = NULL, .handler = SC_NONE, .host = -1 };
     c->d = c->nr < SYSCALL_LIMIT && syscall_table[c->nr].name ? &syscall_table[c->nr] : &unknown;
-    if (t->p->tagged_addr)
-        untag(c);
+}
+
+static int64_t answer(UserThread *t, SysCall *c)
+{
+    syscall_describe(c);
     SysCall shown = *c;
     if (t->p->cfg->strace)
         strace_enter(t, &shown);
-    int64_t ret = dispatch(t, c);
+    int64_t ret;
+    if (t->seccomp.mode == 0 || seccomp_allows(t, c, &ret)) {
+        if (t->p->tagged_addr)
+            untag(c);
+        ret = dispatch(t, c);
+    }
     if (t->p->cfg->strace)
         strace_leave(t, &shown, ret);
     return ret;
@@ -203,7 +217,7 @@ IrStop user_syscall(Vcpu *cpu)
     int64_t ret = answer(t, &c);
     if (ret == SYS_EXIT)
         return IR_STOP_EXIT;
-    if (ret >= -4095 && !t->stop) {
+    if (ret >= -4095 && !t->stop && !ptrace_on(t)) { /* a tracer may have changed other registers: out of translated code */
         t->p->abi->set_result(&cpu->h.ir, (uint64_t)ret);
         return IR_STOP_NONE;
     }

@@ -16,7 +16,10 @@ typedef struct UserConfig {
     const char *argv0;        /* replaces argv[0]; NULL: as given */
     const char *sysroot;      /* absolute path of the tree that is searched first; NULL: none */
     const char *traced;       /* how the thread was traced that made the execve; NULL: not at all */
+    int inherit;              /* descriptor of what the dragoman that started this one tells (inherit.h); -1: nothing */
     bool strace;              /* print system calls on stderr */
+    bool binfmt;              /* the kernel starts dragoman for guest programs: execve need not, where there is no sysroot */
+    bool secure;              /* the program has other rights than who started it: AT_SECURE, and the environment is not trusted */
     bool stats;               /* print engine statistics on stderr at the end */
     /*
      * Options with which dragoman starts itself again on execve of a guest program, in order, without the program's name:
