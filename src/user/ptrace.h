@@ -41,6 +41,8 @@ bool ptrace_signal(UserThread *t, siginfo_t *info);
 void ptrace_step(UserThread *t);
 /* PTRACE_EVENT_* with its message, if its option is set. */
 void ptrace_event(UserThread *t, unsigned event, uint64_t msg);
+/* The thread ends with `status`: PTRACE_EVENT_EXIT, before anybody else can see that it is over. */
+void ptrace_exiting(UserThread *t, int status);
 /* What a child has from the thread that makes it. Then on the child's own thread, before its first instruction: it gets a block,
  * and if the kernel attached it, it stops. */
 typedef struct PtraceHeritage {
@@ -52,16 +54,11 @@ void ptrace_child_start(UserThread *t, PtraceHeritage from);
 
 /* A call begins: false when the tracer wants it left out. It may have changed c. */
 bool ptrace_call_enter(UserThread *t, SysCall *c);
-/* It ended with ret (perhaps SYS_RESTART ...): returns what to go on with. */
-int64_t ptrace_call_leave(UserThread *t, int64_t ret);
+/* It ended with ret (perhaps SYS_RESTART ...): returns what to go on with. `stops`: PtraceBlock.stops before it began; of a call
+ * in which the tracer has seen nothing it does not see the end. */
+int64_t ptrace_call_leave(UserThread *t, uint32_t stops, int64_t ret);
 /* A filter has the tracer decide (SECCOMP_RET_TRACE with `data`). As seccomp_allows. */
 bool ptrace_seccomp(UserThread *t, SysCall *c, uint32_t data, int64_t *ret);
-/* Whether the two are to be called at all: the tracer asked for calls or steps. */
-static inline bool ptrace_calls(const UserThread *t)
-{
-    return t->pt && t->pt->mode != 0;
-}
-
 /* Registers of the block, for stops that the host's kernel makes (vfork, exit). */
 void ptrace_publish(UserThread *t);
 /* The thread takes the default action of `sig` on the host; 0 when it has come back from a stop. */

@@ -141,6 +141,7 @@ static int stop(UserThread *t, uint32_t status, uint64_t msg, int sig)
     ptrace_publish(t);
     b->status = status;
     b->msg = msg;
+    b->stops++;
     b->resume_sig = 0;
     trap.si_pid = t->p->pid;
     trap.si_value.sival_ptr = b;
@@ -203,6 +204,14 @@ void ptrace_event(UserThread *t, unsigned event, uint64_t msg)
 {
     if (ptrace_on(t) && (t->pt->options >> event & 1))
         event_stop(t, event, msg);
+}
+
+void ptrace_exiting(UserThread *t, int status)
+{
+    if (!ptrace_on(t))
+        return;
+    ptrace_event(t, PTRACE_EVENT_EXIT, (uint64_t)status << 8);
+    t->pt->exiting = 1;
 }
 
 void ptrace_step(UserThread *t)
@@ -314,12 +323,12 @@ static int64_t shown_result(int64_t ret)
          : ret == SYS_RESTART_BLOCK ? -ERESTART_RESTARTBLOCK : ret;
 }
 
-int64_t ptrace_call_leave(UserThread *t, int64_t ret)
+int64_t ptrace_call_leave(UserThread *t, uint32_t stops, int64_t ret)
 {
     IrCpu *ir = &t->cpu->h.ir;
     const UserAbi *abi = t->p->abi;
     uint64_t nr, before[6], after[6];
-    if (!t->pt || t->pt->mode != PTRACE_SYSCALL)
+    if (!t->pt || t->pt->mode != PTRACE_SYSCALL || t->pt->stops == stops)
         return ret;
     abi->get_call(ir, &nr, before);
     int64_t shown = ret == SYS_NORETURN ? (int64_t)before[0] : shown_result(ret);

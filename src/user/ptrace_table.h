@@ -35,6 +35,8 @@ typedef struct PtraceBlock {
     uint32_t want;            /* status of the stop to make at the next boundary; 0: none */
     uint32_t raising;         /* signal whose default action it is taking on the host */
     uint32_t resume_sig;      /* signal to go on with */
+    uint32_t exiting;         /* it has told of its end */
+    uint32_t stops;           /* how many it has made itself */
     uint32_t dirty;           /* registers were changed while it was stopped */
     uint32_t op;              /* PTRACE_OP_* of the stop */
     uint64_t msg;             /* PTRACE_GETEVENTMSG */

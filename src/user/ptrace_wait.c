@@ -131,8 +131,9 @@ bool tracee_translate(UserThread *t, int tid, uint32_t *status)
         begin_child(t, (int)msg);
         return true;
     case PTRACE_EVENT_VFORK_DONE:
-    case PTRACE_EVENT_EXIT:
         return true;
+    case PTRACE_EVENT_EXIT:
+        return b.exiting ? hide(t, w, 0) : true;
     case PTRACE_EVENT_STOP:
         if ((stopped >> 8 & 0xff) == SIGTRAP) {
             tracee_settle(t, w, stopped);

@@ -198,12 +198,13 @@ static int64_t answer(UserThread *t, SysCall *c)
 /* The same under a tracer, which may stop before and after it, and change it. */
 static IrStop traced_call(UserThread *t, SysCall *c)
 {
-    int tid = t->tid;
+    const int tid = t->tid;
+    const uint32_t stops = t->pt->stops;
     int64_t ret = ptrace_call_enter(t, c) ? answer(t, c) : SYS_NORETURN;
     if (ret == SYS_EXIT)
         return IR_STOP_EXIT;
     if (t->tid == tid) /* else this is the child of a fork, which has made no call */
-        ret = ptrace_call_leave(t, ret);
+        ret = ptrace_call_leave(t, stops, ret);
     return signal_after_call(t, ret) ? IR_STOP_CHECK : IR_STOP_EXIT;
 }
 
@@ -212,12 +213,12 @@ IrStop user_syscall(Vcpu *cpu)
     UserThread *t = user_thread(cpu);
     SysCall c;
     t->p->abi->get_call(&cpu->h.ir, &c.nr, c.arg);
-    if (ptrace_calls(t))
+    if (ptrace_on(t))
         return traced_call(t, &c);
     int64_t ret = answer(t, &c);
     if (ret == SYS_EXIT)
         return IR_STOP_EXIT;
-    if (ret >= -4095 && !t->stop && !ptrace_on(t)) { /* a tracer may have changed other registers: out of translated code */
+    if (ret >= -4095 && !t->stop) {
         t->p->abi->set_result(&cpu->h.ir, (uint64_t)ret);
         return IR_STOP_NONE;
     }

@@ -116,8 +116,7 @@ static void abandon_locks(UserThread *t)
 void thread_exit(UserThread *t)
 {
     signal_block_all();
-    if (ptrace_on(t))
-        ptrace_publish(t);
+    ptrace_exiting(t, t->exit_status);
     if (!t->vforked)
         abandon_locks(t);
     if (t->clear_tid) {
@@ -133,8 +132,7 @@ void thread_exit(UserThread *t)
 
 void process_exit(UserThread *t, int status)
 {
-    if (ptrace_on(t))
-        ptrace_publish(t);
+    ptrace_exiting(t, status);
     if (!t->vforked)
         engine_save(t->cpu);
     if (t->p->cfg->stats)

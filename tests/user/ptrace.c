@@ -2,10 +2,13 @@
 #include "t.h"
 
 #include <elf.h>
+#include <fcntl.h>
+#include <linux/filter.h>
 #include <linux/ptrace.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <sched.h>
-#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -255,6 +258,63 @@ static void test_calls(void)
     OK(WIFEXITED(st) && WEXITSTATUS(st) == 9);
 }
 
+/* A filter leaves a call to the tracer, which makes another of it. */
+static void child_filtered(void)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_getppid, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRACE | 7),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog filter = { 4, code };
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) != 0)
+        _exit(20);
+    _exit(getppid() == getpid() ? 21 : 22);
+}
+
+static void test_filter(void)
+{
+    pid_t pid = start(child_filtered, PTRACE_O_TRACESECCOMP);
+    struct ptrace_syscall_info i = { 0 };
+    uint64_t msg = 0;
+    int nr = SYS_getpid;
+    OK(trace(PTRACE_CONT, pid, 0, 0) == 0);
+    int st = next(pid);
+    OK(st >> 8 == EVENT(PTRACE_EVENT_SECCOMP));
+    OK(trace(PTRACE_GETEVENTMSG, pid, 0, (uintptr_t)&msg) == 0 && msg == 7);
+    OK(trace(PTRACE_GET_SYSCALL_INFO, pid, sizeof i, (uintptr_t)&i) == 84 && i.op == PTRACE_SYSCALL_INFO_SECCOMP &&
+       i.seccomp.nr == SYS_getppid && i.seccomp.ret_data == 7);
+    OK(regset(PTRACE_SETREGSET, pid, NT_SYSTEM_CALL, &nr, sizeof nr) == 4);
+    OK(stopped_by((int)to_call(pid), SIGTRAP)); /* the end of the call */
+    OK(trace(PTRACE_CONT, pid, 0, 0) == 0);
+    st = next(pid);
+    OK(WIFEXITED(st) && WEXITSTATUS(st) == 21);
+}
+
+/* Through /proc/PID/mem, as debuggers write: into code that has run. */
+static void test_mem_file(void)
+{
+    pid_t pid = start(child_work, 0);
+    char name[64];
+    uint32_t brk = 0xd4200000, old = 0;
+    Regs r;
+    OK(trace(PTRACE_CONT, pid, 0, 0) == 0 && stopped_by(next(pid), SIGUSR2));
+    snprintf(name, sizeof name, "/proc/%d/mem", pid);
+    int fd = open(name, O_RDWR);
+    OK(fd >= 0 && pread(fd, &old, sizeof old, (off_t)(uintptr_t)work) == 4 && old == *(uint32_t *)work);
+    OK(pwrite(fd, &brk, sizeof brk, (off_t)(uintptr_t)work) == 4);
+    OK(trace(PTRACE_CONT, pid, 0, 0) == 0 && stopped_by(next(pid), SIGTRAP));
+    regset(PTRACE_GETREGSET, pid, NT_PRSTATUS, &r, sizeof r);
+    OK(r.pc == (uintptr_t)work);
+    OK(lseek(fd, (off_t)(uintptr_t)work, SEEK_SET) >= 0 && write(fd, &old, sizeof old) == 4);
+    OK(trace(PTRACE_CONT, pid, 0, 0) == 0);
+    int st = next(pid);
+    OK(WIFEXITED(st) && WEXITSTATUS(st) == 5);
+    close(fd);
+}
+
 /* --- children and programs ------------------------------------------------------------------------------------------- */
 
 static void *thread(void *arg)
@@ -422,6 +482,8 @@ int main(int argc, char **argv)
     test_registers();
     test_step();
     test_calls();
+    test_filter();
+    test_mem_file();
     test_family();
     test_exec();
     test_attach();
