@@ -732,12 +732,6 @@ void mm_each(UserMm *mm, void (*fn)(void *ctx, const MmRange *r), void *ctx)
     pthread_rwlock_unlock(mm->lock);
 }
 
-void mm_where(UserMm *mm, uint64_t *ranges, uint64_t *count)
-{
-    *ranges = (uintptr_t)&mm->set.r;
-    *count = (uintptr_t)&mm->set.n;
-}
-
 /* Above the guest's own addresses, which end at guest_top. */
 uint64_t mm_ptrace_table(const UserMm *mm)
 {

@@ -90,8 +90,6 @@ void mm_each(UserMm *mm, void (*fn)(void *ctx, const MmRange *r), void *ctx);
 /* Where in memory the MmSet of an address space lies, which may be another process's. */
 uint64_t mm_set_address(uint64_t mm);
 uint64_t mm_brk_start(const UserMm *mm);
-/* Addresses of the ranges (MmRange *) and of their number (size_t), for another process to read. */
-void mm_where(UserMm *mm, uint64_t *ranges, uint64_t *count);
 /* Where the table of user/ptrace_table.h is: of this process, and of any (one place a layout; 0 after the last). */
 uint64_t mm_ptrace_table(const UserMm *mm);
 uint64_t mm_ptrace_at(unsigned i);

@@ -30,10 +30,7 @@ void ptrace_process_start(UserProc *p)
         munmap(table, sizeof *table);
         return;
     }
-    mm_where(p->mm, &table->ranges, &table->nranges);
     p->trace = table;
-    memcpy(table->exe, p->exe, strlen(p->exe) + 1);
-    memcpy(table->exe_guest, p->exe_guest, strlen(p->exe_guest) + 1);
     __atomic_store_n(&table->magic, PTRACE_MAGIC, __ATOMIC_RELEASE);
 }
 
@@ -46,6 +43,9 @@ void ptrace_thread_start(UserThread *t)
         if (!__atomic_compare_exchange_n(&table->tid[i], &none, -1, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
             continue;
         PtraceBlock *b = &table->block[i];
+        uint32_t used = __atomic_load_n(&table->used, __ATOMIC_RELAXED);
+        while (used <= i && !__atomic_compare_exchange_n(&table->used, &used, i + 1, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+            ;
         memset(b, 0, offsetof(PtraceBlock, regs));
         b->tid = t->tid;
         b->pid = t->p->pid;
@@ -68,7 +68,8 @@ void ptrace_fork_child(UserThread *t)
     PtraceTable *table = t->p->trace;
     if (!table)
         return;
-    memset(table->tid, 0, sizeof table->tid);
+    memset(table->tid, 0, table->used * sizeof table->tid[0]);
+    table->used = 0;
     table->changes_head = table->changes_tail;
     t->pt = NULL;
 }
@@ -240,10 +241,8 @@ bool ptrace_pending(UserThread *t)
 void ptrace_take_notes(UserThread *t)
 {
     PtraceBlock *b = t->pt;
-    while (b && b->head != __atomic_load_n(&b->tail, __ATOMIC_ACQUIRE) && t->npend < sizeof t->pend / sizeof t->pend[0]) {
-        t->pend[t->npend++] = b->ring[b->head % PTRACE_RING];
+    while (b && b->head != __atomic_load_n(&b->tail, __ATOMIC_ACQUIRE) && signal_queue(t, &b->ring[b->head % PTRACE_RING]))
         __atomic_store_n(&b->head, b->head + 1, __ATOMIC_RELEASE);
-    }
 }
 
 void ptrace_boundary(UserThread *t)

@@ -9,7 +9,6 @@
 #ifndef USER_PTRACE_TABLE_H
 #define USER_PTRACE_TABLE_H
 
-#include <limits.h>
 #include <signal.h>
 #include <stdint.h>
 
@@ -50,14 +49,12 @@ typedef struct PtraceBlock {
 
 typedef struct PtraceTable {
     uint64_t magic;
-    int32_t unused;
     int32_t background_tid;   /* the translator's own thread; 0: none */
-    uint64_t ranges, nranges; /* the guest's address space: address of an array of MmRange, and of its size_t length */
+    uint32_t used;            /* no block from here on was ever taken */
     uint32_t changes_head, changes_tail; /* code that others wrote */
     struct {
         uint64_t start, len;
     } changes[PTRACE_CHANGES];
-    char exe[PATH_MAX], exe_guest[PATH_MAX]; /* the host's and the guest's name of its program */
     int32_t tid[PTRACE_SLOTS]; /* of each block; 0: free */
     _Alignas(4096) PtraceBlock block[PTRACE_SLOTS];
 } PtraceTable;

@@ -72,9 +72,19 @@ bool ptrace_write(UserThread *t, int pid, uint64_t va, const void *src, size_t n
     return copy(t, SYS_process_vm_writev, pid, (void *)(uintptr_t)src, va, n);
 }
 
+enum { PTRACE_CHUNK = 128 };
+
+/* Some of a table's thread ids, from `base` on; false behind the last that was ever used. */
+static bool read_tids(UserThread *t, int pid, uint64_t table, unsigned base, int32_t tid[PTRACE_CHUNK])
+{
+    uint32_t used;
+    return ptrace_read(t, pid, &used, table + offsetof(PtraceTable, used), sizeof used) && base < used && used <= PTRACE_SLOTS &&
+           ptrace_read(t, pid, tid, table + offsetof(PtraceTable, tid) + base * sizeof tid[0], PTRACE_CHUNK * sizeof tid[0]);
+}
+
 uint64_t ptrace_table_of(UserThread *t, int pid, int *slot)
 {
-    int32_t tid[PTRACE_SLOTS / 64];
+    int32_t tid[PTRACE_CHUNK];
     uint64_t at;
     for (unsigned i = 0; (at = mm_ptrace_at(i)) != 0; i++) {
         uint64_t magic;
@@ -82,10 +92,8 @@ uint64_t ptrace_table_of(UserThread *t, int pid, int *slot)
             continue;
         if (!slot)
             return at;
-        for (unsigned base = 0; base < PTRACE_SLOTS; base += sizeof tid / sizeof tid[0]) {
-            if (!ptrace_read(t, pid, tid, at + offsetof(PtraceTable, tid) + base * sizeof tid[0], sizeof tid))
-                return 0;
-            for (unsigned k = 0; k < sizeof tid / sizeof tid[0]; k++) {
+        for (unsigned base = 0; read_tids(t, pid, at, base, tid); base += PTRACE_CHUNK) {
+            for (unsigned k = 0; k < PTRACE_CHUNK; k++) {
                 if (tid[k] == pid) {
                     *slot = (int)(base + k);
                     return at;
@@ -120,22 +128,16 @@ bool tracee_put(UserThread *t, const Tracee *w, size_t offset, const void *src, 
 /* Every thread of the process leaves translated code soon, and looks at the list. */
 static void poke_threads(UserThread *t, int pid, uint64_t table)
 {
-    int32_t tid[PTRACE_SLOTS / 64];
+    int32_t tid[PTRACE_CHUNK];
     const uint32_t one = 1;
-    for (unsigned base = 0; base < PTRACE_SLOTS; base += sizeof tid / sizeof tid[0]) {
-        unsigned found = 0;
-        if (!ptrace_read(t, pid, tid, table + offsetof(PtraceTable, tid) + base * sizeof tid[0], sizeof tid))
-            return;
-        for (unsigned k = 0; k < sizeof tid / sizeof tid[0]; k++) {
+    for (unsigned base = 0; read_tids(t, pid, table, base, tid); base += PTRACE_CHUNK) {
+        for (unsigned k = 0; k < PTRACE_CHUNK; k++) {
             uint64_t at, block = table + offsetof(PtraceTable, block) + (uint64_t)(base + k) * sizeof(PtraceBlock);
             if (tid[k] <= 0)
                 continue;
-            found++;
             if (ptrace_read(t, pid, &at, block + offsetof(PtraceBlock, exit_request), sizeof at) && at)
                 ptrace_write(t, pid, at, &one, sizeof one);
         }
-        if (!found)
-            return;
     }
 }
 

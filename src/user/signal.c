@@ -111,6 +111,20 @@ static unsigned sync_index(int sig)
     return sig == SIGSEGV ? 0 : sig == SIGBUS ? 1 : sig == SIGFPE ? 2 : sig == SIGILL ? 3 : 4;
 }
 
+bool signal_queue(UserThread *t, const siginfo_t *info)
+{
+    int sig = info->si_signo;
+    if (SYNC_SIGNALS & t->mask & SIG_BIT(sig)) {
+        t->sync_pend |= SIG_BIT(sig);
+        t->sync_info[sync_index(sig)] = *info;
+        return true;
+    }
+    if (t->npend == sizeof t->pend / sizeof t->pend[0])
+        return false;
+    t->pend[t->npend++] = *info;
+    return true;
+}
+
 /* A tracer has given the thread signals, or wants it at a boundary (user/ptrace.h). */
 static void note_trace(UserThread *t, void *uc)
 {
@@ -408,7 +422,7 @@ static bool deliver_all(UserThread *t)
 bool signal_pending(Vcpu *cpu)
 {
     UserThread *t = user_thread(cpu);
-    if (t->npend != 0 || (t->sync_pend & ~t->mask) || ptrace_pending(t)) {
+    if (t->stop || t->npend != 0 || (t->sync_pend & ~t->mask) || ptrace_pending(t)) {
         signal_block_all();
         deliver_all(t);
     }

@@ -34,6 +34,8 @@ uint64_t signal_host_mask(void);
 bool signal_pending(Vcpu *cpu);
 bool signal_fault(Vcpu *cpu, const GuestFault *f);
 void signal_async(int sig, siginfo_t *info, void *uc);
+/* Put a signal that a tracer held up where delivery finds it; false when there is no room now. */
+bool signal_queue(UserThread *t, const siginfo_t *info);
 /* Deliver a signal that the thread has brought about by what it did: neither blocking nor ignoring it helps. */
 void signal_force(UserThread *t, const siginfo_t *info);
 
