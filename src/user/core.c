@@ -415,7 +415,8 @@ static int open_core(const Name *name)
 {
     struct stat sb;
     int fd = open(name->text, O_CREAT | O_RDWR | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (fd >= 0 && fstat(fd, &sb) == 0 && S_ISREG(sb.st_mode) && sb.st_nlink == 1 && sb.st_uid == geteuid() && ftruncate(fd, 0) == 0)
+    if (fd >= 0 && fstat(fd, &sb) == 0 && S_ISREG(sb.st_mode) && sb.st_nlink == 1 && sb.st_uid == geteuid() &&
+        ftruncate(fd, 0) == 0)
         return fd;
     if (fd >= 0)
         close(fd);
@@ -425,8 +426,8 @@ static int open_core(const Name *name)
 /* --- the kernel's own ------------------------------------------------------------------------------------------------ */
 
 /*
- * The bit in the exit status is the kernel's to set, when it has written a core file itself. It gets the least that it takes, in a
- * directory of its own, which a process that outlives this one removes.
+ * The bit in the exit status is the kernel's to set, when it has written a core file itself. It gets the least that it
+ * takes, in a directory of its own, which a process that outlives this one removes.
  */
 static void divert_kernel(const Name *name, const struct rlimit *now)
 {

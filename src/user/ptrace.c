@@ -40,14 +40,6 @@ static int64_t set_options(UserThread *t, Target *g, uint64_t addr, uint64_t dat
     return err;
 }
 
-static int64_t trace_me(UserThread *t)
-{
-    int64_t err = host_ptrace(t, PTRACE_TRACEME, 0, 0, 0);
-    if (!err && t->pt)
-        t->pt->traced = 1;
-    return err;
-}
-
 static bool runs_dragoman(UserThread *t, int tid)
 {
     char link[40], mine[PATH_MAX], theirs[PATH_MAX];
@@ -57,7 +49,18 @@ static bool runs_dragoman(UserThread *t, int tid)
     return a > 0 && a == b && memcmp(mine, theirs, (size_t)a) == 0;
 }
 
-/* Whether the thread has a block. One that is being born or has a new program is waited for: it needs no help to get there. */
+/* To a tracer that is no guest of dragoman the translator's own stops would show. */
+static int64_t trace_me(UserThread *t)
+{
+    if (!runs_dragoman(t, (int)HOST0(t, SYS_getppid)))
+        return -EPERM;
+    int64_t err = host_ptrace(t, PTRACE_TRACEME, 0, 0, 0);
+    if (!err && t->pt)
+        t->pt->traced = 1;
+    return err;
+}
+
+/* Whether the thread has a block. One that is being born, or has a new program, is waited for: it gets there by itself. */
 static bool is_guest(UserThread *t, int tid)
 {
     int slot = -1;

@@ -1,7 +1,7 @@
 /*
  * ptrace between guest processes. The host's own ptrace carries it: a guest tracer's thread is the host tracer of the guest
- * tracee's thread, so that attachment, permission, wait, SIGCHLD, auto-attachment, EXITKILL and death are the kernel's. What the
- * kernel cannot know is where guest instructions end. Therefore
+ * tracee's thread, so that attachment, permission, wait, SIGCHLD, auto-attachment, EXITKILL and death are the kernel's. What
+ * the kernel cannot know is where guest instructions end. Therefore
  *
  *   - a tracee stops itself, between two guest instructions, with its registers in its block (ptrace_table.h);
  *   - a tracer's wait hides every other stop of the host: it passes on what belongs to the translator (faults in translated
@@ -43,8 +43,10 @@ void ptrace_step(UserThread *t);
 void ptrace_event(UserThread *t, unsigned event, uint64_t msg);
 /* The thread ends with `status`: PTRACE_EVENT_EXIT, before anybody else can see that it is over. */
 void ptrace_exiting(UserThread *t, int status);
-/* What a child has from the thread that makes it. Then on the child's own thread, before its first instruction: it gets a block,
- * and if the kernel attached it, it stops. */
+/*
+ * What a child has from the thread that makes it. Then on the child's own thread, before its first instruction: it gets a
+ * block, and if the kernel attached it, it stops.
+ */
 typedef struct PtraceHeritage {
     bool traced;
     uint32_t options, seized;
@@ -54,8 +56,10 @@ void ptrace_child_start(UserThread *t, PtraceHeritage from);
 
 /* A call begins: false when the tracer wants it left out. It may have changed c. */
 bool ptrace_call_enter(UserThread *t, SysCall *c);
-/* It ended with ret (perhaps SYS_RESTART ...): returns what to go on with. `stops`: PtraceBlock.stops before it began; of a call
- * in which the tracer has seen nothing it does not see the end. */
+/*
+ * It ended with ret (perhaps SYS_RESTART ...): returns what to go on with. `stops`: PtraceBlock.stops before it began; of a
+ * call in which the tracer has seen nothing it does not see the end.
+ */
 int64_t ptrace_call_leave(UserThread *t, uint32_t stops, int64_t ret);
 /* A filter has the tracer decide (SECCOMP_RET_TRACE with `data`). As seccomp_allows. */
 bool ptrace_seccomp(UserThread *t, SysCall *c, uint32_t data, int64_t *ret);
@@ -102,8 +106,8 @@ StopKind tracee_stopped(UserThread *t, Tracee *w, PtraceBlock *b);
 int64_t host_ptrace(UserThread *t, long request, int tid, uint64_t addr, uint64_t data);
 
 /*
- * A wait of the host's gave `*status` for a stop of `tid`: false when the guest is not to see it; the thread goes on then. Else
- * *status is what the guest sees.
+ * A wait of the host's gave `*status` for a stop of `tid`: false when the guest is not to see it; the thread goes on then.
+ * Else *status is what the guest sees.
  */
 bool tracee_translate(UserThread *t, int tid, uint32_t *status);
 

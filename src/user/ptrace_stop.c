@@ -44,7 +44,8 @@ void ptrace_thread_start(UserThread *t)
             continue;
         PtraceBlock *b = &table->block[i];
         uint32_t used = __atomic_load_n(&table->used, __ATOMIC_RELAXED);
-        while (used <= i && !__atomic_compare_exchange_n(&table->used, &used, i + 1, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+        while (used <= i &&
+               !__atomic_compare_exchange_n(&table->used, &used, i + 1, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
             ;
         memset(b, 0, offsetof(PtraceBlock, regs));
         b->tid = t->tid;
@@ -148,7 +149,7 @@ static int stop(UserThread *t, uint32_t status, uint64_t msg, int sig)
     trap.si_value.sival_ptr = b;
     __atomic_store_n(&b->stop, 1, __ATOMIC_RELEASE);
     engine_block_begin(t->cpu);
-    /* The host's kernel drops a second SIGTRAP that comes while one is on its way: then there was another stop, and no word. */
+    /* The host's kernel drops a second SIGTRAP while one is on its way: then there was another stop, and no word. */
     while (__atomic_load_n(&b->stop, __ATOMIC_ACQUIRE)) {
         HOST4(t, SYS_rt_tgsigqueueinfo, t->p->pid, t->tid, SIGTRAP, (uintptr_t)&trap);
         if (__atomic_load_n(&b->stop, __ATOMIC_ACQUIRE) && !has_tracer()) { /* it ended without detaching */
@@ -277,7 +278,8 @@ static void call_stop(UserThread *t, uint32_t op)
     b->info.si_signo = SIGTRAP;
     b->info.si_code = b->options & PTRACE_O_TRACESYSGOOD ? SIGTRAP | 0x80 : SIGTRAP;
     b->info.si_pid = t->p->pid;
-    send_self(t, stop(t, call_status(b), op == PTRACE_OP_ENTRY ? PTRACE_EVENTMSG_SYSCALL_ENTRY : PTRACE_EVENTMSG_SYSCALL_EXIT, 0));
+    bool entry = op == PTRACE_OP_ENTRY;
+    send_self(t, stop(t, call_status(b), entry ? PTRACE_EVENTMSG_SYSCALL_ENTRY : PTRACE_EVENTMSG_SYSCALL_EXIT, 0));
 }
 
 static int32_t *call_number(UserThread *t)
@@ -318,8 +320,13 @@ bool ptrace_seccomp(UserThread *t, SysCall *c, uint32_t data, int64_t *ret)
 static int64_t shown_result(int64_t ret)
 {
     enum { ERESTARTSYS = 512, ERESTARTNOINTR, ERESTARTNOHAND, ERESTART_RESTARTBLOCK = 516 };
-    return ret == SYS_RESTART ? -ERESTARTSYS : ret == SYS_AGAIN ? -ERESTARTNOINTR : ret == SYS_RESTART_NOHAND ? -ERESTARTNOHAND
-         : ret == SYS_RESTART_BLOCK ? -ERESTART_RESTARTBLOCK : ret;
+    switch (ret) {
+    case SYS_RESTART: return -ERESTARTSYS;
+    case SYS_AGAIN: return -ERESTARTNOINTR;
+    case SYS_RESTART_NOHAND: return -ERESTARTNOHAND;
+    case SYS_RESTART_BLOCK: return -ERESTART_RESTARTBLOCK;
+    default: return ret;
+    }
 }
 
 int64_t ptrace_call_leave(UserThread *t, uint32_t stops, int64_t ret)

@@ -1,10 +1,10 @@
 /*
- * What a guest process shows its tracer: one table a process, at an address that a tracer's dragoman knows (mm_ptrace_at), read
- * and written by it with process_vm_readv and process_vm_writev. See docs/ptrace.md. Two dragomans share this layout: a change
- * needs a new PTRACE_MAGIC.
+ * What a guest process shows its tracer: one table a process, at an address that a tracer's dragoman knows (mm_ptrace_at),
+ * read and written by it with process_vm_readv and process_vm_writev. See docs/ptrace.md. Two dragomans share this layout:
+ * a change needs a new PTRACE_MAGIC.
  *
- * A tracer writes a block only while its thread is stopped on the host, but for `traced`, `seized` and `options` at attachment; the
- * thread itself writes it only while it runs.
+ * A tracer writes a block only while its thread is stopped on the host, but for `traced`, `seized` and `options` at
+ * attachment; the thread itself writes it only while it runs.
  */
 #ifndef USER_PTRACE_TABLE_H
 #define USER_PTRACE_TABLE_H

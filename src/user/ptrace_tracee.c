@@ -78,8 +78,9 @@ enum { PTRACE_CHUNK = 128 };
 static bool read_tids(UserThread *t, int pid, uint64_t table, unsigned base, int32_t tid[PTRACE_CHUNK])
 {
     uint32_t used;
-    return ptrace_read(t, pid, &used, table + offsetof(PtraceTable, used), sizeof used) && base < used && used <= PTRACE_SLOTS &&
-           ptrace_read(t, pid, tid, table + offsetof(PtraceTable, tid) + base * sizeof tid[0], PTRACE_CHUNK * sizeof tid[0]);
+    return ptrace_read(t, pid, &used, table + offsetof(PtraceTable, used), sizeof used) && base < used &&
+           used <= PTRACE_SLOTS && ptrace_read(t, pid, tid, table + offsetof(PtraceTable, tid) + base * sizeof tid[0],
+                                               PTRACE_CHUNK * sizeof tid[0]);
 }
 
 uint64_t ptrace_table_of(UserThread *t, int pid, int *slot)

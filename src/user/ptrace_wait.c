@@ -90,7 +90,7 @@ static bool on_signal(UserThread *t, Tracee *w, PtraceBlock *b, const siginfo_t 
     }
     if ((FAULTS & SIG_BIT(sig)) && info->si_code > 0)
         return hide(t, w, sig);
-    if (sig == SIGTRAP && info->si_code == PTRACE_CODE_NOTE) /* it was blocked when it was given: libc does that for a moment */
+    if (sig == SIGTRAP && info->si_code == PTRACE_CODE_NOTE) /* it was blocked when it was given: by libc, for a moment */
         return hide(t, w, sig);
     if (b->raising == (uint32_t)sig)
         return hide(t, w, sig);

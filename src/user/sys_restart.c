@@ -1,6 +1,6 @@
 /*
- * Calls that wait for a time relative to now. When a signal interrupts one and no handler runs (a tracer took it, the process was
- * stopped), it goes on as restart_syscall with what is left of its time, as the kernel does it.
+ * Calls that wait for a time relative to now. When a signal interrupts one and no handler runs (a tracer took it, the
+ * process was stopped), it goes on as restart_syscall with what is left of its time, as the kernel does it.
  */
 #include "user/process.h"
 #include "user/signal.h"
