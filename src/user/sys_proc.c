@@ -1,5 +1,6 @@
 /* The process: identity, limits, ends. */
 #include "user/process.h"
+#include "user/ptrace.h"
 #include "user/signal.h"
 
 #include <errno.h>
@@ -26,7 +27,7 @@ int64_t sys_exit_group(UserThread *t, SysCall *c)
     pthread_mutex_lock(&t->p->lock);
     bool last = t->p->nthreads == 1 && !t->attached;
     pthread_mutex_unlock(&t->p->lock);
-    if (!last && !t->vforked)
+    if ((!last || ptrace_on(t)) && !t->vforked)
         process_exit(t, t->exit_status);
     return SYS_EXIT;
 }

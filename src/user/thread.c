@@ -137,7 +137,8 @@ void process_exit(UserThread *t, int status)
         engine_save(t->cpu);
     if (t->p->cfg->stats)
         engine_stats(t->p->engine, stderr);
-    if (!t->attached) /* the child of a thread that forked has no main thread: the checker misses its stack */
+    /* The child of a thread that forked has no main thread: the checker misses its stack. And it is a tracer itself. */
+    if (!t->attached && !ptrace_on(t))
         os_leak_check();
     for (;;)
         HOST1(t, SYS_exit_group, status);
