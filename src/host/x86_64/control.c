@@ -21,6 +21,8 @@ typedef struct Leave {
     uint32_t nent;
     Target target[PLAN_MAX_PINS + 2];
     unsigned ntarget;
+    const IrRef *arg; /* of a helper that the exit calls */
+    uint32_t narg;
     uint64_t over[IR_MAX_SLOTS / 64]; /* homes that will be written */
 } Leave;
 
@@ -43,6 +45,10 @@ static void collect(Leave *l, const IrInsn *i)
 
     l->ent = &s->r->snapent[snap->first];
     l->nent = snap->count;
+    if (i->op == IR_EXIT_HELP) {
+        l->arg = &s->r->pool[i->a];
+        l->narg = i->b;
+    }
     for (uint32_t k = 0; k < l->nent; k++) {
         unsigned slot = l->ent[k].slot, pin = s->plan->slot_pin[slot];
         IrRef root = ra_root(s, l->ent[k].val);
@@ -113,6 +119,8 @@ static void rescue_all(Leave *l)
         rescue(l, ra_root(l->s, l->ent[k].val));
     for (unsigned k = 0; k < l->ntarget; k++)
         rescue(l, l->target[k].root);
+    for (uint32_t k = 0; k < l->narg; k++)
+        rescue(l, ra_root(l->s, l->arg[k]));
 }
 
 /* --- stores to homes --------------------------------------------------------------------------------------------------- */
@@ -298,6 +306,9 @@ static void leave_state(Sel *s, const IrInsn *i, const Target *extra, unsigned n
         add_target(l, extra[k].reg, extra[k].root);
     rescue_all(l);
     store_lazy(l);
+    /* not before: a careful comparison among the flags is evaluated with arguments of its own */
+    for (uint32_t k = 0; k < l->narg; k++)
+        sel_store_arg(s, k, l->arg[k]);
     store_slots(l);
     move_targets(l);
 }
@@ -428,8 +439,7 @@ static void exit_ind(Sel *s, const IrInsn *i)
 static void exit_help(Sel *s, const IrInsn *i)
 {
     Target t = {RAX.n, ra_root(s, i->c)};
-    for (uint32_t k = 0; k < i->b; k++)
-        sel_store_arg(s, k, s->r->pool[i->a + k]);
+
     leave_state(s, i, &t, 1);
     x64_mov_mr(s->a, W64, sel_cpu(s, offsetof(HostCpu, ir.pc)), RAX);
     x64_mov_ri(s->a, RCX, i->imm);
