@@ -8,6 +8,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -77,6 +78,17 @@ static bool opt_engine(Options *o, char *arg, Status *st)
         o->user.engine.kind = ENGINE_INTERP;
     else
         return status_set(st, STATUS_USAGE, "--engine: '%s' is neither jit nor interp", arg);
+    return true;
+}
+
+static bool opt_inherit(Options *o, char *arg, Status *st)
+{
+    uint64_t fd;
+    if (!parse_number("inherit", arg, &fd, st))
+        return false;
+    if (fd > INT_MAX)
+        return status_set(st, STATUS_USAGE, "--inherit: '%s' is not a descriptor", arg);
+    o->user.inherit = (int)fd;
     return true;
 }
 
@@ -261,6 +273,7 @@ void options_init(Options *o)
 {
     memset(o, 0, sizeof *o);
     o->cpu = "max";
+    o->user.inherit = -1;
     o->user.engine.kind = ENGINE_JIT;
     o->user.engine.ret_predict = true;
     o->user.engine.jit_limit = UINT64_MAX;

@@ -368,6 +368,14 @@ bool signal_fault(Vcpu *cpu, const GuestFault *f)
     return true;
 }
 
+void signal_force(UserThread *t, const siginfo_t *info)
+{
+    const GuestFault cause = { .sig = info->si_signo, .code = info->si_code };
+    signal_block_all();
+    deliver(t, info, &cause);
+    signal_unblock(t);
+}
+
 /* Whether a call that was waiting is made again: the kernel asks the first handler's SA_RESTART. */
 static bool restarts(UserThread *t)
 {

@@ -1,6 +1,7 @@
 /* Files: what differs in flags and structures, and paths that are not plain lookups. */
 #include "user/path.h"
 #include "user/procfs.h"
+#include "user/seccomp.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -31,6 +32,21 @@ int64_t sys_openat(UserThread *t, SysCall *c)
     return err ? err : open_at(t, c, (int)c->arg[0], t->path[0], (uint32_t)c->arg[2], c->arg[3]);
 }
 
+/* Of a structure that may have grown since: what is beyond `known` of its `size` bytes must be zero. */
+static int64_t check_tail(UserThread *t, uint64_t va, uint64_t known, uint64_t size)
+{
+    if (size > MM_PAGE)
+        return -E2BIG;
+    for (uint64_t i = known; i < size; i++) {
+        uint8_t byte;
+        if (!guest_read(t->cpu, &byte, va + i, 1))
+            return -EFAULT;
+        if (byte)
+            return -E2BIG;
+    }
+    return 0;
+}
+
 int64_t sys_openat2(UserThread *t, SysCall *c)
 {
     struct {
@@ -40,7 +56,9 @@ int64_t sys_openat2(UserThread *t, SysCall *c)
         return -EINVAL;
     if (!guest_read(t->cpu, &how, c->arg[2], sizeof how))
         return -EFAULT;
-    int64_t err = path_read(t, c->arg[1], t->path[0]);
+    int64_t err = check_tail(t, c->arg[2], sizeof how, c->arg[3]);
+    if (!err)
+        err = path_read(t, c->arg[1], t->path[0]);
     if (err)
         return err;
     int64_t fd = how.resolve ? -ENXIO : procfs_open(t, (int)c->arg[0], t->path[0], (int)t->p->abi->open_flags_in(how.flags));
@@ -123,6 +141,8 @@ int64_t sys_fcntl(UserThread *t, SysCall *c)
 
 int64_t sys_ioctl(UserThread *t, SysCall *c)
 {
+    if (seccomp_is_ioctl((uint32_t)c->arg[1]))
+        return seccomp_ioctl(t, c);
     return host_block(t, c, c->arg); /* requests and structures are those of asm-generic on guest and host */
 }
 

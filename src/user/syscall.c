@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "user/path.h"
 #include "user/process.h"
+#include "user/seccomp.h"
 #include "user/signal.h"
 
 #include <assert.h>
@@ -159,12 +160,15 @@ IrStop user_syscall(Vcpu *cpu)
     SysCall c;
     t->p->abi->get_call(&cpu->h.ir, &c.nr, c.arg);
     c.d = c.nr < SYSCALL_LIMIT && syscall_table[c.nr].name ? &syscall_table[c.nr] : &unknown;
-    if (t->p->tagged_addr)
-        untag(&c);
     SysCall shown = c;
     if (t->p->cfg->strace)
         strace_enter(t, &shown);
-    int64_t ret = dispatch(t, &c);
+    int64_t ret;
+    if (t->seccomp.mode == 0 || seccomp_allows(t, &c, &ret)) {
+        if (t->p->tagged_addr)
+            untag(&c);
+        ret = dispatch(t, &c);
+    }
     t = user_thread(cpu); /* a vfork child has a thread structure of its own, and it returns here in both */
     if (t->p->cfg->strace)
         strace_leave(t, &shown, ret);

@@ -100,6 +100,12 @@ int64_t host_pass(UserThread *t, const SysCall *c);
 #define HOST6(t, nr, a, b, c, d, e, f) \
     host_call(t, nr, (uint64_t)(a), (uint64_t)(b), (uint64_t)(c), (uint64_t)(d), (uint64_t)(e), (uint64_t)(f))
 
+/*
+ * sys_sandbox.c: whether Landlock, once in force, lets the program at a host path be executed: 0 or -errno. The host's kernel
+ * sees dragoman executed in its place.
+ */
+int64_t landlock_may_execute(UserThread *t, const char *host_path);
+
 /* strace.c: print a call as it begins and its result; only called when tracing. */
 void strace_enter(UserThread *t, const SysCall *c);
 void strace_leave(UserThread *t, const SysCall *c, int64_t ret);

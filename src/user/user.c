@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/os.h"
+#include "user/inherit.h"
 #include "user/path.h"
 #include "user/process.h"
 #include "user/program.h"
@@ -262,10 +263,12 @@ static UserProc *proc_new(const UserConfig *cfg, Status *st)
     getrlimit(RLIMIT_AS, &p->limit_as);
     getrlimit(RLIMIT_DATA, &p->limit_data);
     p->sigs = sigs_inherit();
-    if (!set_sysroot(p, cfg->sysroot, st))
+    if ((cfg->inherit >= 0 && !inherit_take(p, cfg->inherit, st)) || !set_sysroot(p, cfg->sysroot, st))
         return p;
     path_note_cwd(p, p->pid);
     p->mm = mm_new(p->nondet, st);
+    if (p->mm)
+        mm_set_limits(p->mm, &p->limit_as, &p->limit_data);
     return p;
 }
 
@@ -290,7 +293,7 @@ static void set_name(const char *program)
  * Let the kernel take the guest's arguments for the process's: ps, pgrep and /proc/PID/cmdline then show the guest's command.
  * Only arguments and environment change; everything else is given as it is. No matter if the kernel refuses.
  */
-static void show_arguments(const UserProc *p)
+void show_arguments(const UserProc *p)
 {
     struct prctl_mm_map m = { .brk = (uintptr_t)sbrk(0), .arg_start = p->arg_start, .arg_end = p->arg_end,
                               .env_start = p->env_start, .env_end = p->env_end, .exe_fd = (uint32_t)-1 };
@@ -333,6 +336,7 @@ static int run_first(UserProc *p, uint64_t sp, uint64_t mask)
     uint8_t secrets[80];
     t->tid = p->pid;
     t->mask = mask;
+    t->seccomp = p->seccomp;
     user_set_self(t);
     vcpu_attach(cpu);
     p->nondet->ops->random(p->nondet, t->tid, secrets, sizeof secrets);
@@ -383,6 +387,7 @@ int user_run(const UserConfig *cfg, Status *st)
     program_close(&prog);
     EngineConfig ec = cfg->engine;
     ec.env = &env_ops;
+    mm_set_mdwe(p->mm, p->first_mdwe);
     p->engine = engine_new(&ec, st);
     if (!p->engine)
         goto out;

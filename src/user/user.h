@@ -15,6 +15,7 @@ typedef struct UserConfig {
     char **envp;              /* the guest's whole environment; NULL-terminated */
     const char *argv0;        /* replaces argv[0]; NULL: as given */
     const char *sysroot;      /* absolute path of the tree that is searched first; NULL: none */
+    int inherit;              /* descriptor of what the dragoman that started this one tells (inherit.h); -1: nothing */
     bool strace;              /* print system calls on stderr */
     bool binfmt;              /* the kernel starts dragoman for guest programs: execve need not, where there is no sysroot */
     bool secure;              /* the program has other rights than who started it: AT_SECURE, and the environment is not trusted */
