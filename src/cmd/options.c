@@ -260,7 +260,6 @@ void options_help(FILE *f)
 void options_init(Options *o)
 {
     memset(o, 0, sizeof *o);
-    o->cpu = "max";
     o->user.engine.kind = ENGINE_JIT;
     o->user.engine.ret_predict = true;
     o->user.engine.jit_limit = UINT64_MAX;
