@@ -208,7 +208,10 @@ const void *link_lookup(HostCpu *h);
 void link_unchain(Engine *e, Translation *t);
 /* Take t's own sites out of their targets' lists; t is about to be freed. */
 void link_forget(Translation *t);
-/* Empty a vcpu's jump cache and return stack. Own thread, outside translated code. */
+/* Drop (pc), or all that leads to [hpc, hpc + size), from a vcpu's jump caches. Own thread. */
+void link_drop(Vcpu *cpu, uint64_t pc);
+void link_drop_code(Vcpu *cpu, const void *hpc, size_t size);
+/* Empty a vcpu's jump caches and return stack. Own thread, outside translated code. */
 void link_flush(Vcpu *cpu);
 
 /* --- invalidate.c --------------------------------------------------------------------------------------------------- */
@@ -229,7 +232,7 @@ void kill_replaced_locked(Engine *e, Translation *t);
 void kill_counter_locked(Engine *e, Translation *t);
 /* After such: ask every vcpu to look at what was replaced. */
 void kill_replaced_finish(Engine *e);
-/* Drop from the vcpu's jump cache what was replaced. Own thread, outside translated code. */
+/* Drop from the jump caches of the vcpu what was replaced. Own thread, outside translated code. */
 void link_drop_replaced(Vcpu *cpu);
 
 /* --- tier.c ------------------------------------------------------------------------------------------------------- */

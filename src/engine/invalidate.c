@@ -15,10 +15,7 @@ bool kill_mark(Translation *t)
 /* The calling thread must not wait for its next poll: what it remembers of t goes now. */
 static void forget_own(Vcpu *self, Translation *t)
 {
-    unsigned shift = self->e->cfg.guest->pc_shift, i = host_jcache_index(t->pc, shift);
-
-    if (self->h.jcache[i].pc == t->pc)
-        self->h.jcache[i].pc = jump_empty(i, shift);
+    link_drop(self, t->pc);
     self->drop_returns = true;
 }
 

@@ -253,10 +253,7 @@ static void forget_own(Engine *e, const PersistImage *im)
 
     if (!self || self->e != e)
         return;
-    for (unsigned i = 0; i < 1u << HOST_JCACHE_BITS; i++) {
-        if ((uintptr_t)self->h.jcache[i].hpc - (uintptr_t)im->rx < im->file.code_room)
-            self->h.jcache[i].pc = jump_empty(i, e->cfg.guest->pc_shift);
-    }
+    link_drop_code(self, im->rx, im->file.code_room);
     self->drop_returns = true;
 }
 
