@@ -272,7 +272,6 @@ void options_help(FILE *f)
 void options_init(Options *o)
 {
     memset(o, 0, sizeof *o);
-    o->cpu = "max";
     o->user.inherit = -1;
     o->user.engine.kind = ENGINE_JIT;
     o->user.engine.ret_predict = true;

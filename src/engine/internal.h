@@ -208,7 +208,10 @@ const void *link_lookup(HostCpu *h);
 void link_unchain(Engine *e, Translation *t);
 /* Take t's own sites out of their targets' lists; t is about to be freed. */
 void link_forget(Translation *t);
-/* Empty a vcpu's jump cache and return stack. Own thread, outside translated code. */
+/* Drop (pc), or all that leads to [hpc, hpc + size), from a vcpu's jump caches. Own thread. */
+void link_drop(Vcpu *cpu, uint64_t pc);
+void link_drop_code(Vcpu *cpu, const void *hpc, size_t size);
+/* Empty a vcpu's jump caches and return stack. Own thread, outside translated code. */
 void link_flush(Vcpu *cpu);
 
 /* --- invalidate.c --------------------------------------------------------------------------------------------------- */
@@ -227,9 +230,11 @@ void kill_finish(Engine *e);
 void kill_replaced_locked(Engine *e, Translation *t);
 /* The same for t's counter alone. */
 void kill_counter_locked(Engine *e, Translation *t);
+/* Vcpus are to drop what they remember for pc. */
+void kill_note_replaced_locked(Engine *e, uint64_t pc);
 /* After such: ask every vcpu to look at what was replaced. */
 void kill_replaced_finish(Engine *e);
-/* Drop from the vcpu's jump cache what was replaced. Own thread, outside translated code. */
+/* Drop from the jump caches of the vcpu what was replaced. Own thread, outside translated code. */
 void link_drop_replaced(Vcpu *cpu);
 
 /* --- tier.c ------------------------------------------------------------------------------------------------------- */
@@ -301,14 +306,16 @@ const void *persist_code(Vcpu *cpu, uint64_t pc);
 Translation *persist_at(Engine *e, const void *hpc);
 /* Of that translation pc, mode, hpc and side table alone. Async-signal-safe. */
 bool persist_place(Engine *e, const void *hpc, Translation *out);
-/* No kept translation of (pc, mode), or of va's page, is entered any more: they are to be made anew in careful forms.
- * Whether there were any. Caller holds kill_lock, in a section between write_begin and write_end. */
-bool persist_drop_locked(Engine *e, uint64_t pc, uint32_t mode);
+/* No kept translation of (pc, mode), or of va's page, is entered any more: they are to be made anew in careful forms, or have
+ * been `replaced` by better ones. Whether there were any. Caller holds kill_lock, in a section between write_begin and write_end. */
+bool persist_drop_locked(Engine *e, uint64_t pc, uint32_t mode, bool replaced);
 bool persist_drop_page_locked(Engine *e, uint64_t va);
 /* The page of va is about to be translated from. */
 void persist_reads(Engine *e, uint64_t va);
 /* `t` has been made just now. */
 void persist_made(Vcpu *cpu, const Translation *t);
+/* There will be no graph of `t`. */
+void persist_refused(Engine *e, const Translation *t);
 /* `t` has taken the place of another. */
 void persist_improved(Engine *e, const Translation *t);
 /* Guest memory [va, va + len) changed. Returns whether something was killed. Caller holds kill_lock. */

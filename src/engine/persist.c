@@ -79,6 +79,7 @@ void persist_done(Engine *e)
         persist_file_close(&im->file);
         free(im->translation);
         free(atomic_load(&im->gone));
+        free(im->site_next);
         free((void *)im->page_hash);
         free(im);
     }
@@ -159,6 +160,7 @@ static Translation *from_entry(PersistImage *im, uint32_t k)
                        .rw = im->rw + en->code, .size = en->size, .nlink = m->nsite, .side = f->side + m->side,
                        .side_len = m->side_len, .nreloc = m->nreloc, .reloc = f->reloc + m->reloc, .kept = true,
                        .graph = m->tier == 2, .forms = m->forms};
+    atomic_init(&t->refused, m->refused);
     t->link = calloc(m->nsite ? m->nsite : 1, sizeof t->link[0]);
     CHECK(t->link != NULL);
     for (unsigned i = 0; i < m->nsite; i++) {
@@ -265,18 +267,18 @@ bool persist_place(Engine *e, const void *hpc, Translation *out)
     return true;
 }
 
-bool persist_drop_locked(Engine *e, uint64_t pc, uint32_t mode)
+bool persist_drop_locked(Engine *e, uint64_t pc, uint32_t mode, bool replaced)
 {
     PersistImage *im = e->persist ? persist_image_at(e->persist, pc) : NULL;
 
-    return im && im->file.map && persist_image_drop_locked(e, im, pc, mode, 0);
+    return im && im->file.map && persist_image_drop_locked(e, im, pc, mode, replaced);
 }
 
 bool persist_drop_page_locked(Engine *e, uint64_t va)
 {
     PersistImage *im = e->persist ? persist_image_at(e->persist, va) : NULL;
 
-    return im && im->file.map && persist_image_drop_locked(e, im, UINT64_MAX, 0, va >> GUEST_PAGE_BITS);
+    return im && im->file.map && persist_image_drop_page_locked(e, im, va >> GUEST_PAGE_BITS);
 }
 
 /* --- statistics ------------------------------------------------------------------------------------------------------ */

@@ -321,7 +321,7 @@ void translate_replace(Vcpu *cpu, Translation *t)
     if (dead)
         table_remove(&e->table, t); /* killed before it was put there */
     if (!dead) {
-        persist_drop_locked(e, t->pc, t->mode);
+        persist_drop_locked(e, t->pc, t->mode, true);
         persist_improved(e, t);
     }
     for (Translation *old; !dead && (old = table_find_other(&e->table, t)) != NULL;) {

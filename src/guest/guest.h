@@ -65,7 +65,7 @@ typedef struct Guest {
     uint64_t flags;           /* slots (bit set, < 64 only) that are condition flags: see engine/region.c */
     unsigned careful;         /* LIFT_CAREFUL_* forms that lift_* has for this guest (tagged pointers: AArch64 only) */
 
-    /* Parse a feature list ("max", "max,-lse", "base,+crc"); returns a malloc'd structure, NULL with text in err. */
+    /* Parse a feature list ("max", "-lse", "base,+crc32"; NULL: the default); returns a malloc'd structure, NULL with text in err. */
     void *(*cpu_new)(const char *list, char *err, size_t errlen);
     /* Set the architectural reset state of a new thread: cpu->state zeroed first, cpu->fp, cpu->mode set. */
     void (*reset)(IrCpu *cpu, const void *features);

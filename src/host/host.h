@@ -59,7 +59,8 @@ typedef struct HostCpu {
     const void *(*hot)(struct HostCpu *cpu);
     _Alignas(64) uint8_t spill[2048];      /* spill slots of translations */
     _Alignas(64) uint8_t state[HOST_STATE_MAX];
-    HostJump jcache[1 << HOST_JCACHE_BITS];
+    HostJump jcache[1 << HOST_JCACHE_BITS];  /* by host_jcache_index: probed inline */
+    HostJump jcache2[1 << HOST_JCACHE_BITS]; /* by host_jcache2_index: probed by the stub that inline misses go through */
     uint32_t counter[1 << HOST_HOT_BITS];  /* by host_hot_index: times until the target counts as hot */
 } HostCpu;
 
@@ -67,6 +68,12 @@ typedef struct HostCpu {
 static inline uint32_t host_jcache_index(uint64_t pc, unsigned pc_shift)
 {
     return (uint32_t)(pc >> pc_shift) & ((1u << HOST_JCACHE_BITS) - 1);
+}
+
+/* The same in the second one, where pcs that share an entry in the first seldom meet again. */
+static inline uint32_t host_jcache2_index(uint64_t pc, unsigned pc_shift)
+{
+    return (uint32_t)(pc >> pc_shift ^ pc >> (pc_shift + HOST_JCACHE_BITS)) & ((1u << HOST_JCACHE_BITS) - 1);
 }
 
 /* Index of the counter of guest address pc; translated code has it as a displacement. */

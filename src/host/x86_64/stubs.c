@@ -158,9 +158,27 @@ static void stub_link(Stubs *t)
     stub_engine(t, CPU(link));
 }
 
+/* Go on at rax if the jump cache at `table` has it. Its index is in the bits of ecx from pc_shift on. */
+static void probe(Stubs *t, size_t table)
+{
+    Asm *a = &t->a;
+    int32_t disp = plan_cpu_disp(table);
+    x64_alu_ri(a, ALU_AND, W32, RCX, (int32_t)(((1u << HOST_JCACHE_BITS) - 1) << t->plan->cfg.pc_shift));
+    x64_shift_i(a, SH_SHL, W32, RCX, 4 - t->plan->cfg.pc_shift);
+    x64_alu_rm(a, ALU_CMP, W64, RAX, rm_m(mem_bi(R15, RCX, 0, disp)));
+    uint32_t miss = x64_jcc_short(a, CC_NE);
+    x64_jmp_m(a, mem_bi(R15, RCX, 0, disp + (int32_t)offsetof(HostJump, hpc)));
+    asm_short_here(a, miss);
+}
+
+/* The first jump cache does not have rax. */
 static void stub_lookup(Stubs *t)
 {
     begin(t, STUB_LOOKUP);
+    x64_mov_rr(&t->a, W64, RCX, RAX);
+    x64_shift_i(&t->a, SH_SHR, W64, RCX, HOST_JCACHE_BITS);
+    x64_alu_rr(&t->a, ALU_XOR, W32, RCX, RAX);
+    probe(t, offsetof(HostCpu, jcache2));
     stub_engine(t, CPU(lookup));
 }
 
@@ -170,19 +188,11 @@ static void stub_hot(Stubs *t)
     stub_engine(t, CPU(hot));
 }
 
-/* Go on at rax by the jump cache, or by the engine. */
+/* Go on at rax by the jump caches, or by the engine. */
 static void probe_or_lookup(Stubs *t)
 {
-    Asm *a = &t->a;
-    int32_t disp = plan_cpu_disp(offsetof(HostCpu, jcache));
-    x64_mov_rr(a, W32, RCX, RAX);
-    x64_shift_i(a, SH_SHR, W32, RCX, t->plan->cfg.pc_shift ? t->plan->cfg.pc_shift : 32);
-    x64_alu_ri(a, ALU_AND, W32, RCX, (1 << HOST_JCACHE_BITS) - 1);
-    x64_shift_i(a, SH_SHL, W32, RCX, 4);
-    x64_alu_rm(a, ALU_CMP, W64, RAX, rm_m(mem_bi(R15, RCX, 0, disp)));
-    uint32_t miss = x64_jcc_short(a, CC_NE);
-    x64_jmp_m(a, mem_bi(R15, RCX, 0, disp + (int32_t)offsetof(HostJump, hpc)));
-    asm_short_here(a, miss);
+    x64_mov_rr(&t->a, W32, RCX, RAX);
+    probe(t, offsetof(HostCpu, jcache));
     jump_stub(t, STUB_LOOKUP);
 }
 
