@@ -42,7 +42,7 @@ typedef struct TierRequest {
 /* The thread that does it (tier.c). */
 typedef struct Tier {
     pthread_mutex_t lock;        /* of all below */
-    pthread_cond_t wake;
+    pthread_cond_t wake, ended;  /* something for the thread; its end, for all but the one who stops it */
     TierRequest queue[TIER_QUEUE], current;
     unsigned first, n, longest;
     bool running, busy, stop;
