@@ -139,6 +139,14 @@ static bool opt_fp_exact(Options *o, char *arg, Status *st)
     return true;
 }
 
+static bool opt_llsc(Options *o, char *arg, Status *st)
+{
+    o->user.engine.llsc_strict = strcmp(arg, "strict") == 0;
+    if (!o->user.engine.llsc_strict && strcmp(arg, "versions") != 0)
+        return status_set(st, STATUS_USAGE, "--llsc: '%s' is not versions or strict", arg);
+    return true;
+}
+
 static bool opt_no_ret_predict(Options *o, char *arg, Status *st)
 {
     o->user.engine.ret_predict = false;

@@ -4,6 +4,7 @@
 #include "engine/internal.h"
 
 #include "base/log.h"
+#include "base/os.h"
 #include "opt/opt.h"
 
 #include <stdlib.h>
@@ -32,6 +33,11 @@ static uint64_t world_random(IrCpu *cpu)
 static void world_invalidate(IrCpu *cpu, uint64_t va, uint64_t len)
 {
     engine_invalidate(vcpu_of(cpu)->e, va, len);
+}
+
+static void world_yield(IrCpu *cpu)
+{
+    os_yield();
 }
 
 static bool world_poll(IrCpu *cpu)
@@ -112,11 +118,11 @@ Engine *engine_new(const EngineConfig *cfg, Status *st)
         return NULL;
     }
     e->cfg = *cfg;
-    e->world = (IrWorld){mem_ops, world_syscall, world_counter, world_random, world_invalidate, world_poll};
+    e->world = (IrWorld){mem_ops, world_syscall, world_counter, world_random, world_invalidate, versions_monitor, world_yield, world_poll};
     atomic_store(&e->epoch, 1);
     locks_init(e);
     tier_init(e);
-    if (settle(e, st) && table_init(&e->table, st) && cache_init(&e->cache, e->cfg.cache_bytes, st) &&
+    if (settle(e, st) && versions_init(e) && table_init(&e->table, st) && cache_init(&e->cache, e->cfg.cache_bytes, st) &&
         (e->cfg.kind == ENGINE_INTERP || host_init(e, st)) && fault_install(e, st)) {
         persist_init(e);
         return e;
@@ -146,6 +152,7 @@ void engine_free(Engine *e)
     if (e->plan)
         e->host->plan_free(e->plan);
     careful_done(e);
+    versions_done(e);
     free(e);
 }
 

@@ -25,6 +25,7 @@ typedef struct EngineConfig {
     bool ret_predict;
     bool timing;               /* measure translation time for engine_stats */
     bool exact_flags;          /* never drop dead flags at exits */
+    bool llsc_strict;          /* exclusive stores fail after plain stores of others too, whatever the value is */
     bool fp_exact;             /* every FP flag exact from the start, not from the guest's first look at them */
     size_t cache_bytes;        /* size of the code cache; 0: default */
     const char *host_cpu;      /* NULL: native */

@@ -104,6 +104,7 @@ void engine_fork_child(Engine *e, Vcpu *self)
     tier_fork_child(e);
     unlock_all(e);
     persist_fork_child(e);
+    versions_fork_child(e);
     while (others) {
         Vcpu *next = others->next;
         vcpu_bury(others);

@@ -69,6 +69,9 @@ struct Engine {
     PageBucket page[PAGE_BUCKETS];
     pthread_mutex_t kill_lock;   /* one killer of translations at a time */
 
+    uint64_t *versions;          /* versions.c */
+    atomic_bool versions_on;
+
     struct Persist *persist;     /* persist.c; NULL: none */
 
     _Atomic(CarefulSite *) careful[CAREFUL_BUCKETS];
@@ -263,6 +266,15 @@ void grace_collect(Engine *e);
 /* --- fork.c: a thread that writes to the cache is between these ------------------------------------------------------ */
 void write_begin(Vcpu *cpu);
 void write_end(Vcpu *cpu);
+
+/* --- versions.c --------------------------------------------------------------------------------------------------- */
+bool versions_init(Engine *e);
+void versions_done(Engine *e);
+void versions_fork_child(Engine *e);
+/* Give the vcpu the mode in which versions are kept, if they are. Own thread, before it runs translated code again. */
+void versions_mode(Vcpu *cpu);
+/* IrWorld.monitor */
+void versions_monitor(IrCpu *ir, uint64_t va);
 
 /* --- mem.c ---------------------------------------------------------------------------------------------------------- */
 extern const IrMemOps mem_ops;

@@ -37,7 +37,8 @@ static bool build_key(const Engine *e, Hash128 *key)
     uint8_t id[32], feat[128];
     size_t at = 0, idlen = os_build_id(id, sizeof id);
     const char *cpu = e->cfg.cpu_list ? e->cfg.cpu_list : "";
-    uint32_t options[] = {PERSIST_VERSION, e->opt_skip, e->cfg.exact_flags, e->cfg.fp_exact, e->cfg.ret_predict,
+    uint32_t options[] = {PERSIST_VERSION, e->opt_skip, e->cfg.exact_flags, e->cfg.fp_exact, e->cfg.llsc_strict,
+                          e->cfg.ret_predict,
                           e->cfg.tier2 > 1 ? 2 : e->cfg.tier2, (uint32_t)strlen(cpu)};
 
     if (!idlen || strlen(cpu) > 512)

@@ -46,6 +46,8 @@ typedef struct HostCpu {
     void *shadow_base;       /* address of the sentinel frame of the return stack: 16 bytes, filled in by enter() */
     void *shadow_limit;      /* lowest usable address */
     const void *gate[HOST_GATES]; /* where the gates of code from the persistent cache lead; set by Host.cpu_init */
+    uint64_t *versions;      /* the process's table of versions (ir.h): by host_version_index */
+    uint64_t *version_held;  /* the one that this thread has locked; NULL: none */
     uint64_t link_site;      /* chain site (executable address of its displacement) passed to the link routine */
     uint64_t scratch[8];     /* host's use: spills around special sequences */
     _Alignas(64) uint8_t save[2048 + 512]; /* register save area of helper thunks; C signal handlers never use it */
@@ -80,6 +82,18 @@ static inline uint32_t host_jcache2_index(uint64_t pc, unsigned pc_shift)
 static inline uint32_t host_hot_index(uint64_t pc, unsigned pc_shift)
 {
     return (uint32_t)(pc >> pc_shift ^ pc >> (pc_shift + HOST_HOT_BITS)) & ((1u << HOST_HOT_BITS) - 1);
+}
+
+/*
+ * An entry of the table of versions: bit 0 locked, bit 1 watched (IR_LOCK_WATCHED), the version above. As IR_VERSION shows it.
+ */
+#define HOST_VERSION_BITS 14
+#define HOST_VERSION_GRANULE 4 /* log2 of its bytes */
+enum { HOST_VERSION_LOCKED = 1, HOST_VERSION_WATCHED = 2, HOST_VERSION_STEP = 4 };
+
+static inline uint32_t host_version_index(uint64_t va)
+{
+    return (uint32_t)(va >> HOST_VERSION_GRANULE) & ((1u << HOST_VERSION_BITS) - 1);
 }
 
 /* Which slots are pinned to which host registers: fixed for the life of a process. */

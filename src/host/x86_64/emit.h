@@ -67,6 +67,10 @@ void sel_store(Sel *s, const IrInsn *i);
 void sel_cas(Sel *s, const IrInsn *i);
 void sel_rmw(Sel *s, const IrInsn *i);
 void sel_fence(Sel *s, const IrInsn *i);
+void sel_version(Sel *s, const IrInsn *i);
+void sel_vlock(Sel *s, const IrInsn *i);
+/* Behind an operation with IR_MEM_UNLOCK; a CAS: with its outcome in the flags. `t` is overwritten. */
+void sel_unlock(Sel *s, const IrInsn *i, Gpr t);
 void sel_exit(Sel *s, const IrInsn *i);
 void sel_select(Sel *s, const IrInsn *i);
 

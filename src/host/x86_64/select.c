@@ -264,6 +264,8 @@ void sel_dispatch(Sel *s, const IrInsn *i)
     case IR_CAS: sel_cas(s, i); break;
     case IR_RMW: sel_rmw(s, i); break;
     case IR_FENCE: sel_fence(s, i); break;
+    case IR_VERSION: sel_version(s, i); break;
+    case IR_VLOCK: sel_vlock(s, i); break;
     case IR_PREFETCH: sel_prefetch(s, i); break;
     case IR_CALL: sel_call(s, i); break;
     case IR_EXIT: case IR_EXIT_CALL: case IR_EXIT_IND: case IR_EXIT_HELP: case IR_EXIT_STOP: sel_exit(s, i); break;
