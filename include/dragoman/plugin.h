@@ -422,6 +422,9 @@ typedef struct DgTool {
 #define DG_TOOL_SYMBOL dragoman_tool
 #endif
 
+#ifdef __GNUC__
+__attribute__((unused))
+#endif
 static const DgApi *dg;
 
 #define DG_TOOL(name_, summary_, start_, options_)                                                                          \

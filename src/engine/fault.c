@@ -16,8 +16,10 @@
 #include "base/safe.h"
 
 #include <errno.h>
+#include <setjmp.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #define ALTSTACK_BYTES (64u << 10)
@@ -135,6 +137,17 @@ static bool in_code(Vcpu *cpu, int sig, const siginfo_t *info, void *uc)
     return true;
 }
 
+/* A tool crashed: back to who called it, with the signals that the thread had unblocked. */
+static void escape(Vcpu *cpu, const void *ucv)
+{
+    const ucontext_t *uc = ucv;
+    void *to = cpu->escape;
+
+    cpu->escape = NULL;
+    pthread_sigmask(SIG_SETMASK, &uc->uc_sigmask, NULL);
+    siglongjmp(*(sigjmp_buf *)to, 1);
+}
+
 static void on_fault(int sig, siginfo_t *info, void *uc)
 {
     int saved_errno = errno;
@@ -144,6 +157,8 @@ static void on_fault(int sig, siginfo_t *info, void *uc)
     } else if ((sig == SIGSEGV || sig == SIGBUS) && safe_fixup(uc)) {
         noted = (struct Noted){sig, info->si_code, (uintptr_t)info->si_addr, os_uc_is_write(uc)};
     } else if (!current || !in_code(current, sig, info, uc)) {
+        if (current && current->escape)
+            escape(current, uc);
         crash(sig, info, uc);
     }
     errno = saved_errno;
@@ -268,10 +283,12 @@ bool fault_handle(Vcpu *cpu)
     if (f->sig == SIGSEGV && (f->code == SI_KERNEL || non_canonical(f->addr))) {
         fault_make_careful(cpu);
         /* The interpreter does this one instruction, or finds out the address, which the host did not tell. */
-        IrStop stop = run_interp_once(cpu, 1);
+        IrStop stop = run_resume_once(cpu);
         if (stop != IR_STOP_FAULT)
             return run_stop(cpu, stop);
     }
+    if (cpu->e->cfg.tools)
+        cpu->e->cfg.tools->ops->fault(cpu->e->cfg.tools, cpu, &cpu->fault);
     return cpu->e->cfg.env->fault(cpu, &cpu->fault);
 }
 
