@@ -98,6 +98,28 @@ static bool opt_strace(Options *o, char *arg, Status *st)
     return true;
 }
 
+/* Tools are made here and now: a wrong name is an error of this option. */
+static bool make_plugins(Options *o, Status *st)
+{
+    if (!o->plugins)
+        o->plugins = plugins_new();
+    return o->plugins || status_set(st, STATUS_HOST, "out of memory");
+}
+
+static bool opt_tool(Options *o, char *arg, Status *st)
+{
+    if (strcmp(arg, "help") == 0) {
+        o->help_tools = true;
+        return true;
+    }
+    return make_plugins(o, st) && plugins_add_tool(o->plugins, arg, st);
+}
+
+static bool opt_plugin(Options *o, char *arg, Status *st)
+{
+    return make_plugins(o, st) && plugins_add_file(o->plugins, arg, st);
+}
+
 static bool opt_stats(Options *o, char *arg, Status *st)
 {
     o->user.stats = true;
@@ -295,6 +317,7 @@ void options_done(Options *o)
     free(o->set);
     free(o->unset);
     free(o->skip);
+    plugins_free(o->plugins);
 }
 
 static void note_again(Options *o, const Option *t, const char *arg)

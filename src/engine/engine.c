@@ -52,7 +52,7 @@ static bool host_init(Engine *e, Status *st)
 {
     const Guest *g = e->cfg.guest;
     HostConfig hc = {
-        .slots = &g->slots, .pin_int = g->pin_int, .pin_vec = g->pin_vec, .pc_shift = g->pc_shift,
+        .slots = &e->slots, .pin_int = g->pin_int, .pin_vec = g->pin_vec, .pc_shift = g->pc_shift,
         .helpers = g->helpers, .nhelpers = g->nhelpers,
         .cpu = e->cfg.host_cpu ? e->cfg.host_cpu : "native", .ret_predict = e->cfg.ret_predict,
         .count_polls = e->cfg.check,
@@ -88,6 +88,10 @@ static bool settle(Engine *e, Status *st)
 
     if (!opt_parse_skip(e->cfg.opt, &e->opt_skip, &bad))
         return status_set(st, STATUS_USAGE, "--opt: no pass that can be left out at '%s'", bad);
+    if (e->cfg.check && e->cfg.tools)
+        return status_set(st, STATUS_USAGE, "--check compares what tools would change: it goes with no tool");
+    if (e->cfg.tools) /* code that is kept would be that of other tools */
+        e->cfg.persist_dir = NULL;
     if (e->cfg.check) {
         e->cfg.no_chain = true;
         e->cfg.ret_predict = false;
@@ -118,12 +122,15 @@ Engine *engine_new(const EngineConfig *cfg, Status *st)
         return NULL;
     }
     e->cfg = *cfg;
-    e->world = (IrWorld){mem_ops, world_syscall, world_counter, world_random, world_invalidate, versions_monitor, world_yield, world_poll};
+    e->world = (IrWorld){mem_ops, world_syscall, world_counter, world_random, world_invalidate, versions_monitor, world_yield, world_poll,
+                         tools_world_call, tools_world_room};
+    tools_init(e);
     atomic_store(&e->epoch, 1);
     locks_init(e);
     tier_init(e);
     if (settle(e, st) && versions_init(e) && table_init(&e->table, st) && cache_init(&e->cache, e->cfg.cache_bytes, st) &&
-        (e->cfg.kind == ENGINE_INTERP || host_init(e, st)) && fault_install(e, st)) {
+        (e->cfg.kind == ENGINE_INTERP || host_init(e, st)) && fault_install(e, st) &&
+        (!e->cfg.tools || e->cfg.tools->ops->start(e->cfg.tools, st))) {
         persist_init(e);
         return e;
     }
@@ -153,6 +160,7 @@ void engine_free(Engine *e)
         e->host->plan_free(e->plan);
     careful_done(e);
     versions_done(e);
+    tools_done(e);
     free(e);
 }
 

@@ -37,6 +37,7 @@ typedef struct EngineConfig {
     uint64_t persist_limit;    /* bytes that it may take; 0: default */
     const char *cpu_list;      /* what `features` was made from: part of what translations depend on */
     uint32_t tier2;            /* times until code counts as hot; 0: tier 1 alone; 1: graphs at once, on the guest's thread */
+    struct Tools *tools;       /* see engine/instrument.h; NULL: none */
     uint64_t jit_limit;        /* translate only this many regions, interpret the rest; UINT64_MAX: no limit */
 } EngineConfig;
 
@@ -84,7 +85,7 @@ void vcpu_fp_sync(Vcpu *cpu);  /* host flags -> ir.fp.flags */
 void vcpu_fp_changed(Vcpu *cpu); /* ir.fp changed -> host */
 
 /*
- * Write what was translated to the persistent cache, if there is one and it is worth it. Called by a guest thread at the
+ * Tell tools, and write what was translated to the persistent cache, if there is one and it is worth it. Called by a guest thread at the
  * end of the process and before it becomes another program. Never fails: what cannot be written is not kept.
  */
 void engine_save(Vcpu *cpu);

@@ -16,8 +16,10 @@
 #include "base/safe.h"
 
 #include <errno.h>
+#include <setjmp.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #define ALTSTACK_BYTES (64u << 10)
@@ -136,6 +138,17 @@ static bool in_code(Vcpu *cpu, int sig, const siginfo_t *info, void *uc)
     return true;
 }
 
+/* A tool crashed: back to who called it, with the signals that the thread had unblocked. */
+static void escape(Vcpu *cpu, const void *ucv)
+{
+    const ucontext_t *uc = ucv;
+    void *to = cpu->escape;
+
+    cpu->escape = NULL;
+    pthread_sigmask(SIG_SETMASK, &uc->uc_sigmask, NULL);
+    siglongjmp(*(sigjmp_buf *)to, 1);
+}
+
 static void on_fault(int sig, siginfo_t *info, void *uc)
 {
     int saved_errno = errno;
@@ -145,6 +158,8 @@ static void on_fault(int sig, siginfo_t *info, void *uc)
     } else if ((sig == SIGSEGV || sig == SIGBUS) && safe_fixup(uc)) {
         noted = (struct Noted){sig, info->si_code, (uintptr_t)info->si_addr, os_uc_is_write(uc)};
     } else if (!current || !in_code(current, sig, info, uc)) {
+        if (current && current->escape)
+            escape(current, uc);
         crash(sig, info, uc);
     }
     errno = saved_errno;
@@ -279,7 +294,7 @@ static bool part_it(Vcpu *cpu)
 /* The interpreter does the instruction at pc alone. Returns whether it came to another end than the fault. */
 static bool redo_alone(Vcpu *cpu, bool *go_on)
 {
-    IrStop stop = run_interp_once(cpu, 1);
+    IrStop stop = run_resume_once(cpu);
 
     if (stop == IR_STOP_FAULT)
         return false;
@@ -302,6 +317,8 @@ bool fault_handle(Vcpu *cpu)
     }
     if (alone && redo_alone(cpu, &go_on))
         return go_on;
+    if (cpu->e->cfg.tools)
+        cpu->e->cfg.tools->ops->fault(cpu->e->cfg.tools, cpu, &cpu->fault);
     return cpu->e->cfg.env->fault(cpu, &cpu->fault);
 }
 

@@ -5,6 +5,7 @@
 #define ENGINE_INTERNAL_H
 
 #include "engine/cache.h"
+#include "engine/instrument.h"
 
 #define TABLE_BITS 17
 #define TABLE_LOCKS 256
@@ -63,6 +64,8 @@ struct Engine {
     HostPlan *plan;
     IrWorld world;
     uint32_t opt_skip;           /* passes that are left out */
+    IrSlots slots;               /* the guest's, and cells (instrument.c) */
+    IrSlot *cell_slots;          /* these together; NULL without tools */
 
     Cache cache;
     Table table;
@@ -149,13 +152,13 @@ Translation *page_condemn(Engine *e, uint64_t first, uint64_t last);
 #define FETCH_BYTES 128
 
 /* A window of guest code, copied. */
-typedef struct Fetch {
+struct Fetch {
     Vcpu *cpu;
     Translation *t;         /* to be registered with each page; may be NULL */
     uint64_t va;            /* guest address of buf[0] */
     size_t len;
     uint8_t buf[FETCH_BYTES];
-} Fetch;
+};
 
 /* Code at pc, at least one smallest instruction of it; NULL when it cannot be fetched. */
 const uint8_t *fetch_at(Fetch *f, uint64_t pc, size_t *avail);
@@ -187,6 +190,8 @@ void translate_replace(Vcpu *cpu, Translation *t);
 bool translate_counter(Vcpu *cpu, Translation *t);
 /* Lift up to `limit` instructions at pc into the vcpu's arena; NULL when the first cannot be fetched. `t` may be NULL. */
 IrRegion *translate_form(Vcpu *cpu, uint64_t pc, unsigned limit, Translation *t);
+/* The same for running them once, with what tools ask for. `resumes`: see ToolRegion. */
+IrRegion *translate_once(Vcpu *cpu, uint64_t pc, unsigned limit, bool resumes);
 void translation_free(Translation *t);
 
 /* --- pack.c --------------------------------------------------------------------------------------------------------- */
@@ -338,6 +343,16 @@ void persist_changed(Engine *e);
 void persist_region_gone_locked(Engine *e, struct PersistImage *im);
 void persist_fork_child(Engine *e);
 void persist_stats(Engine *e, FILE *f);
+
+/* --- instrument.c --------------------------------------------------------------------------------------------------- */
+void tools_init(Engine *e);
+void tools_done(Engine *e);
+/* The stage of the pipeline; `tier` if it will be translated at all. */
+void tools_region(Fetch *f, IrRegion *r, unsigned tier, bool resumes);
+/* The routines behind HostCpu.tool, IrWorld.tool and IrWorld.room. */
+IrStop tools_code_call(HostCpu *h, uint64_t site);
+IrStop tools_world_call(IrCpu *ir, uint64_t site, const IrVal arg[2], IrShow *show);
+uint64_t tools_world_room(IrCpu *ir, uint64_t at, uint64_t limit);
 
 /* --- run.c ---------------------------------------------------------------------------------------------------------- */
 /* Interpret one region as lifted from pc, at most `limit` instructions, without keeping it. */

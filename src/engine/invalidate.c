@@ -160,6 +160,8 @@ void engine_invalidate(Engine *e, uint64_t va, uint64_t len)
     if (len == 0)
         return;
     atomic_fetch_add_explicit(&e->invalidations, 1, memory_order_relaxed);
+    if (e->cfg.tools)
+        e->cfg.tools->ops->unmapped(e->cfg.tools, va, va + len);
     invalidate(e, va, len, true);
 }
 

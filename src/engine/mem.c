@@ -150,6 +150,8 @@ static uint64_t mem_copy(IrCpu *cpu, uint64_t dst, uint64_t src, uint64_t n, boo
         uint64_t at = backward ? rest - 1 : n - rest;
         fault_note_bulk(vcpu_of(cpu), dst + at, src + at);
     }
+    tools_access(vcpu_of(cpu), backward ? src + rest : src, n - rest, false, TOOL_BY_HELPER);
+    tools_access(vcpu_of(cpu), backward ? dst + rest : dst, n - rest, true, TOOL_BY_HELPER);
     return n - rest;
 }
 
@@ -159,6 +161,7 @@ static uint64_t mem_fill(IrCpu *cpu, uint64_t dst, uint8_t byte, uint64_t n)
 
     if (rest)
         fault_note(vcpu_of(cpu), dst + (n - rest), 1, true);
+    tools_access(vcpu_of(cpu), dst, n - rest, true, TOOL_BY_HELPER);
     return n - rest;
 }
 
@@ -176,12 +179,20 @@ const IrMemOps mem_ops = {
 
 bool guest_read(Vcpu *cpu, void *dst, uint64_t va, size_t n)
 {
-    return safe_copy(dst, host_ptr(va), n) == 0;
+    bool ok = safe_copy(dst, host_ptr(va), n) == 0;
+
+    if (ok)
+        tools_access(cpu, va, n, false, TOOL_BY_SYSCALL);
+    return ok;
 }
 
 bool guest_write(Vcpu *cpu, uint64_t va, const void *src, size_t n)
 {
-    return safe_copy(host_ptr(va), src, n) == 0;
+    bool ok = safe_copy(host_ptr(va), src, n) == 0;
+
+    if (ok)
+        tools_access(cpu, va, n, true, TOOL_BY_SYSCALL);
+    return ok;
 }
 
 ssize_t guest_strlen(Vcpu *cpu, uint64_t va, size_t max)

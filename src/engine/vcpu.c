@@ -65,9 +65,15 @@ static void shadow_init(Vcpu *cpu)
     memset(cpu->h.shadow_base, 0xff, SHADOW_TOP);
 }
 
+/* Tools' cells follow a vcpu, see instrument.h. */
+static size_t vcpu_bytes(const Engine *e)
+{
+    return sizeof(Vcpu) + (e->cfg.tools ? CELL_BYTES : 0);
+}
+
 Vcpu *vcpu_new(Engine *e)
 {
-    Vcpu *cpu = os_alloc(sizeof *cpu);
+    Vcpu *cpu = os_alloc(vcpu_bytes(e));
 
     CHECK(cpu != NULL);
     os_populate(cpu, sizeof *cpu);
@@ -78,6 +84,7 @@ Vcpu *vcpu_new(Engine *e)
     cpu->h.lookup = link_lookup;
     cpu->h.hot = tier_hot;
     cpu->h.versions = e->versions;
+    cpu->h.tool = tools_code_call;
     arena_init(&cpu->arena);
     arena_init(&cpu->interp_arena);
     e->cfg.guest->reset(&cpu->h.ir, e->cfg.features);
@@ -114,7 +121,7 @@ void vcpu_bury(Vcpu *cpu)
     arena_done(&cpu->interp_arena);
     free(cpu->lockstep);
     os_release(cpu->shadow, SHADOW_BYTES + 2 * SHADOW_GUARD);
-    os_free(cpu, sizeof *cpu);
+    os_free(cpu, vcpu_bytes(cpu->e));
 }
 
 void vcpu_free(Vcpu *cpu)
@@ -129,10 +136,14 @@ void vcpu_attach(Vcpu *cpu)
     cpu->tid = os_tid();
     fault_attach(cpu);
     grace_quiesce(cpu, grace_now(cpu->e));
+    if (cpu->e->cfg.tools)
+        cpu->e->cfg.tools->ops->thread_start(cpu->e->cfg.tools, cpu);
 }
 
 void vcpu_detach(Vcpu *cpu)
 {
+    if (cpu->e->cfg.tools)
+        cpu->e->cfg.tools->ops->thread_end(cpu->e->cfg.tools, cpu);
     atomic_store(&cpu->epoch, 0);
     fault_detach(cpu);
 }

@@ -22,7 +22,7 @@
 #define HOST_JCACHE_BITS 12
 #define HOST_HOT_BITS 10
 #define HOST_STATE_MAX 2048 /* bytes of guest state */
-#define HOST_GATES 12       /* room for the common stubs that translations refer to */
+#define HOST_GATES 16       /* room for the common stubs that translations refer to */
 #define HOST_GATE_BYTES 16
 #define HOST_COUNTER_BYTES 64
 
@@ -50,6 +50,7 @@ typedef struct HostCpu {
     uint64_t *version_held;  /* the one that this thread has locked; NULL: none */
     uint64_t link_site;      /* chain site (executable address of its displacement) passed to the link routine */
     uint64_t scratch[8];     /* host's use: spills around special sequences */
+    const void *tool_at;     /* executable address of the TOOL operation that is calling */
     _Alignas(64) uint8_t save[2048 + 512]; /* register save area of helper thunks; C signal handlers never use it */
     /* Routines that stubs call; set once by the engine. `link`: translate-and-chain, returns the executable address to
      * continue at, or NULL to leave to the run loop (cpu->ir.pc is the target). `lookup`: the same for indirect branches,
@@ -59,6 +60,8 @@ typedef struct HostCpu {
     const void *(*lookup)(struct HostCpu *cpu);
     /* Called, under the same rules, by an exit with IR_EXIT_COUNT whose counter has come to zero: sets it anew. */
     const void *(*hot)(struct HostCpu *cpu);
+    /* A TOOL operation: number `site`, operands in ir.call.arg. IR_STOP_NONE, or leave (slots and pc are exact then). */
+    IrStop (*tool)(struct HostCpu *cpu, uint64_t site);
     _Alignas(64) uint8_t spill[2048];      /* spill slots of translations */
     _Alignas(64) uint8_t state[HOST_STATE_MAX];
     HostJump jcache[1 << HOST_JCACHE_BITS];  /* by host_jcache_index: probed inline */
@@ -180,6 +183,12 @@ typedef struct Host {
      * an operation does not trap; 0 when it is none.
      */
     unsigned (*fp_trap)(HostCpu *cpu, void *uc);
+    /*
+     * While a TOOL operation's call is being made: write the slots as they are at it to `state`, which holds a copy of
+     * cpu->state, and return the pc. `hpc` is cpu->tool_at.
+     */
+    uint64_t (*show)(HostPlan *plan, const HostCpu *cpu, const uint8_t *code_rx, const uint8_t *side, uint32_t side_len,
+                     const void *hpc, uint8_t *state);
     /*
      * Make the interrupted context `uc` continue in the exit stub, so that enter() returns `why`. Call after recover, or
      * when pc and slots are otherwise exact.

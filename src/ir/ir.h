@@ -108,6 +108,7 @@ typedef enum IrStop {
     IR_STOP_FAULT,    /* a fault noted in the vcpu */
     IR_STOP_EXIT,     /* this thread ends */
     IR_STOP_FETCH,    /* the instruction at pc cannot be fetched */
+    IR_STOP_RESUME,   /* a tool changed guest state: do the instruction at pc without what comes before it */
 } IrStop;
 
 /* flags of an instruction: memory order and attributes */
@@ -215,6 +216,11 @@ typedef struct IrMemOps {
     uint64_t (*fill)(IrCpu *cpu, uint64_t dst, uint8_t byte, uint64_t n);
 } IrMemOps;
 
+/* Where a TOOL operation is, for the engine: `see` writes the exact guest state there to `state`, and returns its pc. */
+typedef struct IrShow {
+    uint64_t (*see)(const struct IrShow *show, uint8_t *state);
+} IrShow;
+
 /* The doors that guest instructions have to the outside; the engine fills it in. Called from EXIT_HELP helpers. */
 typedef struct IrWorld {
     IrMemOps mem;
@@ -226,6 +232,12 @@ typedef struct IrWorld {
     void (*monitor)(IrCpu *cpu, uint64_t va);
     void (*yield)(IrCpu *cpu);                                  /* let other threads run: what this one waits for is held by one */
     bool (*poll)(IrCpu *cpu);                                   /* whether an exit request is pending */
+    /*
+     * TOOL number `site`. `state` is how to see guest state: it writes the slots as they are at the operation to its second
+     * argument. IR_STOP_NONE: go on; else leave with this: cpu->state and cpu->pc are what the guest goes on with.
+     */
+    IrStop (*tool)(IrCpu *cpu, uint64_t site, const IrVal arg[2], IrShow *show);
+    uint64_t (*room)(IrCpu *cpu, uint64_t at, uint64_t limit);  /* ROOM of a buffer that is full; limit: the cell */
 } IrWorld;
 
 /*

@@ -113,10 +113,20 @@ static void rescue(Leave *l, IrRef root)
     }
 }
 
+/* A count, not computed yet, of what is in its own home: one addition to memory makes it. */
+static bool counts_in_place(const Sel *s, IrRef root, unsigned slot)
+{
+    const IrInsn *i = &s->r->insn[root];
+    return (ra_val(s, root)->flags & VAL_LAZY) && i->op == IR_TALLY && in_home(s, ra_root(s, i->a), slot);
+}
+
 static void rescue_all(Leave *l)
 {
-    for (uint32_t k = 0; k < l->nent; k++)
-        rescue(l, ra_root(l->s, l->ent[k].val));
+    for (uint32_t k = 0; k < l->nent; k++) {
+        IrRef root = ra_root(l->s, l->ent[k].val);
+        if (!counts_in_place(l->s, root, l->ent[k].slot))
+            rescue(l, root);
+    }
     for (unsigned k = 0; k < l->ntarget; k++)
         rescue(l, l->target[k].root);
     for (uint32_t k = 0; k < l->narg; k++)
@@ -152,7 +162,21 @@ static bool store_const(Sel *s, unsigned slot, IrRef root)
     return true;
 }
 
-/* Flags that were not computed on the way: into their homes, while all other values are still where they were. */
+static void store_count(Sel *s, IrRef root, unsigned slot)
+{
+    const IrInsn *i = &s->r->insn[root];
+    Mem m = plan_slot(s->plan, slot);
+
+    if (counts_in_place(s, root, slot)) {
+        x64_alu_mi(s->a, ALU_ADD, W64, m, (int32_t)i->imm);
+        return;
+    }
+    Gpr a = sel_use_r(s, i->a), t = sel_tmp_r(s);
+    x64_lea(s->a, W64, t, mem_b(a, (int32_t)i->imm));
+    x64_mov_mr(s->a, W64, m, t);
+}
+
+/* Flags and counts that were not computed on the way: into their homes, while all other values are still where they were. */
 static void store_lazy(Leave *l)
 {
     Sel *s = l->s;
@@ -161,8 +185,11 @@ static void store_lazy(Leave *l)
         IrRef root = ra_root(s, l->ent[k].val);
         if (!(ra_val(s, root)->flags & VAL_LAZY))
             continue;
-        CHECK(s->r->slots->slot[slot].type == IR_I8 && s->plan->slot_pin[slot] == 0xff);
-        sel_cond_store(s, root, plan_slot(s->plan, slot));
+        CHECK(s->plan->slot_pin[slot] == 0xff);
+        if (s->r->insn[root].op == IR_TALLY)
+            store_count(s, root, slot);
+        else
+            sel_cond_store(s, root, plan_slot(s->plan, slot));
         s->ra->locked = 0;
     }
 }

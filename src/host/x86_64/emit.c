@@ -194,6 +194,11 @@ static uint8_t *put_eval(uint8_t *p, unsigned op, unsigned type, unsigned lane, 
 static uint8_t *put_lazy(Sel *s, uint8_t *p, IrRef root)
 {
     const IrInsn *i = &s->r->insn[root];
+    if (i->op == IR_TALLY) {
+        p = put_place(s, put_eval(p, IR_ADD, IR_I64, 0, 0), ra_root(s, i->a));
+        *p++ = SIDE_CONST;
+        return put_varint(p, i->imm);
+    }
     p = put_eval(p, i->op, i->type, i->lane, i->aux);
     if (i->op == IR_SELECT) {
         p = put_place(s, p, ra_root(s, i->a));

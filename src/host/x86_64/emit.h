@@ -62,6 +62,14 @@ void sel_jump_if(Sel *s, SelCond c, bool sense, uint32_t label);
 void sel_eval(Sel *s, const IrInsn *i);
 void sel_store_arg(Sel *s, unsigned n, IrRef v);
 void sel_call(Sel *s, const IrInsn *i);
+void sel_store_imm(Sel *s, Mem to, uint64_t v);
+/* tool.c */
+void sel_cell_get(Sel *s, const IrInsn *i);
+void sel_cell_put(Sel *s, const IrInsn *i);
+void sel_cell_add(Sel *s, const IrInsn *i);
+void sel_room(Sel *s, const IrInsn *i);
+void sel_stash(Sel *s, const IrInsn *i);
+void sel_tool(Sel *s, const IrInsn *i);
 void sel_load(Sel *s, const IrInsn *i);
 void sel_store(Sel *s, const IrInsn *i);
 void sel_cas(Sel *s, const IrInsn *i);

@@ -147,6 +147,7 @@ const Host host_native = {
     .enter = host_enter,
     .patch = host_patch,
     .recover = x64_recover,
+    .show = x64_show,
     .leave = x64_leave,
     .fp_trap = x64_fp_trap,
     .shadow_overflow = x64_shadow_overflow,

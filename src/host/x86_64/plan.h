@@ -33,6 +33,8 @@ typedef enum Stub {
     STUB_EVAL,    /* ir_eval of the operation in scratch[4..5]; clobbers nothing */
     STUB_CALL,    /* helper number scratch[4]; clobbers nothing */
     STUB_HOT,     /* rax pc: its counter has come to zero; goes on where the engine says */
+    STUB_TOOL,    /* tool call number scratch[5], from the address behind which it was called; clobbers nothing, or leaves */
+    STUB_ROOM,    /* limit cell scratch[5], position ir.call.arg[0]; result ir.call.ret; clobbers nothing */
     STUB_ESTIMATES, /* data: the table of select_est.c */
     STUB_COUNT
 } Stub;
@@ -69,6 +71,9 @@ static inline Mem plan_slot(const HostPlan *p, unsigned slot)
     return mem_b(R15, (int32_t)p->cfg.slots->slot[slot].offset - STATE_BIAS);
 }
 
+/* Where the thunks of tools keep registers, by number, in HostCpu.save; and the length of the instruction that calls them. */
+enum { SAVE_XMM = 128, CALL_BYTES = 5 };
+
 /* Uses of HostCpu.scratch: 0..3 belong to rules, the rest to stubs. */
 enum { SCRATCH_OP = 4, SCRATCH_IMM = 5, SCRATCH_RSP = 6, SCRATCH_PC = 7 };
 
@@ -96,10 +101,13 @@ void x64_eval(const IrInsn *i, IrVal arg[3], FpEnv *fp, IrVal *out);
 /* What the thunks call (call.c). */
 void x64_eval_thunk(HostCpu *cpu);
 void x64_call_thunk(HostCpu *cpu, const IrHelper *helpers);
+void x64_room_thunk(HostCpu *cpu);
 uint64_t x64_help_thunk(HostCpu *cpu, const IrHelper *helpers, uint64_t number);
 /* recover.c: see Host */
 bool x64_recover(HostPlan *plan, HostCpu *cpu, const uint8_t *code_rx, const uint8_t *side, uint32_t side_len,
                  const void *hpc, void *uc);
+uint64_t x64_show(HostPlan *plan, const HostCpu *cpu, const uint8_t *code_rx, const uint8_t *side, uint32_t side_len,
+                  const void *hpc, uint8_t *state);
 void x64_leave(HostPlan *plan, HostCpu *cpu, void *uc, IrStop why);
 bool x64_shadow_overflow(HostPlan *plan, HostCpu *cpu, void *uc, const void *fault_addr);
 unsigned x64_fp_trap(HostCpu *cpu, void *uc); /* fptrap.c */

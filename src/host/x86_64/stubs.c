@@ -15,7 +15,7 @@
 static const uint8_t callee_saved[] = {3, 5, 12, 13, 14, 15};       /* rbx rbp r12-r15 */
 static const uint8_t caller_saved[] = {0, 1, 2, 6, 7, 8, 9, 10, 11}; /* rax rcx rdx rsi rdi r8-r11 */
 
-enum { SAVE_XMM = 128, NXMM = 16 };
+enum { NXMM = 16 };
 
 /* One Asm for all stubs; labels are not used: distances are known when they are needed. */
 typedef struct Stubs {
@@ -269,6 +269,64 @@ static void stub_thunk(Stubs *t, Stub s, uintptr_t fn)
     x64_ret(&t->a);
 }
 
+/* All registers but rsp and r15, where x64_show finds them. */
+static void all_regs(Stubs *t, bool save)
+{
+    Asm *a = &t->a;
+    for (unsigned k = 0; k < 15; k++) {
+        Mem m = plan_cpu(offsetof(HostCpu, save) + 8 * k);
+        if (k == RSP.n)
+            continue;
+        if (save)
+            x64_mov_mr(a, W64, m, (Gpr){(uint8_t)k});
+        else
+            x64_mov_rm(a, W64, (Gpr){(uint8_t)k}, m);
+    }
+    for (unsigned k = 0; k < NXMM; k++) {
+        Mem m = plan_cpu(offsetof(HostCpu, save) + SAVE_XMM + 16 * k);
+        if (save)
+            x64_mr_m(a, VMOVDQU_ST, m, (Xmm){(uint8_t)k});
+        else
+            x64_rm_m(a, VMOVDQU, (Xmm){(uint8_t)k}, m);
+    }
+}
+
+/* Tools are any C code, which may compute with floating point. */
+static void stub_tool(Stubs *t)
+{
+    Asm *a = &t->a;
+    begin(t, STUB_TOOL);
+    all_regs(t, true);
+    x64_mov_rm(a, W64, RAX, mem_b(RSP, 0));
+    x64_mov_mr(a, W64, CPU(tool_at), RAX);
+    x64_mov_rm(a, W64, RSI, plan_scratch(SCRATCH_IMM));
+    to_c(t);
+    host_fp(t);
+    x64_call_m(a, CPU(tool));
+    guest_fp(t);
+    from_c(t);
+    x64_test_rr(a, W32, RAX, RAX);
+    uint32_t on = x64_jcc_short(a, CC_E);
+    jump_stub(t, STUB_RESUME);
+    asm_short_here(a, on);
+    all_regs(t, false);
+    x64_ret(a);
+}
+
+static void stub_room(Stubs *t)
+{
+    Asm *a = &t->a;
+    begin(t, STUB_ROOM);
+    all_regs(t, true);
+    to_c(t);
+    host_fp(t);
+    call_abs(t, (uintptr_t)x64_room_thunk);
+    guest_fp(t);
+    from_c(t);
+    all_regs(t, false);
+    x64_ret(a);
+}
+
 static void stub_estimates(Stubs *t)
 {
     uint8_t table[EST_BYTES];
@@ -298,6 +356,8 @@ bool plan_stubs(HostPlan *p, CodeBuf *cb)
     stub_help(&t);
     stub_thunk(&t, STUB_EVAL, (uintptr_t)x64_eval_thunk);
     stub_thunk(&t, STUB_CALL, (uintptr_t)x64_call_thunk);
+    stub_tool(&t);
+    stub_room(&t);
     stub_estimates(&t);
     x64_nop(&t.a, (16 - asm_here(&t.a) % 16) % 16);
     CHECK(t.a.p <= cb->end);
