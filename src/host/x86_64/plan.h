@@ -33,6 +33,8 @@ typedef enum Stub {
     STUB_EVAL,    /* ir_eval of the operation in scratch[4..5]; clobbers nothing */
     STUB_CALL,    /* helper number scratch[4]; clobbers nothing */
     STUB_HOT,     /* rax pc: its counter has come to zero; goes on where the engine says */
+    STUB_PROMOTE, /* rax pc, rcx site of an indirect branch: its count of misses has come to zero; goes on at pc */
+    STUB_THUNK,   /* rcx host address: go there by a return, which nothing but this predicts (HARDEN_RETPOLINE) */
     STUB_ESTIMATES, /* data: the table of select_est.c */
     STUB_COUNT
 } Stub;
@@ -102,6 +104,8 @@ bool x64_recover(HostPlan *plan, HostCpu *cpu, const uint8_t *code_rx, const uin
                  const void *hpc, void *uc);
 void x64_leave(HostPlan *plan, HostCpu *cpu, void *uc, IrStop why);
 bool x64_shadow_overflow(HostPlan *plan, HostCpu *cpu, void *uc, const void *fault_addr);
+/* indirect.c: see Host */
+bool x64_promotion(const HostPlan *plan, CodeBuf *cb, const HostPromotion *what, HostSite *site);
 unsigned x64_fp_trap(HostCpu *cpu, void *uc); /* fptrap.c */
 void x64_fp_load(HostCpu *cpu);
 void x64_fp_store(HostCpu *cpu);
