@@ -230,6 +230,61 @@ static bool opt_tier2(Options *o, char *arg, Status *st)
     return true;
 }
 
+/* One name=number of --promote's list. */
+static bool promote_item(PromoteConfig *p, const char *item, size_t len, Status *st)
+{
+    static const struct {
+        const char *name;
+        size_t at;
+        unsigned least, most;
+    } table[] = {{"slots", offsetof(PromoteConfig, slots), 1, PROMOTE_SLOTS_MAX},
+                 {"miss", offsetof(PromoteConfig, miss), 1, 1u << 20},
+                 {"window", offsetof(PromoteConfig, window), 4, PROMOTE_WINDOW_MAX}};
+
+    for (unsigned i = 0; i < sizeof table / sizeof table[0]; i++) {
+        size_t n = strlen(table[i].name);
+        char *end;
+        if (len < n + 2 || memcmp(item, table[i].name, n) || item[n] != '=')
+            continue;
+        unsigned long v = isdigit((unsigned char)item[n + 1]) ? strtoul(item + n + 1, &end, 10) : 0;
+        if (v < table[i].least || v > table[i].most || end != item + len)
+            return status_set(st, STATUS_USAGE, "--promote: %s from %u to %u", table[i].name, table[i].least, table[i].most);
+        *(unsigned *)((char *)p + table[i].at) = (unsigned)v;
+        return true;
+    }
+    return status_set(st, STATUS_USAGE, "--promote: '%.*s' is none of off, slots=N, miss=N, window=N", (int)len, item);
+}
+
+static bool opt_promote(Options *o, char *arg, Status *st)
+{
+    PromoteConfig *p = &o->user.engine.promote;
+
+    if (!strcmp(arg, "off")) {
+        p->slots = 0;
+        return true;
+    }
+    for (const char *item = arg; ; item += strcspn(item, ",") + 1) {
+        size_t len = strcspn(item, ",");
+        if (!promote_item(p, item, len, st))
+            return false;
+        if (!item[len])
+            return true;
+    }
+}
+
+static bool opt_harden(Options *o, char *arg, Status *st)
+{
+    static const char *const kind[] = {[HARDEN_OFF] = "off", [HARDEN_RETPOLINE] = "retpoline", [HARDEN_LFENCE] = "lfence"};
+
+    for (unsigned i = 0; i < sizeof kind / sizeof kind[0]; i++) {
+        if (!strcmp(arg, kind[i])) {
+            o->user.engine.harden = (HostHarden)i;
+            return true;
+        }
+    }
+    return status_set(st, STATUS_USAGE, "--harden: '%s' is none of retpoline, lfence, off", arg);
+}
+
 static bool opt_cache_size(Options *o, char *arg, Status *st)
 {
     uint64_t mib;
@@ -307,6 +362,7 @@ void options_init(Options *o)
     o->user.engine.ret_predict = true;
     o->user.engine.jit_limit = UINT64_MAX;
     o->user.engine.tier2 = TIER2_DEFAULT;
+    o->user.engine.promote = (PromoteConfig){PROMOTE_SLOTS_DEFAULT, PROMOTE_MISS, PROMOTE_WINDOW};
 }
 
 void options_done(Options *o)

@@ -55,7 +55,7 @@ static bool host_init(Engine *e, Status *st)
         .slots = &e->slots, .pin_int = g->pin_int, .pin_vec = g->pin_vec, .pc_shift = g->pc_shift,
         .helpers = g->helpers, .nhelpers = g->nhelpers,
         .cpu = e->cfg.host_cpu ? e->cfg.host_cpu : "native", .ret_predict = e->cfg.ret_predict,
-        .count_polls = e->cfg.check,
+        .count_polls = e->cfg.check, .promote = e->cfg.promote.slots > 0, .harden = e->cfg.harden,
     };
 
     e->host = &host_native;
@@ -104,6 +104,10 @@ static bool settle(Engine *e, Status *st)
         e->cfg.no_chain = true;
     if (e->cfg.no_chain)
         e->cfg.ret_predict = false;
+    if (e->cfg.promote.slots == PROMOTE_SLOTS_DEFAULT)
+        e->cfg.promote.slots = e->cfg.harden ? PROMOTE_SLOTS_HARDENED : PROMOTE_SLOTS;
+    if (e->cfg.no_chain || e->cfg.kind == ENGINE_INTERP)
+        e->cfg.promote.slots = 0;
     if (e->cfg.no_chain && e->cfg.tier2 != 1) /* nothing is linked, so nothing counted */
         e->cfg.tier2 = 0;
     if (!e->cfg.cache_bytes)
@@ -131,6 +135,7 @@ Engine *engine_new(const EngineConfig *cfg, Status *st)
     if (settle(e, st) && versions_init(e) && table_init(&e->table, st) && cache_init(&e->cache, e->cfg.cache_bytes, st) &&
         (e->cfg.kind == ENGINE_INTERP || host_init(e, st)) && fault_install(e, st) &&
         (!e->cfg.tools || e->cfg.tools->ops->start(e->cfg.tools, st))) {
+        promote_init(e);
         persist_init(e);
         return e;
     }
@@ -142,7 +147,8 @@ static void free_list(Translation *t)
 {
     while (t) {
         Translation *next = t->region_next;
-        translation_free(t);
+        if (!t->promotion) /* such a one belongs to its cell */
+            translation_free(t);
         t = next;
     }
 }
@@ -155,6 +161,7 @@ void engine_free(Engine *e)
     table_done(&e->table);
     free_list(e->retired);
     cache_done(&e->cache);
+    promote_done(e);
     persist_done(e);
     if (e->plan)
         e->host->plan_free(e->plan);

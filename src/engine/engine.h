@@ -6,6 +6,7 @@
 #define ENGINE_ENGINE_H
 
 #include "engine/env.h"
+#include "engine/promote.h"
 #include "engine/vcpu.h"
 
 /* Times that code runs before it is translated again: see docs/tier2.md, "The threshold". */
@@ -38,6 +39,9 @@ typedef struct EngineConfig {
     const char *cpu_list;      /* what `features` was made from: part of what translations depend on */
     uint32_t tier2;            /* times until code counts as hot; 0: tier 1 alone; 1: graphs at once, on the guest's thread */
     struct Tools *tools;       /* see engine/instrument.h; NULL: none */
+    PromoteConfig promote;     /* of indirect branches; slots may be PROMOTE_SLOTS_DEFAULT */
+    HostHarden harden;
+    bool count_branches;       /* promotion stubs count, for engine_branches */
     uint64_t jit_limit;        /* translate only this many regions, interpret the rest; UINT64_MAX: no limit */
 } EngineConfig;
 

@@ -92,6 +92,9 @@ struct Engine {
     Translation *retired;
     unsigned nretired;
 
+    pthread_mutex_t promote_lock;
+    struct Promote *promote;     /* promote.c; NULL: off */
+
     Tier tier;
     _Atomic uint64_t replaced[REPLACED], replaced_seq; /* guest pcs; written under kill_lock */
 
@@ -214,13 +217,29 @@ const void *link_chain(HostCpu *h);
 const void *link_lookup(HostCpu *h);
 /* Point every site that leads to t back at its own stub. t is dead. */
 void link_unchain(Engine *e, Translation *t);
-/* Take t's own sites out of their targets' lists; t is about to be freed. */
-void link_forget(Translation *t);
+/* Take t's own sites out of their targets' lists, and free its indirect branches' stubs; t is about to be freed. Caller holds
+ * kill_lock. */
+void link_forget(Engine *e, Translation *t);
+/* The site whose displacement is at executable address `hpc`; NULL. In a section between write_begin and write_end. */
+Link *link_find(Engine *e, const void *hpc);
+/* Let a site lead to `to`'s code, NULL: to its own stub. False when it may not be written to yet (after fork). */
+bool link_point(Engine *e, Link *l, const Translation *to);
 /* Drop (pc), or all that leads to [hpc, hpc + size), from a vcpu's jump caches. Own thread. */
 void link_drop(Vcpu *cpu, uint64_t pc);
 void link_drop_code(Vcpu *cpu, const void *hpc, size_t size);
 /* Empty a vcpu's jump caches and return stack. Own thread, outside translated code. */
 void link_flush(Vcpu *cpu);
+
+/* --- promote.c ---------------------------------------------------------------------------------------------------- */
+void promote_init(Engine *e);
+void promote_done(Engine *e);
+void promote_vcpu_init(Vcpu *cpu);
+/* The routine behind HostCpu.promote. */
+const void *promote_miss(HostCpu *h);
+/* Free a stub that nobody runs any more. Caller holds kill_lock. */
+void promote_stub_free(Engine *e, Translation *t);
+/* The same for the stub of an indirect branch whose translation goes. */
+void promote_forget(Engine *e, Link *l);
 
 /* --- invalidate.c --------------------------------------------------------------------------------------------------- */
 /* Finish killing a translation whose state has been set to dead by the caller, who holds kill_lock. */

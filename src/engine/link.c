@@ -17,8 +17,7 @@ static bool exit_wanted(HostCpu *h)
     return __atomic_load_n(&h->exit_request, __ATOMIC_RELAXED) != 0;
 }
 
-/* The site whose displacement is at executable address `hpc`. */
-static Link *link_find(Engine *e, const void *hpc)
+Link *link_find(Engine *e, const void *hpc)
 {
     Translation *t = persist_at(e, hpc);
     if (!t)
@@ -54,6 +53,11 @@ static bool patch(Engine *e, Link *l, const void *target, bool must)
         e->host->patch(&l->site, l->from->rw, l->from->hpc - l->from->rw, target);
     pthread_mutex_unlock(&r->lock);
     return ok;
+}
+
+bool link_point(Engine *e, Link *l, const Translation *to)
+{
+    return patch(e, l, to ? to->hpc : NULL, false);
 }
 
 static void link_to(Vcpu *cpu, Link *l, Translation *to)
@@ -154,10 +158,14 @@ void link_unchain(Engine *e, Translation *t)
     }
 }
 
-void link_forget(Translation *t)
+void link_forget(Engine *e, Translation *t)
 {
     for (uint32_t i = 0; i < t->nlink; i++) {
         Link *l = &t->link[i];
+        if (l->site.indirect) {
+            promote_forget(e, l);
+            continue;
+        }
         Translation *to = atomic_load(&l->to);
 
         if (!to)

@@ -18,7 +18,7 @@ static bool wanted(const Engine *e)
 {
     const EngineConfig *c = &e->cfg;
 
-    return c->persist_dir && c->env->image && c->kind == ENGINE_JIT && !c->check && !c->one_insn && !c->no_chain &&
+    return c->persist_dir && c->env->image && c->kind == ENGINE_JIT && !c->check && !c->one_insn && !c->no_chain && !c->harden &&
            c->jit_limit == UINT64_MAX && !log_on(LOG_IN) && !log_on(LOG_IR) && !log_on(LOG_OPT) && !log_on(LOG_RA) &&
            !log_on(LOG_ASM) && !log_on(LOG_EXEC);
 }
@@ -38,7 +38,7 @@ static bool build_key(const Engine *e, Hash128 *key)
     size_t at = 0, idlen = os_build_id(id, sizeof id);
     const char *cpu = e->cfg.cpu_list ? e->cfg.cpu_list : "";
     uint32_t options[] = {PERSIST_VERSION, e->opt_skip, e->cfg.exact_flags, e->cfg.fp_exact, e->cfg.llsc_strict,
-                          e->cfg.ret_predict,
+                          e->cfg.ret_predict, e->cfg.promote.slots > 0,
                           e->cfg.tier2 > 1 ? 2 : e->cfg.tier2, (uint32_t)strlen(cpu)};
 
     if (!idlen || strlen(cpu) > 512)
@@ -166,7 +166,8 @@ static Translation *from_entry(PersistImage *im, uint32_t k)
     CHECK(t->link != NULL);
     for (unsigned i = 0; i < m->nsite; i++) {
         const PersistSite *s = &f->site[m->site + i];
-        t->link[i] = (Link){.from = t, .site = {.offset = s->offset, .stub = s->stub, .target = s->target, .hot = s->hot}};
+        t->link[i] = (Link){.from = t, .site = {.offset = s->offset, .stub = s->stub, .target = s->target, .hot = s->hot,
+                                                   .indirect = s->indirect}};
     }
     return t;
 }

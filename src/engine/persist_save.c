@@ -266,7 +266,8 @@ static uint32_t find_kept(const Writer *w, uint64_t target, uint32_t mode)
 
 static PersistSite site_of(const HostSite *s)
 {
-    return (PersistSite){.offset = s->offset, .stub = s->stub & 0x7fffffff, .hot = s->hot, .target = s->target};
+    return (PersistSite){.offset = s->offset, .stub = s->stub & 0x3fffffff, .hot = s->hot, .indirect = s->indirect,
+                         .target = s->target};
 }
 
 static PersistSite kept_site(const Kept *k, unsigned i)
@@ -286,7 +287,7 @@ static uint8_t *find_reached(const Writer *w)
         const Kept *k = &w->kept[i];
         for (unsigned s = 0; s < k->more.nsite; s++) {
             PersistSite x = kept_site(k, s);
-            uint32_t to = find_kept(w, x.target, k->entry.mode);
+            uint32_t to = x.indirect ? UINT32_MAX : find_kept(w, x.target, k->entry.mode);
             if (to != UINT32_MAX)
                 reached[to] |= x.hot || k->more.tier > 1 ? REACHED_HOT : REACHED_DIRECTLY;
         }
@@ -429,7 +430,7 @@ static void fill_one(Writer *w, uint32_t i, PersistMore *next)
 /* The entry that a site of `from` is linked to in the file, UINT32_MAX for none: as link_chain does. */
 static uint32_t site_entry(const Writer *w, const Kept *from, const PersistSite *x)
 {
-    uint32_t k = find_kept(w, x->target, from->entry.mode);
+    uint32_t k = x->indirect ? UINT32_MAX : find_kept(w, x->target, from->entry.mode);
 
     const PersistMore *to = k < w->n ? &w->kept[k].more : NULL;
     if (to && !from->more.is_counter && (x->hot || from->more.tier > 1) && to->tier < 2 && !to->refused)

@@ -85,6 +85,7 @@ Vcpu *vcpu_new(Engine *e)
     cpu->h.hot = tier_hot;
     cpu->h.versions = e->versions;
     cpu->h.tool = tools_code_call;
+    cpu->h.promote = promote_miss;
     arena_init(&cpu->arena);
     arena_init(&cpu->interp_arena);
     e->cfg.guest->reset(&cpu->h.ir, e->cfg.features);
@@ -96,6 +97,7 @@ Vcpu *vcpu_new(Engine *e)
         e->host->cpu_init(e->plan, &cpu->h);
     }
     tier_vcpu_init(cpu);
+    promote_vcpu_init(cpu);
     link_flush(cpu);
     add_to_list(cpu);
     return cpu;

@@ -21,6 +21,7 @@
 
 #define HOST_JCACHE_BITS 12
 #define HOST_HOT_BITS 10
+#define HOST_MISS_BITS 8
 #define HOST_STATE_MAX 2048 /* bytes of guest state */
 #define HOST_GATES 16       /* room for the common stubs that translations refer to */
 #define HOST_GATE_BYTES 16
@@ -62,11 +63,15 @@ typedef struct HostCpu {
     const void *(*hot)(struct HostCpu *cpu);
     /* A TOOL operation: number `site`, operands in ir.call.arg. IR_STOP_NONE, or leave (slots and pc are exact then). */
     IrStop (*tool)(struct HostCpu *cpu, uint64_t site);
+    /* Called, under the same rules, by an indirect branch at ir.pc's lookup whose count of misses has come to zero: sets it
+     * anew. The site's displacement is at link_site. */
+    const void *(*promote)(struct HostCpu *cpu);
     _Alignas(64) uint8_t spill[2048];      /* spill slots of translations */
     _Alignas(64) uint8_t state[HOST_STATE_MAX];
     HostJump jcache[1 << HOST_JCACHE_BITS];  /* by host_jcache_index: probed inline */
     HostJump jcache2[1 << HOST_JCACHE_BITS]; /* by host_jcache2_index: probed by the stub that inline misses go through */
     uint32_t counter[1 << HOST_HOT_BITS];  /* by host_hot_index: times until the target counts as hot */
+    uint32_t miss[1 << HOST_MISS_BITS];    /* by host_miss_index: misses of an indirect branch until `promote` is called */
 } HostCpu;
 
 /* Index of a pc in the jump cache; translated code computes the same. */
@@ -99,6 +104,12 @@ static inline uint32_t host_version_index(uint64_t va)
     return (uint32_t)(va >> HOST_VERSION_GRANULE) & ((1u << HOST_VERSION_BITS) - 1);
 }
 
+/* Index of the count of misses of the indirect branch at guest address pc. */
+static inline uint32_t host_miss_index(uint64_t pc, unsigned pc_shift)
+{
+    return (uint32_t)(pc >> pc_shift ^ pc >> (pc_shift + HOST_MISS_BITS)) & ((1u << HOST_MISS_BITS) - 1);
+}
+
 /* Which slots are pinned to which host registers: fixed for the life of a process. */
 typedef struct HostPlan HostPlan;
 
@@ -113,8 +124,9 @@ typedef struct CodeBuf {
 typedef struct HostSite {
     uint32_t offset;   /* of the displacement, from the code's start */
     uint32_t stub;     /* of the stub that it first leads to, from the code's start */
-    uint64_t target;   /* guest pc */
+    uint64_t target;   /* guest pc; of an indirect branch its own */
     bool hot;          /* a loop's way back, or a call: may be taken often */
+    bool indirect;     /* an indirect branch, whose stub looks the target up */
 } HostSite;
 
 /*
@@ -141,6 +153,22 @@ typedef struct HostCode {
     uint32_t side_len;
 } HostCode;
 
+/* A promotion stub: what an indirect branch whose targets are known leads to. */
+typedef struct HostPromotion {
+    uint64_t pc;             /* guest address of the branch */
+    const uint64_t *target;  /* guest addresses, to be compared in this order */
+    unsigned n;              /* from 1 to HOST_PROMOTE_MAX */
+    const void *site;        /* executable address of the branch's displacement ... */
+    const void *lookup;      /* and of its own stub, for all other targets */
+    uint64_t *hits;          /* n counters, and one for the rest, to be counted up; NULL: none */
+} HostPromotion;
+
+#define HOST_PROMOTE_MAX 8
+#define HOST_PROMOTE_BYTES(n) (64u + 96u * (n)) /* room for a stub of n targets */
+
+/* How indirect branches of translated code are kept from being predicted by what an attacker has trained. */
+typedef enum HostHarden { HARDEN_OFF, HARDEN_RETPOLINE, HARDEN_LFENCE } HostHarden;
+
 typedef struct HostConfig {
     const IrSlots *slots;
     const uint16_t *pin_int, *pin_vec; /* from the guest, in order of merit */
@@ -149,6 +177,8 @@ typedef struct HostConfig {
     uint32_t nhelpers;
     const char *cpu;       /* --host-cpu: "native", "avx2", "avx512" */
     bool ret_predict;      /* use the host's return predictor */
+    bool promote;          /* indirect branches are sites that can be patched */
+    HostHarden harden;
     bool count_polls;      /* POLL counts down HostCpu.polls_left, and is true when that comes to zero: for --check */
 } HostConfig;
 
@@ -165,6 +195,11 @@ typedef struct Host {
      * more values at once than this host can hold.
      */
     bool (*compile)(HostPlan *plan, const IrRegion *r, CodeBuf *cb, HostCode *out);
+    /*
+     * Write a promotion stub at cb->p; advances it and fills site[] with a chain site for each target. False (cb->overflow)
+     * when there is no room.
+     */
+    bool (*promotion)(const HostPlan *plan, CodeBuf *cb, const HostPromotion *what, HostSite *site);
     /* Run translated code from `hpc` (executable address) until it leaves; returns the IrStop. */
     IrStop (*enter)(HostPlan *plan, HostCpu *cpu, const void *hpc);
     /* Point a chain site at `target` or, with NULL, back at its stub. Any thread may be running it. */

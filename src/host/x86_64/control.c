@@ -370,21 +370,6 @@ static void emit_count(Sel *s, uint64_t pc)
     sel_cold_end(s);
 }
 
-/* The jump cache's entry for rax: flags say whether it matches; its hpc's operand is returned. Changes rcx. */
-static Mem emit_probe(Sel *s)
-{
-    unsigned shift = s->plan->cfg.pc_shift;
-    int32_t disp = plan_cpu_disp(offsetof(HostCpu, jcache));
-    unsigned scale = shift < 3 ? (unsigned[]){3, 3, 2}[shift] : 1;
-
-    x64_mov_rr(s->a, W32, RCX, RAX);
-    if (shift == 0)
-        x64_shift_i(s->a, SH_SHL, W32, RCX, 1);
-    x64_alu_ri(s->a, ALU_AND, W32, RCX, (int32_t)(((1u << HOST_JCACHE_BITS) - 1) << (shift ? shift : 1)));
-    x64_alu_rm(s->a, ALU_CMP, W64, RAX, rm_m(mem_bi(R15, RCX, scale, disp)));
-    return mem_bi(R15, RCX, scale, disp + (int32_t)offsetof(HostJump, hpc));
-}
-
 /* After a call has returned: drop the guest return address and go on there. */
 static void emit_return_point(Sel *s, bool known, uint64_t ret)
 {
@@ -431,6 +416,23 @@ static void exit_ret(Sel *s)
     x64_ret(s->a);
 }
 
+/* On to the guest address in rax. */
+static void exit_on(Sel *s, bool call, uint64_t pc)
+{
+    if (s->plan->cfg.promote) {
+        emit_indirect(s, call ? CHAIN_CALL : 0, pc);
+    } else if (!call) {
+        emit_lookup(s);
+    } else {
+        uint32_t lookup = sel_label(s);
+        x64_call(s->a, lookup);
+        sel_cold_begin(s);
+        sel_bind(s, lookup);
+        emit_lookup(s);
+        sel_cold_end(s);
+    }
+}
+
 static void exit_ind(Sel *s, const IrInsn *i)
 {
     bool predict = s->plan->cfg.ret_predict, call = i->aux == IR_HINT_CALL && predict;
@@ -444,23 +446,11 @@ static void exit_ind(Sel *s, const IrInsn *i)
         return;
     }
     emit_poll(s, NULL);
-    Mem hpc = emit_probe(s);
-    if (!call) {
-        x64_jcc(s->a, CC_NE, label_stub(STUB_LOOKUP));
-        x64_jmp_m(s->a, hpc);
-        return;
-    }
-    uint32_t miss = sel_label(s), back = sel_label(s);
-    push_return(s, known, ret);
-    x64_jcc(s->a, CC_NE, miss);
-    x64_call_m(s->a, hpc);
-    sel_bind(s, back);
-    sel_cold_begin(s);
-    sel_bind(s, miss);
-    x64_call(s->a, label_stub(STUB_LOOKUP));
-    x64_jmp(s->a, back);
-    sel_cold_end(s);
-    emit_return_point(s, known, ret);
+    if (call)
+        push_return(s, known, ret);
+    exit_on(s, call, s->r->snap[i->snap].pc);
+    if (call)
+        emit_return_point(s, known, ret);
 }
 
 static void exit_help(Sel *s, const IrInsn *i)

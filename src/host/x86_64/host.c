@@ -144,6 +144,7 @@ const Host host_native = {
     .plan_free = plan_free,
     .stubs = plan_stubs,
     .compile = host_compile,
+    .promotion = x64_promotion,
     .enter = host_enter,
     .patch = host_patch,
     .recover = x64_recover,
