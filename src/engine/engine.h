@@ -103,6 +103,11 @@ int engine_background_tid(Engine *e);
 
 /* Print --stats to f. */
 void engine_stats(Engine *e, FILE *f);
+/*
+ * Print the indirect branches that the promotion policy has heard of, most executions first; as text or JSON.
+ *   name  writes a name for people of a guest address to buf, or ""
+ */
+void engine_branches(Engine *e, FILE *f, bool json, void (*name)(uint64_t pc, char *buf, size_t len));
 
 /*
  * Memory of the guest, from C code outside translated code. The guest is mapped 1:1. Never fault the host: return false

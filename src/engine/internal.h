@@ -236,6 +236,8 @@ void promote_done(Engine *e);
 void promote_vcpu_init(Vcpu *cpu);
 /* The routine behind HostCpu.promote. */
 const void *promote_miss(HostCpu *h);
+/* Call fn for each branch that there is a record of. */
+void promote_each(Engine *e, void (*fn)(void *ctx, const PromoteSite *s), void *ctx);
 /* Free a stub that nobody runs any more. Caller holds kill_lock. */
 void promote_stub_free(Engine *e, Translation *t);
 /* The same for the stub of an indirect branch whose translation goes. */

@@ -21,6 +21,8 @@
 #define SETS 2048u
 #define WAYS 4u
 
+_Static_assert(PROMOTE_SLOTS_MAX == HOST_PROMOTE_MAX, "as many slots as a stub may have");
+
 struct Promote {
     PromoteSite site[SETS][WAYS];
     uint64_t uses;
@@ -171,4 +173,15 @@ const void *promote_miss(HostCpu *h)
         event(cpu, l, h->ir.pc);
     write_end(cpu);
     return link_lookup(h);
+}
+
+void promote_each(Engine *e, void (*fn)(void *ctx, const PromoteSite *s), void *ctx)
+{
+    pthread_mutex_lock(&e->promote_lock);
+    for (unsigned i = 0; e->promote && i < SETS * WAYS; i++) {
+        const PromoteSite *s = &e->promote->site[i / WAYS][i % WAYS];
+        if (s->pc)
+            fn(ctx, s);
+    }
+    pthread_mutex_unlock(&e->promote_lock);
 }

@@ -160,7 +160,7 @@ typedef struct HostPromotion {
     unsigned n;              /* from 1 to HOST_PROMOTE_MAX */
     const void *site;        /* executable address of the branch's displacement ... */
     const void *lookup;      /* and of its own stub, for all other targets */
-    uint64_t *hits;          /* n counters, and one for the rest, to be counted up; NULL: none */
+    uint64_t *hits;          /* counters: by target, and at HOST_PROMOTE_MAX one for the rest; NULL: none */
 } HostPromotion;
 
 #define HOST_PROMOTE_MAX 8

@@ -184,7 +184,7 @@ bool x64_promotion(const HostPlan *plan, CodeBuf *cb, const HostPromotion *w, Ho
         one_target(&t, w, k, &site[k], &often[k]);
     }
     if (w->hits)
-        count(&t, &w->hits[w->n]);
+        count(&t, &w->hits[HOST_PROMOTE_MAX]);
     jump(&t, w->lookup);
     for (unsigned k = 1; k < w->n; k++) {
         int32_t d = (int32_t)(t.a.p - (often[k] + 4));
