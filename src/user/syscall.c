@@ -63,14 +63,19 @@ static unsigned list_outs(UserThread *t, const SysDesc *d, const uint64_t arg[6]
     return n;
 }
 
+int64_t host_block_out(UserThread *t, const SysCall *c, const uint64_t arg[6], const NondetOut *outs, unsigned nouts)
+{
+    engine_block_begin(t->cpu);
+    int64_t ret = t->p->nondet->ops->syscall(t->p->nondet, t->tid, &t->stop, c->d->host, arg, outs, nouts);
+    engine_block_end(t->cpu);
+    return ret;
+}
+
 int64_t host_block(UserThread *t, const SysCall *c, const uint64_t arg[6])
 {
     NondetOut outs[MAX_OUTS];
     unsigned n = list_outs(t, c->d, arg, outs);
-    engine_block_begin(t->cpu);
-    int64_t ret = t->p->nondet->ops->syscall(t->p->nondet, t->tid, &t->stop, c->d->host, arg, outs, n);
-    engine_block_end(t->cpu);
-    return ret;
+    return host_block_out(t, c, arg, outs, n);
 }
 
 int64_t host_pass(UserThread *t, const SysCall *c)
