@@ -154,6 +154,10 @@ IrStop tools_code_call(HostCpu *h, uint64_t site)
     CodeShow show = {{see_code}, cpu};
     IrVal arg[2] = {h->ir.call.arg[0], h->ir.call.arg[1]};
 
+    if (site & 1) {
+        h->ir.call.ret.u64[0] = tools_world_room(&h->ir, arg[0].u64[0], site >> 1);
+        return IR_STOP_NONE;
+    }
     return cpu->e->cfg.tools->ops->call(cpu->e->cfg.tools, cpu, site, arg, &show.s);
 }
 

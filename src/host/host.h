@@ -22,7 +22,7 @@
 #define HOST_JCACHE_BITS 12
 #define HOST_HOT_BITS 10
 #define HOST_STATE_MAX 2048 /* bytes of guest state */
-#define HOST_GATES 16       /* room for the common stubs that translations refer to */
+#define HOST_GATES 12       /* room for the common stubs that translations refer to */
 #define HOST_GATE_BYTES 16
 #define HOST_COUNTER_BYTES 64
 
@@ -48,7 +48,6 @@ typedef struct HostCpu {
     const void *gate[HOST_GATES]; /* where the gates of code from the persistent cache lead; set by Host.cpu_init */
     uint64_t link_site;      /* chain site (executable address of its displacement) passed to the link routine */
     uint64_t scratch[8];     /* host's use: spills around special sequences */
-    const void *tool_at;     /* executable address of the TOOL operation that is calling */
     _Alignas(64) uint8_t save[2048 + 512]; /* register save area of helper thunks; C signal handlers never use it */
     /* Routines that stubs call; set once by the engine. `link`: translate-and-chain, returns the executable address to
      * continue at, or NULL to leave to the run loop (cpu->ir.pc is the target). `lookup`: the same for indirect branches,
@@ -58,12 +57,14 @@ typedef struct HostCpu {
     const void *(*lookup)(struct HostCpu *cpu);
     /* Called, under the same rules, by an exit with IR_EXIT_COUNT whose counter has come to zero: sets it anew. */
     const void *(*hot)(struct HostCpu *cpu);
-    /* A TOOL operation: number `site`, operands in ir.call.arg. IR_STOP_NONE, or leave (slots and pc are exact then). */
-    IrStop (*tool)(struct HostCpu *cpu, uint64_t site);
     _Alignas(64) uint8_t spill[2048];      /* spill slots of translations */
     _Alignas(64) uint8_t state[HOST_STATE_MAX];
     HostJump jcache[1 << HOST_JCACHE_BITS];
     uint32_t counter[1 << HOST_HOT_BITS];  /* by host_hot_index: times until the target counts as hot */
+    /* A TOOL operation: number `site`, which is even, operands in ir.call.arg. IR_STOP_NONE, or leave (slots and pc are exact
+     * then). Or ROOM with no room: host_room_site; position in ir.call.arg[0], the new one in ir.call.ret. */
+    IrStop (*tool)(struct HostCpu *cpu, uint64_t site);
+    const void *tool_at;                  /* behind the call of the TOOL operation that is calling */
 } HostCpu;
 
 /* Index of a pc in the jump cache; translated code computes the same. */
@@ -76,6 +77,12 @@ static inline uint32_t host_jcache_index(uint64_t pc, unsigned pc_shift)
 static inline uint32_t host_hot_index(uint64_t pc, unsigned pc_shift)
 {
     return (uint32_t)(pc >> pc_shift ^ pc >> (pc_shift + HOST_HOT_BITS)) & ((1u << HOST_HOT_BITS) - 1);
+}
+
+/* What HostCpu.tool is called with for a ROOM operation of the cell at `limit`. */
+static inline uint64_t host_room_site(uint64_t limit)
+{
+    return limit << 1 | 1;
 }
 
 /* Which slots are pinned to which host registers: fixed for the life of a process. */
