@@ -22,6 +22,7 @@ enum {
 int cmd_sysroot(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_cache(int argc, char **argv);
+int cmd_memtrace(int argc, char **argv);
 int cmd_dev(int argc, char **argv);
 
 /* The table of commands, for --help. */

@@ -14,6 +14,7 @@ static const struct {
     {"run", cmd_run, "run a program of another architecture (the word may be left out)"},
     {"sysroot", cmd_sysroot, "create and change trees of Debian packages for guests"},
     {"cache", cmd_cache, "show, check or remove the translations that are kept between runs"},
+    {"memtrace", cmd_memtrace, "read what `run --tool=memtrace` wrote"},
     {"dev", cmd_dev, "show what becomes of instructions at each stage"},
 };
 

@@ -181,7 +181,7 @@ void tools_access(Vcpu *cpu, uint64_t va, uint64_t len, bool write, ToolAccess b
 {
     Tools *t = cpu->e->cfg.tools;
 
-    if (t && len)
+    if (t && len && !cpu->unseen)
         t->ops->access(t, cpu, va, len, write, by);
 }
 
