@@ -20,6 +20,7 @@ static uint32_t *table, table_size;
 
 typedef struct Thread {
     FILE *f;
+    bool begun;                     /* the file was made */
 } Thread;
 
 static uint32_t place(uint64_t pc)
@@ -52,7 +53,8 @@ static void put_interval(DgHost *h, DgThread *t)
 
     if (!th->f) {
         snprintf(path, sizeof path, "%s.%u", out ? out : "bbv.out", dg->thread_number(t));
-        th->f = fopen(path, "we");
+        th->f = fopen(path, th->begun ? "ae" : "we");
+        th->begun = true;
         if (!th->f) {
             dg->fail(h, "cannot write %s", path);
             return;

@@ -372,6 +372,7 @@ typedef struct DgApi {
 
     /* Events. */
     void (*on_thread_start)(DgHost *h, void (*fn)(DgThread *t, void *data), void *data);
+    /* Also of the thread that ends the process, just before on_finish; not of others that it ends with it. */
     void (*on_thread_end)(DgHost *h, void (*fn)(DgThread *t, void *data), void *data);
     /* `before` returns true when it has answered the call itself (DgSyscall.result); either may be NULL. */
     void (*on_syscall)(DgHost *h, bool (*before)(DgThread *t, void *data, DgSyscall *s),

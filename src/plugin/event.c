@@ -301,6 +301,7 @@ static void on_finish(Tools *tools, Vcpu *cpu)
     Plugins *p = of(tools);
     Call c = {.t = cpu->tool};
 
+    each(p, cpu, EV_THREAD_END, "hearing of a thread's end", body_thread, &c);
     pthread_mutex_lock(&p->list_lock);
     for (DgThread *t = p->threads; t; t = t->next)
         for (unsigned k = 0; k < p->nstream; k++)

@@ -5,6 +5,7 @@ usage: test_tools.py DRAGOMAN PURE GUEST PROBE.so
 Without arguments: skipped, for want of a cross compiler.
 """
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -126,8 +127,58 @@ def test_probe(dragoman, pure, guest, probe):
               r.err.count("\n") == 1, f"a tool that crashes: {name}", r.out + r.err)
 
 
+def bbv_total(path):
+    with open(path, encoding="ascii") as f:
+        lines = f.read().splitlines()
+    ok = all(re.fullmatch(r"T(:\d+:\d+ )+", line) for line in lines)
+    return ok, len(lines), sum(int(n) for line in lines for n in re.findall(r":\d+:(\d+)", line))
+
+
+def test_others(dragoman, pure, guest, tmp):
+    for name, opts in ENGINES.items():
+        out = os.path.join(tmp, "bbv")
+        r = Run(dragoman, opts + ["--tool=count,insns", f"--tool=bbv,interval=1000,out={out}", pure])
+        ok, lines, total = bbv_total(out + ".0")
+        check(ok and total == r.numbers()["instructions"] and total // 1100 <= lines <= total // 1000 + 1,
+              f"bbv: all instructions, in intervals: {name}", f"{ok} {lines} {total} {r.err}")
+        r = Run(dragoman, opts + ["--tool=count,insns", "--tool=hot", pure])
+        n = r.numbers()["instructions"]
+        check(re.search(rf"^ *{n} instructions$", r.err, re.M) and "work+0x" in r.err, f"hot: as count has it: {name}", r.err)
+        out = os.path.join(tmp, "drcov")
+        r = Run(dragoman, opts + [f"--tool=cover,out={out}", pure])
+        pcs = drcov_bytes(out)
+        check(pcs == drcov_expected(dragoman, pure, tmp), f"cover: the instructions that ran: {name}", f"{len(pcs)} {r.err}")
+    r = Run(dragoman, ["--tool=syscalls,json", guest, "fork"])
+    rows = [json.loads(line) for line in r.err.splitlines()]
+    names = [row.get("name") for row in rows]
+    check(r.status == 0 and names.count("clone") == 2 and "wait4" in names, "syscalls: JSON, of parent and child", r.err)
+    r = Run(dragoman, ["--tool=syscalls,json", guest, "faults"])
+    rows = [json.loads(line) for line in r.err.splitlines()]
+    check(sum(row.get("signal") == 11 for row in rows) == 500, "syscalls: signals", r.err)
+
+
+def drcov_bytes(path):
+    """The addresses of all bytes that a drcov file says have run, by image and offset."""
+    with open(path, "rb") as f:
+        head, _, rest = f.read().partition(b"BB Table: ")
+    count, _, data = rest.partition(b" bbs\n")
+    assert head.startswith(b"DRCOV VERSION: 3\nDRCOV FLAVOR: drcov-64\nModule Table: version 5, count ")
+    rows = list(struct.iter_unpack("<IHH", data))
+    assert len(rows) == int(count)
+    starts = [int(line.split(b",")[2], 16) for line in head.splitlines()[4:]]
+    return {starts[m] + off + k for off, size, m in rows for k in range(size)}
+
+
+def drcov_expected(dragoman, pure, tmp):
+    """The same from a trace."""
+    out = os.path.join(tmp, "trace")
+    _, text, _ = trace(dragoman, ["--engine=interp"], [pure], out, ",insns")
+    return {int(line.split()[2], 16) + k for line in text.splitlines() if b" insn " in line for k in range(4)}
+
+
 def test_errors(dragoman, pure, probe):
     for args, text in ((["--tool=nothing"], "there is no tool"), (["--tool=count,bogus=1"], "no option 'bogus'"),
+                       (["--tool=count", "--tool=count"], "given twice"),
                        (["--plugin=/nonexistent.so"], "--plugin:"), ([f"--plugin={probe}"], "no mode"),
                        (["--tool=count", "--check"], "--check")):
         r = Run(dragoman, args + [pure])
@@ -142,6 +193,7 @@ def main():
         test_count(dragoman, pure, guest)
         test_memtrace(dragoman, pure, guest, tmp)
         test_probe(dragoman, pure, guest, probe)
+        test_others(dragoman, pure, guest, tmp)
         test_errors(dragoman, pure, probe)
     print(f"1..{done}")
     return failed != 0
