@@ -121,7 +121,8 @@ typedef struct DgLine {
 
 typedef enum DgPoint {
     DG_BEFORE,       /* before the instruction */
-    DG_AFTER,        /* when it has completed and goes on at the next instruction, or anywhere (see DG_TAKEN) */
+    DG_AFTER,        /* when it has completed and goes on, at the next instruction or elsewhere (see DG_TAKEN). A DG_SYSTEM one:
+                      * when what it asks for is about to be done; its own events tell of the rest */
     DG_TAKEN,        /* when a branch is taken; jumps, calls and returns always are */
     DG_FAULT,        /* when it faults, before the guest is told. Calls only */
     DG_MEM_BEFORE,   /* before each of its memory accesses */
@@ -234,6 +235,8 @@ enum {
     DG_STREAM_OWN_THREAD = 1, /* the consumer runs on a thread of its own: buffers are handed over, in order for each guest thread */
 };
 
+#define DG_FIELDS_MAX 16 /* of one record */
+
 typedef struct DgField {
     uint16_t offset;     /* in the record */
     uint8_t bytes;       /* 1, 2, 4 or 8 */
@@ -251,7 +254,7 @@ typedef struct DgSyscall {
     uint32_t number;      /* in the guest's table */
     const char *name;     /* "openat"; NULL: there is no such call */
     uint64_t arg[6];
-    uint64_t pc;          /* of the instruction */
+    uint64_t pc;          /* behind the instruction: where the guest goes on */
     int64_t result;       /* after; or to be set, when `before` answers the call itself. Errors as in the kernel: -ENOENT */
     const char *text;     /* after: the call as --strace prints it, "openat(AT_FDCWD, \"x\", O_RDONLY) = 3"; NULL unless asked for */
 } DgSyscall;
@@ -369,6 +372,7 @@ typedef struct DgApi {
 
     /* Events. */
     void (*on_thread_start)(DgHost *h, void (*fn)(DgThread *t, void *data), void *data);
+    /* Also of the thread that ends the process, just before on_finish; not of others that it ends with it. */
     void (*on_thread_end)(DgHost *h, void (*fn)(DgThread *t, void *data), void *data);
     /* `before` returns true when it has answered the call itself (DgSyscall.result); either may be NULL. */
     void (*on_syscall)(DgHost *h, bool (*before)(DgThread *t, void *data, DgSyscall *s),
@@ -397,6 +401,10 @@ typedef struct DgApi {
     bool (*window)(DgHost *h, const DgTrigger *start, const DgTrigger *stop);
     void (*watch)(DgHost *h, bool on);                  /* by hand, from any call or event */
     void (*retranslate)(DgHost *h);                     /* show all code to on_translate again as it runs next */
+
+    /* A zstd frame of `n` bytes in `to`, which has room for `room`; returns its length, 0 when that is not enough (more than
+     * n + n / 128 + 512 is). Any thread. */
+    size_t (*compress)(void *to, size_t room, const void *from, size_t n);
 } DgApi;
 
 #define DG_HAS(api, function) ((api)->size > offsetof(DgApi, function) && (api)->function)

@@ -56,7 +56,7 @@ struct Translation {
     _Atomic(Translation *) hash_next; /* table bucket; kept after removal for readers that stand on it */
     const uint8_t *hpc;               /* executable address; NULL: interpreted */
     uint8_t *rw;                      /* the same, writable */
-    uint32_t size;
+    uint32_t size, insns;             /* bytes: all, and those of instructions, which come first */
     uint32_t nlink;
     CacheRegion *region;
     _Atomic(Translation *) code_next; /* next lower start in the same page of the cache */

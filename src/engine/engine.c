@@ -181,6 +181,27 @@ static void print_rate(FILE *f, const char *name, uint64_t n, uint64_t of, const
     fputc('\n', f);
 }
 
+/* Look through all translated code for branches that are not protected. */
+static void print_hardened(Engine *e, FILE *f)
+{
+    uint64_t bytes = 0, bad = e->host->unprotected(e->plan, NULL, 0) != 0;
+
+    pthread_mutex_lock(&e->kill_lock);
+    for (CacheRegion *r = e->cache.oldest; r; r = r->next)
+        for (Translation *t = r->translations; t; t = t->region_next) {
+            bytes += t->insns;
+            bad += e->host->unprotected(e->plan, t->hpc, t->insns) != t->insns;
+        }
+    for (unsigned k = 0; k < e->cache.cells.fresh; k++) {
+        Translation *t = atomic_load(&e->cache.cells.owner[k]);
+        bytes += t ? t->insns : 0;
+        bad += t && e->host->unprotected(e->plan, t->hpc, t->insns) != t->insns;
+    }
+    pthread_mutex_unlock(&e->kill_lock);
+    print_rate(f, "hardened code, bytes", bytes, 0, "");
+    print_rate(f, "  with unprotected branches", bad, 0, "");
+}
+
 void engine_stats(Engine *e, FILE *f)
 {
     struct VcpuStats s = vcpu_sum_stats(e);
@@ -212,4 +233,6 @@ void engine_stats(Engine *e, FILE *f)
     print_rate(f, "cache parts evicted", atomic_load(&e->evicted), 0, "");
     print_rate(f, "cache parts copied (fork)", atomic_load(&e->unshared), 0, "");
     persist_stats(e, f);
+    if (e->cfg.harden)
+        print_hardened(e, f);
 }

@@ -154,6 +154,10 @@ IrStop tools_code_call(HostCpu *h, uint64_t site)
     CodeShow show = {{see_code}, cpu};
     IrVal arg[2] = {h->ir.call.arg[0], h->ir.call.arg[1]};
 
+    if (site & 1) {
+        h->ir.call.ret.u64[0] = tools_world_room(&h->ir, arg[0].u64[0], site >> 1);
+        return IR_STOP_NONE;
+    }
     return cpu->e->cfg.tools->ops->call(cpu->e->cfg.tools, cpu, site, arg, &show.s);
 }
 
@@ -177,7 +181,7 @@ void tools_access(Vcpu *cpu, uint64_t va, uint64_t len, bool write, ToolAccess b
 {
     Tools *t = cpu->e->cfg.tools;
 
-    if (t && len)
+    if (t && len && !cpu->unseen)
         t->ops->access(t, cpu, va, len, write, by);
 }
 

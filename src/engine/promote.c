@@ -96,7 +96,7 @@ static Translation *stub_new(Engine *e, const Link *l, PromoteSite *s)
     t->mode = l->from->mode;
     t->rw = cb.start;
     t->hpc = cb.start + cb.delta;
-    t->size = (uint32_t)(cb.p - cb.start);
+    t->size = t->insns = (uint32_t)(cb.p - cb.start);
     t->nlink = s->n;
     t->promotion = s->changes + 1;
     atomic_store(&t->state, TRANSLATION_LIVE);
@@ -152,6 +152,7 @@ static void event(Vcpu *cpu, Link *l, uint64_t target)
 
     pthread_mutex_lock(&e->promote_lock);
     PromoteSite *s = site_get_locked(e, l->site.target);
+    s->call = l->site.indirect == HOST_SITE_CALL;
     Translation *stub = atomic_load(&l->to);
     promote_event(s, &e->cfg.promote, target, os_now_ns());
     cpu->h.miss[host_miss_index(s->pc, e->cfg.guest->pc_shift)] = s->period;

@@ -66,7 +66,7 @@ static void print_name(FILE *f, Name name, uint64_t pc, bool json)
 static void print_text(FILE *f, const PromoteSite *s, Name name)
 {
     print_name(f, name, s->pc, false);
-    fprintf(f, ": %s, missed %" PRIu64 ", none of these %" PRIu64 ", stubs made %" PRIu64 "\n", promote_state_name(s), s->events,
+    fprintf(f, " %s: %s, missed %" PRIu64 ", none of these %" PRIu64 ", stubs made %" PRIu64 "\n", s->call ? "call" : "jump", promote_state_name(s), s->events,
             s->hits[PROMOTE_SLOTS_MAX], s->rebuilds);
     for (unsigned k = 0; k < s->n; k++) {
         fprintf(f, "  %12" PRIu64 "  ", s->hits[k]);
@@ -79,8 +79,8 @@ static void print_json(FILE *f, const PromoteSite *s, Name name)
 {
     fprintf(f, "{\"branch\": ");
     print_name(f, name, s->pc, true);
-    fprintf(f, ", \"state\": \"%s\", \"missed\": %" PRIu64 ", \"none\": %" PRIu64 ", \"stubs\": %" PRIu64 ", \"slots\": [",
-            promote_state_name(s), s->events, s->hits[PROMOTE_SLOTS_MAX], s->rebuilds);
+    fprintf(f, ", \"kind\": \"%s\", \"state\": \"%s\", \"missed\": %" PRIu64 ", \"none\": %" PRIu64 ", \"stubs\": %" PRIu64 ", \"slots\": [",
+            s->call ? "call" : "jump", promote_state_name(s), s->events, s->hits[PROMOTE_SLOTS_MAX], s->rebuilds);
     for (unsigned k = 0; k < s->n; k++) {
         fprintf(f, "%s{\"hits\": %" PRIu64 ", \"target\": ", k ? ", " : "", s->hits[k]);
         print_name(f, name, s->slot[k].target, true);

@@ -159,6 +159,7 @@ static void keep_code(Translation *t, const HostCode *code, int64_t delta)
     t->rw = code->rw;
     t->hpc = code->rw + delta;
     t->size = code->size;
+    t->insns = code->insns;
     t->nlink = code->nsite;
     t->link = calloc(code->nsite ? code->nsite : 1, sizeof t->link[0]);
     keep_side(t, code);

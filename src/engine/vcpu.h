@@ -40,6 +40,7 @@ struct Vcpu {
     struct CacheRegion *region; /* where this thread emits */
     struct Lockstep *lockstep; /* --check */
     void *tool;                /* the tools' own structure for this thread */
+    bool unseen;               /* accesses to guest memory now are nobody's business */
     void *escape;              /* sigjmp_buf to go to when a tool crashes that is being called; NULL: none is */
     void *altstack, *shadow;   /* host signal stack; return stack with its guard pages */
     Vcpu *next, *prev;         /* engine's list of vcpus */

@@ -51,7 +51,6 @@ typedef struct HostCpu {
     uint64_t *version_held;  /* the one that this thread has locked; NULL: none */
     uint64_t link_site;      /* chain site (executable address of its displacement) passed to the link routine */
     uint64_t scratch[8];     /* host's use: spills around special sequences */
-    const void *tool_at;     /* executable address of the TOOL operation that is calling */
     _Alignas(64) uint8_t save[2048 + 512]; /* register save area of helper thunks; C signal handlers never use it */
     /* Routines that stubs call; set once by the engine. `link`: translate-and-chain, returns the executable address to
      * continue at, or NULL to leave to the run loop (cpu->ir.pc is the target). `lookup`: the same for indirect branches,
@@ -61,8 +60,6 @@ typedef struct HostCpu {
     const void *(*lookup)(struct HostCpu *cpu);
     /* Called, under the same rules, by an exit with IR_EXIT_COUNT whose counter has come to zero: sets it anew. */
     const void *(*hot)(struct HostCpu *cpu);
-    /* A TOOL operation: number `site`, operands in ir.call.arg. IR_STOP_NONE, or leave (slots and pc are exact then). */
-    IrStop (*tool)(struct HostCpu *cpu, uint64_t site);
     /* Called, under the same rules, by an indirect branch at ir.pc's lookup whose count of misses has come to zero: sets it
      * anew. The site's displacement is at link_site. */
     const void *(*promote)(struct HostCpu *cpu);
@@ -72,6 +69,10 @@ typedef struct HostCpu {
     HostJump jcache2[1 << HOST_JCACHE_BITS]; /* by host_jcache2_index: probed by the stub that inline misses go through */
     uint32_t counter[1 << HOST_HOT_BITS];  /* by host_hot_index: times until the target counts as hot */
     uint32_t miss[1 << HOST_MISS_BITS];    /* by host_miss_index: misses of an indirect branch until `promote` is called */
+    /* A TOOL operation: number `site`, which is even, operands in ir.call.arg. IR_STOP_NONE, or leave (slots and pc are exact
+     * then). Or ROOM with no room: host_room_site; position in ir.call.arg[0], the new one in ir.call.ret. */
+    IrStop (*tool)(struct HostCpu *cpu, uint64_t site);
+    const void *tool_at;                  /* behind the call of the TOOL operation that is calling */
 } HostCpu;
 
 /* Index of a pc in the jump cache; translated code computes the same. */
@@ -110,6 +111,12 @@ static inline uint32_t host_miss_index(uint64_t pc, unsigned pc_shift)
     return (uint32_t)(pc >> pc_shift ^ pc >> (pc_shift + HOST_MISS_BITS)) & ((1u << HOST_MISS_BITS) - 1);
 }
 
+/* What HostCpu.tool is called with for a ROOM operation of the cell at `limit`. */
+static inline uint64_t host_room_site(uint64_t limit)
+{
+    return limit << 1 | 1;
+}
+
 /* Which slots are pinned to which host registers: fixed for the life of a process. */
 typedef struct HostPlan HostPlan;
 
@@ -126,8 +133,10 @@ typedef struct HostSite {
     uint32_t stub;     /* of the stub that it first leads to, from the code's start */
     uint64_t target;   /* guest pc; of an indirect branch its own */
     bool hot;          /* a loop's way back, or a call: may be taken often */
-    bool indirect;     /* an indirect branch, whose stub looks the target up */
+    uint8_t indirect;  /* HOST_SITE_JUMP or _CALL: an indirect branch, whose stub looks the target up; 0: a direct one */
 } HostSite;
+
+enum { HOST_SITE_JUMP = 1, HOST_SITE_CALL };
 
 /*
  * Position-dependent words, for the persistent cache. Guest addresses appear in more places than these (side tables,
@@ -144,6 +153,7 @@ typedef struct HostReloc {
 typedef struct HostCode {
     uint8_t *rw;       /* start of the code, writable view */
     uint32_t size;     /* bytes, padding included */
+    uint32_t insns;    /* bytes of it that are instructions or padding; constants follow */
     HostSite *site;   /* ascending by offset */
     uint32_t nsite;
     HostReloc *reloc;
@@ -254,6 +264,11 @@ typedef struct Host {
     void (*cpu_init)(const HostPlan *plan, HostCpu *cpu);
     void (*retarget)(uint8_t *word, const uint8_t *to);
     size_t (*features)(const HostPlan *plan, void *buf, size_t len);
+    /*
+     * The offset of the first jump or call in code[len) that a branch predictor could lead astray (HostConfig.harden), or
+     * len. Returns from subroutines are none: they are paired with calls. `code` NULL: the common stubs; 0 when all is well.
+     */
+    size_t (*unprotected)(const HostPlan *plan, const uint8_t *code, size_t len);
     /* Disassemble one host instruction for --log=asm; returns its length. */
     unsigned (*disas)(const uint8_t *rx, uint64_t addr, char *buf, size_t buflen);
 } Host;

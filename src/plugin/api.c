@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <zstd.h>
 
 /* --- safety --------------------------------------------------------------------------------------------------------------- */
 
@@ -41,7 +42,7 @@ bool plugin_guard(DgHost *h, Vcpu *cpu, const char *where, Body *body, void *ctx
 static bool api_has(const char *name)
 {
     static const char *const all[] = {"cells.1", "programs.1", "streams.1", "regs.1", "syscalls.1", "signals.1", "threads.1",
-                                      "images.1", "symbols.1", "access.1", "fault.1", NULL};
+                                      "images.1", "symbols.1", "access.1", "fault.1", "compress.1", NULL};
 
     for (unsigned k = 0; all[k]; k++)
         if (strcmp(all[k], name) == 0)
@@ -414,6 +415,15 @@ static size_t api_text_at(DgHost *h, uint64_t va, char *buf, size_t len, uint32_
     return n ? strlen(buf) : 0;
 }
 
+#define ZSTD_LEVEL 1 /* traces are long, and compress well anyway */
+
+static size_t api_compress(void *to, size_t room, const void *from, size_t n)
+{
+    size_t got = ZSTD_compress(to, room, from, n, ZSTD_LEVEL);
+
+    return ZSTD_isError(got) ? 0 : got;
+}
+
 /* --- the table ------------------------------------------------------------------------------------------------------------ */
 
 const DgApi *plugin_api(void)
@@ -429,7 +439,7 @@ const DgApi *plugin_api(void)
         .pc_write = api_pc_write, .mem_read = api_mem_read, .mem_write = api_mem_write, .on_thread_start = api_on_thread_start,
         .on_thread_end = api_on_thread_end, .on_syscall = api_on_syscall, .on_signal = api_on_signal, .on_image = api_on_image,
         .on_fork = api_on_fork, .on_finish = api_on_finish, .image_count = api_image_count, .image = api_image,
-        .symbol_at = api_symbol_at, .symbol_find = api_symbol_find, .text_at = api_text_at,
+        .symbol_at = api_symbol_at, .symbol_find = api_symbol_find, .text_at = api_text_at, .compress = api_compress,
     };
 
     code_api(&api);

@@ -162,6 +162,8 @@ static bool api_record(DgInsn *i, DgPoint at, unsigned filter, DgStream *s, cons
 {
     Code *c = i->block->code;
 
+    if (n > DG_FIELDS_MAX || !s)
+        return false;
     for (unsigned k = 0; k < n; k++)
         if (!field_ok(c, at, s, &field[k]))
             return false;

@@ -112,6 +112,7 @@ static IrStop on_call(Tools *tools, Vcpu *cpu, uint64_t site, const IrVal arg[2]
 
     c.ev.addr = arg[0].u64[0];
     memcpy(c.ev.value, arg[1].u8, s->ev.bytes ? s->ev.bytes : 8);
+    cpu->h.ir.pc = s->ev.pc; /* for reports; whoever leaves translated code sets it */
     t->show = show;
     t->access = s->access;
     t->seen = t->wrote = t->wrote_pc = false;
@@ -300,6 +301,7 @@ static void on_finish(Tools *tools, Vcpu *cpu)
     Plugins *p = of(tools);
     Call c = {.t = cpu->tool};
 
+    each(p, cpu, EV_THREAD_END, "hearing of a thread's end", body_thread, &c);
     pthread_mutex_lock(&p->list_lock);
     for (DgThread *t = p->threads; t; t = t->next)
         for (unsigned k = 0; k < p->nstream; k++)

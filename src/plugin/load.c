@@ -95,6 +95,9 @@ static bool add(Plugins *p, const DgTool *tool, void *library, const char *optio
 {
     if (p->nhost == TOOLS_MAX)
         return status_set(st, STATUS_USAGE, "more than %d tools", TOOLS_MAX);
+    for (unsigned k = 0; k < p->nhost; k++) /* a tool's variables are there once */
+        if (p->host[k]->tool == tool)
+            return status_set(st, STATUS_USAGE, "tool '%s' is given twice", tool->name);
     DgHost *h = calloc(1, sizeof *h);
     CHECK(h != NULL);
     *h = (DgHost){.p = p, .tool = tool, .number = p->nhost, .library = library, .out = -1};

@@ -176,21 +176,66 @@ static void test_room(Lower *l, const DgStream *s, Place *at)
     *at = (Place){.base = pos};
 }
 
+/* A piece of a record to be stored. */
+typedef struct Piece {
+    uint32_t offset, bytes;
+    IrRef val;               /* 0: the constant */
+    uint64_t imm;
+} Piece;
+
+static Piece piece_of(Lower *l, const DgField *f)
+{
+    IrRef v = f->arg == DG_FIELD_CONST  ? c64(l, f->imm)
+              : f->arg == DG_FIELD_CELL ? cell_get(l, f->number)
+                                        : arg(l, f->arg, f->number);
+    Piece p = {f->offset, f->bytes, v, 0};
+
+    if (ir_is_const(l->b.r, v, &p.imm))
+        p.val = 0;
+    if (f->bytes < 8)
+        p.imm &= (1ull << (8 * f->bytes)) - 1;
+    return p;
+}
+
+/* Two constants side by side become one, as long as that is an immediate of one store. */
+static bool join(Piece *to, const Piece *p)
+{
+    if (to->val || p->val || to->offset + to->bytes != p->offset || to->bytes != p->bytes || to->bytes > 2 ||
+        to->offset % (2 * to->bytes))
+        return false;
+    to->imm |= p->imm << (8 * to->bytes);
+    to->bytes *= 2;
+    return true;
+}
+
+/* The pieces of a record; returns their number. */
+static unsigned pieces(Lower *l, const Attach *a, Piece *out)
+{
+    unsigned n = 0;
+
+    for (unsigned k = 0; k < a->n; k++) {
+        out[n++] = piece_of(l, &a->field[k]);
+        while (n > 1 && join(&out[n - 2], &out[n - 1]))
+            n--;
+    }
+    return n;
+}
+
 static void lower_record(Lower *l, const Attach *a)
 {
     static const uint8_t lane[] = {[1] = IR_I8, [2] = IR_I16, [4] = IR_I32, [8] = IR_I64};
+    Piece piece[DG_FIELDS_MAX];
     const DgStream *s = a->stream;
     Place *at = &l->place[s->number];
 
     if (!at->base || at->used + s->record > STREAM_SLACK / 2)
         test_room(l, s, at);
-    for (unsigned k = 0; k < a->n; k++) {
-        const DgField *f = &a->field[k];
-        IrRef v = f->arg == DG_FIELD_CONST  ? c64(l, f->imm)
-                  : f->arg == DG_FIELD_CELL ? cell_get(l, f->number)
-                                            : arg(l, f->arg, f->number);
-        IrRef narrow = ir_trunc(&l->b, (IrType)lane[f->bytes], v);
-        ir_emit(&l->b, (IrInsn){.op = IR_STASH, .lane = lane[f->bytes], .a = at->base, .b = narrow, .imm = at->offset + f->offset});
+    unsigned n = pieces(l, a, piece);
+    for (unsigned k = 0; k < n; k++) {
+        const Piece *p = &piece[k];
+        IrType t = (IrType)lane[p->bytes];
+        IrRef v = p->val ? ir_trunc(&l->b, t, p->val) : ir_const(&l->b, t, p->imm);
+        ir_emit(&l->b, (IrInsn){.op = IR_STASH, .lane = (uint8_t)t, .a = at->base, .b = v, .imm = at->offset + p->offset});
     }
     at->used += s->record;
     at->offset += s->record;

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ipc.h>
@@ -389,14 +390,10 @@ static bool gains_exec(const UserMm *mm, uint64_t start, uint64_t end, int prot)
     return prot & PROT_WRITE;
 }
 
-/* PROT_GROWSDOWN: from the start of the stack that addr is in; nothing else grows. */
-static bool stack_start(UserMm *mm, uint64_t *addr)
+static bool is_stack(const UserMm *mm, uint64_t addr)
 {
-    size_t i = mmset_find(&mm->set, *addr);
-    if (i == mm->set.n || mm->set.r[i].start > *addr || mm->set.r[i].kind != MM_STACK)
-        return false;
-    *addr = mm->set.r[i].start;
-    return true;
+    size_t i = mmset_find(&mm->set, addr);
+    return i < mm->set.n && mm->set.r[i].start <= addr && mm->set.r[i].kind == MM_STACK;
 }
 
 int64_t mm_protect(UserMm *mm, uint64_t addr, uint64_t len, int prot)
@@ -410,20 +407,23 @@ int64_t mm_protect(UserMm *mm, uint64_t addr, uint64_t len, int prot)
         return -ENOMEM;
     uint64_t end = addr + page_up(len);
     pthread_rwlock_wrlock(mm->lock);
-    if ((prot & PROT_GROWSDOWN) && !stack_start(mm, &addr)) {
+    uint64_t grows = prot & PROT_GROWSDOWN, low = addr; /* PROT_GROWSDOWN: all of the stack below too */
+    if (grows && !is_stack(mm, addr)) {
         pthread_rwlock_unlock(mm->lock);
         return -EINVAL;
     }
     prot &= MM_PROT_ALL;
+    if (grows)
+        low = mm->set.r[mmset_find(&mm->set, addr)].start;
     bool covered = mmset_covers(&mm->set, addr, end);
     if (!covered || gains_exec(mm, addr, end, prot)) {
         pthread_rwlock_unlock(mm->lock);
         return covered ? -EACCES : -ENOMEM;
     }
     bool had_code = mmset_any_prot(&mm->set, addr, end, PROT_EXEC);
-    long err = call(mm, SYS_mprotect, addr, end - addr, (uint64_t)host_prot(prot), 0, 0, 0);
+    long err = call(mm, SYS_mprotect, addr, end - addr, (uint64_t)host_prot(prot) | grows, 0, 0, 0);
     if (err == 0)
-        mmset_set_prot(&mm->set, addr, end, (uint32_t)prot);
+        mmset_set_prot(&mm->set, low, end, (uint32_t)prot);
     unlock_changed(mm, addr, end, had_code);
     return err;
 }
@@ -545,6 +545,11 @@ void mm_set_brk(UserMm *mm, uint64_t addr)
     mm->brk_start = mm->brk = page_up(addr);
 }
 
+uint64_t mm_set_address(uint64_t mm)
+{
+    return mm + offsetof(UserMm, set);
+}
+
 uint64_t mm_brk_start(const UserMm *mm)
 {
     return mm->brk_start;
@@ -562,16 +567,23 @@ void mm_set_kind(UserMm *mm, uint64_t addr, uint64_t len, MmKind kind)
     pthread_rwlock_unlock(mm->lock);
 }
 
-uint64_t mm_map_stack(UserMm *mm, uint64_t size)
+/*
+ * The kernel lets the stack grow as it is used, as far as RLIMIT_STACK says at that time; all that it may ever take is the
+ * stack's in the set. Nothing else is ever placed there.
+ */
+uint64_t mm_map_stack(UserMm *mm, uint64_t need)
 {
-    uint64_t room = mm->at->guest_top - mm->at->mmap_top - 256 * (uint64_t)MM_PAGE;
-    size = page_up(size < room ? size : room);
-    uint64_t top = mm->at->guest_top - 16 * MM_PAGE;
-    int64_t got = mm_map(mm, top - size, size, PROT_READ | PROT_WRITE,
-                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+    uint64_t top = mm->at->guest_top - 16 * MM_PAGE, low = mm->at->mmap_top + 256 * (uint64_t)MM_PAGE;
+    uint64_t size = page_up(need + STACK_COUNTED);
+    if (size > top - low)
+        return 0;
+    long got = call(mm, SYS_mmap, top - size, size, PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_GROWSDOWN | MAP_FIXED, (uint64_t)-1, 0);
     if (got < 0)
         return 0;
-    mm_set_kind(mm, top - size, size, MM_STACK);
+    pthread_rwlock_wrlock(mm->lock);
+    mmset_insert(&mm->set, low, top, PROT_READ | PROT_WRITE, MM_STACK);
+    pthread_rwlock_unlock(mm->lock);
     return top;
 }
 
@@ -686,8 +698,9 @@ typedef struct LockAll {
 static void lock_range(void *ctx, const MmRange *r)
 {
     LockAll *l = ctx;
+    uint64_t start = r->kind == MM_STACK && r->end - r->start > STACK_COUNTED ? r->end - STACK_COUNTED : r->start;
     if (l->err == 0 && r->prot != PROT_NONE)
-        l->err = call(l->mm, SYS_mlock2, r->start, r->end - r->start, l->flags, 0, 0, 0);
+        l->err = call(l->mm, SYS_mlock2, start, r->end - start, l->flags, 0, 0, 0);
 }
 
 int64_t mm_lock_all(UserMm *mm, bool on_fault)

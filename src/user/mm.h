@@ -73,8 +73,8 @@ int64_t mm_lock_all(UserMm *mm, bool on_fault);
 uint64_t mm_pie_base(UserMm *mm, uint64_t len);
 void mm_set_brk(UserMm *mm, uint64_t addr);
 void mm_set_kind(UserMm *mm, uint64_t addr, uint64_t len, MmKind kind);
-/* Map the main stack; returns its top, 0 when refused. */
-uint64_t mm_map_stack(UserMm *mm, uint64_t size);
+/* Map the main stack, `need` bytes of which are used at once; returns its top, 0 when refused. */
+uint64_t mm_map_stack(UserMm *mm, uint64_t need);
 
 /* EnvOps.code. */
 const uint8_t *mm_code(UserMm *mm, uint64_t pc, size_t *len);
@@ -87,6 +87,8 @@ void mm_guard(UserMm *mm, uint64_t start, uint64_t end);
 bool mm_owned(UserMm *mm, uint64_t addr, uint64_t len);
 /* Call fn for each range, in order of address, adjacent equal ones merged. */
 void mm_each(UserMm *mm, void (*fn)(void *ctx, const MmRange *r), void *ctx);
+/* Where in memory the MmSet of an address space lies, which may be another process's. */
+uint64_t mm_set_address(uint64_t mm);
 uint64_t mm_brk_start(const UserMm *mm);
 
 #endif

@@ -304,8 +304,9 @@ static int64_t do_exec(UserThread *t, const char *path, Strings *argv, Strings *
     char host[PATH_MAX];
     char cwd[PATH_MAX];
     memcpy(cwd, t->p->cwd, sizeof cwd);
-    if (procfs_is_exe(t, AT_FDCWD, path))
-        path = t->p->exe_guest;
+    ProcExe exe;
+    if (procfs_exe(t, AT_FDCWD, path, &exe))
+        path = exe.guest;
     const PathEnv env = { t->p->sysroot, cwd, t->p->whole_sysroot, t->p->nondet, t->tid };
     int64_t err = path_resolve(&env, path, 0, host);
     if (err)

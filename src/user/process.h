@@ -130,6 +130,9 @@ void put_tid(UserThread *t, uint64_t va, int tid);
 
 /* sys_proc.c: whether the thread has a capability (CAP_*) in effect. */
 bool has_capability(UserThread *t, unsigned which);
+struct utsname;
+/* sys_proc.c: the version of Linux that the guest is shown. */
+void guest_release(struct utsname *u);
 /* user.c: let the kernel take p's arguments and environment for the process's own. */
 void show_arguments(const UserProc *p);
 

@@ -1,7 +1,6 @@
 /* Files: what differs in flags and structures, and paths that are not plain lookups. */
 #include "user/path.h"
 #include "user/procfs.h"
-#include "user/seccomp.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -139,13 +138,6 @@ int64_t sys_fcntl(UserThread *t, SysCall *c)
     }
 }
 
-int64_t sys_ioctl(UserThread *t, SysCall *c)
-{
-    if (seccomp_is_ioctl((uint32_t)c->arg[1]))
-        return seccomp_ioctl(t, c);
-    return host_block(t, c, c->arg); /* requests and structures are those of asm-generic on guest and host */
-}
-
 /* --- stat ----------------------------------------------------------------------------------------------------------- */
 
 static int64_t give_stat(UserThread *t, uint64_t va, const struct stat *st)
@@ -191,8 +183,9 @@ int64_t sys_readlinkat(UserThread *t, SysCall *c)
     if ((int)c->arg[3] <= 0)
         return -EINVAL;
     const char *text = NULL;
-    if (procfs_is_exe(t, (int)c->arg[0], t->path[0])) {
-        text = t->p->exe_guest;
+    ProcExe exe;
+    if (procfs_exe(t, (int)c->arg[0], t->path[0], &exe)) {
+        text = exe.guest;
     } else {
         err = path_lookup(t, (int)c->arg[0], t->path[0], PATH_NOFOLLOW, t->path[1]);
         if (err)

@@ -71,6 +71,13 @@ int64_t sys_personality(UserThread *t, SysCall *c)
     return (int64_t)old;
 }
 
+void guest_release(struct utsname *u)
+{
+    int major = 0, minor = 0;
+    if (sscanf(u->release, "%d.%d", &major, &minor) < 2 || major < 6 || (major == 6 && minor < 12))
+        strcpy(u->release, OLDEST_RELEASE);
+}
+
 int64_t sys_uname(UserThread *t, SysCall *c)
 {
     struct utsname u;
@@ -80,9 +87,7 @@ int64_t sys_uname(UserThread *t, SysCall *c)
         return err;
     memset(u.machine, 0, sizeof u.machine);
     strcpy(u.machine, t->p->abi->machine);
-    int major = 0, minor = 0;
-    if (sscanf(u.release, "%d.%d", &major, &minor) < 2 || major < 6 || (major == 6 && minor < 12))
-        strcpy(u.release, OLDEST_RELEASE);
+    guest_release(&u);
     return guest_write(t->cpu, c->arg[0], &u, sizeof u) ? 0 : -EFAULT;
 }
 

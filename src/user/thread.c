@@ -48,8 +48,15 @@ static void unlink_thread(UserThread *t)
         p->threads = t->next;
     if (t->next)
         t->next->prev = t->prev;
-    p->nthreads--;
     pthread_mutex_unlock(&p->lock);
+}
+
+/* It counts no more: before others hear of its end, so that the last one knows that it is. */
+static void count_out(UserThread *t)
+{
+    pthread_mutex_lock(&t->p->lock);
+    t->p->nthreads--;
+    pthread_mutex_unlock(&t->p->lock);
 }
 
 /* --- robust mutexes ------------------------------------------------------------------------------------------------- */
@@ -114,6 +121,7 @@ static void abandon_locks(UserThread *t)
 void thread_exit(UserThread *t)
 {
     signal_block_all();
+    count_out(t);
     if (!t->vforked)
         abandon_locks(t);
     if (t->clear_tid) {
@@ -244,6 +252,7 @@ int64_t clone_thread(UserThread *t, const CloneArgs *a)
             ;
         ret = b.tid; /* the child itself may be gone already */
     } else {
+        count_out(child);
         unlink_thread(child);
         vcpu_free(cpu);
         thread_free(child);

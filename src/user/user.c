@@ -6,6 +6,7 @@
 #include "base/os.h"
 #include "user/inherit.h"
 #include "user/path.h"
+#include "user/procfs_files.h"
 #include "user/process.h"
 #include "user/program.h"
 #include "user/signal.h"
@@ -274,6 +275,25 @@ static void set_name(const char *program)
     prctl(PR_SET_NAME, base ? base + 1 : program);
 }
 
+#define HOST_AUXV 24 /* entries that every kernel has room for */
+
+/* The host's auxiliary vector with an entry by which other dragomans find this process (procfs_other.c); its length, 0: none. */
+static size_t add_own_entry(const UserProc *p, Elf64_auxv_t v[HOST_AUXV])
+{
+    int fd = open("/proc/self/auxv", O_RDONLY | O_CLOEXEC);
+    ssize_t got = fd < 0 ? 0 : read(fd, v, HOST_AUXV * sizeof v[0]);
+    size_t n = got > 0 ? (size_t)got / sizeof v[0] : 0, end = 0;
+    if (fd >= 0)
+        close(fd);
+    while (end < n && v[end].a_type != AT_NULL && v[end].a_type != PROCFS_AUXV_TYPE)
+        end++;
+    if (end == n || end + 2 > HOST_AUXV)
+        return 0;
+    v[end] = (Elf64_auxv_t){ .a_type = PROCFS_AUXV_TYPE, .a_un.a_val = (uintptr_t)p };
+    v[end + 1] = (Elf64_auxv_t){ .a_type = AT_NULL };
+    return end + 2;
+}
+
 /*
  * Let the kernel take the guest's arguments for the process's: ps, pgrep and /proc/PID/cmdline then show the guest's command.
  * Only arguments and environment change; everything else is given as it is. No matter if the kernel refuses.
@@ -302,6 +322,13 @@ void show_arguments(const UserProc *p)
         case 47: m.start_brk = v; break;
         }
     }
+    Elf64_auxv_t auxv[HOST_AUXV];
+    m.auxv_size = (uint32_t)(add_own_entry(p, auxv) * sizeof auxv[0]);
+    m.auxv = (__u64 *)auxv;
+    if (prctl(PR_SET_MM, PR_SET_MM_MAP, &m, sizeof m, 0) == 0 || m.auxv_size == 0)
+        return;
+    m.auxv_size = 0; /* a kernel with fewer entries */
+    m.auxv = NULL;
     prctl(PR_SET_MM, PR_SET_MM_MAP, &m, sizeof m, 0);
 }
 

@@ -1,6 +1,7 @@
 /* Limits of the address space, and that they go over execve. */
 #include "t.h"
 
+#include <setjmp.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -28,10 +29,56 @@ static int child(void)
            refused(30 * MIB, RW, ANON) ? 31 : 32;
 }
 
+static sigjmp_buf back;
+static char *bottom;
+static volatile size_t depth;
+
+static void on_fault(int sig)
+{
+    siglongjmp(back, 1);
+}
+
+static int dig(int n)
+{
+    volatile char block[4096];
+    block[0] = (char)n;
+    depth = (size_t)(bottom - (char *)block);
+    return n < 1 << 30 ? dig(n + 1) + block[0] : 0;
+}
+
+/* How many MiB the stack takes before it overflows. */
+static size_t stack_mib(void)
+{
+    if (sigsetjmp(back, 1) == 0)
+        dig(0);
+    return depth / MIB;
+}
+
+/* The main thread's stack grows as far as the limit of the moment lets it. */
+static void test_stack(void)
+{
+    static char alt[65536];
+    stack_t ss = { .ss_sp = alt, .ss_size = sizeof alt };
+    struct sigaction sa = { .sa_handler = on_fault, .sa_flags = SA_ONSTACK };
+    struct rlimit r, was;
+    char here;
+    bottom = &here;
+    sigaltstack(&ss, NULL);
+    sigaction(SIGSEGV, &sa, NULL);
+    getrlimit(RLIMIT_STACK, &r);
+    was = r;
+    r.rlim_cur = 2 * MIB;
+    OK(setrlimit(RLIMIT_STACK, &r) == 0 && stack_mib() <= 2);
+    r.rlim_cur = 20 * MIB;
+    OK(setrlimit(RLIMIT_STACK, &r) == 0 && stack_mib() >= 18 && stack_mib() <= 20);
+    setrlimit(RLIMIT_STACK, &was);
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1)
         return child();
+    test_stack();
     struct rlimit r = { 100 * MIB, 100 * MIB };
     OK(!refused(200 * MIB, RW, ANON));
     OK(setrlimit(RLIMIT_AS, &r) == 0);

@@ -13,7 +13,8 @@ typedef struct Label {
 typedef struct Site {
     uint32_t part, offset, stub; /* stub: offset in the cold part */
     uint64_t target;
-    bool hot, indirect;
+    bool hot;
+    uint8_t indirect;
 } Site;
 
 typedef struct GuestReloc {
@@ -136,7 +137,7 @@ void emit_guest_addr(Sel *s, Gpr d, uint64_t addr)
 }
 
 /* The jump or call of a site, then on in the cold part with its stub. Returns the label of the displacement. */
-static uint32_t site_begin(Sel *s, unsigned kind, uint64_t target, bool indirect)
+static uint32_t site_begin(Sel *s, unsigned kind, uint64_t target, uint8_t indirect)
 {
     bool call = kind & CHAIN_CALL;
     SelEmit *em = s->em;
@@ -169,7 +170,7 @@ static void site_end(Sel *s, unsigned kind, Asm *a)
 void emit_chain(Sel *s, unsigned kind, uint64_t target)
 {
     Asm *a = s->a;
-    uint32_t site = site_begin(s, kind, target, false);
+    uint32_t site = site_begin(s, kind, target, 0);
 
     emit_guest_addr(s, RAX, target);
     x64_lea(s->a, W64, RCX, (Mem){.base = MEM_NONE, .index = MEM_NONE, .rip = true, .label = site});
@@ -180,7 +181,7 @@ void emit_chain(Sel *s, unsigned kind, uint64_t target)
 void emit_indirect(Sel *s, unsigned kind, uint64_t pc)
 {
     Asm *a = s->a;
-    uint32_t site = site_begin(s, kind, pc, true);
+    uint32_t site = site_begin(s, kind, pc, kind & CHAIN_CALL ? HOST_SITE_CALL : HOST_SITE_JUMP);
 
     emit_site_lookup(s, pc, site);
     site_end(s, kind, a);
@@ -413,6 +414,7 @@ bool emit_finish(Sel *s, CodeBuf *cb, HostCode *out)
     memset(out, 0, sizeof *out);
     out->rw = l.rw;
     out->size = l.size;
+    out->insns = l.pool;
     out->reloc = ARENA_ARRAY(s->arena, HostReloc, s->main.nfix + s->cold.nfix + em->nreloc + 1);
     resolve(s, &l, &s->main, PART_MAIN, out);
     resolve(s, &l, &s->cold, PART_COLD, out);

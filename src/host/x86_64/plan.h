@@ -33,8 +33,7 @@ typedef enum Stub {
     STUB_EVAL,    /* ir_eval of the operation in scratch[4..5]; clobbers nothing */
     STUB_CALL,    /* helper number scratch[4]; clobbers nothing */
     STUB_HOT,     /* rax pc: its counter has come to zero; goes on where the engine says */
-    STUB_TOOL,    /* tool call number scratch[5], from the address behind which it was called; clobbers nothing, or leaves */
-    STUB_ROOM,    /* limit cell scratch[5], position ir.call.arg[0]; result ir.call.ret; clobbers nothing */
+    STUB_TOOL,    /* HostCpu.tool with scratch[5], from the address behind which it was called; clobbers nothing, or leaves */
     STUB_PROMOTE, /* rax pc, rcx site of an indirect branch: its count of misses has come to zero; goes on at pc */
     STUB_THUNK,   /* rcx host address: go there by a return, which nothing but this predicts (HARDEN_RETPOLINE) */
     STUB_ESTIMATES, /* data: the table of select_est.c */
@@ -103,7 +102,6 @@ void x64_eval(const IrInsn *i, IrVal arg[3], FpEnv *fp, IrVal *out);
 /* What the thunks call (call.c). */
 void x64_eval_thunk(HostCpu *cpu);
 void x64_call_thunk(HostCpu *cpu, const IrHelper *helpers);
-void x64_room_thunk(HostCpu *cpu);
 uint64_t x64_help_thunk(HostCpu *cpu, const IrHelper *helpers, uint64_t number);
 /* recover.c: see Host */
 bool x64_recover(HostPlan *plan, HostCpu *cpu, const uint8_t *code_rx, const uint8_t *side, uint32_t side_len,
@@ -113,6 +111,7 @@ uint64_t x64_show(HostPlan *plan, const HostCpu *cpu, const uint8_t *code_rx, co
 void x64_leave(HostPlan *plan, HostCpu *cpu, void *uc, IrStop why);
 bool x64_shadow_overflow(HostPlan *plan, HostCpu *cpu, void *uc, const void *fault_addr);
 /* indirect.c: see Host */
+size_t x64_unprotected(const HostPlan *plan, const uint8_t *code, size_t len);
 bool x64_promotion(const HostPlan *plan, CodeBuf *cb, const HostPromotion *what, HostSite *site);
 unsigned x64_fp_trap(HostCpu *cpu, void *uc); /* fptrap.c */
 void x64_fp_load(HostCpu *cpu);

@@ -373,20 +373,6 @@ static void stub_tool(Stubs *t)
     x64_ret(a);
 }
 
-static void stub_room(Stubs *t)
-{
-    Asm *a = &t->a;
-    begin(t, STUB_ROOM);
-    all_regs(t, true);
-    to_c(t);
-    host_fp(t);
-    call_abs(t, (uintptr_t)x64_room_thunk);
-    guest_fp(t);
-    from_c(t);
-    all_regs(t, false);
-    x64_ret(a);
-}
-
 static void stub_estimates(Stubs *t)
 {
     uint8_t table[EST_BYTES];
@@ -419,7 +405,6 @@ bool plan_stubs(HostPlan *p, CodeBuf *cb)
     stub_thunk(&t, STUB_EVAL, (uintptr_t)x64_eval_thunk);
     stub_thunk(&t, STUB_CALL, (uintptr_t)x64_call_thunk);
     stub_tool(&t);
-    stub_room(&t);
     stub_estimates(&t);
     x64_nop(&t.a, (16 - asm_here(&t.a) % 16) % 16);
     CHECK(t.a.p <= cb->end);

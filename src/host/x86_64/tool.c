@@ -80,8 +80,8 @@ void sel_room(Sel *s, const IrInsn *i)
     sel_cold_begin(s);
     sel_bind(s, full);
     x64_mov_mr(s->a, W64, sel_cpu(s, offsetof(HostCpu, ir.call.arg)), d);
-    x64_mov_mi(s->a, W64, plan_scratch(SCRATCH_IMM), (int32_t)i->imm);
-    x64_call(s->a, label_stub(STUB_ROOM));
+    x64_mov_mi(s->a, W64, plan_scratch(SCRATCH_IMM), (int32_t)host_room_site(i->imm));
+    x64_call(s->a, label_stub(STUB_TOOL));
     x64_mov_rm(s->a, W64, d, sel_cpu(s, offsetof(HostCpu, ir.call.ret)));
     x64_jmp(s->a, back);
     sel_cold_end(s);
@@ -142,9 +142,4 @@ void sel_tool(Sel *s, const IrInsn *i)
     call_tool(s, i);
     x64_jmp(s->a, back);
     sel_cold_end(s);
-}
-
-void x64_room_thunk(HostCpu *cpu)
-{
-    cpu->ir.call.ret.u64[0] = cpu->ir.world->room(&cpu->ir, cpu->ir.call.arg[0].u64[0], cpu->scratch[SCRATCH_IMM]);
 }
