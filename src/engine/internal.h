@@ -234,6 +234,8 @@ void link_flush(Vcpu *cpu);
 void promote_init(Engine *e);
 void promote_done(Engine *e);
 void promote_vcpu_init(Vcpu *cpu);
+/* Give the indirect branches of a translation that nobody runs yet the stubs that others of the same guest code have. */
+void promote_attach(Engine *e, Translation *t);
 /* The routine behind HostCpu.promote. */
 const void *promote_miss(HostCpu *h);
 /* Call fn for each branch that there is a record of. */

@@ -187,6 +187,7 @@ static Translated compile(Vcpu *cpu, const IrRegion *r, Translation *t)
         if (e->host->compile(e->plan, r, &cb, &code)) {
             keep_code(t, &code, cb.delta);
             cache_commit(cpu, &cb, t);
+            promote_attach(e, t);
             log_asm(e->host, t);
             return TRANSLATED;
         }
