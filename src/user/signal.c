@@ -1,6 +1,7 @@
 #include "user/signal.h"
 
 #include "base/check.h"
+#include "engine/instrument.h"
 #include "user/core.h"
 #include "user/ptrace.h"
 
@@ -283,10 +284,10 @@ void signal_default(UserThread *t, int sig, const siginfo_t *info)
     KernelSigAction k = { .handler = DEFAULT_ACTION };
     if (!(STOPS_BY_DEFAULT & SIG_BIT(sig)) && !t->vforked)
         engine_save(t->cpu);
-    if (!(STOPS_BY_DEFAULT & SIG_BIT(sig)) && t->p->cfg->stats)
-        engine_stats(t->p->engine, stderr);
-    if (!(STOPS_BY_DEFAULT & SIG_BIT(sig)))
+    if (!(STOPS_BY_DEFAULT & SIG_BIT(sig))) {
+        user_stats(t->p);
         core_dump(t, sig, info);
+    }
     kernel_sigaction(sig, &k, NULL);
     ptrace_raising(t, sig);
     syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), sig);
@@ -345,6 +346,8 @@ static bool deliver(UserThread *t, const siginfo_t *info, const GuestFault *faul
     t->p->nondet->ops->signal(t->p->nondet, t->tid, info);
     if (t->p->cfg->strace)
         strace_signal(t, info);
+    if (engine_tools(t->p->engine))
+        tool_signal(t, info, a.handler > IGNORE_ACTION ? a.handler : 0);
     bool forced = fault && ((t->mask & SIG_BIT(sig)) || a.handler == IGNORE_ACTION);
     if (!forced && a.handler == IGNORE_ACTION)
         return false;

@@ -50,8 +50,15 @@ static void unlink_thread(UserThread *t)
         p->threads = t->next;
     if (t->next)
         t->next->prev = t->prev;
-    p->nthreads--;
     pthread_mutex_unlock(&p->lock);
+}
+
+/* It counts no more: before others hear of its end, so that the last one knows that it is. */
+static void count_out(UserThread *t)
+{
+    pthread_mutex_lock(&t->p->lock);
+    t->p->nthreads--;
+    pthread_mutex_unlock(&t->p->lock);
 }
 
 /* --- robust mutexes ------------------------------------------------------------------------------------------------- */
@@ -117,6 +124,7 @@ void thread_exit(UserThread *t)
 {
     signal_block_all();
     ptrace_exiting(t, t->exit_status);
+    count_out(t);
     if (!t->vforked)
         abandon_locks(t);
     if (t->clear_tid) {
@@ -135,8 +143,7 @@ void process_exit(UserThread *t, int status)
     ptrace_exiting(t, status);
     if (!t->vforked)
         engine_save(t->cpu);
-    if (t->p->cfg->stats)
-        engine_stats(t->p->engine, stderr);
+    user_stats(t->p);
     /* The child of a thread that forked has no main thread: the checker misses its stack. And it is a tracer itself. */
     if (!t->attached && !ptrace_on(t))
         os_leak_check();
@@ -254,6 +261,7 @@ int64_t clone_thread(UserThread *t, const CloneArgs *a)
             ;
         ret = b.tid; /* the child itself may be gone already */
     } else {
+        count_out(child);
         unlink_thread(child);
         vcpu_free(cpu);
         thread_free(child);
