@@ -465,9 +465,14 @@ void core_dump(UserThread *t, int sig, const siginfo_t *info)
     struct rlimit rl;
     Core c = { .t = t, .sig = sig, .info = info };
     Name name = { .n = 0 };
-    if (!(CORE_SIGNALS & SIG_BIT(sig)) || t->vforked || getrlimit(RLIMIT_CORE, &rl) != 0 || rl.rlim_cur == 0 ||
+    if (!(CORE_SIGNALS & SIG_BIT(sig)) || getrlimit(RLIMIT_CORE, &rl) != 0 || rl.rlim_cur == 0 ||
         prctl(PR_GET_DUMPABLE) != 1 || !make_name(&c, &name))
         return;
+    const struct rlimit none = { 0, rl.rlim_max };
+    if (t->vforked) { /* its parent's memory, whose threads are another process's */
+        setrlimit(RLIMIT_CORE, &none);
+        return;
+    }
     if (!stop_threads(t)) /* two threads die at once: the first one's core is the process's */
         core_park(t);
     c.limit = rl.rlim_cur;
@@ -480,7 +485,6 @@ void core_dump(UserThread *t, int sig, const siginfo_t *info)
         close(c.fd);
         divert_kernel(&name, &rl);
     } else {
-        const struct rlimit none = { 0, rl.rlim_max };
         setrlimit(RLIMIT_CORE, &none);
     }
 }
