@@ -29,6 +29,7 @@ UserThread *thread_new(UserProc *p, Vcpu *cpu)
         p->threads->prev = t;
     p->threads = t;
     p->nthreads++;
+    p->live++;
     pthread_mutex_unlock(&p->lock);
     return t;
 }
@@ -36,6 +37,13 @@ UserThread *thread_new(UserProc *p, Vcpu *cpu)
 void thread_free(UserThread *t)
 {
     free(t);
+}
+
+static void no_longer_live(UserProc *p)
+{
+    pthread_mutex_lock(&p->lock);
+    p->live--;
+    pthread_mutex_unlock(&p->lock);
 }
 
 static void unlink_thread(UserThread *t)
@@ -114,6 +122,7 @@ static void abandon_locks(UserThread *t)
 void thread_exit(UserThread *t)
 {
     signal_block_all();
+    no_longer_live(t->p);
     if (!t->vforked)
         abandon_locks(t);
     if (t->clear_tid) {
@@ -245,6 +254,7 @@ int64_t clone_thread(UserThread *t, const CloneArgs *a)
             ;
         ret = b.tid; /* the child itself may be gone already */
     } else {
+        no_longer_live(child->p);
         unlink_thread(child);
         vcpu_free(cpu);
         thread_free(child);
