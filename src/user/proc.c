@@ -57,7 +57,7 @@ static void child_process(UserThread *t, const CloneArgs *a)
             thread_free(o);
     }
     p->threads = t;
-    p->nthreads = p->live = 1;
+    p->nthreads = 1;
     t->next = t->prev = NULL;
     pthread_mutex_unlock(&p->lock);
     mm_fork_child(p->mm);

@@ -48,7 +48,6 @@ typedef struct UserProc {
     pthread_mutex_t lock;      /* of the members below */
     UserThread *threads;
     unsigned nthreads;
-    unsigned live;             /* of these, not yet on their way out: whoever has joined one may count on it */
     int pid;
     int strace_fd;             /* a copy of stderr, out of the guest's way; -1 */
     bool chrooted;             /* the sysroot was left behind */

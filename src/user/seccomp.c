@@ -57,7 +57,7 @@ static siginfo_t violation(UserThread *t, const SysCall *c, uint32_t data)
 static int64_t end_by(UserThread *t, int sig, bool whole)
 {
     pthread_mutex_lock(&t->p->lock);
-    bool last = t->p->live == 1;
+    bool last = t->p->nthreads == 1;
     pthread_mutex_unlock(&t->p->lock);
     if (!whole && !last)
         return SYS_EXIT;

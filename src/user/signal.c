@@ -1,6 +1,7 @@
 #include "user/signal.h"
 
 #include "base/check.h"
+#include "engine/instrument.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -293,6 +294,8 @@ static bool deliver(UserThread *t, const siginfo_t *info, const GuestFault *faul
     t->p->nondet->ops->signal(t->p->nondet, t->tid, info);
     if (t->p->cfg->strace)
         strace_signal(t, info);
+    if (engine_tools(t->p->engine))
+        tool_signal(t, info, a.handler > IGNORE_ACTION ? a.handler : 0);
     bool forced = fault && ((t->mask & SIG_BIT(sig)) || a.handler == IGNORE_ACTION);
     if (!forced && a.handler == IGNORE_ACTION)
         return false;

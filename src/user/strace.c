@@ -381,8 +381,6 @@ static void put_arg(UserThread *t, Line *l, const SysCall *c, unsigned i, int64_
 
 static void put_call(UserThread *t, Line *l, const SysCall *c, int64_t ret, bool done)
 {
-    l->n = 0;
-    put(l, "[%d] ", t->tid);
     if (!c->d->name) {
         put(l, "syscall_%" PRIu64 "(0x%" PRIx64 ", 0x%" PRIx64 ", 0x%" PRIx64 ", ...)", c->nr, c->arg[0], c->arg[1], c->arg[2]);
         return;
@@ -404,31 +402,44 @@ static bool prints_early(const SysCall *c)
 
 void strace_enter(UserThread *t, const SysCall *c)
 {
-    Line l;
+    Line l = { .n = 0 };
     if (!prints_early(c))
         return;
+    put(&l, "[%d] ", t->tid);
     put_call(t, &l, c, 0, false);
     put(&l, strncmp(c->d->name, "execve", 6) == 0 ? " ..." : " = ?");
     flush_line(t, &l);
 }
 
+static void put_result(Line *l, const SysCall *c, int64_t ret)
+{
+    if (ret == SYS_RESTART || ret == SYS_AGAIN)
+        put(l, " = ? (interrupted)");
+    else if (ret < 0 && ret >= -4095)
+        put(l, " = -1 %s (%s)", strerrorname_np((int)-ret) ? strerrorname_np((int)-ret) : "E?", strerror((int)-ret));
+    else
+        put(l, c->d->hex_result ? " = 0x%" PRIx64 : " = %" PRId64, ret);
+}
+
+void strace_text(UserThread *t, const SysCall *c, int64_t ret, char *buf, size_t len)
+{
+    Line l = { .n = 0 };
+    put_call(t, &l, c, ret, true);
+    put_result(&l, c, ret);
+    snprintf(buf, len, "%s", l.text);
+}
+
 void strace_leave(UserThread *t, const SysCall *c, int64_t ret)
 {
-    Line l;
+    Line l = { .n = 0 };
     if (prints_early(c) && ret < -4095)
         return;
-    if (prints_early(c)) {
-        l.n = 0;
-        put(&l, "[%d] ... %s", t->tid, c->d->name);
-    } else {
-        put_call(t, &l, c, ret, true);
-    }
-    if (ret == SYS_RESTART || ret == SYS_AGAIN)
-        put(&l, " = ? (interrupted)");
-    else if (ret < 0 && ret >= -4095)
-        put(&l, " = -1 %s (%s)", strerrorname_np((int)-ret) ? strerrorname_np((int)-ret) : "E?", strerror((int)-ret));
+    put(&l, "[%d] ", t->tid);
+    if (prints_early(c))
+        put(&l, "... %s", c->d->name);
     else
-        put(&l, c->d->hex_result ? " = 0x%" PRIx64 : " = %" PRId64, ret);
+        put_call(t, &l, c, ret, true);
+    put_result(&l, c, ret);
     flush_line(t, &l);
 }
 

@@ -2,6 +2,7 @@
 #include "user/syscall.h"
 
 #include "base/check.h"
+#include "engine/instrument.h"
 #include "user/path.h"
 #include "user/process.h"
 #include "user/seccomp.h"
@@ -32,7 +33,7 @@ int64_t host_call(UserThread *t, long nr, uint64_t a, uint64_t b, uint64_t c, ui
     return host_call_out(t, nr, arg, NULL, 0);
 }
 
-static uint64_t arg_size(UserThread *t, const SysArg *a, const uint64_t arg[6])
+uint64_t syscall_arg_size(UserThread *t, const SysArg *a, const uint64_t arg[6])
 {
     uint32_t len = 0;
     if (!a->size_arg)
@@ -52,9 +53,9 @@ static unsigned list_outs(UserThread *t, const SysDesc *d, const uint64_t arg[6]
         if (!arg[i])
             continue;
         if (a->kind == SCA_OUT || a->kind == SCA_STRUCT_OUT || a->kind == SCA_STRUCT_IO)
-            outs[n++] = (NondetOut){ (void *)(uintptr_t)arg[i], arg_size(t, a, arg) };
+            outs[n++] = (NondetOut){ (void *)(uintptr_t)arg[i], syscall_arg_size(t, a, arg) };
         if (a->kind == SCA_OIOV) {
-            uint64_t count = arg_size(t, a, arg);
+            uint64_t count = syscall_arg_size(t, a, arg);
             struct iovec iov;
             for (uint64_t k = 0; k < count && n < MAX_OUTS && guest_read(t->cpu, &iov, arg[i] + k * sizeof iov, sizeof iov); k++)
                 outs[n++] = (NondetOut){ iov.iov_base, iov.iov_len };
@@ -168,8 +169,9 @@ IrStop user_syscall(Vcpu *cpu)
     SysCall shown = c;
     if (t->p->cfg->strace)
         strace_enter(t, &shown);
+    bool tools = engine_tools(t->p->engine) != NULL;
     int64_t ret;
-    if (t->seccomp.mode == 0 || seccomp_allows(t, &c, &ret)) {
+    if ((t->seccomp.mode == 0 || seccomp_allows(t, &c, &ret)) && (!tools || !tool_syscall_before(t, &shown, &ret))) {
         if (t->p->tagged_addr)
             untag(&c);
         ret = dispatch(t, &c);
@@ -177,6 +179,8 @@ IrStop user_syscall(Vcpu *cpu)
     t = user_thread(cpu); /* a vfork child has a thread structure of its own, and it returns here in both */
     if (t->p->cfg->strace)
         strace_leave(t, &shown, ret);
+    if (tools)
+        tool_syscall_after(t, &shown, ret);
     if (ret == SYS_EXIT)
         return IR_STOP_EXIT;
     if (ret >= -4095 && !t->stop) {

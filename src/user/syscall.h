@@ -113,5 +113,15 @@ int64_t landlock_may_execute(UserThread *t, const char *host_path);
 void strace_enter(UserThread *t, const SysCall *c);
 void strace_leave(UserThread *t, const SysCall *c, int64_t ret);
 void strace_signal(UserThread *t, const siginfo_t *info);
+/* The call with its result, as a string. */
+void strace_text(UserThread *t, const SysCall *c, int64_t ret, char *buf, size_t len);
+
+/* Bytes (or elements) that the table gives argument `a`. */
+uint64_t syscall_arg_size(UserThread *t, const SysArg *a, const uint64_t arg[6]);
+
+/* tool.c: tell tools; only called when there are any. `before` returns true when a tool has answered, *ret. */
+bool tool_syscall_before(UserThread *t, const SysCall *c, int64_t *ret);
+void tool_syscall_after(UserThread *t, const SysCall *c, int64_t ret);
+void tool_signal(UserThread *t, const siginfo_t *info, uint64_t handler);
 
 #endif

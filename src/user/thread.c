@@ -29,7 +29,6 @@ UserThread *thread_new(UserProc *p, Vcpu *cpu)
         p->threads->prev = t;
     p->threads = t;
     p->nthreads++;
-    p->live++;
     pthread_mutex_unlock(&p->lock);
     return t;
 }
@@ -37,13 +36,6 @@ UserThread *thread_new(UserProc *p, Vcpu *cpu)
 void thread_free(UserThread *t)
 {
     free(t);
-}
-
-static void no_longer_live(UserProc *p)
-{
-    pthread_mutex_lock(&p->lock);
-    p->live--;
-    pthread_mutex_unlock(&p->lock);
 }
 
 static void unlink_thread(UserThread *t)
@@ -56,8 +48,15 @@ static void unlink_thread(UserThread *t)
         p->threads = t->next;
     if (t->next)
         t->next->prev = t->prev;
-    p->nthreads--;
     pthread_mutex_unlock(&p->lock);
+}
+
+/* It counts no more: before others hear of its end, so that the last one knows that it is. */
+static void count_out(UserThread *t)
+{
+    pthread_mutex_lock(&t->p->lock);
+    t->p->nthreads--;
+    pthread_mutex_unlock(&t->p->lock);
 }
 
 /* --- robust mutexes ------------------------------------------------------------------------------------------------- */
@@ -122,7 +121,7 @@ static void abandon_locks(UserThread *t)
 void thread_exit(UserThread *t)
 {
     signal_block_all();
-    no_longer_live(t->p);
+    count_out(t);
     if (!t->vforked)
         abandon_locks(t);
     if (t->clear_tid) {
@@ -254,7 +253,7 @@ int64_t clone_thread(UserThread *t, const CloneArgs *a)
             ;
         ret = b.tid; /* the child itself may be gone already */
     } else {
-        no_longer_live(child->p);
+        count_out(child);
         unlink_thread(child);
         vcpu_free(cpu);
         thread_free(child);

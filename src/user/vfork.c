@@ -92,7 +92,7 @@ static UserThread *child_structures(UserThread *t)
     pthread_mutex_init(&p->lock, NULL);
     p->sigs = sigs_copy(t->p->sigs);
     p->threads = NULL;
-    p->nthreads = p->live = 0;
+    p->nthreads = 0;
     UserThread *child = thread_new(p, t->cpu);
     t->cpu->env = t;
     child->mask = t->mask;
