@@ -350,6 +350,12 @@ int64_t mm_map(UserMm *mm, uint64_t addr, uint64_t len, int prot, int flags, int
     bool had_code = mmset_any_prot(&mm->set, start, end, PROT_EXEC);
     long got = call(mm, SYS_mmap, start, len, (uint64_t)host_prot(prot),
                     (uint64_t)((flags & ~MAP_FIXED_NOREPLACE) | MAP_FIXED), (uint64_t)(int64_t)fd, off);
+    if (got == -EINVAL && fd >= 0 && !(flags & (MAP_FIXED | MAP_FIXED_NOREPLACE | MAP_ANONYMOUS))) {
+        /* rings of io_uring go where the kernel says, and nowhere else */
+        got = call(mm, SYS_mmap, 0, len, (uint64_t)host_prot(prot), (uint64_t)flags, (uint64_t)(int64_t)fd, off);
+        start = got >= 0 ? (uint64_t)got : start;
+        end = start + len;
+    }
     if (got >= 0) {
         mmset_insert(&mm->set, start, end, (uint32_t)prot & MM_PROT_ALL, kind);
         note_file(mm, start, end, prot, flags, fd, off);
