@@ -49,7 +49,7 @@ static bool host_init(Engine *e, Status *st)
         .slots = &g->slots, .pin_int = g->pin_int, .pin_vec = g->pin_vec, .pc_shift = g->pc_shift,
         .helpers = g->helpers, .nhelpers = g->nhelpers,
         .cpu = e->cfg.host_cpu ? e->cfg.host_cpu : "native", .ret_predict = e->cfg.ret_predict,
-        .count_polls = e->cfg.check,
+        .count_polls = e->cfg.check, .count_at = e->cfg.count ? sizeof(Vcpu) : 0,
     };
 
     e->host = &host_native;
@@ -73,6 +73,7 @@ static void locks_init(Engine *e)
     pthread_mutex_init(&e->vcpu_lock, NULL);
     pthread_mutex_init(&e->retire_lock, NULL);
     pthread_mutex_init(&e->fork_lock, NULL);
+    pthread_mutex_init(&e->hot.lock, NULL);
 }
 
 /* Options that follow from others. */
@@ -146,6 +147,7 @@ void engine_free(Engine *e)
     if (e->plan)
         e->host->plan_free(e->plan);
     careful_done(e);
+    hot_done(e);
     free(e);
 }
 
@@ -190,4 +192,5 @@ void engine_stats(Engine *e, FILE *f)
     print_rate(f, "cache parts evicted", atomic_load(&e->evicted), 0, "");
     print_rate(f, "cache parts copied (fork)", atomic_load(&e->unshared), 0, "");
     persist_stats(e, f);
+    hot_stats(e, f);
 }

@@ -23,6 +23,7 @@ typedef struct EngineConfig {
     bool one_insn;             /* one guest instruction a region */
     bool no_chain;
     bool ret_predict;
+    bool count;                /* count executions, for engine_stats to show the hottest code (hot.c) */
     bool timing;               /* measure translation time for engine_stats */
     bool exact_flags;          /* never drop dead flags at exits */
     bool fp_exact;             /* every FP flag exact from the start, not from the guest's first look at them */

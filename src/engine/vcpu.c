@@ -48,6 +48,7 @@ static void remove_from_list(Vcpu *cpu)
     if (cpu->next)
         cpu->next->prev = cpu->prev;
     add_stats(&e->past, &cpu->stats);
+    hot_past_locked(e, cpu);
     pthread_mutex_unlock(&e->vcpu_lock);
 }
 
@@ -67,7 +68,7 @@ static void shadow_init(Vcpu *cpu)
 
 Vcpu *vcpu_new(Engine *e)
 {
-    Vcpu *cpu = os_alloc(sizeof *cpu);
+    Vcpu *cpu = os_alloc(sizeof *cpu + hot_bytes(e));
 
     CHECK(cpu != NULL);
     os_populate(cpu, sizeof *cpu);
@@ -112,7 +113,7 @@ void vcpu_bury(Vcpu *cpu)
     arena_done(&cpu->interp_arena);
     free(cpu->lockstep);
     os_release(cpu->shadow, SHADOW_BYTES + 2 * SHADOW_GUARD);
-    os_free(cpu, sizeof *cpu);
+    os_free(cpu, sizeof *cpu + hot_bytes(cpu->e));
 }
 
 void vcpu_free(Vcpu *cpu)

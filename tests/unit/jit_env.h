@@ -151,7 +151,7 @@ static HostCpu *env_cpu(Env *e)
     cpu->shadow_limit = e->shadow;
     cpu->link = cpu->lookup = env_next;
     for (unsigned k = 0; k < 1u << HOST_JCACHE_BITS; k++)
-        cpu->jcache[k].pc = cpu->jcache2[k].pc = k ? 0 : UINT64_MAX;
+        cpu->jcache[k].pc = cpu->jcache2[k].pc = k ? 0 : 4; /* whose place is another */
     return cpu;
 }
 
