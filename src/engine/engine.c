@@ -56,6 +56,7 @@ static bool host_init(Engine *e, Status *st)
         .helpers = g->helpers, .nhelpers = g->nhelpers,
         .cpu = e->cfg.host_cpu ? e->cfg.host_cpu : "native", .ret_predict = e->cfg.ret_predict,
         .count_polls = e->cfg.check, .promote = e->cfg.promote.slots > 0, .harden = e->cfg.harden,
+        .count_at = e->cfg.count ? vcpu_counters_at(e) : 0,
     };
 
     e->host = &host_native;
@@ -79,6 +80,7 @@ static void locks_init(Engine *e)
     pthread_mutex_init(&e->vcpu_lock, NULL);
     pthread_mutex_init(&e->retire_lock, NULL);
     pthread_mutex_init(&e->fork_lock, NULL);
+    pthread_mutex_init(&e->hot.lock, NULL);
 }
 
 /* Options that follow from others. */
@@ -168,6 +170,7 @@ void engine_free(Engine *e)
     careful_done(e);
     versions_done(e);
     tools_done(e);
+    hot_done(e);
     free(e);
 }
 
@@ -235,4 +238,5 @@ void engine_stats(Engine *e, FILE *f)
     persist_stats(e, f);
     if (e->cfg.harden)
         print_hardened(e, f);
+    hot_stats(e, f);
 }

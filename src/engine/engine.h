@@ -24,6 +24,7 @@ typedef struct EngineConfig {
     bool one_insn;             /* one guest instruction a region */
     bool no_chain;
     bool ret_predict;
+    bool count;                /* count executions, for engine_stats to show the hottest code (hot.c) */
     bool timing;               /* measure translation time for engine_stats */
     bool exact_flags;          /* never drop dead flags at exits */
     bool llsc_strict;          /* exclusive stores fail after plain stores of others too, whatever the value is */

@@ -58,6 +58,14 @@ typedef struct Tier {
 /* Translations that others took the place of, for vcpus to drop from their jump caches. */
 #define REPLACED 256
 
+/* Counted executions (hot.c). */
+typedef struct Hot {
+    pthread_mutex_t lock;        /* of the list */
+    struct HotCode *codes;
+    uint32_t next;               /* counter that is free; under lock */
+    uint64_t *past;              /* of vcpus that are gone; under vcpu_lock */
+} Hot;
+
 struct Engine {
     EngineConfig cfg;
     const Host *host;
@@ -96,6 +104,7 @@ struct Engine {
     struct Promote *promote;     /* promote.c; NULL: off */
 
     Tier tier;
+    Hot hot;
     _Atomic uint64_t replaced[REPLACED], replaced_seq; /* guest pcs; written under kill_lock */
 
     _Atomic uint64_t flush_seq;  /* kills so far: vcpus that have seen fewer drop their jump cache and return stack */
@@ -125,6 +134,8 @@ static inline void untag_pc(Vcpu *cpu)
 }
 
 /* --- vcpu.c ------------------------------------------------------------------------------------------------------- */
+/* Offset of hot.c's counters, which follow a vcpu and its tools' cells (instrument.h). */
+size_t vcpu_counters_at(const Engine *e);
 /* Free a vcpu that is in no list any more. */
 void vcpu_bury(Vcpu *cpu);
 /* Of all vcpus, past and present. Others may be counting: approximate while they run. */
@@ -376,6 +387,19 @@ void tools_region(Fetch *f, IrRegion *r, unsigned tier, bool resumes);
 IrStop tools_code_call(HostCpu *h, uint64_t site);
 IrStop tools_world_call(IrCpu *ir, uint64_t site, const IrVal arg[2], IrShow *show);
 uint64_t tools_world_room(IrCpu *ir, uint64_t at, uint64_t limit);
+
+/* --- hot.c: counting executions for --stats=hot; each does nothing when that was not asked for ------------------------------ */
+/* Bytes behind each Vcpu for its counters. */
+size_t hot_bytes(const Engine *e);
+/* Give the blocks of a region counters. */
+void hot_reserve(Engine *e, IrRegion *r);
+/* Remember what was made of it. */
+void hot_note(Vcpu *cpu, const IrRegion *r, const Translation *t, const HostCode *code);
+/* A vcpu ends. Caller holds vcpu_lock. */
+void hot_past_locked(Engine *e, const Vcpu *cpu);
+void hot_fork_child(Engine *e, Vcpu *self);
+void hot_stats(Engine *e, FILE *f);
+void hot_done(Engine *e);
 
 /* --- run.c ---------------------------------------------------------------------------------------------------------- */
 /* Interpret one region as lifted from pc, at most `limit` instructions, without keeping it. */

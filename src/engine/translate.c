@@ -174,13 +174,14 @@ static void keep_code(Translation *t, const HostCode *code, int64_t delta)
 }
 
 /* Compile into this thread's region. TRANSLATED_NOT: a graph that is too much for the host. */
-static Translated compile(Vcpu *cpu, const IrRegion *r, Translation *t)
+static Translated compile(Vcpu *cpu, IrRegion *r, Translation *t)
 {
     Engine *e = cpu->e;
     HostCode code;
     CodeBuf cb;
 
     check_context("compile", r->pc);
+    hot_reserve(e, r);
     for (size_t room = CODE_ROOM_MIN; room <= CODE_ROOM_MAX; room *= 8) {
         if (!cache_buf(cpu, room, &cb))
             return TRANSLATED_FULL;
@@ -189,6 +190,7 @@ static Translated compile(Vcpu *cpu, const IrRegion *r, Translation *t)
             cache_commit(cpu, &cb, t);
             promote_attach(e, t);
             log_asm(e->host, t);
+            hot_note(cpu, r, t, &code);
             return TRANSLATED;
         }
         if (!cb.overflow)

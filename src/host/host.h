@@ -149,6 +149,18 @@ typedef struct HostReloc {
     uint8_t stub;      /* which common stub */
 } HostReloc;
 
+/* With HostConfig.count_at: whose the code from `offset` on is, up to the next mark. In ascending order. */
+typedef enum HostMarkKind {
+    HOST_MARK_INSN,  /* of the guest instruction at `what`, in the block that was named before */
+    HOST_MARK_BLOCK, /* of block `what` of the region */
+    HOST_MARK_RARE,  /* nobody's: run once, or hardly ever */
+} HostMarkKind;
+typedef struct HostMark {
+    uint32_t offset;
+    uint8_t kind;
+    uint64_t what;
+} HostMark;
+
 /* The result of compiling: arrays live in the region's arena. */
 typedef struct HostCode {
     uint8_t *rw;       /* start of the code, writable view */
@@ -161,6 +173,8 @@ typedef struct HostCode {
     /* Side table from host offsets to guest state: see host_recover. Byte-packed, position-independent. */
     uint8_t *side;
     uint32_t side_len;
+    HostMark *mark;
+    uint32_t nmark;
 } HostCode;
 
 /* A promotion stub: what an indirect branch whose targets are known leads to. */
@@ -190,6 +204,7 @@ typedef struct HostConfig {
     bool promote;          /* indirect branches are sites that can be patched */
     HostHarden harden;
     bool count_polls;      /* POLL counts down HostCpu.polls_left, and is true when that comes to zero: for --check */
+    uint32_t count_at;     /* where counters (uint64_t) are, from HostCpu; 0: IrRegion.counters is always 0 */
 } HostConfig;
 
 typedef struct Host {
