@@ -273,7 +273,7 @@ void persist_image_kill_locked(Engine *e, PersistImage *im)
     }
     for (CacheRegion *r = im->first; r && r->image == im; r = r->next) {
         for (Translation *t = r->translations; t; t = t->region_next) {
-            if (kill_mark(t))
+            if (kill_mark(e, t))
                 kill_translation_locked(e, t);
         }
     }
@@ -335,7 +335,7 @@ unsigned persist_image_drop_locked(Engine *e, PersistImage *im, uint64_t pc, uin
         lo = at < lo ? at : lo;
         hi = at > hi ? at : hi;
         Translation *t = im->translation ? im->translation[k] : NULL;
-        if (t && kill_mark(t))
+        if (t && kill_mark(e, t))
             kill_translation_locked(e, t);
     }
     atomic_store(&im->gone, gone);
