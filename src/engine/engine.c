@@ -226,6 +226,7 @@ void engine_stats(Engine *e, FILE *f)
         print_rate(f, "  longest queue", e->tier.longest, 0, "");
     }
     print_rate(f, "cache bytes", e->cache.used, 0, "");
+    print_rate(f, "cache bytes wasted", cache_wasted(&e->cache), 0, "");
     print_rate(f, "links", s.links, 0, "");
     print_rate(f, "lookups", s.lookups, 0, "");
     print_rate(f, "faults", s.faults, 0, "");
@@ -233,6 +234,7 @@ void engine_stats(Engine *e, FILE *f)
     print_rate(f, "careful sites", atomic_load(&e->careful_count), 0, "");
     print_rate(f, "invalidations", atomic_load(&e->invalidations), 0, "");
     print_rate(f, "  translations killed", atomic_load(&e->killed), 0, "");
+    print_rate(f, "  parked, used again", atomic_load(&e->revived), 0, "");
     print_rate(f, "cache parts evicted", atomic_load(&e->evicted), 0, "");
     print_rate(f, "cache parts copied (fork)", atomic_load(&e->unshared), 0, "");
     persist_stats(e, f);

@@ -73,6 +73,12 @@ void engine_kick_all(Engine *e);
 void engine_invalidate(Engine *e, uint64_t va, uint64_t len);
 
 /*
+ * Code in [va, va + len) cannot be executed any more, but is still there: as engine_invalidate, but when it is made executable
+ * again, what has not been invalidated meanwhile is used again.
+ */
+void engine_park(Engine *e, uint64_t va, uint64_t len);
+
+/*
  * Enter and leave a system call that may block: an extended quiescent state, so that others' reclamation does not wait
  * for this thread, and engine_kick interrupts it (EngineConfig.kick_signal). Between the two nothing of the engine is
  * called but engine_kick. The caller looks at h.exit_request after engine_block_begin and before it blocks.

@@ -183,6 +183,8 @@ void engine_block_end(Vcpu *cpu)
         link_flush(cpu);
         cpu->flush_seen = flush;
     }
+    if (atomic_load(&cpu->e->replaced_seq) != cpu->replaced_seen)
+        link_drop_replaced(cpu);
 }
 
 void vcpu_fp_sync(Vcpu *cpu)
