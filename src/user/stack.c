@@ -80,7 +80,7 @@ static void make_auxv(UserProc *p, Auxv *a, uint64_t platform, uint64_t random, 
     add_aux(a, AT_EUID, geteuid());
     add_aux(a, AT_GID, getgid());
     add_aux(a, AT_EGID, getegid());
-    add_aux(a, AT_SECURE, 0);
+    add_aux(a, AT_SECURE, p->cfg->secure);
     add_aux(a, AT_RANDOM, random);
     add_aux(a, AT_HWCAP2, hwcap2);
     add_aux(a, AT_EXECFN, execfn);

@@ -16,6 +16,8 @@ typedef struct UserConfig {
     const char *argv0;        /* replaces argv[0]; NULL: as given */
     const char *sysroot;      /* absolute path of the tree that is searched first; NULL: none */
     bool strace;              /* print system calls on stderr */
+    bool binfmt;              /* the kernel starts dragoman for guest programs: execve need not, where there is no sysroot */
+    bool secure;              /* the program has other rights than who started it: AT_SECURE, and the environment is not trusted */
     bool stats;               /* print engine statistics on stderr at the end */
     /*
      * Options with which dragoman starts itself again on execve of a guest program, in order, without the program's name:
