@@ -62,8 +62,6 @@ static void shadow_init(Vcpu *cpu)
     cpu->shadow = p;
     cpu->h.shadow_limit = p + SHADOW_GUARD;
     cpu->h.shadow_base = p + SHADOW_GUARD + SHADOW_BYTES - SHADOW_TOP;
-    /* No guest return address equals this: the frame matches nothing. */
-    memset(cpu->h.shadow_base, 0xff, SHADOW_TOP);
 }
 
 size_t vcpu_counters_at(const Engine *e)

@@ -9,9 +9,10 @@
  *     every register and runs the C function on the thread's C stack.
  *   - The host's "invalid operation" is unmasked: operations on NaNs whose results differ between guest and host trap, and
  *     fp_trap completes them. C code that thunks call without leaving the guest's FP environment must not compute in it.
- *   - The host stack pointer is the return predictor's stack: a guest call pushes {guest return address, host return
- *     address}; a guest return compares and returns. The stack is a small mapping of its own with guard pages; its lowest
- *     frame is a sentinel that matches no guest address. On a mismatch it is reset to that.
+ *   - The host stack pointer is the return predictor's stack: a guest call is a call, a guest return is a return with the
+ *     wanted guest address in a register, and where the call returns to that is compared with the address behind the call. The
+ *     stack is a small mapping of its own with guard pages; its lowest entry is a sentinel, which takes any address for a
+ *     mismatch. On a mismatch the stack is reset to that.
  */
 #ifndef HOST_HOST_H
 #define HOST_HOST_H
@@ -44,7 +45,7 @@ typedef struct HostCpu {
     uint32_t polls_left;     /* see HostConfig.count_polls */
     uint32_t in_code;        /* 1 while translated code or its thunks run (fault handler) */
     void *c_stack;           /* saved C stack pointer while in translated code */
-    void *shadow_base;       /* address of the sentinel frame of the return stack: 16 bytes, filled in by enter() */
+    void *shadow_base;       /* address of the sentinel of the return stack: 8 bytes, filled in by enter() */
     void *shadow_limit;      /* lowest usable address */
     const void *gate[HOST_GATES]; /* where the gates of code from the persistent cache lead; set by Host.cpu_init */
     uint64_t *versions;      /* the process's table of versions (ir.h): by host_version_index */
@@ -257,7 +258,7 @@ typedef struct Host {
     /* Whether the interrupted context faulted by overrunning the return stack; if so resets it in `uc`. */
     bool (*shadow_overflow)(HostPlan *plan, HostCpu *cpu, void *uc, const void *fault_addr);
     /*
-     * Forget every predicted return: no frame that is on the return stack now matches a guest address any more. Called
+     * Forget every predicted return: nothing that is on the return stack now is returned to any more. Called
      * on the vcpu's own thread, by the run loop or inside a helper or link routine (translated code is suspended).
      */
     void (*drop_returns)(HostPlan *plan, HostCpu *cpu);
