@@ -45,12 +45,6 @@ int64_t sys_unshare(UserThread *t, SysCall *c)
     return host_pass(t, c);
 }
 
-int64_t sys_setns(UserThread *t, SysCall *c)
-{
-    engine_stop_background(t->p->engine);
-    return host_pass(t, c);
-}
-
 int64_t sys_personality(UserThread *t, SysCall *c)
 {
     uint64_t old = t->p->persona;
