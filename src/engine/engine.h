@@ -24,6 +24,7 @@ typedef struct EngineConfig {
     bool one_insn;             /* one guest instruction a region */
     bool no_chain;
     bool ret_predict;
+    bool count;                /* count executions, for engine_stats to show the hottest code (hot.c) */
     bool timing;               /* measure translation time for engine_stats */
     bool exact_flags;          /* never drop dead flags at exits */
     bool llsc_strict;          /* exclusive stores fail after plain stores of others too, whatever the value is */
@@ -72,6 +73,12 @@ void engine_kick_all(Engine *e);
 void engine_invalidate(Engine *e, uint64_t va, uint64_t len);
 
 /*
+ * Code in [va, va + len) cannot be executed any more, but is still there: as engine_invalidate, but when it is made executable
+ * again, what has not been invalidated meanwhile is used again.
+ */
+void engine_park(Engine *e, uint64_t va, uint64_t len);
+
+/*
  * Enter and leave a system call that may block: an extended quiescent state, so that others' reclamation does not wait
  * for this thread, and engine_kick interrupts it (EngineConfig.kick_signal). Between the two nothing of the engine is
  * called but engine_kick. The caller looks at h.exit_request after engine_block_begin and before it blocks.
@@ -103,6 +110,11 @@ int engine_background_tid(Engine *e);
 
 /* Print --stats to f. */
 void engine_stats(Engine *e, FILE *f);
+/*
+ * Print the indirect branches that the promotion policy has heard of, most executions first; as text or JSON.
+ *   name  writes a name for people of a guest address to buf, or ""
+ */
+void engine_branches(Engine *e, FILE *f, bool json, void (*name)(uint64_t pc, char *buf, size_t len));
 
 /*
  * Memory of the guest, from C code outside translated code. The guest is mapped 1:1. Never fault the host: return false

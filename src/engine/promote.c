@@ -21,6 +21,8 @@
 #define SETS 2048u
 #define WAYS 4u
 
+_Static_assert(PROMOTE_SLOTS_MAX == HOST_PROMOTE_MAX, "as many slots as a stub may have");
+
 struct Promote {
     PromoteSite site[SETS][WAYS];
     uint64_t uses;
@@ -48,24 +50,38 @@ void promote_vcpu_init(Vcpu *cpu)
         cpu->h.miss[i] = cpu->e->cfg.promote.miss;
 }
 
-/* The record of the branch at pc; of those that share its place the one that was used longest ago makes room. */
-static PromoteSite *site_get_locked(Engine *e, uint64_t pc)
+/* The records among which that of the branch at pc is. */
+static PromoteSite *set_of(Engine *e, uint64_t pc)
 {
     uint64_t k = pc >> e->cfg.guest->pc_shift;
-    PromoteSite *set = e->promote->site[(k ^ k >> 11) % SETS], *best = &set[0];
 
-    for (unsigned i = 0; i < WAYS; i++) {
-        if (set[i].pc == pc) {
-            best = &set[i];
-            break;
-        }
-        if (set[i].last_use < best->last_use)
-            best = &set[i];
+    return e->promote->site[(k ^ k >> 11) % SETS];
+}
+
+static PromoteSite *site_find_locked(Engine *e, uint64_t pc)
+{
+    PromoteSite *set = set_of(e, pc);
+
+    for (unsigned i = 0; i < WAYS; i++)
+        if (set[i].pc == pc)
+            return &set[i];
+    return NULL;
+}
+
+/* The record of the branch at pc, a new one if need be: that which was used longest ago makes room. */
+static PromoteSite *site_get_locked(Engine *e, uint64_t pc)
+{
+    PromoteSite *set = set_of(e, pc), *s = site_find_locked(e, pc);
+
+    if (!s) {
+        s = &set[0];
+        for (unsigned i = 1; i < WAYS; i++)
+            if (set[i].last_use < s->last_use)
+                s = &set[i];
+        promote_site_init(s, &e->cfg.promote, pc);
     }
-    if (best->pc != pc)
-        promote_site_init(best, &e->cfg.promote, pc);
-    best->last_use = ++e->promote->uses;
-    return best;
+    s->last_use = ++e->promote->uses;
+    return s;
 }
 
 /* --- stubs ---------------------------------------------------------------------------------------------------------- */
@@ -94,7 +110,7 @@ static Translation *stub_new(Engine *e, const Link *l, PromoteSite *s)
     t->mode = l->from->mode;
     t->rw = cb.start;
     t->hpc = cb.start + cb.delta;
-    t->size = (uint32_t)(cb.p - cb.start);
+    t->size = t->insns = (uint32_t)(cb.p - cb.start);
     t->nlink = s->n;
     t->promotion = s->changes + 1;
     atomic_store(&t->state, TRANSLATION_LIVE);
@@ -116,6 +132,19 @@ static void renew_locked(Engine *e, Link *l, PromoteSite *s)
     atomic_store(&l->to, t);
     if (old)
         grace_retire(e, old);
+}
+
+void promote_attach(Engine *e, Translation *t)
+{
+    for (uint32_t i = 0; e->promote && i < t->nlink; i++) {
+        if (!t->link[i].site.indirect)
+            continue;
+        pthread_mutex_lock(&e->promote_lock);
+        PromoteSite *s = site_find_locked(e, t->link[i].site.target);
+        if (s && s->n)
+            renew_locked(e, &t->link[i], s);
+        pthread_mutex_unlock(&e->promote_lock);
+    }
 }
 
 void promote_stub_free(Engine *e, Translation *t)
@@ -150,6 +179,7 @@ static void event(Vcpu *cpu, Link *l, uint64_t target)
 
     pthread_mutex_lock(&e->promote_lock);
     PromoteSite *s = site_get_locked(e, l->site.target);
+    s->call = l->site.indirect == HOST_SITE_CALL;
     Translation *stub = atomic_load(&l->to);
     promote_event(s, &e->cfg.promote, target, os_now_ns());
     cpu->h.miss[host_miss_index(s->pc, e->cfg.guest->pc_shift)] = s->period;
@@ -171,4 +201,15 @@ const void *promote_miss(HostCpu *h)
         event(cpu, l, h->ir.pc);
     write_end(cpu);
     return link_lookup(h);
+}
+
+void promote_each(Engine *e, void (*fn)(void *ctx, const PromoteSite *s), void *ctx)
+{
+    pthread_mutex_lock(&e->promote_lock);
+    for (unsigned i = 0; e->promote && i < SETS * WAYS; i++) {
+        const PromoteSite *s = &e->promote->site[i / WAYS][i % WAYS];
+        if (s->pc)
+            fn(ctx, s);
+    }
+    pthread_mutex_unlock(&e->promote_lock);
 }

@@ -46,6 +46,7 @@ typedef struct PromoteSlot {
 
 typedef struct PromoteSite {
     uint64_t pc;                    /* of the branch; 0: a free record */
+    bool call;
     uint64_t last_use;              /* promote.c: for reuse of records */
     PromoteState state;
     unsigned n, limit;              /* slots in use; that it may have now */

@@ -101,6 +101,10 @@ struct UserThread {
 UserThread *user_self(void);
 void user_set_self(UserThread *t);
 
+/* stats.c: print what --stats asked for; the path of the file that is mapped at guest address pc, "" when there is none. */
+void user_stats(UserProc *p);
+void user_image_name(uint64_t pc, char *buf, size_t len);
+
 static inline UserThread *user_thread(Vcpu *cpu)
 {
     return cpu->env;

@@ -251,8 +251,8 @@ void signal_default(UserThread *t, int sig)
     KernelSigAction k = { .handler = DEFAULT_ACTION };
     if (!(STOPS_BY_DEFAULT & SIG_BIT(sig)) && !t->vforked)
         engine_save(t->cpu);
-    if (!(STOPS_BY_DEFAULT & SIG_BIT(sig)) && t->p->cfg->stats)
-        engine_stats(t->p->engine, stderr);
+    if (!(STOPS_BY_DEFAULT & SIG_BIT(sig)))
+        user_stats(t->p);
     kernel_sigaction(sig, &k, NULL);
     syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), sig);
     kernel_mask(SIG_UNBLOCK, SIG_BIT(sig), NULL);

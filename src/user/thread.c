@@ -138,8 +138,7 @@ void process_exit(UserThread *t, int status)
 {
     if (!t->vforked)
         engine_save(t->cpu);
-    if (t->p->cfg->stats)
-        engine_stats(t->p->engine, stderr);
+    user_stats(t->p);
     if (!t->attached) /* the child of a thread that forked has no main thread: the checker misses its stack */
         os_leak_check();
     for (;;)

@@ -53,24 +53,9 @@ static bool env_image(Vcpu *cpu, uint64_t pc, EnvImage *out)
     return mm_image(user_thread(cpu)->p->mm, pc, out);
 }
 
-/* The host's kernel knows it. */
 static void env_image_name(Vcpu *cpu, uint64_t pc, char *buf, size_t len)
 {
-    char line[PATH_MAX + 128];
-    FILE *f = fopen("/proc/self/maps", "re");
-    buf[0] = 0;
-    while (f && fgets(line, sizeof line, f)) {
-        unsigned long long start, end;
-        char *name = strchr(line, '/');
-        if (sscanf(line, "%llx-%llx", &start, &end) != 2 || pc < start || pc >= end)
-            continue;
-        line[strcspn(line, "\n")] = 0;
-        if (name)
-            snprintf(buf, len, "%s", name);
-        break;
-    }
-    if (f)
-        fclose(f);
+    user_image_name(pc, buf, len);
 }
 
 static uint64_t env_counter(Vcpu *cpu, uint64_t frequency)
@@ -425,8 +410,7 @@ int user_run(const UserConfig *cfg, Status *st)
     mm_set_engine(p->mm, p->engine);
     status = run_first(p, sp, mask);
     engine_stop_background(p->engine); /* it uses what the caller is about to free */
-    if (cfg->stats)
-        engine_stats(p->engine, stderr);
+    user_stats(p);
     if (!os_tidy_exit())
         return status;
     engine_free(p->engine);

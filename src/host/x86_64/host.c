@@ -159,5 +159,6 @@ const Host host_native = {
     .cpu_init = host_cpu_init,
     .retarget = host_retarget,
     .features = host_features,
+    .unprotected = x64_unprotected,
     .disas = x64_disas,
 };

@@ -6,6 +6,7 @@
 #include "host/x86_64/emit.h"
 
 #include "base/check.h"
+#include "host/x86_64/disas.h"
 
 #include <string.h>
 
@@ -184,7 +185,7 @@ bool x64_promotion(const HostPlan *plan, CodeBuf *cb, const HostPromotion *w, Ho
         one_target(&t, w, k, &site[k], &often[k]);
     }
     if (w->hits)
-        count(&t, &w->hits[w->n]);
+        count(&t, &w->hits[HOST_PROMOTE_MAX]);
     jump(&t, w->lookup);
     for (unsigned k = 1; k < w->n; k++) {
         int32_t d = (int32_t)(t.a.p - (often[k] + 4));
@@ -199,4 +200,34 @@ bool x64_promotion(const HostPlan *plan, CodeBuf *cb, const HostPromotion *w, Ho
     CHECK(t.a.p <= cb->end);
     cb->p = t.a.p;
     return true;
+}
+
+/* --- proof ---------------------------------------------------------------------------------------------------------------- */
+
+/* A jump or call, as the disassembler writes it, to what is in a register or in memory. */
+static bool is_indirect(const char *text)
+{
+    const char *p = !strncmp(text, "jmp ", 4) ? text + 4 : !strncmp(text, "call ", 5) ? text + 5 : NULL;
+
+    return p && strncmp(p, "0x", 2) != 0;
+}
+
+size_t x64_unprotected(const HostPlan *plan, const uint8_t *code, size_t len)
+{
+    bool fenced = false, stubs = !code;
+
+    if (stubs) {
+        code = plan->stub[STUB_THUNK];
+        len = (size_t)(plan->stub[STUB_ESTIMATES] - code);
+    }
+    for (size_t at = 0; at < len;) {
+        char text[128];
+        unsigned n = x64_disas(code + at, (uint64_t)(uintptr_t)(code + at), text, sizeof text);
+        CHECK(n > 0);
+        if (is_indirect(text) && !(fenced && plan->cfg.harden == HARDEN_LFENCE))
+            return at + stubs;
+        fenced = !strncmp(text, "lfence", 6);
+        at += n;
+    }
+    return stubs ? 0 : len;
 }

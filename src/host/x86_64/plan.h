@@ -111,6 +111,7 @@ uint64_t x64_show(HostPlan *plan, const HostCpu *cpu, const uint8_t *code_rx, co
 void x64_leave(HostPlan *plan, HostCpu *cpu, void *uc, IrStop why);
 bool x64_shadow_overflow(HostPlan *plan, HostCpu *cpu, void *uc, const void *fault_addr);
 /* indirect.c: see Host */
+size_t x64_unprotected(const HostPlan *plan, const uint8_t *code, size_t len);
 bool x64_promotion(const HostPlan *plan, CodeBuf *cb, const HostPromotion *what, HostSite *site);
 unsigned x64_fp_trap(HostCpu *cpu, void *uc); /* fptrap.c */
 void x64_fp_load(HostCpu *cpu);
