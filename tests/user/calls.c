@@ -82,24 +82,23 @@ static void test_clone3(void)
 }
 
 static char stack[65536] __attribute__((aligned(16)));
-static volatile int ended, copy;
+static volatile int copy;
 
 static int change(void *arg)
 {
     umask(011);
     copy = dup(0);
-    __atomic_store_n(&ended, 1, __ATOMIC_SEQ_CST);
     syscall(SYS_exit, 0);
     return 0;
 }
 
 static void run_thread(int flags)
 {
-    ended = 0;
-    OK(clone(change, stack + sizeof stack, CLONE_VM | CLONE_THREAD | CLONE_SIGHAND | CLONE_SYSVSEM | flags, NULL) > 0);
-    while (!ended)
+    static volatile int tid;
+    flags |= CLONE_VM | CLONE_THREAD | CLONE_SIGHAND | CLONE_SYSVSEM | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID;
+    OK(clone(change, stack + sizeof stack, flags, NULL, &tid, NULL, &tid) > 0);
+    while (tid)
         usleep(1000);
-    usleep(20000);
 }
 
 /* Threads share what their flags say. */

@@ -34,12 +34,11 @@ def compile_text(cc, text):
 
 def wrong_requests(cc, header, requests):
     """Names whose number is another there; None when the header is missing."""
-    head = "".join(f"#include <{h}>\n" for h in BEFORE + [header])
-    if compile_text(cc, head).returncode:
-        return None
-    text = head + "".join(f'#ifdef {name}\n_Static_assert((unsigned)({name}) == {number:#x}u, "{name}");\n#endif\n'
+    text = "".join(f"#include <{h}>\n" for h in BEFORE + [header]) + "".join(f'#ifdef {name}\n_Static_assert((unsigned)({name}) == {number:#x}u, "{name}");\n#endif\n'
                           for number, name, _, _, _ in requests)
-    return re.findall(r'static assertion failed: "(\w+)"', compile_text(cc, text).stderr)
+    errors = compile_text(cc, text).stderr
+    wrong = re.findall(r'static assertion failed: "(\w+)"', errors)
+    return None if "error" in errors and not wrong else wrong
 
 
 def main():

@@ -106,17 +106,19 @@ static void test_status(void)
 /* What is seen of a child, which runs a guest program too. */
 static void test_other(const char *program)
 {
-    int fds[2], st;
-    char path[64], to[4096] = "", c;
+    int fds[2], ready[2], st;
+    char path[64], to[4096] = "", c = 0;
     pipe(fds);
+    pipe(ready);
     pid_t pid = fork();
     if (pid == 0) {
         close(fds[1]);
         signal(SIGUSR2, on_signal);
+        write(ready[1], &c, 1);
         read(fds[0], &c, 1);
         _exit(0);
     }
-    usleep(50000);
+    read(ready[0], &c, 1);
     snprintf(path, sizeof path, "/proc/%d/exe", pid);
     OK(readlink(path, to, sizeof to - 1) > 0 && !strcmp(to, program));
     snprintf(path, sizeof path, "/proc/%d/maps", pid);
