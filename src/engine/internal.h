@@ -41,6 +41,7 @@ typedef struct TierRequest {
 
 /* The thread that does it (tier.c). */
 typedef struct Tier {
+    pthread_mutex_t stopping;    /* held while the thread is ended, before the other */
     pthread_mutex_t lock;        /* of all below */
     pthread_cond_t wake;
     TierRequest queue[TIER_QUEUE], current;

@@ -258,6 +258,7 @@ void tier_init(Engine *e)
 {
     cpu_set_t set;
 
+    pthread_mutex_init(&e->tier.stopping, NULL);
     pthread_mutex_init(&e->tier.lock, NULL);
     pthread_cond_init(&e->tier.wake, NULL);
     e->tier.pid = getpid();
@@ -276,6 +277,7 @@ void engine_stop_background(Engine *e)
 {
     Tier *tier = &e->tier;
 
+    pthread_mutex_lock(&tier->stopping);
     pthread_mutex_lock(&tier->lock);
     bool running = tier->running;
     tier->stop = true;
@@ -283,8 +285,11 @@ void engine_stop_background(Engine *e)
     pthread_mutex_unlock(&tier->lock);
     if (running)
         pthread_join(tier->thread, NULL);
+    pthread_mutex_lock(&tier->lock); /* other threads go on asking */
     tier->running = tier->stop = false;
     atomic_store(&tier->tid, 0);
+    pthread_mutex_unlock(&tier->lock);
+    pthread_mutex_unlock(&tier->stopping);
 }
 
 void tier_fork_child(Engine *e)
@@ -294,7 +299,8 @@ void tier_fork_child(Engine *e)
     /* What the thread had taken out of the queue and not begun with: it was no writer yet. */
     if (tier->busy && tier->n < TIER_QUEUE)
         tier->queue[(tier->first + tier->n++) % TIER_QUEUE] = tier->current;
-    tier->busy = tier->running = false;
+    tier->busy = tier->running = tier->stop = false;
+    pthread_mutex_init(&tier->stopping, NULL); /* another thread may have been at it */
     tier->cpu = NULL; /* one of those that are buried */
     tier->pid = getpid();
     atomic_store(&tier->tid, 0);
@@ -317,4 +323,5 @@ void tier_done(Engine *e)
     free(e->tier.env);
     pthread_cond_destroy(&e->tier.wake);
     pthread_mutex_destroy(&e->tier.lock);
+    pthread_mutex_destroy(&e->tier.stopping);
 }
