@@ -23,6 +23,7 @@ enum {
 int cmd_sysroot(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_cache(int argc, char **argv);
+int cmd_memtrace(int argc, char **argv);
 int cmd_dev(int argc, char **argv);
 int cmd_binfmt(int argc, char **argv);
 

@@ -15,6 +15,7 @@ static const struct {
     {"sysroot", cmd_sysroot, "create and change trees of Debian packages for guests"},
     {"cache", cmd_cache, "show, check or remove the translations that are kept between runs"},
     {"binfmt", cmd_binfmt, "let the kernel start guest programs under dragoman, in chroots and containers too"},
+    {"memtrace", cmd_memtrace, "read what `run --tool=memtrace` wrote"},
     {"dev", cmd_dev, "show what becomes of instructions at each stage"},
 };
 

@@ -24,6 +24,8 @@ static int help(void)
     cmd_list(stdout);
     printf("\noptions of run:\n");
     options_help(stdout);
+    printf("\ntools:\n");
+    plugins_list(stdout, false);
     printf("\nlog categories:\n");
     log_help(stdout);
     printf("\nexit status: the program's own; a fatal signal of the program is dragoman's too. Of dragoman itself:\n"
@@ -124,6 +126,8 @@ static int start(Options *o, char **argv, Status *st)
     u->engine.cpu_list = o->cpu;
     u->engine.persist_dir = u->secure ? NULL : options_cache(o, cache, sizeof cache);
     u->envp = options_env(o, environ);
+    if (o->plugins)
+        u->engine.tools = plugins_tools(o->plugins, u->program);
     int status = user_run(u, st);
     free(u->envp);
     free(features);
@@ -148,6 +152,9 @@ int cmd_run(int argc, char **argv)
     int first = options_parse(&o, argc, argv, &st);
     if (first < 0) {
         status = cmd_fail(&st);
+    } else if (o.help_tools) {
+        plugins_list(stdout, true);
+        status = 0;
     } else if (o.help || o.version) {
         status = o.help ? help() : version();
     } else if (first >= argc) {

@@ -123,6 +123,18 @@ def test_tiers():
     ok(all(r.key() == want.key() for r in runs) and graphs[3] < graphs[0] / 2, "graphs are kept", (graphs, runs[3].err))
 
 
+def test_few_graphs():
+    d = fresh("few")
+    Run([GUEST], d, ["--tier2=50000000"])
+    every = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(every)})  # one processor: what is hot is made at once, not by a thread that may be late
+    a, b = (Run([GUEST], d, ["--tier2=300"]) for _ in range(2))
+    os.sched_setaffinity(0, every)
+    hot = "tier 2: hot places"
+    ok(a.n[hot] > a.n["graphs"] > 0 and wrote(a) >= 1, "a few graphs are worth a file", a.err)
+    ok(b.n[hot] == 0, "neither they nor what was refused is asked for again", b.err)
+
+
 def test_shared_libraries():
     d = fresh("shared")
     Run([GUEST], d)

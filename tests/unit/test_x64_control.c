@@ -224,6 +224,13 @@ static void test_indirect(const char *name)
     why = run(0x4000);
     snprintf(t, sizeof t, "%s: the jump cache hits", name);
     TEST(t, why == IR_STOP_CHECK && nlookups == 0);
+    env->cpu->exit_request = 0;
+    HostJump *first = &env->cpu->jcache[host_jcache_index(0x4020, 2)];
+    env->cpu->jcache2[host_jcache2_index(0x4020, 2)] = *first;
+    first->pc ^= 4;
+    why = run(0x4000);
+    snprintf(t, sizeof t, "%s: so does the second one", name);
+    TEST(t, why == IR_STOP_CHECK && nlookups == 0 && reg(5) == 7);
     env->cpu->exit_request = 1;
     why = run(0x1014);
     env->cpu->exit_request = 0;
