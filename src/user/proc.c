@@ -102,6 +102,8 @@ static int64_t do_fork(UserThread *t, const CloneArgs *a)
     if (t->npend) {
         return SYS_AGAIN;
     }
+    if (os_tidy_exit())
+        engine_stop_background(p->engine); /* a leak checker would go on looking for it in the child, and say so */
     engine_fork_prepare(p->engine); /* first: threads that it waits for may be asking for mappings */
     mm_fork_prepare(p->mm);
     pthread_mutex_lock(&p->lock);

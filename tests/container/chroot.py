@@ -123,7 +123,8 @@ def main():
             if not good:
                 break
     finally:
-        subprocess.run(["umount", TREE + "/proc"], stderr=subprocess.DEVNULL, check=False)
+        for mounted in ("/sys", "/proc"):  # debootstrap leaves its own behind when it fails
+            subprocess.run(["umount", TREE + mounted], stderr=subprocess.DEVNULL, check=False)
         good = call("remove", [DRAGOMAN, "binfmt", "remove"], 30) and not os.path.exists(boot_file) and good
     print(f"{'ok' if good else 'not ok'} {done + 1} - all of it, and nothing left in the kernel's table")
     print(f"1..{done + 1}")
