@@ -542,6 +542,7 @@ int64_t mm_brk(UserMm *mm, uint64_t addr)
     pthread_rwlock_wrlock(mm->lock);
     uint64_t old = page_up(mm->brk), new = page_up(addr);
     bool ok = addr >= mm->brk_start && addr < mm->at->guest_top;
+    bool had_code = ok && new < old && mmset_any_prot(&mm->set, new, old, MM_PROT_CODE);
     if (ok && new > old) {
         /* one page is left free above, so that the heap never touches a mapping */
         ok = mmset_is_free(&mm->set, old, new + MM_PAGE) && may_grow(mm, old, new, PROT_WRITE, MM_HEAP) &&
@@ -557,7 +558,7 @@ int64_t mm_brk(UserMm *mm, uint64_t addr)
     if (ok)
         mm->brk = addr;
     int64_t ret = (int64_t)mm->brk;
-    pthread_rwlock_unlock(mm->lock);
+    unlock_changed(mm, new, old, ok && had_code);
     return ret;
 }
 
@@ -656,7 +657,7 @@ int64_t mm_shmdt(UserMm *mm, uint64_t addr)
     long err = call(mm, SYS_shmdt, addr, 0, 0, 0, 0, 0);
     if (err == 0)
         mmset_remove(&mm->set, r.start, r.end);
-    unlock_changed(mm, r.start, r.end, (r.prot & PROT_EXEC) != 0);
+    unlock_changed(mm, r.start, r.end, (r.prot & MM_PROT_CODE) != 0);
     return err;
 }
 

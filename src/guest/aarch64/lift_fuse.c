@@ -225,7 +225,7 @@ static bool rmw_shifted(Lift *l, const A64Excl *x, uint32_t insn, IrRmw kind, bo
     return true;
 }
 
-/* DecodeBitMasks is the lifter's business: the operand of a logical immediate is what it makes of zero or all ones. */
+/* An immediate is added or subtracted. */
 static bool rmw_imm(Lift *l, const A64Excl *x, uint32_t insn, int id, Rmw *m)
 {
     if (rn_of(insn) != rd_of(x->a->insn) || (x->bytes == 8 && !(insn >> 31)))
