@@ -57,7 +57,8 @@ static IrRegion *form(Fetch *f, uint64_t pc, unsigned limit)
     for (unsigned branches = 0; !l.ended; l.pc = l.cont) {
         unsigned left = limit - r->guest_insns;
         uint32_t block = l.b.block;
-        l.budget = branches < REGION_BRANCHES ? left - 1 : 0;
+        l.budget = left - 1;
+        l.branch_ends = branches >= REGION_BRANCHES;
         if (left && fetch_lift(f, &l)) {
             r->guest_insns++;
             branches += l.b.block != block;
