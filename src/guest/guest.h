@@ -51,6 +51,7 @@ struct Lift {
     LiftFlow *flow;           /* graph regions: where control flow is noted; NULL: a trace, see lift.c */
     bool inside;              /* of several instructions lifted as one: branches lead out at the side, and it goes on behind them */
     uint32_t budget;          /* guest instructions that the region may still take after this one; 0: lift_* end it */
+    bool branch_ends;         /* the next conditional branch ends the region */
     /* set by lift: */
     bool ended;               /* the region has its terminator */
     uint64_t cont;            /* address at which the region goes on, when !ended: next, or the target of a jump */

@@ -80,7 +80,7 @@ void lift_branch(Lift *l, IrRef cond, uint64_t target)
         note(l, LIFT_BRANCH, cond, target);
         return;
     }
-    bool go_on = l->inside || (target > l->pc && l->budget);
+    bool go_on = l->inside || (target > l->pc && l->budget && !l->branch_ends);
     uint32_t yes = exit_block(l, target, go_on);
     uint32_t no = go_on ? ir_block_new(l->b.r) : exit_block(l, l->next, false);
     ir_brif(&l->b, cond, yes, no);
