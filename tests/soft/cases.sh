@@ -74,7 +74,7 @@ reachable
 while more; do load "http://127.0.0.1:$PORT/a"; load "http://127.0.0.1:$PORT/z"; done
 curl -s "http://127.0.0.1:$PORT/b"; echo; [ "$(curl -s "http://127.0.0.1:$PORT/count")" -gt 20 ]
 kill $server; wait $server || echo "ended $?"
-#= {"url":"/b","fib":144,"sha":"1acf6d7e39fa3d3f8c9172b0fb92fa3faaf92fe58f0f8c774e32b0cc5d6ebe49"}
+#= {"url":"/b","fib":144,"sha":"9812b0b9d61e09b927d03ff93f64530d8fcf373810b7007129eb4b20962412cb"}
 #= ended 143
 
 ### java-garbage soak timeout=600
