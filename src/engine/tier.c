@@ -97,6 +97,7 @@ Translation *tier_part_locked(Translation *t)
 static void refuse(Engine *e, Translation *t)
 {
     atomic_store(&t->refused, true);
+    persist_refused(e, t);
     pthread_mutex_lock(&e->kill_lock);
     kill_counter_locked(e, t);
     pthread_mutex_unlock(&e->kill_lock);

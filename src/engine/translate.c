@@ -2,6 +2,7 @@
  * From guest code to something that runs: the whole pipeline is translate_make. Start reading there.
  *
  *   form      lift guest instructions along one trace into IR        guest->lift, through guest/lift.c
+ *   instrument  what tools ask for, as IR of its own                 plugin/, through engine/instrument.h
  *   optimise  slots become SSA values; passes                        opt/
  *   compile   select, allocate, emit into this thread's region       host->compile
  *   publish   visible to every thread; the first one wins            table, cache
@@ -42,7 +43,7 @@ static IrRegion *form(Fetch *f, uint64_t pc, unsigned limit)
     if (pc & ((1u << g->pc_shift) - 1))
         return NULL;
     arena_reset(&cpu->arena);
-    IrRegion *r = ir_region_new(&cpu->arena, &g->slots, g->helpers, g->nhelpers, pc);
+    IrRegion *r = ir_region_new(&cpu->arena, &cpu->e->slots, g->helpers, g->nhelpers, pc);
     Lift l = {.guest = g, .pc = pc, .mode = cpu->h.ir.mode, .cpu_features = e->cfg.features};
     ir_builder_init(&l.b, r);
     r->fp = careful_fp_mode(e, cpu->h.ir.mode, pc);
@@ -68,6 +69,16 @@ IrRegion *translate_form(Vcpu *cpu, uint64_t pc, unsigned limit, Translation *t)
     Fetch f = {.cpu = cpu, .t = t};
 
     return form(&f, pc, limit);
+}
+
+IrRegion *translate_once(Vcpu *cpu, uint64_t pc, unsigned limit, bool resumes)
+{
+    Fetch f = {.cpu = cpu};
+    IrRegion *r = form(&f, pc, limit);
+
+    if (r)
+        tools_region(&f, r, 0, resumes);
+    return r;
 }
 
 /* --- after lifting --- */
@@ -148,6 +159,7 @@ static void keep_code(Translation *t, const HostCode *code, int64_t delta)
     t->rw = code->rw;
     t->hpc = code->rw + delta;
     t->size = code->size;
+    t->insns = code->insns;
     t->nlink = code->nsite;
     t->link = calloc(code->nsite ? code->nsite : 1, sizeof t->link[0]);
     keep_side(t, code);
@@ -175,6 +187,7 @@ static Translated compile(Vcpu *cpu, const IrRegion *r, Translation *t)
         if (e->host->compile(e->plan, r, &cb, &code)) {
             keep_code(t, &code, cb.delta);
             cache_commit(cpu, &cb, t);
+            promote_attach(e, t);
             log_asm(e->host, t);
             return TRANSLATED;
         }
@@ -251,6 +264,7 @@ static Translated translate_as(Vcpu *cpu, Translation *t, bool graph)
         r = lockstep_prepare(cpu, r, t);
     t->guest_insns = r->guest_insns;
     t->graph = r->graph;
+    tools_region(&f, r, r->graph ? 2 : 1, false);
     log_region(LOG_IR, "ir", r);
     optimise(e, r, &f);
     if (!take_jit(e))
@@ -287,6 +301,7 @@ Translated translate_graph(Vcpu *cpu, Translation *t)
     Translated how = TRANSLATED_NOT;
 
     if (r && take_jit(e)) {
+        tools_region(&f, r, 2, false);
         log_region(LOG_IR, "ir", r);
         optimise(e, r, &f);
         how = compile(cpu, r, t);
@@ -321,7 +336,7 @@ void translate_replace(Vcpu *cpu, Translation *t)
     if (dead)
         table_remove(&e->table, t); /* killed before it was put there */
     if (!dead) {
-        persist_drop_locked(e, t->pc, t->mode);
+        persist_drop_locked(e, t->pc, t->mode, true);
         persist_improved(e, t);
     }
     for (Translation *old; !dead && (old = table_find_other(&e->table, t)) != NULL;) {
@@ -338,7 +353,7 @@ bool translate_counter(Vcpu *cpu, Translation *t)
     IrBuilder b;
 
     arena_reset(&cpu->arena);
-    ir_builder_init(&b, ir_region_new(&cpu->arena, &g->slots, g->helpers, g->nhelpers, t->pc));
+    ir_builder_init(&b, ir_region_new(&cpu->arena, &cpu->e->slots, g->helpers, g->nhelpers, t->pc));
     b.r->fp = g->fp_mode(t->mode);
     ir_exit(&b, t->pc, IR_EXIT_COUNT);
     ir_insn(b.r, b.r->block[0].last)->snap = ir_snap_new(b.r, t->pc);

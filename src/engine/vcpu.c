@@ -65,9 +65,15 @@ static void shadow_init(Vcpu *cpu)
     memset(cpu->h.shadow_base, 0xff, SHADOW_TOP);
 }
 
+/* Tools' cells follow a vcpu, see instrument.h. */
+static size_t vcpu_bytes(const Engine *e)
+{
+    return sizeof(Vcpu) + (e->cfg.tools ? CELL_BYTES : 0);
+}
+
 Vcpu *vcpu_new(Engine *e)
 {
-    Vcpu *cpu = os_alloc(sizeof *cpu);
+    Vcpu *cpu = os_alloc(vcpu_bytes(e));
 
     CHECK(cpu != NULL);
     os_populate(cpu, sizeof *cpu);
@@ -77,9 +83,13 @@ Vcpu *vcpu_new(Engine *e)
     cpu->h.link = link_chain;
     cpu->h.lookup = link_lookup;
     cpu->h.hot = tier_hot;
+    cpu->h.versions = e->versions;
+    cpu->h.tool = tools_code_call;
+    cpu->h.promote = promote_miss;
     arena_init(&cpu->arena);
     arena_init(&cpu->interp_arena);
     e->cfg.guest->reset(&cpu->h.ir, e->cfg.features);
+    versions_mode(cpu);
     cpu->mode_seen = cpu->h.ir.mode;
     if (e->plan) {
         shadow_init(cpu);
@@ -87,6 +97,7 @@ Vcpu *vcpu_new(Engine *e)
         e->host->cpu_init(e->plan, &cpu->h);
     }
     tier_vcpu_init(cpu);
+    promote_vcpu_init(cpu);
     link_flush(cpu);
     add_to_list(cpu);
     return cpu;
@@ -112,7 +123,7 @@ void vcpu_bury(Vcpu *cpu)
     arena_done(&cpu->interp_arena);
     free(cpu->lockstep);
     os_release(cpu->shadow, SHADOW_BYTES + 2 * SHADOW_GUARD);
-    os_free(cpu, sizeof *cpu);
+    os_free(cpu, vcpu_bytes(cpu->e));
 }
 
 void vcpu_free(Vcpu *cpu)
@@ -127,10 +138,14 @@ void vcpu_attach(Vcpu *cpu)
     cpu->tid = os_tid();
     fault_attach(cpu);
     grace_quiesce(cpu, grace_now(cpu->e));
+    if (cpu->e->cfg.tools)
+        cpu->e->cfg.tools->ops->thread_start(cpu->e->cfg.tools, cpu);
 }
 
 void vcpu_detach(Vcpu *cpu)
 {
+    if (cpu->e->cfg.tools)
+        cpu->e->cfg.tools->ops->thread_end(cpu->e->cfg.tools, cpu);
     atomic_store(&cpu->epoch, 0);
     fault_detach(cpu);
 }
@@ -162,6 +177,7 @@ void engine_block_end(Vcpu *cpu)
     atomic_store(&cpu->blocked, false);
     /* First counted again, then a look at what was killed meanwhile: the jump cache may lead there. */
     atomic_store(&cpu->epoch, grace_now(cpu->e));
+    versions_mode(cpu);
     uint64_t flush = atomic_load(&cpu->e->flush_seq);
     if (flush != cpu->flush_seen) {
         link_flush(cpu);

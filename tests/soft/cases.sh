@@ -10,7 +10,7 @@ as=
 unprivileged() { [ "$(id -u)" != 0 ] || { chown nobody .; as='setpriv --reuid=65534 --regid=65534 --clear-groups'; }; }
 
 ### redis soak timeout=3600
-redis-server --port "$PORT" --bind 127.0.0.1 --save '' --appendonly yes --dir "$PWD" >log & server=$!
+redis-server --port "$PORT" --enable-debug-command local --bind 127.0.0.1 --save '' --appendonly yes --dir "$PWD" >log & server=$!
 reachable
 while more; do
     redis-benchmark -p "$PORT" -n "${REQUESTS:-100000}" -c 50 -q 2>err | tr '\r' '\n' | grep -c 'requests per second' | sed 's/$/ kinds/'

@@ -264,8 +264,16 @@ void sel_dispatch(Sel *s, const IrInsn *i)
     case IR_CAS: sel_cas(s, i); break;
     case IR_RMW: sel_rmw(s, i); break;
     case IR_FENCE: sel_fence(s, i); break;
+    case IR_VERSION: sel_version(s, i); break;
+    case IR_VLOCK: sel_vlock(s, i); break;
     case IR_PREFETCH: sel_prefetch(s, i); break;
     case IR_CALL: sel_call(s, i); break;
+    case IR_CELL_GET: sel_cell_get(s, i); break;
+    case IR_CELL_PUT: sel_cell_put(s, i); break;
+    case IR_CELL_ADD: sel_cell_add(s, i); break;
+    case IR_ROOM: sel_room(s, i); break;
+    case IR_STASH: sel_stash(s, i); break;
+    case IR_TOOL: sel_tool(s, i); break;
     case IR_EXIT: case IR_EXIT_CALL: case IR_EXIT_IND: case IR_EXIT_HELP: case IR_EXIT_STOP: sel_exit(s, i); break;
     default: sel_pure(s, i); break;
     }
