@@ -111,13 +111,25 @@ static CacheRegion *region_take(Cache *c, size_t size)
     return r;
 }
 
-/* Take the oldest region that nobody emits into out of the list. */
-static CacheRegion *pick_victim(Cache *c)
+void cache_note_dead(Translation *t)
+{
+    if (t->region)
+        atomic_fetch_add_explicit(&t->region->dead, t->size, memory_order_relaxed);
+}
+
+/* Little of it can still be run. What is left is cheaper to make again than the dead is to keep. */
+static bool is_stale(CacheRegion *r)
+{
+    return atomic_load_explicit(&r->dead, memory_order_relaxed) > r->used - r->used / 4;
+}
+
+/* Take the oldest region, or stale region, that nobody emits into out of the list. */
+static CacheRegion *pick_victim(Cache *c, bool stale)
 {
     CacheRegion *prev = NULL, *r;
 
     pthread_mutex_lock(&c->lock);
-    for (r = c->oldest; r && (r->owned || r->fixed || r->image); r = r->next)
+    for (r = c->oldest; r && (r->owned || r->fixed || r->image || (stale && !is_stale(r))); r = r->next)
         prev = r;
     if (r) {
         if (prev)
@@ -131,12 +143,12 @@ static CacheRegion *pick_victim(Cache *c)
     return r;
 }
 
-static bool evict_one(Engine *e)
+static bool evict_one(Engine *e, bool stale)
 {
     Cache *c = &e->cache;
 
     pthread_mutex_lock(&e->kill_lock);
-    CacheRegion *r = pick_victim(c);
+    CacheRegion *r = pick_victim(c, stale);
     for (Translation *t = r ? r->translations : NULL; t; t = t->region_next) {
         if (kill_mark(t))
             kill_translation_locked(e, t);
@@ -180,10 +192,13 @@ CacheRegion *cache_region_new(Engine *e, size_t want)
 {
     Cache *c = &e->cache;
     size_t size = (want + CACHE_GRANULE - 1) & ~(size_t)(CACHE_GRANULE - 1);
-    CacheRegion *r = region_take(c, size);
+    CacheRegion *r;
 
+    while (evict_one(e, true))
+        ;
+    r = region_take(c, size);
     /* Evict ahead of need, for the memory comes back only after a grace period. */
-    while ((!r || live_bytes(c) > c->size - c->size / 8) && evict_one(e) && r)
+    while ((!r || live_bytes(c) > c->size - c->size / 8) && evict_one(e, false) && r)
         ;
     if (log_on(LOG_LINK))
         log_line("cache: region of %zu KiB%s", size >> 10, r ? "" : ": none free");

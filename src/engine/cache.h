@@ -4,7 +4,8 @@
  * The code cache is one reserved range of addresses, cut into granules, at two addresses: writable and executable. A
  * CacheRegion is a run of granules with memory of its own (an object mapped at both addresses), owned by one vcpu that
  * emits into it without a lock. Regions start small and grow with the thread's appetite. Evicting means killing every
- * translation of the oldest region and giving its memory back after a grace period.
+ * translation of the oldest region and giving its memory back after a grace period. A region that is dead but for a quarter is
+ * evicted when the next one is asked for: a guest that writes code all the time does not fill the cache with what it ran before.
  *
  * After fork, parent and child still share the memory of all regions. Both then treat them as frozen: whoever wants
  * to write (emit, chain, unchain) first replaces that region by a copy of its own at the same addresses (cache_writable).
@@ -96,6 +97,7 @@ struct CacheRegion {
     size_t used;            /* by the owner; rounded up to granules when somebody copies */
     pthread_mutex_t lock;   /* patches and un-freezing */
     atomic_bool frozen;     /* shared with another process since fork */
+    atomic_size_t dead;     /* bytes of translations that were killed */
     unsigned wanted;        /* patches left out because the region is frozen */
     bool owned;             /* some vcpu emits here */
     bool fixed;             /* common stubs: never evicted */
@@ -137,6 +139,8 @@ void cache_retire_image(Engine *e, struct PersistImage *im);
 bool cache_room(Cache *c);
 /* Give up the vcpu's region (its thread ends). */
 void cache_release(Vcpu *cpu);
+/* Count a translation that was live and no longer is. */
+void cache_note_dead(Translation *t);
 /* The translation whose code holds executable address hpc; NULL. Async-signal-safe. */
 Translation *cache_find(const Cache *c, const void *hpc);
 bool cache_contains(const Cache *c, const void *hpc);

@@ -9,7 +9,10 @@ bool kill_mark(Translation *t)
 {
     unsigned live = TRANSLATION_LIVE;
 
-    return atomic_compare_exchange_strong(&t->state, &live, TRANSLATION_DEAD);
+    if (!atomic_compare_exchange_strong(&t->state, &live, TRANSLATION_DEAD))
+        return false;
+    cache_note_dead(t);
+    return true;
 }
 
 /* The calling thread must not wait for its next poll: what it remembers of t goes now. */

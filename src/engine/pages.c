@@ -73,6 +73,8 @@ static Translation *condemn_in(PageBucket *b, uint64_t first, uint64_t last)
             found = ref->t;
     }
     spin_unlock(&b->lock);
+    if (found)
+        cache_note_dead(found);
     return found;
 }
 
