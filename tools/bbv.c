@@ -1,9 +1,10 @@
 /*
- * bbv: basic-block vectors for SimPoint: for every interval of instructions of a thread, how many each block has executed. One file
- * a thread, FILE.0, FILE.1 ...; lines "T:block:instructions :block:instructions ...", blocks numbered from 1.
+ * bbv: basic-block vectors for SimPoint: for every interval of instructions of a thread, how many each block has
+ * executed. One file a thread, FILE.0, FILE.1 ...; lines "T:block:instructions :block:instructions ...", blocks
+ * numbered from 1.
  *
- * The thread counts inline; the interval's end is a guarded call at the first instruction of a block, so intervals are longer than
- * asked for by less than a block.
+ * The thread counts inline; the interval's end is a guarded call at the first instruction of a block, so intervals are
+ * longer than asked for by less than a block.
  */
 #include "dragoman/plugin.h"
 
@@ -12,15 +13,15 @@
 #include <string.h>
 
 static uint64_t interval = 100000000;
-static DgCell done;                 /* instructions of this interval */
-static DgCell *cells;               /* by block: instructions */
+static DgCell done;   /* instructions of this interval */
+static DgCell *cells; /* by block: instructions */
 static uint64_t *pcs;
 static uint32_t nblocks, cap;
 static uint32_t *table, table_size;
 
 typedef struct Thread {
     FILE *f;
-    bool begun;                     /* the file was made */
+    bool begun; /* the file was made */
 } Thread;
 
 static uint32_t place(uint64_t pc)

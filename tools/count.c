@@ -9,10 +9,22 @@ static const struct {
     uint32_t class_;
     const char *name;
 } classes[] = {
-    {DG_LOAD, "load"}, {DG_STORE, "store"}, {DG_ATOMIC, "atomic"}, {DG_ORDERED, "ordered"}, {DG_JUMP, "jump"},
-    {DG_BRANCH, "branch"}, {DG_CALL, "call"}, {DG_RETURN, "return"}, {DG_INDIRECT, "indirect"}, {DG_FP, "floating-point"},
-    {DG_VECTOR, "vector"}, {DG_CRYPTO, "crypto"}, {DG_MULDIV, "multiply-divide"}, {DG_FLAGS, "sets flags"},
-    {DG_SYSTEM, "system"}, {DG_ILLEGAL, "illegal"},
+    {DG_LOAD, "load"},
+    {DG_STORE, "store"},
+    {DG_ATOMIC, "atomic"},
+    {DG_ORDERED, "ordered"},
+    {DG_JUMP, "jump"},
+    {DG_BRANCH, "branch"},
+    {DG_CALL, "call"},
+    {DG_RETURN, "return"},
+    {DG_INDIRECT, "indirect"},
+    {DG_FP, "floating-point"},
+    {DG_VECTOR, "vector"},
+    {DG_CRYPTO, "crypto"},
+    {DG_MULDIV, "multiply-divide"},
+    {DG_FLAGS, "sets flags"},
+    {DG_SYSTEM, "system"},
+    {DG_ILLEGAL, "illegal"},
 };
 
 #define NCLASSES (sizeof classes / sizeof classes[0])

@@ -1,6 +1,6 @@
 /*
- * cover: which code has run, as a drcov file (version 3: offsets in segments, all modules) for Lighthouse, bncov and the like. A
- * block is marked by one store each time that it runs.
+ * cover: which code has run, as a drcov file (version 3: offsets in segments, all modules) for Lighthouse, bncov and
+ * the like. A block is marked by one store each time that it runs.
  */
 #include "dragoman/plugin.h"
 
@@ -75,22 +75,24 @@ static bool shown(DgHost *h, const Block *b)
 {
     DgImage i = {.size = sizeof i};
 
-    return b->image < UINT16_MAX && b->ran != DG_NO_CELL && dg->image(h, b->image, &i) && i.path && b->pc - i.start < UINT32_MAX &&
-           dg->cell_total(h, b->ran);
+    return b->image < UINT16_MAX && b->ran != DG_NO_CELL && dg->image(h, b->image, &i) && i.path &&
+           b->pc - i.start < UINT32_MAX && dg->cell_total(h, b->ran);
 }
 
 static void put_modules(DgHost *h, FILE *f)
 {
     uint32_t n = dg->image_count(h);
 
-    fprintf(f, "Module Table: version 5, count %u\n"
-               "Columns: id, containing_id, start, end, entry, offset, preferred_base, path\n", n);
+    fprintf(f,
+            "Module Table: version 5, count %u\n"
+            "Columns: id, containing_id, start, end, entry, offset, preferred_base, path\n",
+            n);
     for (uint32_t k = 0; k < n; k++) {
         DgImage i = {.size = sizeof i};
         dg->image(h, k, &i);
-        fprintf(f, "%3u, %3u, 0x%016llx, 0x%016llx, 0x%016llx, 0x%016llx, 0x%016llx, %s\n", k, k, (unsigned long long)i.start,
-                (unsigned long long)i.end, (unsigned long long)i.entry, (unsigned long long)i.offset,
-                (unsigned long long)(i.start - i.base), i.path ? i.path : "<anonymous>");
+        fprintf(f, "%3u, %3u, 0x%016llx, 0x%016llx, 0x%016llx, 0x%016llx, 0x%016llx, %s\n", k, k,
+                (unsigned long long)i.start, (unsigned long long)i.end, (unsigned long long)i.entry,
+                (unsigned long long)i.offset, (unsigned long long)(i.start - i.base), i.path ? i.path : "<anonymous>");
     }
 }
 
@@ -106,8 +108,10 @@ static void put_blocks(DgHost *h, FILE *f)
         if (!shown(h, &blocks[k]))
             continue;
         dg->image(h, blocks[k].image, &i);
-        struct { uint32_t start; uint16_t size, module; } e = {(uint32_t)(blocks[k].pc - i.start), (uint16_t)blocks[k].bytes,
-                                                              (uint16_t)blocks[k].image};
+        struct {
+            uint32_t start;
+            uint16_t size, module;
+        } e = {(uint32_t)(blocks[k].pc - i.start), (uint16_t)blocks[k].bytes, (uint16_t)blocks[k].image};
         fwrite(&e, sizeof e, 1, f);
     }
 }
@@ -136,4 +140,5 @@ static int start(DgHost *h)
     return 0;
 }
 
-DG_TOOL("cover", "which code has run, as a drcov file", start, "out=FILE  the file (%p: the process id); default cover.drcov")
+DG_TOOL("cover", "which code has run, as a drcov file", start,
+        "out=FILE  the file (%p: the process id); default cover.drcov")

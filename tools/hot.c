@@ -1,10 +1,10 @@
 /*
- * hot: where the time goes, by instructions executed: the functions with most of them, and the blocks with most of them, these
- * with their code. Counted inline: one addition a block.
+ * hot: where the time goes, by instructions executed: the functions with most of them, and the blocks with most of
+ * them, these with their code. Counted inline: one addition a block.
  *
- * Blocks as translations have them overlap and depend on the translator; here they are taken apart again: how often each
- * instruction has run is exact (but for instructions behind one that faulted), and neighbours that have run equally often are
- * shown as one block.
+ * Blocks as translations have them overlap and depend on the translator; here they are taken apart again: how often
+ * each instruction has run is exact (but for instructions behind one that faulted), and neighbours that have run
+ * equally often are shown as one block.
  */
 #include "dragoman/plugin.h"
 
@@ -13,15 +13,15 @@
 
 typedef struct Piece {
     uint64_t pc;
-    uint32_t n;              /* instructions */
+    uint32_t n; /* instructions */
     DgCell runs;
-    uint8_t *length;         /* of each, in bytes */
+    uint8_t *length; /* of each, in bytes */
 } Piece;
 
 /* One instruction; then a run of those that have run equally often. */
 typedef struct Line {
     uint64_t pc, runs, n;
-    uint32_t bytes;          /* of all of them */
+    uint32_t bytes; /* of all of them */
 } Line;
 
 typedef struct Function {
@@ -82,7 +82,7 @@ static void translate(void *data, DgBlock *b)
         dg->add(dg->block_insn(b, 0), DG_BEFORE, 0, pieces[table[at] - 1].runs, 1);
 }
 
-/* --- the report ----------------------------------------------------------------------------------------------------------- */
+/* --- the report --------------------------------------------------------------------------------------------------- */
 
 static int by_pc(const void *x, const void *y)
 {
@@ -162,7 +162,8 @@ static void put_functions(DgHost *h, const Line *l, size_t n, uint64_t total)
     qsort(f, m, sizeof *f, by_insns);
     dg->print(h, "functions, by instructions executed\n");
     for (size_t k = 0; k < m && k < top; k++)
-        dg->print(h, "%14llu %5.1f%%  %s\n", (unsigned long long)f[k].insns, 100.0 * (double)f[k].insns / (double)total, f[k].name);
+        dg->print(h, "%14llu %5.1f%%  %s\n", (unsigned long long)f[k].insns, 100.0 * (double)f[k].insns / (double)total,
+                  f[k].name);
     free(f);
 }
 

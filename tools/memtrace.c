@@ -1,6 +1,7 @@
 /*
- * memtrace: every memory access of instructions, in order, to a file of compressed records (include/dragoman/memtrace.h, which
- * `dragoman memtrace` reads). With `insns` every instruction too. `null` makes the records and drops them: for measuring.
+ * memtrace: every memory access of instructions, in order, to a file of compressed records
+ * (include/dragoman/memtrace.h, which `dragoman memtrace` reads). With `insns` every instruction too. `null` makes the
+ * records and drops them: for measuring.
  */
 #include "dragoman/memtrace.h"
 #include "dragoman/plugin.h"
@@ -22,7 +23,7 @@ static DgStream *stream;
 static bool null, want_insns;
 static unsigned long long nrecords;
 
-/* --- instructions --------------------------------------------------------------------------------------------------------- */
+/* --- instructions ------------------------------------------------------------------------------------------------- */
 
 static uint32_t place(uint64_t pc, uint32_t class_, uint64_t target)
 {
@@ -69,7 +70,8 @@ static uint32_t number_of(const DgInsn *i)
     uint32_t at = place(info.pc, info.class_, info.target);
     if (!table[at]) {
         MemtraceInsn *n = &code[ncode];
-        *n = (MemtraceInsn){.pc = info.pc, .target = info.target, .number = ncode, .class_ = info.class_, .length = info.length};
+        *n = (MemtraceInsn){
+            .pc = info.pc, .target = info.target, .number = ncode, .class_ = info.class_, .length = info.length};
         n->nread = list(info.reads, n->read);
         n->nwritten = list(info.writes, n->written);
         table[at] = ++ncode;
@@ -87,9 +89,13 @@ static void translate(void *data, DgBlock *b)
         if (!access && !want_insns)
             continue;
         uint32_t number = number_of(i);
-        const DgField mem[] = {{0, 4, DG_FIELD_CONST, 0, number}, {4, 1, DG_ARG_BYTES, 0, 0}, {5, 1, DG_ARG_KIND, 0, 0},
-                               {6, 2, DG_FIELD_CONST, 0, 0}, {8, 8, DG_ARG_ADDR, 0, 0}};
-        const DgField insn[] = {{0, 4, DG_FIELD_CONST, 0, number}, {4, 4, DG_FIELD_CONST, 0, 0}, {8, 8, DG_ARG_PC, 0, 0}};
+        const DgField mem[] = {{0, 4, DG_FIELD_CONST, 0, number},
+                               {4, 1, DG_ARG_BYTES, 0, 0},
+                               {5, 1, DG_ARG_KIND, 0, 0},
+                               {6, 2, DG_FIELD_CONST, 0, 0},
+                               {8, 8, DG_ARG_ADDR, 0, 0}};
+        const DgField insn[] = {
+            {0, 4, DG_FIELD_CONST, 0, number}, {4, 4, DG_FIELD_CONST, 0, 0}, {8, 8, DG_ARG_PC, 0, 0}};
         if (want_insns)
             dg->record(i, DG_BEFORE, 0, stream, insn, 3);
         if (access)
@@ -97,7 +103,7 @@ static void translate(void *data, DgBlock *b)
     }
 }
 
-/* --- the file ------------------------------------------------------------------------------------------------------------- */
+/* --- the file ----------------------------------------------------------------------------------------------------- */
 
 /* Under lock. */
 static void put_chunk(uint32_t kind, uint32_t thread, size_t raw, const void *packed, size_t n)

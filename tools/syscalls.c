@@ -40,10 +40,13 @@ static void put_json(DgHost *h, DgThread *t, const DgSyscall *s)
     size_t n = 0;
 
     quote(text, sizeof text, &n, s->text);
-    dg->print(h, "{\"thread\":%d,\"pc\":%llu,\"number\":%u,\"name\":%s%s%s,\"args\":[%llu,%llu,%llu,%llu,%llu,%llu],\"result\":%lld,\"text\":\"%s\"}\n",
+    dg->print(h,
+              "{\"thread\":%d,\"pc\":%llu,\"number\":%u,\"name\":%s%s%s,\"args\":[%llu,%llu,%llu,%llu,%llu,%llu],"
+              "\"result\":%lld,\"text\":\"%s\"}\n",
               dg->thread_id(t), (unsigned long long)s->pc, s->number, s->name ? "\"" : "", s->name ? s->name : "null",
-              s->name ? "\"" : "", (unsigned long long)s->arg[0], (unsigned long long)s->arg[1], (unsigned long long)s->arg[2],
-              (unsigned long long)s->arg[3], (unsigned long long)s->arg[4], (unsigned long long)s->arg[5], (long long)s->result, text);
+              s->name ? "\"" : "", (unsigned long long)s->arg[0], (unsigned long long)s->arg[1],
+              (unsigned long long)s->arg[2], (unsigned long long)s->arg[3], (unsigned long long)s->arg[4],
+              (unsigned long long)s->arg[5], (long long)s->result, text);
 }
 
 static void after(DgThread *t, void *data, const DgSyscall *s)
@@ -61,8 +64,9 @@ static void on_signal(DgThread *t, void *data, const DgSignal *s)
     if (only)
         return;
     if (json)
-        dg->print(data, "{\"thread\":%d,\"pc\":%llu,\"signal\":%d,\"code\":%d,\"addr\":%llu,\"handler\":%llu}\n", dg->thread_id(t),
-                  (unsigned long long)s->pc, s->number, s->code, (unsigned long long)s->addr, (unsigned long long)s->handler);
+        dg->print(data, "{\"thread\":%d,\"pc\":%llu,\"signal\":%d,\"code\":%d,\"addr\":%llu,\"handler\":%llu}\n",
+                  dg->thread_id(t), (unsigned long long)s->pc, s->number, s->code, (unsigned long long)s->addr,
+                  (unsigned long long)s->handler);
     else
         dg->print(data, "[%d] --- signal %d code %d addr 0x%llx ---\n", dg->thread_id(t), s->number, s->code,
                   (unsigned long long)s->addr);

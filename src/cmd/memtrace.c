@@ -28,15 +28,15 @@ enum { CHAMPSIM_SP = 6, CHAMPSIM_FLAGS = 25, CHAMPSIM_IP = 26, CHAMPSIM_FIRST = 
 typedef struct Trace {
     const char *path;
     FILE *f, *champsim;
-    uint32_t thread;          /* of the ChampSim trace, which has one */
+    uint32_t thread; /* of the ChampSim trace, which has one */
     MemtraceInsn *code;
     uint32_t ncode;
     uint64_t reads, writes, insns, chunks;
     bool quiet;
-    ChampSim now;             /* being put together */
+    ChampSim now; /* being put together */
     bool open;
     unsigned nto, nfrom;
-    uint64_t after;           /* where it goes on when it is no branch that is taken */
+    uint64_t after; /* where it goes on when it is no branch that is taken */
 } Trace;
 
 static bool damaged(const Trace *t, const char *what, Status *st)
@@ -44,7 +44,7 @@ static bool damaged(const Trace *t, const char *what, Status *st)
     return status_set(st, STATUS_HOST, "%s: damaged: %s", t->path, what);
 }
 
-/* --- ChampSim ------------------------------------------------------------------------------------------------------------- */
+/* --- ChampSim ----------------------------------------------------------------------------------------------------- */
 
 static void add_reg(uint8_t *list, unsigned n, unsigned reg)
 {
@@ -115,7 +115,7 @@ static bool champsim_record(Trace *t, const MemtraceRecord *r, const MemtraceIns
     return true;
 }
 
-/* --- text ----------------------------------------------------------------------------------------------------------------- */
+/* --- text --------------------------------------------------------------------------------------------------------- */
 
 static void print_record(uint32_t thread, const MemtraceRecord *r, const MemtraceInsn *i)
 {
@@ -133,7 +133,7 @@ static void print_record(uint32_t thread, const MemtraceRecord *r, const Memtrac
     putchar('\n');
 }
 
-/* --- the file ------------------------------------------------------------------------------------------------------------- */
+/* --- the file ----------------------------------------------------------------------------------------------------- */
 
 static bool take_code(Trace *t, const uint8_t *data, uint64_t bytes, Status *st)
 {
@@ -221,7 +221,8 @@ static bool read_trace(Trace *t, Status *st)
 static int usage(FILE *to)
 {
     fprintf(to, "usage: dragoman memtrace [--summary | --champsim=FILE [--thread=N]] TRACE\n\n"
-                "Prints the records of a trace that `dragoman run --tool=memtrace` wrote, one a line; or their numbers; or writes\n"
+                "Prints the records of a trace that `dragoman run --tool=memtrace` wrote, one a line; or their "
+                "numbers; or writes\n"
                 "one thread's instructions (of a trace made with `insns`) in ChampSim's format.\n");
     return to == stdout ? 0 : EXIT_USAGE;
 }
@@ -238,8 +239,8 @@ static bool run(Trace *t, const char *champsim, Status *st)
     else
         ok = read_trace(t, st);
     if (ok && t->quiet)
-        printf("instructions %llu\nreads %llu\nwrites %llu\n", (unsigned long long)t->insns, (unsigned long long)t->reads,
-               (unsigned long long)t->writes);
+        printf("instructions %llu\nreads %llu\nwrites %llu\n", (unsigned long long)t->insns,
+               (unsigned long long)t->reads, (unsigned long long)t->writes);
     fclose(t->f);
     if (t->champsim && fclose(t->champsim) != 0 && ok)
         ok = status_set(st, STATUS_HOST, "%s: %s", champsim, strerror(errno));

@@ -13,7 +13,8 @@ Tools *engine_tools(const Engine *e)
     return e->cfg.tools;
 }
 
-/* --- cells ----------------------------------------------------------------------------------------------------------- */
+/* --- cells -----------------------------------------------------------------------------------------------------------
+ */
 
 static size_t first_cell(const Guest *g)
 {
@@ -68,7 +69,7 @@ void tools_done(Engine *e)
     free(e->cell_slots);
 }
 
-/* --- the stage of the pipeline ------------------------------------------------------------------------------------------ */
+/* --- the stage of the pipeline ------------------------------------------------------------------------------------ */
 
 void tools_region(Fetch *f, IrRegion *r, unsigned tier, bool resumes)
 {
@@ -130,7 +131,7 @@ unsigned insn_text(const Engine *e, uint64_t pc, char *buf, size_t len)
     return n >= g->min_insn ? g->disas(pc, code, n, buf, len) : 0;
 }
 
-/* --- calls ------------------------------------------------------------------------------------------------------------ */
+/* --- calls -------------------------------------------------------------------------------------------------------- */
 
 typedef struct CodeShow {
     IrShow s;
@@ -175,7 +176,7 @@ uint64_t tools_world_room(IrCpu *ir, uint64_t at, uint64_t limit)
     return cpu->e->cfg.tools->ops->room(cpu->e->cfg.tools, cpu, at, limit);
 }
 
-/* --- other accesses to guest memory -------------------------------------------------------------------------------------- */
+/* --- other accesses to guest memory ------------------------------------------------------------------------------- */
 
 void tools_access(Vcpu *cpu, uint64_t va, uint64_t len, bool write, ToolAccess by)
 {

@@ -1,16 +1,17 @@
 /*
- * What the engine offers those who watch guest code (plugin/), and asks of them: one Tools an engine, made by cmd/ before it.
- * Without one nothing here costs anything.
+ * What the engine offers those who watch guest code (plugin/), and asks of them: one Tools an engine, made by cmd/
+ * before it. Without one nothing here costs anything.
  *
- * Translation. Tools.ops->region is the stage between lifting and optimising (engine/translate.c): it puts operations into the
- * lifted region, which pass through the optimiser and every backend like the guest's own.
+ * Translation. Tools.ops->region is the stage between lifting and optimising (engine/translate.c): it puts operations
+ * into the lifted region, which pass through the optimiser and every backend like the guest's own.
  *
- * Cells are 64-bit words of memory that each vcpu has of its own, at fixed displacements from its guest state. The first
- * CELL_SLOTS of them are slots of the IR, as guest registers are: the code of a region keeps them in host registers, faults and
- * exits find their exact values through snapshots, and adding a constant costs nothing but one addition to memory where
- * the region is left. The others are memory: `cell.add` is one host instruction.
+ * Cells are 64-bit words of memory that each vcpu has of its own, at fixed displacements from its guest state. The
+ * first CELL_SLOTS of them are slots of the IR, as guest registers are: the code of a region keeps them in host
+ * registers, faults and exits find their exact values through snapshots, and adding a constant costs nothing but one
+ * addition to memory where the region is left. The others are memory: `cell.add` is one host instruction.
  *
- * Exactness follows: whatever a tool's operations do to cells before an operation that faults has been done, and nothing else.
+ * Exactness follows: whatever a tool's operations do to cells before an operation that faults has been done, and
+ * nothing else.
  */
 #ifndef ENGINE_INSTRUMENT_H
 #define ENGINE_INSTRUMENT_H
@@ -25,8 +26,8 @@ typedef struct Fetch Fetch;
 
 /* How a region came about. */
 typedef struct ToolRegion {
-    unsigned tier;          /* 0: for the interpreter; 1, 2 */
-    bool resumes;           /* its first instruction has been begun before: nothing that comes before it is done again */
+    unsigned tier; /* 0: for the interpreter; 1, 2 */
+    bool resumes;  /* its first instruction has been begun before: nothing that comes before it is done again */
 } ToolRegion;
 
 /* By whom a range of guest memory was read or written. */
@@ -36,7 +37,7 @@ typedef struct ToolSyscall {
     uint64_t nr, arg[6], pc;
     const char *name;
     int64_t result;
-    const char *text;       /* after: as --strace shows it; NULL: nobody has asked (Tools.want_text) */
+    const char *text; /* after: as --strace shows it; NULL: nobody has asked (Tools.want_text) */
 } ToolSyscall;
 
 /* All may be called by several threads at once, `region` also by the engine's own. */
@@ -67,14 +68,15 @@ typedef struct ToolOps {
 
 struct Tools {
     const ToolOps *ops;
-    Engine *e;              /* set by engine_new */
-    bool want_text;         /* of system calls */
+    Engine *e;      /* set by engine_new */
+    bool want_text; /* of system calls */
 };
 
 /* The engine's tools, or NULL. */
 Tools *engine_tools(const Engine *e);
 
-/* --- cells ----------------------------------------------------------------------------------------------------------- */
+/* --- cells -----------------------------------------------------------------------------------------------------------
+ */
 
 /* How many cells are slots, and the first of these. */
 unsigned cell_slots(const Engine *e);
@@ -89,16 +91,16 @@ static inline uint64_t *cell_of(Vcpu *cpu, uint32_t disp)
     return (uint64_t *)(void *)(cpu->h.state + disp);
 }
 
-/* --- a look at one instruction ----------------------------------------------------------------------------------------- */
+/* --- a look at one instruction ------------------------------------------------------------------------------------ */
 
 /* One guest instruction, lifted by itself: what it is follows from what it does. */
 typedef struct InsnView {
     uint64_t pc, next, target; /* target: of a direct branch */
     uint8_t length, bytes[16];
     LiftKind kind;
-    IrHint hint;               /* LIFT_IND */
-    bool helper;               /* may leave by a helper */
-    const IrRegion *r;         /* its operations: [first, r->ninsn) */
+    IrHint hint;       /* LIFT_IND */
+    bool helper;       /* may leave by a helper */
+    const IrRegion *r; /* its operations: [first, r->ninsn) */
     IrRef first;
 } InsnView;
 
@@ -109,14 +111,14 @@ const Guest *engine_guest(const Engine *e);
 /* Disassemble guest memory; returns the length of the instruction, 0 when it cannot be read. */
 unsigned insn_text(const Engine *e, uint64_t pc, char *buf, size_t len);
 
-/* --- for tools' calls ---------------------------------------------------------------------------------------------------- */
+/* --- for tools' calls --------------------------------------------------------------------------------------------- */
 
 /* A tool's own code runs with Vcpu.escape set: when it crashes, execution goes on there. */
 
 /* Do the instruction at cpu->h.ir.pc without what comes before it, by the interpreter; returns as vcpu code does. */
 IrStop run_resume_once(Vcpu *cpu);
 
-/* --- from the environment ------------------------------------------------------------------------------------------------ */
+/* --- from the environment ----------------------------------------------------------------------------------------- */
 
 /* Guest memory for tools themselves: as guest_read and guest_write, but nobody hears of it. */
 bool guest_peek(void *dst, uint64_t va, size_t n);

@@ -11,7 +11,7 @@
 #include <unistd.h>
 #include <zstd.h>
 
-/* --- safety --------------------------------------------------------------------------------------------------------------- */
+/* --- safety ------------------------------------------------------------------------------------------------------- */
 
 bool plugin_guard(DgHost *h, Vcpu *cpu, const char *where, Body *body, void *ctx)
 {
@@ -32,17 +32,18 @@ bool plugin_guard(DgHost *h, Vcpu *cpu, const char *where, Body *body, void *ctx
     }
     cpu->escape = outer;
     atomic_store(&h->ended, true);
-    fprintf(stderr, "dragoman: tool '%s' crashed while %s, guest pc 0x%llx: the program goes on without it\n", h->tool->name, where,
-            (unsigned long long)cpu->h.ir.pc);
+    fprintf(stderr, "dragoman: tool '%s' crashed while %s, guest pc 0x%llx: the program goes on without it\n",
+            h->tool->name, where, (unsigned long long)cpu->h.ir.pc);
     return false;
 }
 
-/* --- options and output --------------------------------------------------------------------------------------------------- */
+/* --- options and output ------------------------------------------------------------------------------------------- */
 
 static bool api_has(const char *name)
 {
-    static const char *const all[] = {"cells.1", "programs.1", "streams.1", "regs.1", "syscalls.1", "signals.1", "threads.1",
-                                      "images.1", "symbols.1", "access.1", "fault.1", "compress.1", NULL};
+    static const char *const all[] = {"cells.1",   "programs.1", "streams.1", "regs.1",    "syscalls.1",
+                                      "signals.1", "threads.1",  "images.1",  "symbols.1", "access.1",
+                                      "fault.1",   "compress.1", NULL};
 
     for (unsigned k = 0; all[k]; k++)
         if (strcmp(all[k], name) == 0)
@@ -152,7 +153,7 @@ static int api_pid(DgHost *h)
     return (int)getpid();
 }
 
-/* --- events --------------------------------------------------------------------------------------------------------------- */
+/* --- events ------------------------------------------------------------------------------------------------------- */
 
 bool plugin_hook(DgHost *h, EventKind ev, void (*fn)(void), void *data)
 {
@@ -199,8 +200,8 @@ static void api_on_signal(DgHost *h, void (*fn)(DgThread *t, void *data, const D
     HOOK(h, EV_SIGNAL, fn, data);
 }
 
-static void api_on_image(DgHost *h, void (*mapped)(void *data, const DgImage *i), void (*unmapped)(void *data, const DgImage *i),
-                         void *data)
+static void api_on_image(DgHost *h, void (*mapped)(void *data, const DgImage *i),
+                         void (*unmapped)(void *data, const DgImage *i), void *data)
 {
     HOOK(h, EV_MAPPED, mapped, data);
     HOOK(h, EV_UNMAPPED, unmapped, data);
@@ -216,7 +217,7 @@ static void api_on_finish(DgHost *h, void (*fn)(void *data), void *data)
     HOOK(h, EV_FINISH, fn, data);
 }
 
-/* --- cells ---------------------------------------------------------------------------------------------------------------- */
+/* --- cells -------------------------------------------------------------------------------------------------------- */
 
 static uint64_t *cell(const DgThread *t, DgCell c)
 {
@@ -250,7 +251,7 @@ static uint32_t api_cell_room(DgHost *h)
     return cell_limit(h->p->tools.e) - cell_slots(h->p->tools.e) - h->p->ncell;
 }
 
-/* --- threads -------------------------------------------------------------------------------------------------------------- */
+/* --- threads ------------------------------------------------------------------------------------------------------ */
 
 static uint32_t api_thread_number(const DgThread *t)
 {
@@ -275,7 +276,7 @@ static void *api_thread_data(DgThread *t, DgHost *h, size_t bytes)
     return d->mem;
 }
 
-/* --- registers and memory ----------------------------------------------------------------------------------------------------- */
+/* --- registers and memory ----------------------------------------------------------------------------------------- */
 
 static uint32_t api_reg_count(DgHost *h)
 {
@@ -377,7 +378,7 @@ static bool api_mem_write(DgThread *t, uint64_t va, const void *buf, size_t len)
     return guest_poke(va, buf, len);
 }
 
-/* --- images and symbols ------------------------------------------------------------------------------------------------------- */
+/* --- images and symbols ------------------------------------------------------------------------------------------- */
 
 static uint32_t api_image_count(DgHost *h)
 {
@@ -424,22 +425,57 @@ static size_t api_compress(void *to, size_t room, const void *from, size_t n)
     return ZSTD_isError(got) ? 0 : got;
 }
 
-/* --- the table ------------------------------------------------------------------------------------------------------------ */
+/* --- the table ---------------------------------------------------------------------------------------------------- */
 
 const DgApi *plugin_api(void)
 {
     static DgApi api = {
-        .size = sizeof api, .abi = DG_ABI, .version = DRAGOMAN_VERSION, .has = api_has, .option = api_option, .print = api_print,
-        .output = api_output, .fail = api_fail, .guest = api_guest, .program = api_program, .pid = api_pid,
-        .on_translate = api_on_translate, .cell_new = cells_new, .cell_total = api_cell_total, .cell_get = api_cell_get,
-        .cell_set = api_cell_set, .cell_room = api_cell_room, .stream_new = stream_new, .stream_flush = stream_flush,
-        .on_access = api_on_access, .thread_number = api_thread_number, .thread_id = api_thread_id,
-        .thread_data = api_thread_data, .reg_count = api_reg_count, .reg_name = api_reg_name, .reg_bytes = api_reg_bytes,
-        .reg_find = api_reg_find, .reg_read = api_reg_read, .reg_write = api_reg_write, .pc_read = api_pc_read,
-        .pc_write = api_pc_write, .mem_read = api_mem_read, .mem_write = api_mem_write, .on_thread_start = api_on_thread_start,
-        .on_thread_end = api_on_thread_end, .on_syscall = api_on_syscall, .on_signal = api_on_signal, .on_image = api_on_image,
-        .on_fork = api_on_fork, .on_finish = api_on_finish, .image_count = api_image_count, .image = api_image,
-        .symbol_at = api_symbol_at, .symbol_find = api_symbol_find, .text_at = api_text_at, .compress = api_compress,
+        .size = sizeof api,
+        .abi = DG_ABI,
+        .version = DRAGOMAN_VERSION,
+        .has = api_has,
+        .option = api_option,
+        .print = api_print,
+        .output = api_output,
+        .fail = api_fail,
+        .guest = api_guest,
+        .program = api_program,
+        .pid = api_pid,
+        .on_translate = api_on_translate,
+        .cell_new = cells_new,
+        .cell_total = api_cell_total,
+        .cell_get = api_cell_get,
+        .cell_set = api_cell_set,
+        .cell_room = api_cell_room,
+        .stream_new = stream_new,
+        .stream_flush = stream_flush,
+        .on_access = api_on_access,
+        .thread_number = api_thread_number,
+        .thread_id = api_thread_id,
+        .thread_data = api_thread_data,
+        .reg_count = api_reg_count,
+        .reg_name = api_reg_name,
+        .reg_bytes = api_reg_bytes,
+        .reg_find = api_reg_find,
+        .reg_read = api_reg_read,
+        .reg_write = api_reg_write,
+        .pc_read = api_pc_read,
+        .pc_write = api_pc_write,
+        .mem_read = api_mem_read,
+        .mem_write = api_mem_write,
+        .on_thread_start = api_on_thread_start,
+        .on_thread_end = api_on_thread_end,
+        .on_syscall = api_on_syscall,
+        .on_signal = api_on_signal,
+        .on_image = api_on_image,
+        .on_fork = api_on_fork,
+        .on_finish = api_on_finish,
+        .image_count = api_image_count,
+        .image = api_image,
+        .symbol_at = api_symbol_at,
+        .symbol_find = api_symbol_find,
+        .text_at = api_text_at,
+        .compress = api_compress,
     };
 
     code_api(&api);

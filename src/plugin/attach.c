@@ -42,16 +42,20 @@ static void *copy_of(const Code *c, const void *from, size_t size)
     return memcpy(arena_alloc(&fetch_vcpu(c->f)->arena, size ? size : 1), from, size);
 }
 
-/* --- inline programs ------------------------------------------------------------------------------------------------------ */
+/* --- inline programs ---------------------------------------------------------------------------------------------- */
 
 static bool arg_ok(const Code *c, DgPoint at, uint64_t arg, uint32_t number)
 {
     switch (arg) {
-    case DG_ARG_PC: case DG_ARG_THREAD:
+    case DG_ARG_PC:
+    case DG_ARG_THREAD:
         return true;
-    case DG_ARG_ADDR: case DG_ARG_BYTES: case DG_ARG_KIND:
+    case DG_ARG_ADDR:
+    case DG_ARG_BYTES:
+    case DG_ARG_KIND:
         return at == DG_MEM_BEFORE || at == DG_MEM_AFTER;
-    case DG_ARG_VALUE: case DG_ARG_VALUE_HIGH:
+    case DG_ARG_VALUE:
+    case DG_ARG_VALUE_HIGH:
         return at == DG_MEM_AFTER;
     case DG_ARG_TARGET:
         return at == DG_TAKEN;
@@ -75,11 +79,13 @@ static bool op_ok(const Code *c, DgPoint at, const DgOp *o, unsigned rest)
     switch (o->kind) {
     case DG_OP_ARG:
         return arg_ok(c, at, o->imm, o->a);
-    case DG_OP_LOAD: case DG_OP_STORE:
+    case DG_OP_LOAD:
+    case DG_OP_STORE:
         return (o->length == 0 || power_of_two(o->length)) && cell_ok(c, o->cell, o->length ? o->length : 1);
     case DG_OP_COUNT:
         return power_of_two(o->length) && cell_ok(c, o->cell, o->length);
-    case DG_OP_SHL: case DG_OP_SHR:
+    case DG_OP_SHL:
+    case DG_OP_SHR:
         return o->imm < 64;
     case DG_OP_CMP:
         return o->imm <= DG_LES;
@@ -111,7 +117,7 @@ static bool api_program(DgInsn *i, DgPoint at, unsigned filter, const DgOp *op, 
     return true;
 }
 
-/* --- calls ---------------------------------------------------------------------------------------------------------------- */
+/* --- calls -------------------------------------------------------------------------------------------------------- */
 
 /* Under lock: what to call when the instruction at pc faults. */
 static void on_fault(Code *c, uint64_t pc, DgCallFn *fn, void *data)
@@ -145,7 +151,7 @@ static void api_call(DgInsn *i, DgPoint at, unsigned filter, DgCallFn *fn, void 
     c->calls = true;
 }
 
-/* --- records -------------------------------------------------------------------------------------------------------------- */
+/* --- records ------------------------------------------------------------------------------------------------------ */
 
 static bool field_ok(const Code *c, DgPoint at, const DgStream *s, const DgField *f)
 {

@@ -29,7 +29,8 @@ DgCell cells_new(DgHost *h, unsigned how, uint32_t length)
     DgCell c = take(p, length);
     if (c == DG_NO_CELL)
         return c;
-    if (p->nrange && p->range[p->nrange - 1].how == how && p->range[p->nrange - 1].first + p->range[p->nrange - 1].length == c) {
+    if (p->nrange && p->range[p->nrange - 1].how == how &&
+        p->range[p->nrange - 1].first + p->range[p->nrange - 1].length == c) {
         p->range[p->nrange - 1].length += length;
         return c;
     }
@@ -42,10 +43,14 @@ DgCell cells_new(DgHost *h, unsigned how, uint32_t length)
 static uint64_t join(unsigned how, uint64_t a, uint64_t b)
 {
     switch (how) {
-    case DG_MIN: return a < b ? a : b;
-    case DG_MAX: return a > b ? a : b;
-    case DG_OR: return a | b;
-    default: return a + b;
+    case DG_MIN:
+        return a < b ? a : b;
+    case DG_MAX:
+        return a > b ? a : b;
+    case DG_OR:
+        return a | b;
+    default:
+        return a + b;
     }
 }
 

@@ -5,17 +5,30 @@
 
 #include <string.h>
 
-/* --- what an instruction is ----------------------------------------------------------------------------------------------- */
+/* --- what an instruction is --------------------------------------------------------------------------------------- */
 
 static unsigned class_of_op(const IrInsn *i)
 {
     switch (i->op) {
-    case IR_LOAD: return DG_LOAD | (i->flags & IR_ORDER_MASK ? DG_ORDERED : 0);
-    case IR_STORE: return DG_STORE | (i->flags & IR_ORDER_MASK ? DG_ORDERED : 0);
-    case IR_CAS: case IR_RMW: return DG_LOAD | DG_STORE | DG_ATOMIC | (i->flags & IR_ORDER_MASK ? DG_ORDERED : 0);
-    case IR_FENCE: return DG_ORDERED;
-    case IR_EXIT_STOP: return DG_ILLEGAL;
-    case IR_NOP: case IR_CONST: case IR_VCONST: case IR_COPY: case IR_GET: case IR_PUT: case IR_INSN: return 0;
+    case IR_LOAD:
+        return DG_LOAD | (i->flags & IR_ORDER_MASK ? DG_ORDERED : 0);
+    case IR_STORE:
+        return DG_STORE | (i->flags & IR_ORDER_MASK ? DG_ORDERED : 0);
+    case IR_CAS:
+    case IR_RMW:
+        return DG_LOAD | DG_STORE | DG_ATOMIC | (i->flags & IR_ORDER_MASK ? DG_ORDERED : 0);
+    case IR_FENCE:
+        return DG_ORDERED;
+    case IR_EXIT_STOP:
+        return DG_ILLEGAL;
+    case IR_NOP:
+    case IR_CONST:
+    case IR_VCONST:
+    case IR_COPY:
+    case IR_GET:
+    case IR_PUT:
+    case IR_INSN:
+        return 0;
     }
     if (i->op >= IR_AESENC && i->op <= IR_SHA512SU)
         return DG_CRYPTO;
@@ -32,12 +45,18 @@ static unsigned class_of_flow(const InsnView *v)
     static const unsigned hint[] = {[IR_HINT_JUMP] = DG_JUMP, [IR_HINT_CALL] = DG_CALL, [IR_HINT_RET] = DG_RETURN};
 
     switch (v->kind) {
-    case LIFT_JUMP: return DG_JUMP | DG_ENDS_BLOCK;
-    case LIFT_BRANCH: return DG_BRANCH | DG_ENDS_BLOCK;
-    case LIFT_CALL: return DG_CALL | DG_ENDS_BLOCK;
-    case LIFT_IND: return hint[v->hint] | DG_INDIRECT | DG_ENDS_BLOCK;
-    case LIFT_LEFT: return DG_SYSTEM | DG_ENDS_BLOCK;
-    default: return 0;
+    case LIFT_JUMP:
+        return DG_JUMP | DG_ENDS_BLOCK;
+    case LIFT_BRANCH:
+        return DG_BRANCH | DG_ENDS_BLOCK;
+    case LIFT_CALL:
+        return DG_CALL | DG_ENDS_BLOCK;
+    case LIFT_IND:
+        return hint[v->hint] | DG_INDIRECT | DG_ENDS_BLOCK;
+    case LIFT_LEFT:
+        return DG_SYSTEM | DG_ENDS_BLOCK;
+    default:
+        return 0;
     }
 }
 
@@ -50,7 +69,8 @@ static void describe(const Plugins *p, const InsnView *v, DgInsnInfo *out)
 {
     uint64_t flags = engine_guest(p->tools.e)->flags;
 
-    *out = (DgInsnInfo){.size = sizeof *out, .class_ = class_of_flow(v), .pc = v->pc, .target = v->target, .length = v->length};
+    *out = (DgInsnInfo){
+        .size = sizeof *out, .class_ = class_of_flow(v), .pc = v->pc, .target = v->target, .length = v->length};
     memcpy(out->bytes, v->bytes, v->length < DG_INSN_MAX ? v->length : DG_INSN_MAX);
     for (IrRef ref = v->first; ref < v->r->ninsn; ref++) {
         const IrInsn *i = ir_insn(v->r, ref);
@@ -87,7 +107,7 @@ static DgInsn *look(Code *c, uint64_t pc)
     return i;
 }
 
-/* --- pieces --------------------------------------------------------------------------------------------------------------- */
+/* --- pieces ------------------------------------------------------------------------------------------------------- */
 
 static void *grown(Arena *a, void *old, uint32_t n, uint32_t *cap)
 {
@@ -172,7 +192,7 @@ void code_read(Code *c)
         walk(c, b, NULL, seen);
 }
 
-/* --- the public view -------------------------------------------------------------------------------------------------------- */
+/* --- the public view ---------------------------------------------------------------------------------------------- */
 
 static uint64_t block_pc(const DgBlock *b)
 {

@@ -1,6 +1,6 @@
 /*
- * Code as tools see it: the instructions of a lifted region in pieces of straight code, what each of them is, and what tools
- * have asked for to be done at it. Made anew for each translation, in the translating vcpu's arena.
+ * Code as tools see it: the instructions of a lifted region in pieces of straight code, what each of them is, and what
+ * tools have asked for to be done at it. Made anew for each translation, in the translating vcpu's arena.
  */
 #ifndef PLUGIN_CODE_H
 #define PLUGIN_CODE_H
@@ -13,13 +13,13 @@ typedef enum AttachKind { ATTACH_ADD, ATTACH_PROGRAM, ATTACH_CALL, ATTACH_RECORD
 
 typedef struct Attach {
     AttachKind kind;
-    unsigned filter;         /* DG_READ, DG_WRITE */
+    unsigned filter; /* DG_READ, DG_WRITE */
     DgHost *h;
     struct Attach *next;
     DgCell cell;
     uint64_t value;
     DgOp *op;
-    unsigned n;              /* of op or field */
+    unsigned n; /* of op or field */
     DgCallFn *fn;
     void *data;
     unsigned access;
@@ -47,12 +47,12 @@ typedef struct Code {
     Fetch *f;
     IrRegion *r;
     const ToolRegion *how;
-    DgHost *now;             /* the tool that is looking */
-    bool calls;              /* something attached is a call */
-    DgInsn **at;             /* by ref of an INSN mark */
-    DgInsn **begin;          /* by block: the instruction that it begins in the middle of; NULL: none */
-    bool *within;            /* by block: it ends in the middle of an instruction */
-    DgBlock **block;         /* all pieces */
+    DgHost *now;     /* the tool that is looking */
+    bool calls;      /* something attached is a call */
+    DgInsn **at;     /* by ref of an INSN mark */
+    DgInsn **begin;  /* by block: the instruction that it begins in the middle of; NULL: none */
+    bool *within;    /* by block: it ends in the middle of an instruction */
+    DgBlock **block; /* all pieces */
     uint32_t nblock, cap_block;
     IrRegion *scratch;
 } Code;

@@ -12,7 +12,7 @@ static Plugins *of(Tools *t)
     return (Plugins *)t;
 }
 
-/* --- calling tools -------------------------------------------------------------------------------------------------------- */
+/* --- calling tools ------------------------------------------------------------------------------------------------ */
 
 typedef struct Call {
     Hook hook;
@@ -39,7 +39,7 @@ static bool wanted(const Plugins *p, EventKind ev)
     return false;
 }
 
-/* --- translation ---------------------------------------------------------------------------------------------------------- */
+/* --- translation -------------------------------------------------------------------------------------------------- */
 
 typedef void TranslateFn(void *data, DgBlock *b);
 
@@ -77,7 +77,7 @@ static void on_region(Tools *t, Fetch *f, IrRegion *r, const ToolRegion *how)
     pthread_mutex_unlock(&p->lock);
 }
 
-/* --- calls from translated code --------------------------------------------------------------------------------------------- */
+/* --- calls from translated code ----------------------------------------------------------------------------------- */
 
 typedef struct SiteCall {
     const Site *s;
@@ -122,7 +122,7 @@ static IrStop on_call(Tools *tools, Vcpu *cpu, uint64_t site, const IrVal arg[2]
     return t->wrote || t->wrote_pc ? go_on(t, cpu, s) : IR_STOP_NONE;
 }
 
-/* --- events with guest state in the vcpu -------------------------------------------------------------------------------------- */
+/* --- events with guest state in the vcpu -------------------------------------------------------------------------- */
 
 static void body_event(void *ctx)
 {
@@ -132,9 +132,15 @@ static void body_event(void *ctx)
 
 static void on_access(Tools *tools, Vcpu *cpu, uint64_t va, uint64_t len, bool write, ToolAccess by)
 {
-    static const uint8_t kind[] = {[TOOL_BY_HELPER] = DG_BY_HELPER, [TOOL_BY_SYSCALL] = DG_BY_SYSCALL, [TOOL_BY_SIGNAL] = DG_BY_SIGNAL};
-    DgEvent ev = {.size = sizeof ev, .point = DG_MEM_AFTER, .kind = (uint8_t)(kind[by] | (write ? DG_WRITE : DG_READ)),
-                  .bytes = (uint8_t)(len <= 16 ? len : 0), .pc = cpu->h.ir.pc, .addr = va, .length = len};
+    static const uint8_t kind[] = {
+        [TOOL_BY_HELPER] = DG_BY_HELPER, [TOOL_BY_SYSCALL] = DG_BY_SYSCALL, [TOOL_BY_SIGNAL] = DG_BY_SIGNAL};
+    DgEvent ev = {.size = sizeof ev,
+                  .point = DG_MEM_AFTER,
+                  .kind = (uint8_t)(kind[by] | (write ? DG_WRITE : DG_READ)),
+                  .bytes = (uint8_t)(len <= 16 ? len : 0),
+                  .pc = cpu->h.ir.pc,
+                  .addr = va,
+                  .length = len};
     Call c = {.arg = &ev, .t = cpu->tool};
 
     if (c.t)
@@ -144,8 +150,12 @@ static void on_access(Tools *tools, Vcpu *cpu, uint64_t va, uint64_t len, bool w
 static void on_fault(Tools *tools, Vcpu *cpu, const GuestFault *f)
 {
     Plugins *p = of(tools);
-    DgEvent ev = {.size = sizeof ev, .point = DG_FAULT, .kind = f->write ? DG_WRITE : DG_READ, .signal = (uint8_t)f->sig,
-                  .pc = cpu->h.ir.pc, .addr = f->addr};
+    DgEvent ev = {.size = sizeof ev,
+                  .point = DG_FAULT,
+                  .kind = f->write ? DG_WRITE : DG_READ,
+                  .signal = (uint8_t)f->sig,
+                  .pc = cpu->h.ir.pc,
+                  .addr = f->addr};
     Call c = {.arg = &ev, .t = cpu->tool};
 
     if (!c.t || !atomic_load_explicit(&p->nfault, memory_order_relaxed))
@@ -174,7 +184,12 @@ static void body_after(void *ctx)
 
 static DgSyscall public_syscall(const ToolSyscall *s)
 {
-    DgSyscall d = {.size = sizeof d, .number = (uint32_t)s->nr, .name = s->name, .pc = s->pc, .result = s->result, .text = s->text};
+    DgSyscall d = {.size = sizeof d,
+                   .number = (uint32_t)s->nr,
+                   .name = s->name,
+                   .pc = s->pc,
+                   .result = s->result,
+                   .text = s->text};
 
     memcpy(d.arg, s->arg, sizeof d.arg);
     return d;
@@ -208,14 +223,15 @@ static void body_signal(void *ctx)
 
 static void on_signal(Tools *tools, Vcpu *cpu, int number, int code, uint64_t addr, uint64_t handler)
 {
-    DgSignal s = {.size = sizeof s, .number = number, .code = code, .pc = cpu->h.ir.pc, .addr = addr, .handler = handler};
+    DgSignal s = {
+        .size = sizeof s, .number = number, .code = code, .pc = cpu->h.ir.pc, .addr = addr, .handler = handler};
     Call c = {.arg = &s, .t = cpu->tool};
 
     if (c.t)
         each(of(tools), cpu, EV_SIGNAL, "hearing of a signal", body_signal, &c);
 }
 
-/* --- threads and processes ---------------------------------------------------------------------------------------------------- */
+/* --- threads and processes ---------------------------------------------------------------------------------------- */
 
 typedef void ThreadFn(DgThread *t, void *data);
 typedef void PlainFn(void *data);
@@ -310,7 +326,7 @@ static void on_finish(Tools *tools, Vcpu *cpu)
     each(p, cpu, EV_FINISH, "finishing", body_plain, &c);
 }
 
-/* --- images --------------------------------------------------------------------------------------------------------------- */
+/* --- images ------------------------------------------------------------------------------------------------------- */
 
 static void on_unmapped(Tools *tools, uint64_t start, uint64_t end)
 {
@@ -322,7 +338,18 @@ static void on_unmapped(Tools *tools, uint64_t start, uint64_t end)
 }
 
 const ToolOps plugin_ops = {
-    .start = plugins_start, .region = on_region, .call = on_call, .room = stream_room, .thread_start = on_thread_start, .thread_end = on_thread_end,
-    .access = on_access, .fault = on_fault, .syscall_before = on_syscall_before, .syscall_after = on_syscall_after,
-    .signal = on_signal, .unmapped = on_unmapped, .fork_child = on_fork_child, .finish = on_finish,
+    .start = plugins_start,
+    .region = on_region,
+    .call = on_call,
+    .room = stream_room,
+    .thread_start = on_thread_start,
+    .thread_end = on_thread_end,
+    .access = on_access,
+    .fault = on_fault,
+    .syscall_before = on_syscall_before,
+    .syscall_after = on_syscall_after,
+    .signal = on_signal,
+    .unmapped = on_unmapped,
+    .fork_child = on_fork_child,
+    .finish = on_finish,
 };

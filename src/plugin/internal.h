@@ -11,20 +11,30 @@
 #include <setjmp.h>
 #include <stdatomic.h>
 
-#define TOOLS_MAX 16
-#define HOOKS_MAX 8      /* functions for one event of one tool */
-#define STREAMS_MAX 16   /* of all tools */
+#define TOOLS_MAX   16
+#define HOOKS_MAX   8  /* functions for one event of one tool */
+#define STREAMS_MAX 16 /* of all tools */
 #define OPTIONS_MAX 32
 
 /* A function of a tool's for an event. */
 typedef struct Hook {
-    void (*fn)(void);    /* cast to what the event has */
+    void (*fn)(void); /* cast to what the event has */
     void *data;
 } Hook;
 
 typedef enum EventKind {
-    EV_TRANSLATE, EV_ACCESS, EV_THREAD_START, EV_THREAD_END, EV_SYSCALL_BEFORE, EV_SYSCALL_AFTER, EV_SIGNAL, EV_MAPPED,
-    EV_UNMAPPED, EV_FORK, EV_FINISH, EV_COUNT
+    EV_TRANSLATE,
+    EV_ACCESS,
+    EV_THREAD_START,
+    EV_THREAD_END,
+    EV_SYSCALL_BEFORE,
+    EV_SYSCALL_AFTER,
+    EV_SIGNAL,
+    EV_MAPPED,
+    EV_UNMAPPED,
+    EV_FORK,
+    EV_FINISH,
+    EV_COUNT
 } EventKind;
 
 typedef struct Option {
@@ -36,25 +46,25 @@ struct DgHost {
     Plugins *p;
     const DgTool *tool;
     unsigned number;
-    void *library;               /* from dlopen; NULL: it ships */
+    void *library; /* from dlopen; NULL: it ships */
     Option option[OPTIONS_MAX];
     unsigned noption;
-    int out;                     /* where print writes; -1: not opened yet */
+    int out; /* where print writes; -1: not opened yet */
     char *out_path;
     Hook hook[EV_COUNT][HOOKS_MAX];
     unsigned nhook[EV_COUNT];
-    atomic_bool ended;           /* crashed or failed: nothing of it is called any more */
-    char error[200];             /* from fail() in start() */
+    atomic_bool ended; /* crashed or failed: nothing of it is called any more */
+    char error[200];   /* from fail() in start() */
 };
 
 struct DgStream {
     DgHost *h;
     unsigned number;
     uint32_t record;
-    size_t buffer;               /* bytes, slack included */
+    size_t buffer; /* bytes, slack included */
     DgConsumeFn *fn;
     void *data;
-    uint32_t pos, limit;         /* cells */
+    uint32_t pos, limit; /* cells */
 };
 
 /* Room behind a buffer's limit: what is written between two tests. */
@@ -74,7 +84,7 @@ struct DgThread {
     uint8_t *buffer[STREAMS_MAX];
     DgThread *next;
     /* during a call */
-    IrShow *show;                /* NULL: guest state is in the vcpu */
+    IrShow *show; /* NULL: guest state is in the vcpu */
     unsigned access;
     bool seen, wrote, wrote_pc;
     uint64_t pc;
@@ -100,8 +110,8 @@ typedef struct Site {
     DgCallFn *fn;
     void *data;
     unsigned access;
-    uint64_t next;               /* where the guest goes on after it, at DG_AFTER */
-    DgEvent ev;                  /* but for what is known at run time only */
+    uint64_t next; /* where the guest goes on after it, at DG_AFTER */
+    DgEvent ev;    /* but for what is known at run time only */
 } Site;
 
 /* Something to be done when an instruction faults. */
@@ -116,29 +126,29 @@ typedef struct FaultHook {
 #define FAULT_BUCKETS 256
 
 struct Plugins {
-    Tools tools;                 /* first */
+    Tools tools; /* first */
     DgHost *host[TOOLS_MAX];
     unsigned nhost;
     char *program;
-    pthread_mutex_t lock;        /* translation, cells, images: everything below */
-    pthread_mutex_t list_lock;   /* of threads, and `past` */
-    Arena arena;                 /* sites, fault hooks; under lock */
+    pthread_mutex_t lock;      /* translation, cells, images: everything below */
+    pthread_mutex_t list_lock; /* of threads, and `past` */
+    Arena arena;               /* sites, fault hooks; under lock */
     CellRange *range;
     unsigned nrange;
-    DgCell thread_cell;          /* the thread's number */
-    uint32_t ncell, nslot;       /* cells taken: from the end of the slots on, and of the slots */
-    bool running;                /* start() of all tools is over: new cells are no slots any more */
-    uint64_t *past;              /* by cell: of threads that are gone */
+    DgCell thread_cell;    /* the thread's number */
+    uint32_t ncell, nslot; /* cells taken: from the end of the slots on, and of the slots */
+    bool running;          /* start() of all tools is over: new cells are no slots any more */
+    uint64_t *past;        /* by cell: of threads that are gone */
     uint32_t npast;
     DgStream stream[STREAMS_MAX];
     unsigned nstream;
     DgThread *threads;
-    uint32_t nthread;            /* ever */
+    uint32_t nthread; /* ever */
     Image *images;
     uint32_t nimage;
     _Atomic(FaultHook *) faults[FAULT_BUCKETS];
     atomic_uint nfault;
-    bool any_code;               /* some tool wants to be shown code */
+    bool any_code; /* some tool wants to be shown code */
 };
 
 /* api.c */

@@ -131,7 +131,8 @@ bool plugins_add_file(Plugins *p, const char *spec, Status *st)
     else if (!tool)
         status_set(st, STATUS_USAGE, "--plugin: %s is no tool: it has no symbol dragoman_tool", path);
     else if (tool->abi != DG_ABI || tool->size < sizeof *tool)
-        status_set(st, STATUS_USAGE, "--plugin: %s is for version %u of the tool interface, this is %u", path, tool->abi, DG_ABI);
+        status_set(st, STATUS_USAGE, "--plugin: %s is for version %u of the tool interface, this is %u", path,
+                   tool->abi, DG_ABI);
     else
         ok = add(p, tool, library, spec + n, st);
     if (!ok && library && !(p->nhost && p->host[p->nhost - 1]->library == library))

@@ -1,8 +1,8 @@
 /*
  * What tools have attached becomes IR, between the operations that the guest's instructions were lifted to.
  *
- * Cells are slots where the region makes no call (see engine/instrument.h), memory otherwise: a call may look at them. There
- * are no branches in a tree but the guest's, so what happens under a condition is done always, with a value that
+ * Cells are slots where the region makes no call (see engine/instrument.h), memory otherwise: a call may look at them.
+ * There are no branches in a tree but the guest's, so what happens under a condition is done always, with a value that
  * changes nothing when the condition does not hold; calls have a condition of their own.
  */
 #include "plugin/code.h"
@@ -11,8 +11,8 @@
 
 /* Where records of a stream go, in the block being written. */
 typedef struct Place {
-    IrRef base;              /* 0: no test for room yet */
-    uint32_t offset, used;   /* bytes behind base; bytes since the test */
+    IrRef base;            /* 0: no test for room yet */
+    uint32_t offset, used; /* bytes behind base; bytes since the test */
 } Place;
 
 typedef struct Lower {
@@ -23,9 +23,9 @@ typedef struct Lower {
     /* Where we are: */
     const DgInsn *insn;
     DgPoint at;
-    IrRef cond;              /* i8: whether it happens at all; 0: yes */
-    IrRef addr, value;       /* of the access; of the branch: where it goes */
-    unsigned kind, bytes;    /* of the access */
+    IrRef cond;           /* i8: whether it happens at all; 0: yes */
+    IrRef addr, value;    /* of the access; of the branch: where it goes */
+    unsigned kind, bytes; /* of the access */
 } Lower;
 
 static IrRef c64(Lower *l, uint64_t v)
@@ -33,7 +33,7 @@ static IrRef c64(Lower *l, uint64_t v)
     return ir_const(&l->b, IR_I64, v);
 }
 
-/* --- cells ---------------------------------------------------------------------------------------------------------------- */
+/* --- cells -------------------------------------------------------------------------------------------------------- */
 
 static bool is_slot(const Lower *l, DgCell cell)
 {
@@ -98,7 +98,7 @@ static void lower_add(Lower *l, const Attach *a)
         ir_emit(&l->b, (IrInsn){.op = IR_CELL_ADD, .a = c64(l, 0), .b = v, .imm = disp_of(l, a->cell)});
 }
 
-/* --- arguments ------------------------------------------------------------------------------------------------------------ */
+/* --- arguments ---------------------------------------------------------------------------------------------------- */
 
 /* Any value's low 64 bits (`high`: the next), zero-extended. */
 static IrRef as_i64(Lower *l, IrRef v, bool high)
@@ -128,25 +128,43 @@ static IrRef value_arg(Lower *l, bool high)
 static IrRef arg(Lower *l, unsigned which, uint32_t number)
 {
     switch (which) {
-    case DG_ARG_PC: return c64(l, l->insn->info.pc);
-    case DG_ARG_ADDR: case DG_ARG_TARGET: return l->addr ? l->addr : c64(l, 0);
-    case DG_ARG_BYTES: return c64(l, l->bytes);
-    case DG_ARG_VALUE: return value_arg(l, false);
-    case DG_ARG_VALUE_HIGH: return value_arg(l, true);
-    case DG_ARG_KIND: return c64(l, l->kind);
-    case DG_ARG_REG: return as_i64(l, ir_get(&l->b, number), false);
-    default: return cell_get(l, l->c->p->thread_cell);
+    case DG_ARG_PC:
+        return c64(l, l->insn->info.pc);
+    case DG_ARG_ADDR:
+    case DG_ARG_TARGET:
+        return l->addr ? l->addr : c64(l, 0);
+    case DG_ARG_BYTES:
+        return c64(l, l->bytes);
+    case DG_ARG_VALUE:
+        return value_arg(l, false);
+    case DG_ARG_VALUE_HIGH:
+        return value_arg(l, true);
+    case DG_ARG_KIND:
+        return c64(l, l->kind);
+    case DG_ARG_REG:
+        return as_i64(l, ir_get(&l->b, number), false);
+    default:
+        return cell_get(l, l->c->p->thread_cell);
     }
 }
 
-/* --- calls ---------------------------------------------------------------------------------------------------------------- */
+/* --- calls -------------------------------------------------------------------------------------------------------- */
 
 static Site *site_new(Lower *l, DgHost *h, DgCallFn *fn, void *data, unsigned access)
 {
     Site *s = arena_zalloc(&l->c->p->arena, sizeof *s);
 
-    *s = (Site){h, fn, data, access, l->insn->next, {.size = sizeof s->ev, .point = (uint8_t)l->at, .kind = (uint8_t)l->kind,
-                .bytes = (uint8_t)l->bytes, .pc = l->insn->info.pc, .length = l->bytes}};
+    *s = (Site){h,
+                fn,
+                data,
+                access,
+                l->insn->next,
+                {.size = sizeof s->ev,
+                 .point = (uint8_t)l->at,
+                 .kind = (uint8_t)l->kind,
+                 .bytes = (uint8_t)l->bytes,
+                 .pc = l->insn->info.pc,
+                 .length = l->bytes}};
     return s;
 }
 
@@ -156,7 +174,9 @@ static void emit_tool(Lower *l, const Site *s, IrRef cond, IrRef addr, IrRef val
 
     if (!cond)
         cond = ir_const(&l->b, IR_I8, 1);
-    ir_emit(&l->b, (IrInsn){.op = IR_TOOL, .a = cond, .b = addr ? addr : none, .c = value ? value : none, .imm = (uintptr_t)s});
+    ir_emit(
+        &l->b,
+        (IrInsn){.op = IR_TOOL, .a = cond, .b = addr ? addr : none, .c = value ? value : none, .imm = (uintptr_t)s});
     for (unsigned k = 0; k < STREAMS_MAX; k++) /* it may have emptied them */
         l->place[k].base = 0;
 }
@@ -166,11 +186,12 @@ static void lower_call(Lower *l, const Attach *a)
     emit_tool(l, site_new(l, a->h, a->fn, a->data, a->access), l->cond, l->addr, l->at == DG_MEM_AFTER ? l->value : 0);
 }
 
-/* --- records -------------------------------------------------------------------------------------------------------------- */
+/* --- records ------------------------------------------------------------------------------------------------------ */
 
 static void test_room(Lower *l, const DgStream *s, Place *at)
 {
-    IrRef pos = ir_emit(&l->b, (IrInsn){.op = IR_ROOM, .type = IR_I64, .a = cell_get(l, s->pos), .imm = disp_of(l, s->limit)});
+    IrRef pos =
+        ir_emit(&l->b, (IrInsn){.op = IR_ROOM, .type = IR_I64, .a = cell_get(l, s->pos), .imm = disp_of(l, s->limit)});
 
     cell_put(l, s->pos, pos);
     *at = (Place){.base = pos};
@@ -179,7 +200,7 @@ static void test_room(Lower *l, const DgStream *s, Place *at)
 /* A piece of a record to be stored. */
 typedef struct Piece {
     uint32_t offset, bytes;
-    IrRef val;               /* 0: the constant */
+    IrRef val; /* 0: the constant */
     uint64_t imm;
 } Piece;
 
@@ -235,7 +256,8 @@ static void lower_record(Lower *l, const Attach *a)
         const Piece *p = &piece[k];
         IrType t = (IrType)lane[p->bytes];
         IrRef v = p->val ? ir_trunc(&l->b, t, p->val) : ir_const(&l->b, t, p->imm);
-        ir_emit(&l->b, (IrInsn){.op = IR_STASH, .lane = (uint8_t)t, .a = at->base, .b = v, .imm = at->offset + p->offset});
+        ir_emit(&l->b,
+                (IrInsn){.op = IR_STASH, .lane = (uint8_t)t, .a = at->base, .b = v, .imm = at->offset + p->offset});
     }
     at->used += s->record;
     at->offset += s->record;
@@ -248,11 +270,14 @@ static void lower_record(Lower *l, const Attach *a)
     cell_put(l, s->pos, end);
 }
 
-/* --- inline programs ------------------------------------------------------------------------------------------------------ */
+/* --- inline programs ---------------------------------------------------------------------------------------------- */
 
 typedef struct Program {
     IrRef temp[DG_TEMPS];
-    struct Skip { unsigned end; IrRef taken; } skip[DG_PROGRAM_MAX];
+    struct Skip {
+        unsigned end;
+        IrRef taken;
+    } skip[DG_PROGRAM_MAX];
     unsigned nskip;
 } Program;
 
@@ -274,8 +299,9 @@ static IrRef condition(Lower *l, const Program *p, unsigned k)
 
 static IrRef compare(Lower *l, uint64_t how, IrRef a, IrRef b)
 {
-    static const uint8_t pred[] = {[DG_EQ] = IR_EQ, [DG_NE] = IR_LT | IR_GT, [DG_LTU] = IR_LT, [DG_LEU] = IR_LT | IR_EQ,
-                                   [DG_LTS] = IR_LT | IR_PSIGNED, [DG_LES] = IR_LT | IR_EQ | IR_PSIGNED};
+    static const uint8_t pred[] = {
+        [DG_EQ] = IR_EQ,          [DG_NE] = IR_LT | IR_GT,       [DG_LTU] = IR_LT,
+        [DG_LEU] = IR_LT | IR_EQ, [DG_LTS] = IR_LT | IR_PSIGNED, [DG_LES] = IR_LT | IR_EQ | IR_PSIGNED};
 
     return ir_zext(&l->b, IR_I64, ir_icmp(&l->b, pred[how], a, b));
 }
@@ -306,7 +332,9 @@ static IrRef load(Lower *l, const DgOp *o, IrRef index)
 {
     if (!o->length)
         return cell_get(l, o->cell);
-    return ir_emit(&l->b, (IrInsn){.op = IR_CELL_GET, .type = IR_I64, .a = element(l, index, o->length), .imm = disp_of(l, o->cell)});
+    return ir_emit(
+        &l->b,
+        (IrInsn){.op = IR_CELL_GET, .type = IR_I64, .a = element(l, index, o->length), .imm = disp_of(l, o->cell)});
 }
 
 /* As dg_hash. */
@@ -319,17 +347,25 @@ static IrRef hash(Lower *l, IrRef key)
 /* An operation that has a value. */
 static IrRef compute(Lower *l, const DgOp *o, IrRef a, IrRef b)
 {
-    static const uint16_t op[] = {[DG_OP_ADD] = IR_ADD, [DG_OP_SUB] = IR_SUB, [DG_OP_AND] = IR_AND, [DG_OP_OR] = IR_OR,
-                                  [DG_OP_XOR] = IR_XOR, [DG_OP_MUL] = IR_MUL, [DG_OP_MIN] = IR_MINU, [DG_OP_MAX] = IR_MAXU};
+    static const uint16_t op[] = {
+        [DG_OP_ADD] = IR_ADD, [DG_OP_SUB] = IR_SUB, [DG_OP_AND] = IR_AND,  [DG_OP_OR] = IR_OR,
+        [DG_OP_XOR] = IR_XOR, [DG_OP_MUL] = IR_MUL, [DG_OP_MIN] = IR_MINU, [DG_OP_MAX] = IR_MAXU};
 
     switch (o->kind) {
-    case DG_OP_CONST: return c64(l, o->imm);
-    case DG_OP_ARG: return arg(l, (unsigned)o->imm, o->a);
-    case DG_OP_LOAD: return load(l, o, a);
-    case DG_OP_CMP: return compare(l, o->imm, a, b);
-    case DG_OP_SHL: return ir_op2(&l->b, IR_SHL, IR_I64, a, ir_const(&l->b, IR_I8, o->imm));
-    case DG_OP_SHR: return ir_op2(&l->b, IR_SHR, IR_I64, a, ir_const(&l->b, IR_I8, o->imm));
-    default: return ir_op2(&l->b, (IrOp)op[o->kind], IR_I64, a, b);
+    case DG_OP_CONST:
+        return c64(l, o->imm);
+    case DG_OP_ARG:
+        return arg(l, (unsigned)o->imm, o->a);
+    case DG_OP_LOAD:
+        return load(l, o, a);
+    case DG_OP_CMP:
+        return compare(l, o->imm, a, b);
+    case DG_OP_SHL:
+        return ir_op2(&l->b, IR_SHL, IR_I64, a, ir_const(&l->b, IR_I8, o->imm));
+    case DG_OP_SHR:
+        return ir_op2(&l->b, IR_SHR, IR_I64, a, ir_const(&l->b, IR_I8, o->imm));
+    default:
+        return ir_op2(&l->b, (IrOp)op[o->kind], IR_I64, a, b);
     }
 }
 
@@ -344,7 +380,9 @@ static void lower_op(Lower *l, const Attach *at, Program *p, unsigned k)
         break;
     case DG_OP_COUNT: {
         IrRef where = element(l, hash(l, a), o->length);
-        ir_emit(&l->b, (IrInsn){.op = IR_CELL_ADD, .a = where, .b = if_set(l, cond, b, c64(l, 0)), .imm = disp_of(l, o->cell)});
+        ir_emit(
+            &l->b,
+            (IrInsn){.op = IR_CELL_ADD, .a = where, .b = if_set(l, cond, b, c64(l, 0)), .imm = disp_of(l, o->cell)});
         break;
     }
     case DG_OP_SKIP: {
@@ -371,12 +409,14 @@ static void lower_program(Lower *l, const Attach *a)
         lower_op(l, a, &p, k);
 }
 
-/* --- points --------------------------------------------------------------------------------------------------------------- */
+/* --- points ------------------------------------------------------------------------------------------------------- */
 
 static void lower_point(Lower *l, const DgInsn *i, DgPoint at)
 {
-    static void (*const lower[])(Lower *, const Attach *) = {[ATTACH_ADD] = lower_add, [ATTACH_PROGRAM] = lower_program,
-                                                             [ATTACH_CALL] = lower_call, [ATTACH_RECORD] = lower_record};
+    static void (*const lower[])(Lower *, const Attach *) = {[ATTACH_ADD] = lower_add,
+                                                             [ATTACH_PROGRAM] = lower_program,
+                                                             [ATTACH_CALL] = lower_call,
+                                                             [ATTACH_RECORD] = lower_record};
     l->insn = i;
     l->at = at;
     for (const Attach *a = i->first[at]; a; a = a->next)
@@ -428,7 +468,8 @@ static void lower_access(Lower *l, const DgInsn *i, IrRef ref)
     lower_point(l, i, DG_MEM_AFTER);
 }
 
-/* Whether the instruction is over at its block's terminator: not at a test within it, nor where it leaves for an error. */
+/* Whether the instruction is over at its block's terminator: not at a test within it, nor where it leaves for an error.
+ */
 static bool ends_insn(const Lower *l, const DgInsn *i, const IrInsn *end)
 {
     if (l->c->within[l->b.block] || end->op == IR_EXIT_STOP)

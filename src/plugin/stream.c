@@ -1,6 +1,7 @@
 /*
- * Streams: a buffer for each thread and stream, which translated code writes records to. Two cells of the thread say where the
- * next record goes and from where on there is no room (behind that is slack for what one block writes between two tests).
+ * Streams: a buffer for each thread and stream, which translated code writes records to. Two cells of the thread say
+ * where the next record goes and from where on there is no room (behind that is slack for what one block writes between
+ * two tests).
  */
 #include "plugin/internal.h"
 
@@ -8,7 +9,7 @@
 #include "base/os.h"
 
 #define BUFFER_DEFAULT ((size_t)256 << 10)
-#define BUFFER_MAX ((size_t)1 << 30)
+#define BUFFER_MAX     ((size_t)1 << 30)
 
 DgStream *stream_new(DgHost *h, uint32_t record, size_t buffer, DgConsumeFn *fn, void *data, unsigned flags)
 {

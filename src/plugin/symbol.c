@@ -1,6 +1,6 @@
 /*
- * Images and their symbols. An image is found when code of it is first translated: the host's kernel says what is mapped there.
- * One that may have gone is looked at again when next something is translated. All under Plugins.lock.
+ * Images and their symbols. An image is found when code of it is first translated: the host's kernel says what is
+ * mapped there. One that may have gone is looked at again when next something is translated. All under Plugins.lock.
  */
 #include "plugin/internal.h"
 
@@ -16,18 +16,19 @@
 #include <unistd.h>
 
 typedef struct Symbol {
-    uint64_t start, end;     /* as in the file */
+    uint64_t start, end; /* as in the file */
     const char *name;
     bool global;
 } Symbol;
 
 typedef struct SymbolTable {
-    Symbol *symbol;          /* ascending by start */
+    Symbol *symbol; /* ascending by start */
     size_t n;
-    uint64_t entry, first;   /* as in the file: where it starts; the address of its first segment */
+    bool read;             /* symbol[] is there */
+    uint64_t entry, first; /* as in the file: where it starts; the address of its first segment */
 } SymbolTable;
 
-/* --- an ELF file's symbols ------------------------------------------------------------------------------------------------ */
+/* --- an ELF file's symbols ---------------------------------------------------------------------------------------- */
 
 typedef struct File {
     const uint8_t *data;
@@ -78,20 +79,33 @@ static void add_symbols(SymbolTable *t, const File *f, const Elf64_Shdr *tab, co
     }
 }
 
-static void read_elf(SymbolTable *t, const File *f)
+static const Elf64_Ehdr *elf_header(const File *f)
 {
     const Elf64_Ehdr *eh = part(f, 0, sizeof *eh);
 
-    if (!eh || memcmp(eh->e_ident, ELFMAG, SELFMAG) || eh->e_ident[EI_CLASS] != ELFCLASS64)
-        return;
-    const Elf64_Phdr *ph = part(f, eh->e_phoff, (uint64_t)eh->e_phnum * sizeof *ph);
-    const Elf64_Shdr *sh = part(f, eh->e_shoff, (uint64_t)eh->e_shnum * sizeof *sh);
-    t->entry = eh->e_entry;
+    return eh && !memcmp(eh->e_ident, ELFMAG, SELFMAG) && eh->e_ident[EI_CLASS] == ELFCLASS64 ? eh : NULL;
+}
+
+/* What says where it is in memory. */
+static void read_layout(SymbolTable *t, const File *f)
+{
+    const Elf64_Ehdr *eh = elf_header(f);
+    const Elf64_Phdr *ph = eh ? part(f, eh->e_phoff, (uint64_t)eh->e_phnum * sizeof *ph) : NULL;
+
+    if (eh)
+        t->entry = eh->e_entry;
     for (unsigned i = 0; ph && i < eh->e_phnum; i++)
         if (ph[i].p_type == PT_LOAD && ph[i].p_flags & PF_X) {
             t->first = ph[i].p_vaddr - ph[i].p_offset;
             break;
         }
+}
+
+static void read_names(SymbolTable *t, const File *f)
+{
+    const Elf64_Ehdr *eh = elf_header(f);
+    const Elf64_Shdr *sh = eh ? part(f, eh->e_shoff, (uint64_t)eh->e_shnum * sizeof *sh) : NULL;
+
     for (unsigned i = 0; sh && i < eh->e_shnum; i++)
         if ((sh[i].sh_type == SHT_SYMTAB || sh[i].sh_type == SHT_DYNSYM) && sh[i].sh_link < eh->e_shnum)
             add_symbols(t, f, &sh[i], &sh[sh[i].sh_link]);
@@ -99,30 +113,38 @@ static void read_elf(SymbolTable *t, const File *f)
         qsort(t->symbol, t->n, sizeof *t->symbol, by_start);
 }
 
-static SymbolTable *read_symbols(const char *path)
+/* Read part of a file. */
+static void with_file(const char *path, SymbolTable *t, void (*read)(SymbolTable *t, const File *f))
 {
-    SymbolTable *t = calloc(1, sizeof *t);
-    int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
     struct stat sb;
 
-    CHECK(t != NULL);
     if (fd >= 0 && fstat(fd, &sb) == 0 && S_ISREG(sb.st_mode) && sb.st_size > 0) {
         File f = {mmap(NULL, (size_t)sb.st_size, PROT_READ, MAP_PRIVATE, fd, 0), (size_t)sb.st_size};
         if (f.data != MAP_FAILED) {
-            read_elf(t, &f);
+            read(t, &f);
             munmap((void *)(uintptr_t)f.data, f.size);
         }
     }
     if (fd >= 0)
         close(fd);
-    return t;
 }
 
-/* --- images --------------------------------------------------------------------------------------------------------------- */
+/* An image's symbols, which are read when somebody asks for one. */
+static const SymbolTable *symbols_of(const Image *im)
+{
+    if (im->symbols && !im->symbols->read) {
+        im->symbols->read = true;
+        with_file(im->dg.path, im->symbols, read_names);
+    }
+    return im->symbols;
+}
+
+/* --- images ------------------------------------------------------------------------------------------------------- */
 
 typedef struct Mapping {
     uint64_t start, end, offset;
-    char path[PATH_MAX];     /* "": no file */
+    char path[PATH_MAX]; /* "": no file */
 } Mapping;
 
 static bool parse(char *line, Mapping *m)
@@ -168,11 +190,14 @@ static Image *add_image(Plugins *p, const Mapping *m)
 
     CHECK(im != NULL);
     im->mapped = true;
-    im->dg = (DgImage){.size = sizeof im->dg, .number = p->nimage++, .start = m->start, .end = m->end, .offset = m->offset};
+    im->dg =
+        (DgImage){.size = sizeof im->dg, .number = p->nimage++, .start = m->start, .end = m->end, .offset = m->offset};
     if (m->path[0]) {
         im->dg.path = strdup(m->path);
         CHECK(im->dg.path != NULL);
-        im->symbols = read_symbols(m->path);
+        im->symbols = calloc(1, sizeof *im->symbols);
+        CHECK(im->symbols != NULL);
+        with_file(m->path, im->symbols, read_layout);
         im->dg.base = m->start - m->offset - im->symbols->first;
         im->dg.entry = im->symbols->entry ? im->dg.base + im->symbols->entry : 0;
     }
@@ -191,7 +216,8 @@ static bool still_there(Image *im)
     if (!im->stale)
         return true;
     im->stale = false;
-    return mapping_at(im->dg.start, &m) && m.offset == im->dg.offset && strcmp(m.path, im->dg.path ? im->dg.path : "") == 0;
+    return mapping_at(im->dg.start, &m) && m.offset == im->dg.offset &&
+           strcmp(m.path, im->dg.path ? im->dg.path : "") == 0;
 }
 
 Image *image_at(Plugins *p, uint64_t va)
@@ -216,7 +242,7 @@ void image_unmapped(Plugins *p, uint64_t start, uint64_t end)
             im->stale = true;
 }
 
-/* --- symbols -------------------------------------------------------------------------------------------------------------- */
+/* --- symbols ------------------------------------------------------------------------------------------------------ */
 
 /* The last symbol at or before `at`; it may have ended. */
 static const Symbol *last_before(const SymbolTable *t, uint64_t at)
@@ -239,7 +265,11 @@ static const Symbol *last_before(const SymbolTable *t, uint64_t at)
 
 static void fill(const Image *im, const Symbol *s, DgSymbol *out)
 {
-    DgSymbol v = {.size = sizeof v, .image = im->dg.number, .start = im->dg.base + s->start, .end = im->dg.base + s->end, .name = s->name};
+    DgSymbol v = {.size = sizeof v,
+                  .image = im->dg.number,
+                  .start = im->dg.base + s->start,
+                  .end = im->dg.base + s->end,
+                  .name = s->name};
     uint32_t size = out->size < sizeof v ? out->size : (uint32_t)sizeof v;
 
     v.size = size;
@@ -249,7 +279,7 @@ static void fill(const Image *im, const Symbol *s, DgSymbol *out)
 bool symbol_at(Plugins *p, uint64_t va, DgSymbol *out)
 {
     for (const Image *im = p->images; im; im = im->next) {
-        if (!im->mapped || va < im->dg.start || va >= im->dg.end || !im->symbols)
+        if (!im->mapped || va < im->dg.start || va >= im->dg.end || !symbols_of(im))
             continue;
         const Symbol *s = last_before(im->symbols, va - im->dg.base);
         if (!s || (s->end > s->start && va - im->dg.base >= s->end))
@@ -263,7 +293,7 @@ bool symbol_at(Plugins *p, uint64_t va, DgSymbol *out)
 bool symbol_find(Plugins *p, const char *name, DgSymbol *out)
 {
     for (const Image *im = p->images; im; im = im->next)
-        for (size_t k = 0; im->mapped && im->symbols && k < im->symbols->n; k++)
+        for (size_t k = 0; im->mapped && symbols_of(im) && k < im->symbols->n; k++)
             if (strcmp(im->symbols->symbol[k].name, name) == 0) {
                 fill(im, &im->symbols->symbol[k], out);
                 return true;

@@ -1,8 +1,8 @@
 /*
- * A tool of the tests': does one thing in two ways, by inline operations and by calls, and prints both; or changes the guest.
- *   mode=both   counts of instructions, taken branches, bytes accessed, a table by hash; values of accesses against memory
- *   mode=write  probe_me's argument becomes 5;  mode=skip: it returns at once, with 9;  mode=after: its first result register
- *   mode=crash  dereferences nothing in the 10th call
+ * A tool of the tests': does one thing in two ways, by inline operations and by calls, and prints both; or changes the
+ * guest. mode=both   counts of instructions, taken branches, bytes accessed, a table by hash; values of accesses
+ * against memory mode=write  probe_me's argument becomes 5;  mode=skip: it returns at once, with 9;  mode=after: its
+ * first result register mode=crash  dereferences nothing in the 10th call
  */
 #include "dragoman/plugin.h"
 
@@ -84,7 +84,8 @@ static void both(DgInsn *i)
     static DgInsnInfo infos[1 << 16];
     static uint32_t n;
     DgInsnInfo *info = &infos[n++ & 0xffff];
-    const DgOp count_table[] = {{.kind = DG_OP_ARG, .d = 0, .imm = DG_ARG_PC}, {.kind = DG_OP_CONST, .d = 1, .imm = 1},
+    const DgOp count_table[] = {{.kind = DG_OP_ARG, .d = 0, .imm = DG_ARG_PC},
+                                {.kind = DG_OP_CONST, .d = 1, .imm = 1},
                                 {.kind = DG_OP_COUNT, .a = 0, .b = 1, .cell = table, .length = TABLE}};
     const DgOp sizes[] = {{.kind = DG_OP_ARG, .d = 0, .imm = DG_ARG_BYTES},
                           {.kind = DG_OP_LOAD, .d = 1, .cell = bytes},
@@ -144,14 +145,16 @@ static void finish(void *data)
         return;
     for (uint32_t k = 0; k < TABLE; k++)
         wrong += dg->cell_total(h, table + k) != c_table[k];
-    dg->print(h, "insns %llu %llu\ntaken %llu %llu\nbytes %llu %llu\nmost %llu %llu\nwide %llu %llu\nrecords %llu %llu\n"
-                 "table %llu 0\nvalues %llu 0\n",
+    dg->print(h,
+              "insns %llu %llu\ntaken %llu %llu\nbytes %llu %llu\nmost %llu %llu\nwide %llu %llu\nrecords %llu %llu\n"
+              "table %llu 0\nvalues %llu 0\n",
               (unsigned long long)dg->cell_total(h, insns), (unsigned long long)c_insns,
               (unsigned long long)dg->cell_total(h, taken), (unsigned long long)c_taken,
               (unsigned long long)dg->cell_total(h, bytes), (unsigned long long)c_bytes,
               (unsigned long long)dg->cell_total(h, most), (unsigned long long)c_most,
-              (unsigned long long)dg->cell_total(h, guarded), (unsigned long long)c_guarded, (unsigned long long)streamed,
-              (unsigned long long)c_insns, (unsigned long long)wrong, (unsigned long long)bad_values);
+              (unsigned long long)dg->cell_total(h, guarded), (unsigned long long)c_guarded,
+              (unsigned long long)streamed, (unsigned long long)c_insns, (unsigned long long)wrong,
+              (unsigned long long)bad_values);
 }
 
 static int start(DgHost *h)

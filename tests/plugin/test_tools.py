@@ -148,6 +148,11 @@ def test_others(dragoman, pure, guest, tmp):
         r = Run(dragoman, opts + [f"--tool=cover,out={out}", pure])
         pcs = drcov_bytes(out)
         check(pcs == drcov_expected(dragoman, pure, tmp), f"cover: the instructions that ran: {name}", f"{len(pcs)} {r.err}")
+    r = Run(dragoman, ["--tool=cache,D1=1024:2:32", guest, "probe"])
+    d1 = [int(x) for x in re.search(r"^D1 +(\d+) +(\d+) +(\d+) +(\d+)", r.err, re.M).groups()]
+    out = os.path.join(tmp, "trace")
+    _, text, _ = trace(dragoman, [], [guest, "probe"], out)
+    check(d1[2:] == lru_misses(text, 1024, 2, 32), "cache: misses as simulated here", f"{d1} {lru_misses(text, 1024, 2, 32)}\n{r.err}")
     r = Run(dragoman, ["--tool=syscalls,json", guest, "fork"])
     rows = [json.loads(line) for line in r.err.splitlines()]
     names = [row.get("name") for row in rows]
@@ -155,6 +160,25 @@ def test_others(dragoman, pure, guest, tmp):
     r = Run(dragoman, ["--tool=syscalls,json", guest, "faults"])
     rows = [json.loads(line) for line in r.err.splitlines()]
     check(sum(row.get("signal") == 11 for row in rows) == 500, "syscalls: signals", r.err)
+
+
+def lru_misses(text, size, ways, line):
+    """Misses of a data cache on reads and writes, from a trace."""
+    sets = [[] for _ in range(size // ways // line)]
+    misses = [0, 0]
+    for row in text.decode().splitlines():
+        kind, addr, size = row.split()[1:4]
+        first, last = int(addr, 16) // line, (int(addr, 16) + int(size) - 1) // line
+        hit = True
+        for at in sorted({first, last}):
+            s = sets[at % len(sets)]
+            hit &= at in s
+            if at in s:
+                s.remove(at)
+            s.insert(0, at)
+            del s[ways:]
+        misses[kind != "read"] += not hit
+    return misses
 
 
 def drcov_bytes(path):

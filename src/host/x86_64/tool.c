@@ -1,10 +1,11 @@
-/* Rules for the operations of tools: cells at fixed displacements from the pinned register, records in buffers, calls. */
+/* Rules for the operations of tools: cells at fixed displacements from the pinned register, records in buffers, calls.
+ */
 #include "host/x86_64/isel.h"
 
 #include "base/check.h"
 #include "host/x86_64/asm_vec.h"
 
-/* --- cells ------------------------------------------------------------------------------------------------------------ */
+/* --- cells -------------------------------------------------------------------------------------------------------- */
 
 /* The cell that an operation is about. */
 static Mem cell_at(Sel *s, const IrInsn *i)
@@ -67,7 +68,7 @@ bool sel_tally(Sel *s, const IrInsn *i)
     return true;
 }
 
-/* --- records ---------------------------------------------------------------------------------------------------------- */
+/* --- records ------------------------------------------------------------------------------------------------------ */
 
 void sel_room(Sel *s, const IrInsn *i)
 {
@@ -110,7 +111,7 @@ void sel_stash(Sel *s, const IrInsn *i)
     }
 }
 
-/* --- calls ------------------------------------------------------------------------------------------------------------ */
+/* --- calls -------------------------------------------------------------------------------------------------------- */
 
 static void call_tool(Sel *s, const IrInsn *i)
 {
