@@ -89,7 +89,8 @@ def free_port():
 def start_case(case, dragoman, sysroot, fetched, tmp, **env):
     """Start a case in the directory `tmp`, in a session of its own. Its output goes to files there."""
     env = {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "HOME": tmp, "LC_ALL": "C.UTF-8", "TMPDIR": tmp, "REAL": HERE, "SOFT": SOFT,
-           "DRAGOMAN": dragoman, "SYSROOT": sysroot, "FETCHED": fetched, "PORT": str(free_port()), **env}
+           "DRAGOMAN": dragoman, "SYSROOT": sysroot, "FETCHED": fetched, "PORT": str(free_port()),
+           **{k: os.environ[k] for k in ("REQUESTS", "LOAD_SECONDS", "PGBENCH_SECONDS") if k in os.environ}, **env}
     script = "set -eu\n" + "".join(case["script"])
     cmd = [dragoman, "run", "-L", sysroot, *os.environ.get("DRAGOMAN_ARGS", "").split(), f"{sysroot}/bin/bash", "-c", script]
     if os.environ.get("NATIVE"):
