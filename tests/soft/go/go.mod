@@ -1,0 +1,3 @@
+module example.com/soft
+
+go 1.19
