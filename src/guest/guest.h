@@ -62,6 +62,7 @@ typedef struct Guest {
     const uint16_t *pin_int, *pin_vec;
     const IrHelper *helpers;
     uint32_t nhelpers;
+    const uint16_t *flag_slot; /* the slots by FlagRole, NULL: it has no such flags */
     uint64_t flags;           /* slots (bit set, < 64 only) that are condition flags: see engine/region.c */
     unsigned careful;         /* LIFT_CAREFUL_* forms that lift_* has for this guest (tagged pointers: AArch64 only) */
 
@@ -85,6 +86,8 @@ typedef struct Guest {
      * instructions along straight code. Used to drop dead flags at exits. May return 0.
      */
     uint64_t (*dead_slots)(const uint8_t *code, size_t avail);
+    /* Flags (Guest.flags) that the code at pc reads before it overwrites them, by the same look ahead. May return 0. */
+    uint64_t (*read_flags)(const uint8_t *code, size_t avail);
     /* Print registers for --log=exec, --check and crash reports. */
     void (*dump)(FILE *f, const IrCpu *cpu);
 } Guest;

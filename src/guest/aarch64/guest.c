@@ -40,6 +40,10 @@ static const uint16_t pin_vec[] = {
     V(10), V(11), V(12), V(13), V(14), V(15), V(24), V(25), V(26), V(27), V(28), V(29), V(30), V(31), 0xffff,
 };
 
+static const uint16_t flag_slot[FLAG_COUNT] = {
+    [FLAG_SIGN] = A64_N, [FLAG_ZERO] = A64_Z, [FLAG_CARRY] = A64_C, [FLAG_OVERFLOW] = A64_V,
+};
+
 static void *cpu_new(const char *list, char *err, size_t errlen)
 {
     A64Features *f = malloc(sizeof *f);
@@ -134,8 +138,8 @@ static unsigned disas(uint64_t pc, const uint8_t *code, size_t avail, char *buf,
 
 enum { FLAGS = 1 << A64_N | 1 << A64_Z | 1 << A64_C | 1 << A64_V };
 
-/* What an instruction does with the flags, for dead_slots. */
-typedef enum FlagUse { FLAGS_UNTOUCHED, FLAGS_SET, FLAGS_UNKNOWN } FlagUse;
+/* What an instruction does with the flags, for dead_slots and read_flags. */
+typedef enum FlagUse { FLAGS_UNTOUCHED, FLAGS_SET, FLAGS_READ, FLAGS_UNKNOWN } FlagUse;
 
 /* Only common instructions are known; none of those may fault, or the flags would be seen by the handler. */
 static FlagUse flag_use(uint32_t insn)
@@ -156,6 +160,10 @@ static FlagUse flag_use(uint32_t insn)
     case A64_INSN_adds_ext: case A64_INSN_subs_ext: case A64_INSN_ands_imm: case A64_INSN_ands_shift:
     case A64_INSN_bics_shift: case A64_INSN_fcmp_s: case A64_INSN_fcmp_zero_s:
         return FLAGS_SET;
+    case A64_INSN_b_cond: case A64_INSN_csel: case A64_INSN_csinc: case A64_INSN_csinv: case A64_INSN_csneg:
+    case A64_INSN_ccmp_imm: case A64_INSN_ccmp_reg: case A64_INSN_ccmn_imm: case A64_INSN_ccmn_reg: case A64_INSN_adc:
+    case A64_INSN_adcs: case A64_INSN_sbc: case A64_INSN_sbcs: case A64_INSN_fcsel_s: case A64_INSN_fccmp_s:
+        return FLAGS_READ;
     default:
         return FLAGS_UNKNOWN;
     }
@@ -165,10 +173,19 @@ static uint64_t dead_slots(const uint8_t *code, size_t avail)
 {
     for (unsigned i = 0; i < 6 && avail >= 4 * (i + 1); i++) {
         FlagUse use = flag_use(fetch(code + 4 * i));
-        if (use == FLAGS_SET)
-            return FLAGS;
-        if (use == FLAGS_UNKNOWN)
-            break;
+        if (use != FLAGS_UNTOUCHED)
+            return use == FLAGS_SET ? FLAGS : 0;
+    }
+    return 0;
+}
+
+/* A guess: what is not known is passed over. */
+static uint64_t read_flags(const uint8_t *code, size_t avail)
+{
+    for (unsigned i = 0; i < 16 && avail >= 4 * (i + 1); i++) {
+        FlagUse use = flag_use(fetch(code + 4 * i));
+        if (use == FLAGS_SET || use == FLAGS_READ)
+            return use == FLAGS_READ ? FLAGS : 0;
     }
     return 0;
 }
@@ -195,6 +212,7 @@ const Guest guest_aarch64 = {
     .pin_vec = pin_vec,
     .helpers = helpers,
     .nhelpers = A64_NHELPERS,
+    .flag_slot = flag_slot,
     .flags = FLAGS,
     .careful = LIFT_CAREFUL_TAG,
     .cpu_new = cpu_new,
@@ -203,5 +221,6 @@ const Guest guest_aarch64 = {
     .lift = lift,
     .disas = disas,
     .dead_slots = dead_slots,
+    .read_flags = read_flags,
     .dump = dump,
 };

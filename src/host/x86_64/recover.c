@@ -161,6 +161,7 @@ bool x64_recover(HostPlan *plan, HostCpu *cpu, const uint8_t *code_rx, const uin
     if (!entry)
         return false;
     cpu->ir.pc = region_pc + (uint64_t)get_signed(&entry);
+    x64_flags_settle(cpu, plan);
     apply_entry(plan, cpu, uc, entry);
     cpu->mxcsr = uc->uc_mcontext.fpregs->mxcsr;
     x64_fp_store(cpu);
