@@ -7,6 +7,7 @@
 
 #include "base/status.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 
@@ -22,7 +23,20 @@ enum {
 int cmd_sysroot(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_cache(int argc, char **argv);
+int cmd_memtrace(int argc, char **argv);
 int cmd_dev(int argc, char **argv);
+int cmd_binfmt(int argc, char **argv);
+
+/* Whether the kernel started this process for a guest's program, as `dragoman binfmt install` asked it to. */
+bool binfmt_started(void);
+/*
+ * Run that program: argv is the kernel's, {interpreter, program, argv[0], argument...}; options come from $DRAGOMAN_OPTIONS,
+ * unless the program has other rights than who started it. Returns the exit status.
+ */
+int binfmt_run(int argc, char **argv);
+/* The rest of `run`, with options already parsed: argv[0] is the program. Returns the exit status. */
+struct Options;
+int run_program(struct Options *o, char **argv);
 
 /* The table of commands, for --help. */
 void cmd_list(FILE *f);

@@ -14,6 +14,8 @@ static const struct {
     {"run", cmd_run, "run a program of another architecture (the word may be left out)"},
     {"sysroot", cmd_sysroot, "create and change trees of Debian packages for guests"},
     {"cache", cmd_cache, "show, check or remove the translations that are kept between runs"},
+    {"binfmt", cmd_binfmt, "let the kernel start guest programs under dragoman, in chroots and containers too"},
+    {"memtrace", cmd_memtrace, "read what `run --tool=memtrace` wrote"},
     {"dev", cmd_dev, "show what becomes of instructions at each stage"},
 };
 
@@ -50,6 +52,8 @@ int cmd_fail(const Status *st)
 
 int main(int argc, char **argv)
 {
+    if (binfmt_started())
+        return binfmt_run(argc, argv);
     if (argc > 1) {
         for (unsigned i = 0; i < NCOMMANDS; i++) {
             if (!strcmp(argv[1], commands[i].name))

@@ -4,6 +4,7 @@
 #ifndef CMD_OPTIONS_H
 #define CMD_OPTIONS_H
 
+#include "plugin/plugin.h"
 #include "user/user.h"
 
 #include <stdio.h>
@@ -17,7 +18,8 @@ typedef struct Options {
     unsigned nset, nunset;
     const char **again;       /* user.reexec: owned array of owned strings */
     unsigned nagain;
-    bool help, version;
+    Plugins *plugins;         /* --tool, --plugin; NULL: none */
+    bool help, version, help_tools;
 } Options;
 
 void options_init(Options *o);

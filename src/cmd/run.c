@@ -24,6 +24,8 @@ static int help(void)
     cmd_list(stdout);
     printf("\noptions of run:\n");
     options_help(stdout);
+    printf("\ntools:\n");
+    plugins_list(stdout, false);
     printf("\nlog categories:\n");
     log_help(stdout);
     printf("\nexit status: the program's own; a fatal signal of the program is dragoman's too. Of dragoman itself:\n"
@@ -105,7 +107,7 @@ static int start(Options *o, char **argv, Status *st)
     struct stat sb;
 
     if (!u->sysroot)
-        u->sysroot = default_sysroot(sysroot, sizeof sysroot);
+        u->sysroot = u->secure ? NULL : default_sysroot(sysroot, sizeof sysroot);
     else if (!realpath(u->sysroot, absolute))
         return status_set(st, STATUS_USAGE, "-L: no directory '%s'", u->sysroot), -1;
     else if (stat(absolute, &sb) != 0 || !S_ISDIR(sb.st_mode))
@@ -122,12 +124,22 @@ static int start(Options *o, char **argv, Status *st)
         return status_set(st, STATUS_USAGE, "--cpu: %s", err), -1;
     u->engine.features = features;
     u->engine.cpu_list = o->cpu;
-    u->engine.persist_dir = options_cache(o, cache, sizeof cache);
+    u->engine.persist_dir = u->secure ? NULL : options_cache(o, cache, sizeof cache);
     u->envp = options_env(o, environ);
+    if (o->plugins)
+        u->engine.tools = plugins_tools(o->plugins, u->program);
     int status = user_run(u, st);
     free(u->envp);
     free(features);
     return status;
+}
+
+int run_program(Options *o, char **argv)
+{
+    Status st = {0};
+    int status = start(o, argv, &st);
+
+    return status < 0 ? cmd_fail(&st) : status;
 }
 
 int cmd_run(int argc, char **argv)
@@ -140,14 +152,15 @@ int cmd_run(int argc, char **argv)
     int first = options_parse(&o, argc, argv, &st);
     if (first < 0) {
         status = cmd_fail(&st);
+    } else if (o.help_tools) {
+        plugins_list(stdout, true);
+        status = 0;
     } else if (o.help || o.version) {
         status = o.help ? help() : version();
     } else if (first >= argc) {
         fprintf(stderr, "dragoman: no program given (see dragoman --help)\n");
     } else {
-        status = start(&o, argv + first, &st);
-        if (status < 0)
-            status = cmd_fail(&st);
+        status = run_program(&o, argv + first);
     }
     options_done(&o);
     return status;

@@ -19,6 +19,7 @@
 #define ENGINE_CACHE_H
 
 #include "base/spin.h"
+#include "engine/cells.h"
 #include "engine/engine.h"
 
 #include <stdatomic.h>
@@ -29,21 +30,23 @@
 #define GUEST_PAGE_BITS 12
 
 typedef struct Translation Translation;
-typedef enum TranslationState { TRANSLATION_NEW, TRANSLATION_LIVE, TRANSLATION_DEAD } TranslationState;
+/* Parked: as good as dead, but may come to life again (invalidate.c). */
+typedef enum TranslationState { TRANSLATION_NEW, TRANSLATION_LIVE, TRANSLATION_DEAD, TRANSLATION_PARKED } TranslationState;
 typedef struct CacheRegion CacheRegion;
 
 /* A chain site of `from`, and the translation that it leads to now. */
 typedef struct Link {
     Translation *from;
-    _Atomic(Translation *) to; /* changes under to's lock */
+    _Atomic(Translation *) to; /* changes under to's lock; of an indirect branch: its promotion stub, under promote_lock */
     struct Link *next, *prev;  /* to's incoming list */
     HostSite site;
 } Link;
 
-/* A guest page that a translation was made from. */
+/* A guest page that a translation was made from, and what of it. */
 typedef struct PageRef {
     Translation *t;
     uint64_t page;
+    uint16_t lo, hi; /* offsets in the page, hi past the end: written by the translation's maker, until it is live */
     struct PageRef *next, *prev;
 } PageRef;
 
@@ -51,11 +54,11 @@ struct Translation {
     uint64_t pc;
     uint32_t mode;
     uint32_t guest_insns;
-    atomic_uint state;                /* TranslationState; dead: never entered or linked to again */
+    atomic_uint state;                /* TranslationState; dead: never entered or linked to again; parked: not now */
     _Atomic(Translation *) hash_next; /* table bucket; kept after removal for readers that stand on it */
     const uint8_t *hpc;               /* executable address; NULL: interpreted */
     uint8_t *rw;                      /* the same, writable */
-    uint32_t size;
+    uint32_t size, insns;             /* bytes: all, and those of instructions, which come first */
     uint32_t nlink;
     CacheRegion *region;
     _Atomic(Translation *) code_next; /* next lower start in the same page of the cache */
@@ -67,6 +70,8 @@ struct Translation {
     uint32_t nreloc;
     const uint32_t *reloc;            /* references to common stubs, offset << 8 | stub; in side's block */
     bool kept;                        /* of a file of the persistent cache, whose memory side and reloc are */
+    uint64_t parked_sum;              /* of the code that it was made from, when it was parked */
+    bool guarded;                     /* its pages are (EnvOps.guarded) */
     uint8_t forms;                    /* careful ones that some instruction is in */
     uint8_t fp_traps;                 /* operations that trapped; atomic */
     unsigned npages;
@@ -79,13 +84,14 @@ struct Translation {
     atomic_uint wanted;               /* times that a hot site wanted it through the engine */
     _Atomic(Translation *) counter;   /* counts for this one; written under kill_lock */
     Translation *counted;             /* what this one counts for; written under kill_lock */
+    uint32_t promotion;               /* a promotion stub: what of (promote.c); 0: none */
     Translation *region_next;         /* in its region; interpreted ones: in the list of retired ones */
     uint64_t retired_epoch;
 };
 
 static inline bool translation_dead(Translation *t)
 {
-    return atomic_load_explicit(&t->state, memory_order_acquire) == TRANSLATION_DEAD;
+    return atomic_load_explicit(&t->state, memory_order_acquire) >= TRANSLATION_DEAD;
 }
 
 struct CacheRegion {
@@ -95,6 +101,8 @@ struct CacheRegion {
     pthread_mutex_t lock;   /* patches and un-freezing */
     atomic_bool frozen;     /* shared with another process since fork */
     unsigned wanted;        /* patches left out because the region is frozen */
+    unsigned made;          /* translations, dead ones too; the owner's */
+    atomic_uint live;       /* those that are not dead */
     bool owned;             /* some vcpu emits here */
     bool fixed;             /* common stubs: never evicted */
     struct PersistImage *image; /* code of a file of the persistent cache: goes with all of it only */
@@ -113,6 +121,7 @@ typedef struct Cache {
     CacheRegion *oldest, *newest;
     CacheRegion *retired;
     size_t used;                         /* bytes in regions */
+    Cells cells;
 } Cache;
 
 bool cache_init(Cache *c, size_t size, Status *st);
@@ -132,6 +141,8 @@ CacheRegion *cache_map_image(Cache *c, int fd, uint64_t off, size_t size, size_t
 void cache_retire_image(Engine *e, struct PersistImage *im);
 /* Whether some region could be had. */
 bool cache_room(Cache *c);
+/* Bytes of the cache that hold no translation which can be run: of parts that are not full, or hold dead ones. For statistics. */
+size_t cache_wasted(Cache *c);
 /* Give up the vcpu's region (its thread ends). */
 void cache_release(Vcpu *cpu);
 /* The translation whose code holds executable address hpc; NULL. Async-signal-safe. */

@@ -6,6 +6,7 @@
 #define ENGINE_ENGINE_H
 
 #include "engine/env.h"
+#include "engine/promote.h"
 #include "engine/vcpu.h"
 
 /* Times that code runs before it is translated again: see docs/tier2.md, "The threshold". */
@@ -23,8 +24,10 @@ typedef struct EngineConfig {
     bool one_insn;             /* one guest instruction a region */
     bool no_chain;
     bool ret_predict;
+    bool count;                /* count executions, for engine_stats to show the hottest code (hot.c) */
     bool timing;               /* measure translation time for engine_stats */
     bool exact_flags;          /* never drop dead flags at exits */
+    bool llsc_strict;          /* exclusive stores fail after plain stores of others too, whatever the value is */
     bool fp_exact;             /* every FP flag exact from the start, not from the guest's first look at them */
     size_t cache_bytes;        /* size of the code cache; 0: default */
     const char *host_cpu;      /* NULL: native */
@@ -36,6 +39,10 @@ typedef struct EngineConfig {
     uint64_t persist_limit;    /* bytes that it may take; 0: default */
     const char *cpu_list;      /* what `features` was made from: part of what translations depend on */
     uint32_t tier2;            /* times until code counts as hot; 0: tier 1 alone; 1: graphs at once, on the guest's thread */
+    struct Tools *tools;       /* see engine/instrument.h; NULL: none */
+    PromoteConfig promote;     /* of indirect branches; slots may be PROMOTE_SLOTS_DEFAULT */
+    HostHarden harden;
+    bool count_branches;       /* promotion stubs count, for engine_branches */
     uint64_t jit_limit;        /* translate only this many regions, interpret the rest; UINT64_MAX: no limit */
 } EngineConfig;
 
@@ -66,6 +73,12 @@ void engine_kick_all(Engine *e);
 void engine_invalidate(Engine *e, uint64_t va, uint64_t len);
 
 /*
+ * Code in [va, va + len) cannot be executed any more, but is still there: as engine_invalidate, but when it is made executable
+ * again, what has not been invalidated meanwhile is used again.
+ */
+void engine_park(Engine *e, uint64_t va, uint64_t len);
+
+/*
  * Enter and leave a system call that may block: an extended quiescent state, so that others' reclamation does not wait
  * for this thread, and engine_kick interrupts it (EngineConfig.kick_signal). Between the two nothing of the engine is
  * called but engine_kick. The caller looks at h.exit_request after engine_block_begin and before it blocks.
@@ -83,7 +96,7 @@ void vcpu_fp_sync(Vcpu *cpu);  /* host flags -> ir.fp.flags */
 void vcpu_fp_changed(Vcpu *cpu); /* ir.fp changed -> host */
 
 /*
- * Write what was translated to the persistent cache, if there is one and it is worth it. Called by a guest thread at the
+ * Tell tools, and write what was translated to the persistent cache, if there is one and it is worth it. Called by a guest thread at the
  * end of the process and before it becomes another program. Never fails: what cannot be written is not kept.
  */
 void engine_save(Vcpu *cpu);
@@ -97,6 +110,11 @@ int engine_background_tid(Engine *e);
 
 /* Print --stats to f. */
 void engine_stats(Engine *e, FILE *f);
+/*
+ * Print the indirect branches that the promotion policy has heard of, most executions first; as text or JSON.
+ *   name  writes a name for people of a guest address to buf, or ""
+ */
+void engine_branches(Engine *e, FILE *f, bool json, void (*name)(uint64_t pc, char *buf, size_t len));
 
 /*
  * Memory of the guest, from C code outside translated code. The guest is mapped 1:1. Never fault the host: return false

@@ -16,8 +16,10 @@
 #include "base/safe.h"
 
 #include <errno.h>
+#include <setjmp.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #define ALTSTACK_BYTES (64u << 10)
@@ -131,8 +133,20 @@ static bool in_code(Vcpu *cpu, int sig, const siginfo_t *info, void *uc)
         sig = SIGSEGV;
     cpu->fault = (GuestFault){
         .sig = sig, .code = info->si_code, .addr = (uintptr_t)info->si_addr, .write = os_uc_is_write(uc)};
+    mem_ops.unlock(&cpu->h.ir, false);
     e->host->leave(e->plan, &cpu->h, uc, IR_STOP_FAULT);
     return true;
+}
+
+/* A tool crashed: back to who called it, with the signals that the thread had unblocked. */
+static void escape(Vcpu *cpu, const void *ucv)
+{
+    const ucontext_t *uc = ucv;
+    void *to = cpu->escape;
+
+    cpu->escape = NULL;
+    pthread_sigmask(SIG_SETMASK, &uc->uc_sigmask, NULL);
+    siglongjmp(*(sigjmp_buf *)to, 1);
 }
 
 static void on_fault(int sig, siginfo_t *info, void *uc)
@@ -144,6 +158,8 @@ static void on_fault(int sig, siginfo_t *info, void *uc)
     } else if ((sig == SIGSEGV || sig == SIGBUS) && safe_fixup(uc)) {
         noted = (struct Noted){sig, info->si_code, (uintptr_t)info->si_addr, os_uc_is_write(uc)};
     } else if (!current || !in_code(current, sig, info, uc)) {
+        if (current && current->escape)
+            escape(current, uc);
         crash(sig, info, uc);
     }
     errno = saved_errno;
@@ -257,9 +273,39 @@ bool fault_is_tag(Vcpu *cpu)
            (cpu->e->cfg.guest->careful & ~careful_forms(cpu->e, cpu->h.ir.pc) & LIFT_CAREFUL_TAG);
 }
 
+/* The fault may be that of an instruction behind the one at pc, with which it was translated as one: not any more. */
+static bool part_it(Vcpu *cpu)
+{
+    const Guest *g = cpu->e->cfg.guest;
+    uint64_t pc = cpu->h.ir.pc;
+    uint8_t insn[4];
+    size_t len;
+
+    if (!g->joins || (careful_forms(cpu->e, pc) & LIFT_CAREFUL_ALONE))
+        return false;
+    const uint8_t *code = cpu->e->cfg.env->code(cpu, pc, &len);
+    if (!code || len < sizeof insn || safe_copy(insn, code, sizeof insn) || !g->joins(insn, sizeof insn))
+        return false;
+    if (careful_add(cpu->e, pc, LIFT_CAREFUL_ALONE))
+        kill_page(cpu->e, pc);
+    return true;
+}
+
+/* The interpreter does the instruction at pc alone. Returns whether it came to another end than the fault. */
+static bool redo_alone(Vcpu *cpu, bool *go_on)
+{
+    IrStop stop = run_resume_once(cpu);
+
+    if (stop == IR_STOP_FAULT)
+        return false;
+    *go_on = run_stop(cpu, stop);
+    return true;
+}
+
 bool fault_handle(Vcpu *cpu)
 {
     const GuestFault *f = &cpu->fault;
+    bool go_on, alone = part_it(cpu);
 
     cpu->stats.faults++;
     if (log_on_pc(LOG_SIGNAL, cpu->h.ir.pc))
@@ -267,11 +313,12 @@ bool fault_handle(Vcpu *cpu)
                  (unsigned long long)f->addr, f->write ? " (store)" : "");
     if (f->sig == SIGSEGV && (f->code == SI_KERNEL || non_canonical(f->addr))) {
         fault_make_careful(cpu);
-        /* The interpreter does this one instruction, or finds out the address, which the host did not tell. */
-        IrStop stop = run_interp_once(cpu, 1);
-        if (stop != IR_STOP_FAULT)
-            return run_stop(cpu, stop);
+        alone = true; /* or finds out the address, which the host did not tell */
     }
+    if (alone && redo_alone(cpu, &go_on))
+        return go_on;
+    if (cpu->e->cfg.tools)
+        cpu->e->cfg.tools->ops->fault(cpu->e->cfg.tools, cpu, &cpu->fault);
     return cpu->e->cfg.env->fault(cpu, &cpu->fault);
 }
 

@@ -41,6 +41,18 @@ const uint8_t *fetch_at(Fetch *f, uint64_t pc, size_t *avail)
     return f->buf + (pc - f->va);
 }
 
+const uint8_t *fetch_look(Fetch *f, uint64_t pc, size_t most, size_t *avail)
+{
+    const uint8_t *code = fetch_at(f, pc, avail);
+
+    if (!code)
+        return NULL;
+    *avail = *avail < most ? *avail : most;
+    if (f->t)
+        page_note(f->t, pc, *avail);
+    return code;
+}
+
 static void log_insn(const Guest *g, uint64_t pc, const uint8_t *code, size_t avail)
 {
     char text[128];
@@ -50,6 +62,11 @@ static void log_insn(const Guest *g, uint64_t pc, const uint8_t *code, size_t av
         log_line("in: 0x%llx: %02x%02x%02x%02x  %s", (unsigned long long)pc, code[3], code[2], code[1], code[0], text);
     else
         log_line("in: 0x%llx: %s", (unsigned long long)pc, text);
+}
+
+static const uint8_t *ahead(void *f, uint64_t pc, size_t *avail)
+{
+    return fetch_look(f, pc, ((Fetch *)f)->cpu->e->cfg.guest->min_insn, avail);
 }
 
 bool fetch_lift(Fetch *f, Lift *l)
@@ -67,5 +84,12 @@ bool fetch_lift(Fetch *f, Lift *l)
     if (f->t)
         f->t->forms |= (uint8_t)l->careful;
     l->guarded = l->mode && f->cpu->e->cfg.env->guarded && f->cpu->e->cfg.env->guarded(f->cpu, l->pc);
-    return g->lift(l, code, avail) > 0;
+    if (f->t)
+        f->t->guarded |= l->guarded;
+    l->ahead = ahead;
+    l->ahead_ctx = f;
+    unsigned len = g->lift(l, code, avail);
+    if (f->t)
+        page_note(f->t, l->pc, len);
+    return len > 0;
 }

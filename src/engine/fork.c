@@ -102,8 +102,12 @@ void engine_fork_child(Engine *e, Vcpu *self)
     self->thread = pthread_self();
     self->tid = os_tid();
     tier_fork_child(e);
+    hot_fork_child(e, self);
     unlock_all(e);
     persist_fork_child(e);
+    versions_fork_child(e);
+    if (e->cfg.tools)
+        e->cfg.tools->ops->fork_child(e->cfg.tools, self);
     while (others) {
         Vcpu *next = others->next;
         vcpu_bury(others);

@@ -5,6 +5,7 @@
 #define ENGINE_INTERNAL_H
 
 #include "engine/cache.h"
+#include "engine/instrument.h"
 
 #define TABLE_BITS 17
 #define TABLE_LOCKS 256
@@ -42,7 +43,7 @@ typedef struct TierRequest {
 /* The thread that does it (tier.c). */
 typedef struct Tier {
     pthread_mutex_t lock;        /* of all below */
-    pthread_cond_t wake;
+    pthread_cond_t wake, ended;  /* something for the thread; its end, for all but the one who stops it */
     TierRequest queue[TIER_QUEUE], current;
     unsigned first, n, longest;
     bool running, busy, stop;
@@ -57,17 +58,30 @@ typedef struct Tier {
 /* Translations that others took the place of, for vcpus to drop from their jump caches. */
 #define REPLACED 256
 
+/* Counted executions (hot.c). */
+typedef struct Hot {
+    pthread_mutex_t lock;        /* of the list */
+    struct HotCode *codes;
+    uint32_t next;               /* counter that is free; under lock */
+    uint64_t *past;              /* of vcpus that are gone; under vcpu_lock */
+} Hot;
+
 struct Engine {
     EngineConfig cfg;
     const Host *host;
     HostPlan *plan;
     IrWorld world;
     uint32_t opt_skip;           /* passes that are left out */
+    IrSlots slots;               /* the guest's, and cells (instrument.c) */
+    IrSlot *cell_slots;          /* these together; NULL without tools */
 
     Cache cache;
     Table table;
     PageBucket page[PAGE_BUCKETS];
     pthread_mutex_t kill_lock;   /* one killer of translations at a time */
+
+    uint64_t *versions;          /* versions.c */
+    atomic_bool versions_on;
 
     struct Persist *persist;     /* persist.c; NULL: none */
 
@@ -86,12 +100,17 @@ struct Engine {
     Translation *retired;
     unsigned nretired;
 
+    pthread_mutex_t promote_lock;
+    struct Promote *promote;     /* promote.c; NULL: off */
+
     Tier tier;
+    Hot hot;
     _Atomic uint64_t replaced[REPLACED], replaced_seq; /* guest pcs; written under kill_lock */
 
     _Atomic uint64_t flush_seq;  /* kills so far: vcpus that have seen fewer drop their jump cache and return stack */
     _Atomic uint64_t jit_count;  /* translations made, for jit_limit */
-    _Atomic uint64_t invalidations, killed, unshared, evicted;
+    _Atomic uint64_t parked;     /* translations that are */
+    _Atomic uint64_t invalidations, killed, revived, unshared, evicted;
 
     /* Writers of the code cache stand aside while a thread forks (fork.c). */
     atomic_bool forking;
@@ -116,6 +135,8 @@ static inline void untag_pc(Vcpu *cpu)
 }
 
 /* --- vcpu.c ------------------------------------------------------------------------------------------------------- */
+/* Offset of hot.c's counters, which follow a vcpu and its tools' cells (instrument.h). */
+size_t vcpu_counters_at(const Engine *e);
 /* Free a vcpu that is in no list any more. */
 void vcpu_bury(Vcpu *cpu);
 /* Of all vcpus, past and present. Others may be counting: approximate while they run. */
@@ -125,6 +146,7 @@ struct VcpuStats vcpu_sum_stats(Engine *e);
 bool table_init(Table *tb, Status *st);
 void table_done(Table *tb);
 Translation *table_find(const Table *tb, uint64_t pc, uint32_t mode);
+Translation *table_find_parked(const Table *tb, uint64_t pc, uint32_t mode);
 /* Insert; returns `t`, or the live translation of the same key that was there first. */
 Translation *table_insert(Table *tb, Translation *t);
 /* A live translation of t's key that is not t. */
@@ -138,24 +160,37 @@ void table_remove(Table *tb, Translation *t);
 /* Note that t reads the page of va. False when t has too many pages already. */
 bool page_add(Engine *e, Translation *t, uint64_t va);
 void page_remove_all(Engine *e, Translation *t);
-/* Mark dead some live translation of a page in [first, last] and return it, to be killed; NULL when there is none. Those
- * still being made are marked as well: their maker will drop them. */
-Translation *page_condemn(Engine *e, uint64_t first, uint64_t last);
+/* t, which is being made, depends on the bytes [va, va + n) of a page that was added. */
+void page_note(Translation *t, uint64_t va, size_t n);
+/* A range of guest addresses whose translations are to go, page by page. */
+typedef struct PageWalk {
+    uint64_t va, last; /* both included */
+    uint64_t page;     /* next to be looked at; for a range of many pages: bucket */
+    bool park;         /* those that can be are to be parked instead */
+} PageWalk;
+PageWalk page_walk(uint64_t va, uint64_t len);
+/* Mark dead (or parked) the next live translation of something in the range and return it, to be seen to; NULL: no more. Those
+ * still being made from a page of it are marked as well: their maker will drop them. */
+Translation *page_condemn(Engine *e, PageWalk *w);
+/* Whether page_condemn would find or mark something. */
+bool page_concerns(Engine *e, uint64_t va, uint64_t len);
 
 /* --- fetch.c ------------------------------------------------------------------------------------------------------ */
 #define FETCH_BYTES 128
 
 /* A window of guest code, copied. */
-typedef struct Fetch {
+struct Fetch {
     Vcpu *cpu;
     Translation *t;         /* to be registered with each page; may be NULL */
     uint64_t va;            /* guest address of buf[0] */
     size_t len;
     uint8_t buf[FETCH_BYTES];
-} Fetch;
+};
 
 /* Code at pc, at least one smallest instruction of it; NULL when it cannot be fetched. */
 const uint8_t *fetch_at(Fetch *f, uint64_t pc, size_t *avail);
+/* The same, of at most `most` bytes, all of which the translation then depends on. */
+const uint8_t *fetch_look(Fetch *f, uint64_t pc, size_t most, size_t *avail);
 /* Lift the instruction at l->pc. False when it cannot be fetched. */
 bool fetch_lift(Fetch *f, Lift *l);
 
@@ -184,6 +219,8 @@ void translate_replace(Vcpu *cpu, Translation *t);
 bool translate_counter(Vcpu *cpu, Translation *t);
 /* Lift up to `limit` instructions at pc into the vcpu's arena; NULL when the first cannot be fetched. `t` may be NULL. */
 IrRegion *translate_form(Vcpu *cpu, uint64_t pc, unsigned limit, Translation *t);
+/* The same for running them once, with what tools ask for. `resumes`: see ToolRegion. */
+IrRegion *translate_once(Vcpu *cpu, uint64_t pc, unsigned limit, bool resumes);
 void translation_free(Translation *t);
 
 /* --- pack.c --------------------------------------------------------------------------------------------------------- */
@@ -206,16 +243,43 @@ const void *link_chain(HostCpu *h);
 const void *link_lookup(HostCpu *h);
 /* Point every site that leads to t back at its own stub. t is dead. */
 void link_unchain(Engine *e, Translation *t);
-/* Take t's own sites out of their targets' lists; t is about to be freed. */
-void link_forget(Translation *t);
-/* Empty a vcpu's jump cache and return stack. Own thread, outside translated code. */
+/* Take t's own sites out of their targets' lists, and free its indirect branches' stubs; t is about to be freed. Caller holds
+ * kill_lock. */
+void link_forget(Engine *e, Translation *t);
+/* The site whose displacement is at executable address `hpc`; NULL. In a section between write_begin and write_end. */
+Link *link_find(Engine *e, const void *hpc);
+/* Let a site lead to `to`'s code, NULL: to its own stub. False when it may not be written to yet (after fork). */
+bool link_point(Engine *e, Link *l, const Translation *to);
+/* Drop (pc), or all that leads to [hpc, hpc + size), from a vcpu's jump caches. Own thread. */
+void link_drop(Vcpu *cpu, uint64_t pc);
+void link_drop_code(Vcpu *cpu, const void *hpc, size_t size);
+/* Empty a vcpu's jump caches and return stack. Own thread, outside translated code. */
 void link_flush(Vcpu *cpu);
+
+/* --- promote.c ---------------------------------------------------------------------------------------------------- */
+void promote_init(Engine *e);
+void promote_done(Engine *e);
+void promote_vcpu_init(Vcpu *cpu);
+/* Give the indirect branches of a translation that nobody runs yet the stubs that others of the same guest code have. */
+void promote_attach(Engine *e, Translation *t);
+/* The routine behind HostCpu.promote. */
+const void *promote_miss(HostCpu *h);
+/* Call fn for each branch that there is a record of. */
+void promote_each(Engine *e, void (*fn)(void *ctx, const PromoteSite *s), void *ctx);
+/* Free a stub that nobody runs any more. Caller holds kill_lock. */
+void promote_stub_free(Engine *e, Translation *t);
+/* The same for the stub of an indirect branch whose translation goes. */
+void promote_forget(Engine *e, Link *l);
 
 /* --- invalidate.c --------------------------------------------------------------------------------------------------- */
 /* Finish killing a translation whose state has been set to dead by the caller, who holds kill_lock. */
 void kill_translation_locked(Engine *e, Translation *t);
 /* Set a live translation's state to dead; false when somebody else did. */
-bool kill_mark(Translation *t);
+bool kill_mark(Engine *e, Translation *t);
+/* A translation whose code is in a region is dead now. */
+void kill_count(Translation *t);
+/* The parked translation of (pc, cpu's mode), live again; NULL when there is none that is still right. */
+Translation *park_revive(Vcpu *cpu, uint64_t pc);
 /* Kill the translations of va's page, which has not changed: they are to be made in careful forms. */
 void kill_page(Engine *e, uint64_t va);
 /* Make cpu->redo's translation anew at its next execution, in its careful forms. */
@@ -227,9 +291,11 @@ void kill_finish(Engine *e);
 void kill_replaced_locked(Engine *e, Translation *t);
 /* The same for t's counter alone. */
 void kill_counter_locked(Engine *e, Translation *t);
+/* Vcpus are to drop what they remember for pc. */
+void kill_note_replaced_locked(Engine *e, uint64_t pc);
 /* After such: ask every vcpu to look at what was replaced. */
 void kill_replaced_finish(Engine *e);
-/* Drop from the vcpu's jump cache what was replaced. Own thread, outside translated code. */
+/* Drop from the jump caches of the vcpu what was replaced. Own thread, outside translated code. */
 void link_drop_replaced(Vcpu *cpu);
 
 /* --- tier.c ------------------------------------------------------------------------------------------------------- */
@@ -258,6 +324,15 @@ void grace_collect(Engine *e);
 /* --- fork.c: a thread that writes to the cache is between these ------------------------------------------------------ */
 void write_begin(Vcpu *cpu);
 void write_end(Vcpu *cpu);
+
+/* --- versions.c --------------------------------------------------------------------------------------------------- */
+bool versions_init(Engine *e);
+void versions_done(Engine *e);
+void versions_fork_child(Engine *e);
+/* Give the vcpu the mode in which versions are kept, if they are. Own thread, before it runs translated code again. */
+void versions_mode(Vcpu *cpu);
+/* IrWorld.monitor */
+void versions_monitor(IrCpu *ir, uint64_t va);
 
 /* --- mem.c ---------------------------------------------------------------------------------------------------------- */
 extern const IrMemOps mem_ops;
@@ -301,14 +376,16 @@ const void *persist_code(Vcpu *cpu, uint64_t pc);
 Translation *persist_at(Engine *e, const void *hpc);
 /* Of that translation pc, mode, hpc and side table alone. Async-signal-safe. */
 bool persist_place(Engine *e, const void *hpc, Translation *out);
-/* No kept translation of (pc, mode), or of va's page, is entered any more: they are to be made anew in careful forms.
- * Whether there were any. Caller holds kill_lock, in a section between write_begin and write_end. */
-bool persist_drop_locked(Engine *e, uint64_t pc, uint32_t mode);
+/* No kept translation of (pc, mode), or of va's page, is entered any more: they are to be made anew in careful forms, or have
+ * been `replaced` by better ones. Whether there were any. Caller holds kill_lock, in a section between write_begin and write_end. */
+bool persist_drop_locked(Engine *e, uint64_t pc, uint32_t mode, bool replaced);
 bool persist_drop_page_locked(Engine *e, uint64_t va);
 /* The page of va is about to be translated from. */
 void persist_reads(Engine *e, uint64_t va);
 /* `t` has been made just now. */
 void persist_made(Vcpu *cpu, const Translation *t);
+/* There will be no graph of `t`. */
+void persist_refused(Engine *e, const Translation *t);
 /* `t` has taken the place of another. */
 void persist_improved(Engine *e, const Translation *t);
 /* Guest memory [va, va + len) changed. Returns whether something was killed. Caller holds kill_lock. */
@@ -319,6 +396,29 @@ void persist_changed(Engine *e);
 void persist_region_gone_locked(Engine *e, struct PersistImage *im);
 void persist_fork_child(Engine *e);
 void persist_stats(Engine *e, FILE *f);
+
+/* --- instrument.c --------------------------------------------------------------------------------------------------- */
+void tools_init(Engine *e);
+void tools_done(Engine *e);
+/* The stage of the pipeline; `tier` if it will be translated at all. */
+void tools_region(Fetch *f, IrRegion *r, unsigned tier, bool resumes);
+/* The routines behind HostCpu.tool, IrWorld.tool and IrWorld.room. */
+IrStop tools_code_call(HostCpu *h, uint64_t site);
+IrStop tools_world_call(IrCpu *ir, uint64_t site, const IrVal arg[2], IrShow *show);
+uint64_t tools_world_room(IrCpu *ir, uint64_t at, uint64_t limit);
+
+/* --- hot.c: counting executions for --stats=hot; each does nothing when that was not asked for ------------------------------ */
+/* Bytes behind each Vcpu for its counters. */
+size_t hot_bytes(const Engine *e);
+/* Give the blocks of a region counters. */
+void hot_reserve(Engine *e, IrRegion *r);
+/* Remember what was made of it. */
+void hot_note(Vcpu *cpu, const IrRegion *r, const Translation *t, const HostCode *code);
+/* A vcpu ends. Caller holds vcpu_lock. */
+void hot_past_locked(Engine *e, const Vcpu *cpu);
+void hot_fork_child(Engine *e, Vcpu *self);
+void hot_stats(Engine *e, FILE *f);
+void hot_done(Engine *e);
 
 /* --- run.c ---------------------------------------------------------------------------------------------------------- */
 /* Interpret one region as lifted from pc, at most `limit` instructions, without keeping it. */

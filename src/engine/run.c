@@ -42,6 +42,8 @@ bool run_stop(Vcpu *cpu, IrStop stop)
         return fault_handle(cpu);
     case IR_STOP_FETCH:
         return fetch_fault(cpu);
+    case IR_STOP_RESUME:
+        return run_stop(cpu, run_resume_once(cpu));
     case IR_STOP_EXIT:
         break;
     }
@@ -66,6 +68,7 @@ static bool run_poll(Vcpu *cpu)
         kill_redo(cpu);
     /* The epoch is read first, so that what was killed before it is forgotten before it is published. */
     uint64_t epoch = grace_now(e), flush = atomic_load(&e->flush_seq);
+    versions_mode(cpu);
     if (flush != cpu->flush_seen || cpu->h.ir.mode != cpu->mode_seen) {
         link_flush(cpu);
         cpu->flush_seen = flush;
@@ -96,7 +99,14 @@ static IrStop run_interp(Vcpu *cpu, const IrRegion *r)
 
 IrStop run_interp_once(Vcpu *cpu, unsigned limit)
 {
-    IrRegion *r = translate_form(cpu, cpu->h.ir.pc, limit, NULL);
+    IrRegion *r = translate_once(cpu, cpu->h.ir.pc, limit, false);
+
+    return r ? run_interp(cpu, r) : IR_STOP_FETCH;
+}
+
+IrStop run_resume_once(Vcpu *cpu)
+{
+    IrRegion *r = translate_once(cpu, cpu->h.ir.pc, 1, true);
 
     return r ? run_interp(cpu, r) : IR_STOP_FETCH;
 }

@@ -2,6 +2,7 @@
  * From guest code to something that runs: the whole pipeline is translate_make. Start reading there.
  *
  *   form      lift guest instructions along one trace into IR        guest->lift, through guest/lift.c
+ *   instrument  what tools ask for, as IR of its own                 plugin/, through engine/instrument.h
  *   optimise  slots become SSA values; passes                        opt/
  *   compile   select, allocate, emit into this thread's region       host->compile
  *   publish   visible to every thread; the first one wins            table, cache
@@ -21,6 +22,8 @@
 
 /* Guest instructions in a region: long enough for any straight code, short enough for a side table of 16-bit offsets. */
 #define REGION_INSNS 96
+/* Code at an exit's target that is looked at for what it overwrites. */
+#define DEAD_BYTES 24
 /* Room to start a translation with; the host says when it was not enough. */
 #define CODE_ROOM_MIN (4u << 10)
 #define CODE_ROOM_MAX (512u << 10)
@@ -42,7 +45,7 @@ static IrRegion *form(Fetch *f, uint64_t pc, unsigned limit)
     if (pc & ((1u << g->pc_shift) - 1))
         return NULL;
     arena_reset(&cpu->arena);
-    IrRegion *r = ir_region_new(&cpu->arena, &g->slots, g->helpers, g->nhelpers, pc);
+    IrRegion *r = ir_region_new(&cpu->arena, &cpu->e->slots, g->helpers, g->nhelpers, pc);
     Lift l = {.guest = g, .pc = pc, .mode = cpu->h.ir.mode, .cpu_features = e->cfg.features};
     ir_builder_init(&l.b, r);
     r->fp = careful_fp_mode(e, cpu->h.ir.mode, pc);
@@ -70,6 +73,16 @@ IrRegion *translate_form(Vcpu *cpu, uint64_t pc, unsigned limit, Translation *t)
     return form(&f, pc, limit);
 }
 
+IrRegion *translate_once(Vcpu *cpu, uint64_t pc, unsigned limit, bool resumes)
+{
+    Fetch f = {.cpu = cpu};
+    IrRegion *r = form(&f, pc, limit);
+
+    if (r)
+        tools_region(&f, r, 0, resumes);
+    return r;
+}
+
 /* --- after lifting --- */
 
 static void log_region(LogCat cat, const char *what, const IrRegion *r)
@@ -92,7 +105,7 @@ static uint64_t dead_slots(void *ctx, uint64_t pc)
 {
     Fetch *f = ctx;
     size_t avail;
-    const uint8_t *code = fetch_at(f, pc, &avail);
+    const uint8_t *code = fetch_look(f, pc, DEAD_BYTES, &avail);
 
     return code ? f->cpu->e->cfg.guest->dead_slots(code, avail) : 0;
 }
@@ -158,6 +171,7 @@ static void keep_code(Translation *t, const HostCode *code, int64_t delta)
     t->rw = code->rw;
     t->hpc = code->rw + delta;
     t->size = code->size;
+    t->insns = code->insns;
     t->nlink = code->nsite;
     t->link = calloc(code->nsite ? code->nsite : 1, sizeof t->link[0]);
     keep_side(t, code);
@@ -172,20 +186,23 @@ static void keep_code(Translation *t, const HostCode *code, int64_t delta)
 }
 
 /* Compile into this thread's region. TRANSLATED_NOT: a graph that is too much for the host. */
-static Translated compile(Vcpu *cpu, const IrRegion *r, Translation *t)
+static Translated compile(Vcpu *cpu, IrRegion *r, Translation *t)
 {
     Engine *e = cpu->e;
     HostCode code;
     CodeBuf cb;
 
     check_context("compile", r->pc);
+    hot_reserve(e, r);
     for (size_t room = CODE_ROOM_MIN; room <= CODE_ROOM_MAX; room *= 8) {
         if (!cache_buf(cpu, room, &cb))
             return TRANSLATED_FULL;
         if (e->host->compile(e->plan, r, &cb, &code)) {
             keep_code(t, &code, cb.delta);
             cache_commit(cpu, &cb, t);
+            promote_attach(e, t);
             log_asm(e->host, t);
+            hot_note(cpu, r, t, &code);
             return TRANSLATED;
         }
         if (!cb.overflow)
@@ -218,6 +235,7 @@ static Translation *publish(Vcpu *cpu, Translation *t)
     if (!atomic_compare_exchange_strong(&t->state, &new, TRANSLATION_LIVE)) {
         cpu->stats.discarded++;
         /* Compiled code stays listed in its cache region, which owns it. */
+        kill_count(t);
         page_remove_all(e, t);
         if (!t->hpc)
             translation_free(t);
@@ -227,7 +245,7 @@ static Translation *publish(Vcpu *cpu, Translation *t)
     if (first != t) {
         cpu->stats.discarded++;
         pthread_mutex_lock(&e->kill_lock);
-        if (kill_mark(t))
+        if (kill_mark(e, t))
             kill_translation_locked(e, t);
         pthread_mutex_unlock(&e->kill_lock);
     } else if (translation_dead(t)) {
@@ -261,6 +279,7 @@ static Translated translate_as(Vcpu *cpu, Translation *t, bool graph)
         r = lockstep_prepare(cpu, r, t);
     t->guest_insns = r->guest_insns;
     t->graph = r->graph;
+    tools_region(&f, r, r->graph ? 2 : 1, false);
     log_region(LOG_IR, "ir", r);
     optimise(e, r, &f);
     if (!take_jit(e))
@@ -297,6 +316,7 @@ Translated translate_graph(Vcpu *cpu, Translation *t)
     Translated how = TRANSLATED_NOT;
 
     if (r && take_jit(e)) {
+        tools_region(&f, r, 2, false);
         log_region(LOG_IR, "ir", r);
         optimise(e, r, &f);
         how = compile(cpu, r, t);
@@ -322,6 +342,7 @@ void translate_replace(Vcpu *cpu, Translation *t)
 
     if (!atomic_compare_exchange_strong(&t->state, &new, TRANSLATION_LIVE)) { /* the code changed meanwhile */
         cpu->stats.discarded++;
+        kill_count(t);
         page_remove_all(e, t);
         return;
     }
@@ -331,11 +352,11 @@ void translate_replace(Vcpu *cpu, Translation *t)
     if (dead)
         table_remove(&e->table, t); /* killed before it was put there */
     if (!dead) {
-        persist_drop_locked(e, t->pc, t->mode);
+        persist_drop_locked(e, t->pc, t->mode, true);
         persist_improved(e, t);
     }
     for (Translation *old; !dead && (old = table_find_other(&e->table, t)) != NULL;) {
-        if (kill_mark(old))
+        if (kill_mark(e, old))
             kill_replaced_locked(e, old);
     }
     pthread_mutex_unlock(&e->kill_lock);
@@ -348,7 +369,7 @@ bool translate_counter(Vcpu *cpu, Translation *t)
     IrBuilder b;
 
     arena_reset(&cpu->arena);
-    ir_builder_init(&b, ir_region_new(&cpu->arena, &g->slots, g->helpers, g->nhelpers, t->pc));
+    ir_builder_init(&b, ir_region_new(&cpu->arena, &cpu->e->slots, g->helpers, g->nhelpers, t->pc));
     b.r->fp = g->fp_mode(t->mode);
     ir_exit(&b, t->pc, IR_EXIT_COUNT);
     ir_insn(b.r, b.r->block[0].last)->snap = ir_snap_new(b.r, t->pc);
@@ -360,6 +381,8 @@ Translation *translate_get(Vcpu *cpu, uint64_t pc, Translated *why)
     Engine *e = cpu->e;
     Translation *t = table_find(&e->table, pc, cpu->h.ir.mode);
 
+    if (!t)
+        t = park_revive(cpu, pc);
     if (!t)
         t = persist_get(cpu, pc);
     *why = t ? TRANSLATED : TRANSLATED_CHANGED;

@@ -48,6 +48,7 @@ static void remove_from_list(Vcpu *cpu)
     if (cpu->next)
         cpu->next->prev = cpu->prev;
     add_stats(&e->past, &cpu->stats);
+    hot_past_locked(e, cpu);
     pthread_mutex_unlock(&e->vcpu_lock);
 }
 
@@ -63,9 +64,14 @@ static void shadow_init(Vcpu *cpu)
     cpu->h.shadow_base = p + SHADOW_GUARD + SHADOW_BYTES - SHADOW_TOP;
 }
 
+size_t vcpu_counters_at(const Engine *e)
+{
+    return sizeof(Vcpu) + (e->cfg.tools ? CELL_BYTES : 0);
+}
+
 Vcpu *vcpu_new(Engine *e)
 {
-    Vcpu *cpu = os_alloc(sizeof *cpu);
+    Vcpu *cpu = os_alloc(vcpu_counters_at(e) + hot_bytes(e));
 
     CHECK(cpu != NULL);
     os_populate(cpu, sizeof *cpu);
@@ -75,9 +81,13 @@ Vcpu *vcpu_new(Engine *e)
     cpu->h.link = link_chain;
     cpu->h.lookup = link_lookup;
     cpu->h.hot = tier_hot;
+    cpu->h.versions = e->versions;
+    cpu->h.tool = tools_code_call;
+    cpu->h.promote = promote_miss;
     arena_init(&cpu->arena);
     arena_init(&cpu->interp_arena);
     e->cfg.guest->reset(&cpu->h.ir, e->cfg.features);
+    versions_mode(cpu);
     cpu->mode_seen = cpu->h.ir.mode;
     if (e->plan) {
         shadow_init(cpu);
@@ -85,6 +95,7 @@ Vcpu *vcpu_new(Engine *e)
         e->host->cpu_init(e->plan, &cpu->h);
     }
     tier_vcpu_init(cpu);
+    promote_vcpu_init(cpu);
     link_flush(cpu);
     add_to_list(cpu);
     return cpu;
@@ -110,7 +121,7 @@ void vcpu_bury(Vcpu *cpu)
     arena_done(&cpu->interp_arena);
     free(cpu->lockstep);
     os_release(cpu->shadow, SHADOW_BYTES + 2 * SHADOW_GUARD);
-    os_free(cpu, sizeof *cpu);
+    os_free(cpu, vcpu_counters_at(cpu->e) + hot_bytes(cpu->e));
 }
 
 void vcpu_free(Vcpu *cpu)
@@ -125,10 +136,14 @@ void vcpu_attach(Vcpu *cpu)
     cpu->tid = os_tid();
     fault_attach(cpu);
     grace_quiesce(cpu, grace_now(cpu->e));
+    if (cpu->e->cfg.tools)
+        cpu->e->cfg.tools->ops->thread_start(cpu->e->cfg.tools, cpu);
 }
 
 void vcpu_detach(Vcpu *cpu)
 {
+    if (cpu->e->cfg.tools)
+        cpu->e->cfg.tools->ops->thread_end(cpu->e->cfg.tools, cpu);
     atomic_store(&cpu->epoch, 0);
     fault_detach(cpu);
 }
@@ -160,11 +175,14 @@ void engine_block_end(Vcpu *cpu)
     atomic_store(&cpu->blocked, false);
     /* First counted again, then a look at what was killed meanwhile: the jump cache may lead there. */
     atomic_store(&cpu->epoch, grace_now(cpu->e));
+    versions_mode(cpu);
     uint64_t flush = atomic_load(&cpu->e->flush_seq);
     if (flush != cpu->flush_seen) {
         link_flush(cpu);
         cpu->flush_seen = flush;
     }
+    if (atomic_load(&cpu->e->replaced_seq) != cpu->replaced_seen)
+        link_drop_replaced(cpu);
 }
 
 void vcpu_fp_sync(Vcpu *cpu)

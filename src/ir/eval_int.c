@@ -188,6 +188,10 @@ bool ir_eval_int(const IrInsn *op, const IrVal arg[3], IrVal *out)
         *out = arg[arg[0].u8[0] ? 1 : 2];
         return true;
     }
+    if (op->op == IR_TALLY) {
+        out->u64[0] = arg[0].u64[0] + op->imm;
+        return true;
+    }
     if (op->type == IR_V128)
         return false;
     unsigned n = type_bits(op->type);

@@ -80,8 +80,18 @@ static bool do_memory(Interp *t, const IrInsn *i, IrVal *out)
         ok = m->rmw(cpu, va, size, i->flags, (IrRmw)i->aux, &t->val[i->b], &res);
         break;
     }
+    if (i->flags & IR_MEM_UNLOCK)
+        m->unlock(cpu, ok && (i->op != IR_CAS || memcmp(&res, &t->val[i->b], size) == 0));
     *out = res;
     return ok;
+}
+
+static void do_version(Interp *t, const IrInsn *i, IrVal *out)
+{
+    const IrMemOps *m = &t->cpu->world->mem;
+    uint64_t va = t->val[i->a].u64[0];
+
+    *out = (IrVal){{i->op == IR_VERSION ? m->version(t->cpu, va) : m->lock(t->cpu, va, t->val[i->b].u64[0], i->aux), 0}};
 }
 
 static void do_fence(const IrInsn *i)
@@ -123,6 +133,56 @@ static IrRef enter_block(Interp *t, uint32_t block, const IrRef *args, uint32_t 
         if (ir_insn(t->r, ref)->op == IR_PARAM)
             t->val[ref] = tmp[k++];
     return ref;
+}
+
+/* --- tools -------------------------------------------------------------------------------------------------------- */
+
+static uint64_t *cell(const Interp *t, const IrInsn *i)
+{
+    return (uint64_t *)(void *)(t->cpu->state + i->imm + (i->op == IR_ROOM ? 0 : t->val[i->a].u64[0]));
+}
+
+static void do_cell(Interp *t, const IrInsn *i, IrVal *out)
+{
+    uint64_t *at = cell(t, i), pos = t->val[i->a].u64[0];
+
+    *out = (IrVal){{0, 0}};
+    switch (i->op) {
+    case IR_CELL_GET: out->u64[0] = *at; break;
+    case IR_CELL_PUT: *at = t->val[i->b].u64[0]; break;
+    case IR_CELL_ADD: *at += t->val[i->b].u64[0]; break;
+    case IR_ROOM: out->u64[0] = pos <= *at ? pos : t->cpu->world->room(t->cpu, pos, i->imm); break;
+    default: memcpy((void *)(uintptr_t)(pos + i->imm), &t->val[i->b], ir_type_size(i->lane)); break;
+    }
+}
+
+typedef struct Show {
+    IrShow s;
+    const Interp *t;
+    const IrInsn *i;
+} Show;
+
+static uint64_t see(const IrShow *show, uint8_t *state)
+{
+    const Show *w = (const Show *)show;
+    const IrRegion *r = w->t->r;
+
+    if (!w->i->snap)
+        return w->t->insn_pc;
+    const IrSnap *s = &r->snap[w->i->snap];
+    for (uint32_t k = 0; k < s->count; k++) {
+        const IrSnapEnt *e = &r->snapent[s->first + k];
+        memcpy(state + r->slots->slot[e->slot].offset, &w->t->val[e->val], ir_type_size(r->slots->slot[e->slot].type));
+    }
+    return s->pc;
+}
+
+static IrStop do_tool(Interp *t, const IrInsn *i)
+{
+    const IrVal arg[2] = {t->val[i->b], t->val[i->c]};
+    Show w = {{see}, t, i};
+
+    return t->val[i->a].u8[0] ? t->cpu->world->tool(t->cpu, i->imm, arg, &w.s) : IR_STOP_NONE;
 }
 
 static IrRef branch_if(Interp *t, const IrInsn *i)
@@ -240,8 +300,16 @@ static void run(Interp *t, IrRef ref)
             }
             break;
         case IR_FENCE: do_fence(i); break;
+        case IR_VERSION: case IR_VLOCK: do_version(t, i, out); break;
         case IR_POLL: scalar_out(out, t->cpu->world->poll && t->cpu->world->poll(t->cpu)); break;
         case IR_CALL: do_call(t, i, out); break;
+        case IR_TALLY: scalar_out(out, val[i->a].u64[0] + i->imm); break;
+        case IR_CELL_GET: case IR_CELL_PUT: case IR_CELL_ADD: case IR_ROOM: case IR_STASH: do_cell(t, i, out); break;
+        case IR_TOOL:
+            t->stop = do_tool(t, i);
+            if (t->stop != IR_STOP_NONE)
+                return;
+            break;
         case IR_BR: ref = enter_block(t, (uint32_t)i->imm, &t->r->pool[i->a], i->b); break;
         case IR_BRIF: ref = branch_if(t, i); break;
         case IR_EXIT: case IR_EXIT_CALL: case IR_EXIT_IND: case IR_EXIT_HELP: case IR_EXIT_STOP:

@@ -26,9 +26,9 @@ const char *const ir_fcmp_names[] = {"never", "lt", "eq", "le", "gt", "lg", "ge"
                                      "un", "ltu", "equ", "leu", "gtu", "lgu", "geu", "always", NULL};
 const char *const ir_rmw_names[] = {"add", "clr", "xor", "or", "maxs", "mins", "maxu", "minu", "swap", NULL};
 const char *const ir_hint_names[] = {"jump", "call", "ret", NULL};
-const char *const ir_stop_names[] = {"none", "check", "illegal", "break", "fault", "exit", "fetch", NULL};
+const char *const ir_stop_names[] = {"none", "check", "illegal", "break", "fault", "exit", "fetch", "resume", NULL};
 const char *const ir_order_names[] = {"", "acquire", "release", "acq_rel", "seq_cst", "tso", "acquire_pc", "order7", NULL};
-const char *const ir_attr_names[] = {"signed", "soft", "watch", "careful", "aligned", NULL};
+const char *const ir_attr_names[] = {"signed", "soft", "watch", "careful", "aligned", "attr5", "attr6", "unlock", NULL};
 
 IrForm ir_form(unsigned op)
 {

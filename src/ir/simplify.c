@@ -444,6 +444,14 @@ IrRef ir_simplify(IrSimplify *s, IrInsn *i)
         return simplify_shift(s, i);
     case IR_TRUNC: case IR_ZEXT: case IR_SEXT: case IR_BITCAST:
         return simplify_width(s, i);
+    case IR_TALLY:
+        if (i->imm == 0)
+            return i->a;
+        if (def(s, i->a)->op == IR_TALLY) {
+            i->imm += def(s, i->a)->imm;
+            i->a = def(s, i->a)->a;
+        }
+        return i->imm ? 0 : i->a;
     case IR_CLZ: /* of the bits reversed, as guests without the instruction count trailing zeros */
         if (def(s, i->a)->op == IR_BITREV)
             *i = (IrInsn){.op = IR_CTZ, .type = i->type, .a = def(s, i->a)->a};

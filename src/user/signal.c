@@ -1,6 +1,7 @@
 #include "user/signal.h"
 
 #include "base/check.h"
+#include "engine/instrument.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -144,6 +145,14 @@ static void install(const UserSigs *s, int sig)
     kernel_sigaction(sig, &k, NULL);
 }
 
+void signal_keep_own(UserThread *t)
+{
+    const int setxid = 33; /* glibc's, for setuid in all threads; installed with the first thread */
+    pthread_mutex_lock(&t->p->sigs->lock);
+    install(t->p->sigs, setxid);
+    pthread_mutex_unlock(&t->p->sigs->lock);
+}
+
 /* --- dispositions ----------------------------------------------------------------------------------------------------- */
 
 UserSigs *sigs_inherit(void)
@@ -242,8 +251,8 @@ void signal_default(UserThread *t, int sig)
     KernelSigAction k = { .handler = DEFAULT_ACTION };
     if (!(STOPS_BY_DEFAULT & SIG_BIT(sig)) && !t->vforked)
         engine_save(t->cpu);
-    if (!(STOPS_BY_DEFAULT & SIG_BIT(sig)) && t->p->cfg->stats)
-        engine_stats(t->p->engine, stderr);
+    if (!(STOPS_BY_DEFAULT & SIG_BIT(sig)))
+        user_stats(t->p);
     kernel_sigaction(sig, &k, NULL);
     syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), sig);
     kernel_mask(SIG_UNBLOCK, SIG_BIT(sig), NULL);
@@ -285,6 +294,8 @@ static bool deliver(UserThread *t, const siginfo_t *info, const GuestFault *faul
     t->p->nondet->ops->signal(t->p->nondet, t->tid, info);
     if (t->p->cfg->strace)
         strace_signal(t, info);
+    if (engine_tools(t->p->engine))
+        tool_signal(t, info, a.handler > IGNORE_ACTION ? a.handler : 0);
     bool forced = fault && ((t->mask & SIG_BIT(sig)) || a.handler == IGNORE_ACTION);
     if (!forced && a.handler == IGNORE_ACTION)
         return false;
@@ -366,6 +377,14 @@ bool signal_fault(Vcpu *cpu, const GuestFault *f)
     deliver(t, &info, f);
     signal_unblock(t);
     return true;
+}
+
+void signal_force(UserThread *t, const siginfo_t *info)
+{
+    const GuestFault cause = { .sig = info->si_signo, .code = info->si_code };
+    signal_block_all();
+    deliver(t, info, &cause);
+    signal_unblock(t);
 }
 
 /* Whether a call that was waiting is made again: the kernel asks the first handler's SA_RESTART. */

@@ -22,6 +22,8 @@ void sigs_reset(UserSigs *s);
 
 /* Start of a thread: its signal stack; the guest's mask takes effect on the host. */
 void signal_thread_start(UserThread *t);
+/* After a host thread was made: the C library may have taken a signal of the guest's for itself. Every signal must be blocked. */
+void signal_keep_own(UserThread *t);
 /* Block everything on the host; signals stay with the kernel. signal_unblock puts the guest's mask in force again. */
 void signal_block_all(void);
 void signal_unblock(UserThread *t);
@@ -32,6 +34,8 @@ uint64_t signal_host_mask(void);
 bool signal_pending(Vcpu *cpu);
 bool signal_fault(Vcpu *cpu, const GuestFault *f);
 void signal_async(int sig, siginfo_t *info, void *uc);
+/* Deliver a signal that the thread has brought about by what it did: neither blocking nor ignoring it helps. */
+void signal_force(UserThread *t, const siginfo_t *info);
 
 /*
  * After a system call returned `ret` (perhaps SYS_AGAIN or SYS_RESTART) with signals waiting: set the guest's result or back up

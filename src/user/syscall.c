@@ -2,8 +2,10 @@
 #include "user/syscall.h"
 
 #include "base/check.h"
+#include "engine/instrument.h"
 #include "user/path.h"
 #include "user/process.h"
+#include "user/seccomp.h"
 #include "user/signal.h"
 
 #include <assert.h>
@@ -31,7 +33,7 @@ int64_t host_call(UserThread *t, long nr, uint64_t a, uint64_t b, uint64_t c, ui
     return host_call_out(t, nr, arg, NULL, 0);
 }
 
-static uint64_t arg_size(UserThread *t, const SysArg *a, const uint64_t arg[6])
+uint64_t syscall_arg_size(UserThread *t, const SysArg *a, const uint64_t arg[6])
 {
     uint32_t len = 0;
     if (!a->size_arg)
@@ -51,9 +53,9 @@ static unsigned list_outs(UserThread *t, const SysDesc *d, const uint64_t arg[6]
         if (!arg[i])
             continue;
         if (a->kind == SCA_OUT || a->kind == SCA_STRUCT_OUT || a->kind == SCA_STRUCT_IO)
-            outs[n++] = (NondetOut){ (void *)(uintptr_t)arg[i], arg_size(t, a, arg) };
+            outs[n++] = (NondetOut){ (void *)(uintptr_t)arg[i], syscall_arg_size(t, a, arg) };
         if (a->kind == SCA_OIOV) {
-            uint64_t count = arg_size(t, a, arg);
+            uint64_t count = syscall_arg_size(t, a, arg);
             struct iovec iov;
             for (uint64_t k = 0; k < count && n < MAX_OUTS && guest_read(t->cpu, &iov, arg[i] + k * sizeof iov, sizeof iov); k++)
                 outs[n++] = (NondetOut){ iov.iov_base, iov.iov_len };
@@ -62,14 +64,19 @@ static unsigned list_outs(UserThread *t, const SysDesc *d, const uint64_t arg[6]
     return n;
 }
 
+int64_t host_block_out(UserThread *t, const SysCall *c, const uint64_t arg[6], const NondetOut *outs, unsigned nouts)
+{
+    engine_block_begin(t->cpu);
+    int64_t ret = t->p->nondet->ops->syscall(t->p->nondet, t->tid, &t->stop, c->d->host, arg, outs, nouts);
+    engine_block_end(t->cpu);
+    return ret;
+}
+
 int64_t host_block(UserThread *t, const SysCall *c, const uint64_t arg[6])
 {
     NondetOut outs[MAX_OUTS];
     unsigned n = list_outs(t, c->d, arg, outs);
-    engine_block_begin(t->cpu);
-    int64_t ret = t->p->nondet->ops->syscall(t->p->nondet, t->tid, &t->stop, c->d->host, arg, outs, n);
-    engine_block_end(t->cpu);
-    return ret;
+    return host_block_out(t, c, arg, outs, n);
 }
 
 int64_t host_pass(UserThread *t, const SysCall *c)
@@ -159,15 +166,21 @@ IrStop user_syscall(Vcpu *cpu)
     SysCall c;
     t->p->abi->get_call(&cpu->h.ir, &c.nr, c.arg);
     c.d = c.nr < SYSCALL_LIMIT && syscall_table[c.nr].name ? &syscall_table[c.nr] : &unknown;
-    if (t->p->tagged_addr)
-        untag(&c);
     SysCall shown = c;
     if (t->p->cfg->strace)
         strace_enter(t, &shown);
-    int64_t ret = dispatch(t, &c);
+    bool tools = engine_tools(t->p->engine) != NULL;
+    int64_t ret;
+    if ((t->seccomp.mode == 0 || seccomp_allows(t, &c, &ret)) && (!tools || !tool_syscall_before(t, &shown, &ret))) {
+        if (t->p->tagged_addr)
+            untag(&c);
+        ret = dispatch(t, &c);
+    }
     t = user_thread(cpu); /* a vfork child has a thread structure of its own, and it returns here in both */
     if (t->p->cfg->strace)
         strace_leave(t, &shown, ret);
+    if (tools)
+        tool_syscall_after(t, &shown, ret);
     if (ret == SYS_EXIT)
         return IR_STOP_EXIT;
     if (ret >= -4095 && !t->stop) {

@@ -190,6 +190,14 @@ static uint64_t read_flags(const uint8_t *code, size_t avail)
     return 0;
 }
 
+/* Exclusive loads: see lift_fuse.c. */
+static bool joins(const uint8_t *code, size_t avail)
+{
+    int id = avail < 4 ? -1 : a64_decode(UINT64_MAX, fetch(code));
+
+    return id == A64_INSN_ldxr || id == A64_INSN_ldxp;
+}
+
 static void dump(FILE *f, const IrCpu *cpu)
 {
     const A64State *s = (const A64State *)cpu->state;
@@ -214,7 +222,9 @@ const Guest guest_aarch64 = {
     .nhelpers = A64_NHELPERS,
     .flag_slot = flag_slot,
     .flags = FLAGS,
-    .careful = LIFT_CAREFUL_TAG,
+    .mode_versions = A64_MODE_VERSIONS,
+    .mode_strict = A64_MODE_STRICT,
+    .careful = LIFT_CAREFUL_TAG | LIFT_CAREFUL_ALONE,
     .cpu_new = cpu_new,
     .reset = reset,
     .fp_mode = fp_mode,
@@ -222,5 +232,6 @@ const Guest guest_aarch64 = {
     .disas = disas,
     .dead_slots = dead_slots,
     .read_flags = read_flags,
+    .joins = joins,
     .dump = dump,
 };

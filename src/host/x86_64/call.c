@@ -24,7 +24,7 @@ static void copy_words(Sel *s, Mem to, Mem from, unsigned words)
     x64_mov_rm(s->a, W64, RAX, plan_scratch(0));
 }
 
-static void store_imm64(Sel *s, Mem to, uint64_t v)
+void sel_store_imm(Sel *s, Mem to, uint64_t v)
 {
     if ((int64_t)v == (int32_t)v) {
         x64_mov_mi(s->a, W64, to, (int32_t)v);
@@ -49,10 +49,10 @@ void sel_store_arg(Sel *s, unsigned n, IrRef v)
     } else if (x->reg != REG_NONE) {
         x64_mov_mr(s->a, W64, to, (Gpr){x->reg});
     } else if (ra_const(s, root, &c)) {
-        store_imm64(s, to, c.u64[0]);
+        sel_store_imm(s, to, c.u64[0]);
         to.disp += 8;
         if (vec)
-            store_imm64(s, to, c.u64[1]);
+            sel_store_imm(s, to, c.u64[1]);
     } else {
         bool found = ra_memory(s, root, &from);
         CHECK(found);
@@ -67,7 +67,7 @@ static void store_op(Sel *s, const IrInsn *i)
     x64_mov_mi(s->a, W32, m, (int32_t)(i->op | (uint32_t)i->type << 16 | (uint32_t)i->lane << 24));
     m.disp += 4;
     x64_mov_mi(s->a, W32, m, (int32_t)(i->lanes | (uint32_t)i->aux << 8));
-    store_imm64(s, plan_scratch(SCRATCH_IMM), i->imm);
+    sel_store_imm(s, plan_scratch(SCRATCH_IMM), i->imm);
 }
 
 static void eval_here(Sel *s, const IrInsn *i)

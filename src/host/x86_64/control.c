@@ -21,6 +21,8 @@ typedef struct Leave {
     uint32_t nent;
     Target target[PLAN_MAX_PINS + 2];
     unsigned ntarget;
+    const IrRef *arg; /* of a helper that the exit calls */
+    uint32_t narg;
     uint64_t over[IR_MAX_SLOTS / 64]; /* homes that will be written */
     FlagForm flags;
 } Leave;
@@ -44,6 +46,10 @@ static void collect(Leave *l, const IrInsn *i)
 
     l->ent = &s->r->snapent[snap->first];
     l->nent = snap->count;
+    if (i->op == IR_EXIT_HELP) {
+        l->arg = &s->r->pool[i->a];
+        l->narg = i->b;
+    }
     for (uint32_t k = 0; k < l->nent; k++) {
         unsigned slot = l->ent[k].slot, pin = s->plan->slot_pin[slot];
         IrRef root = ra_root(s, l->ent[k].val);
@@ -108,12 +114,24 @@ static void rescue(Leave *l, IrRef root)
     }
 }
 
+/* A count, not computed yet, of what is in its own home: one addition to memory makes it. */
+static bool counts_in_place(const Sel *s, IrRef root, unsigned slot)
+{
+    const IrInsn *i = &s->r->insn[root];
+    return (ra_val(s, root)->flags & VAL_LAZY) && i->op == IR_TALLY && in_home(s, ra_root(s, i->a), slot);
+}
+
 static void rescue_all(Leave *l)
 {
-    for (uint32_t k = 0; k < l->nent; k++)
-        rescue(l, ra_root(l->s, l->ent[k].val));
+    for (uint32_t k = 0; k < l->nent; k++) {
+        IrRef root = ra_root(l->s, l->ent[k].val);
+        if (!counts_in_place(l->s, root, l->ent[k].slot))
+            rescue(l, root);
+    }
     for (unsigned k = 0; k < l->ntarget; k++)
         rescue(l, l->target[k].root);
+    for (uint32_t k = 0; k < l->narg; k++)
+        rescue(l, ra_root(l->s, l->arg[k]));
 }
 
 /* --- stores to homes --------------------------------------------------------------------------------------------------- */
@@ -151,7 +169,21 @@ static bool is_described(const Leave *l, unsigned slot)
     return l->flags.from && (slot == f[0] || slot == f[1] || slot == f[2] || slot == f[3]);
 }
 
-/* Flags that were not computed on the way: into their homes, while all other values are still where they were. */
+static void store_count(Sel *s, IrRef root, unsigned slot)
+{
+    const IrInsn *i = &s->r->insn[root];
+    Mem m = plan_slot(s->plan, slot);
+
+    if (counts_in_place(s, root, slot)) {
+        x64_alu_mi(s->a, ALU_ADD, W64, m, (int32_t)i->imm);
+        return;
+    }
+    Gpr a = sel_use_r(s, i->a), t = sel_tmp_r(s);
+    x64_lea(s->a, W64, t, mem_b(a, (int32_t)i->imm));
+    x64_mov_mr(s->a, W64, m, t);
+}
+
+/* Flags and counts that were not computed on the way: into their homes, while all other values are still where they were. */
 static void store_lazy(Leave *l)
 {
     Sel *s = l->s;
@@ -160,8 +192,11 @@ static void store_lazy(Leave *l)
         IrRef root = ra_root(s, l->ent[k].val);
         if (!(ra_val(s, root)->flags & VAL_LAZY) || is_described(l, slot))
             continue;
-        CHECK(s->r->slots->slot[slot].type == IR_I8 && s->plan->slot_pin[slot] == 0xff);
-        sel_cond_store(s, root, plan_slot(s->plan, slot));
+        CHECK(s->plan->slot_pin[slot] == 0xff);
+        if (s->r->insn[root].op == IR_TALLY)
+            store_count(s, root, slot);
+        else
+            sel_cond_store(s, root, plan_slot(s->plan, slot));
         s->ra->locked = 0;
     }
 }
@@ -307,6 +342,9 @@ static void leave_state(Sel *s, const IrInsn *i, const Target *extra, unsigned n
     if (flags_exit(s, i, &l->flags) != FLAGS_KEPT)
         flags_store(s, &l->flags);
     store_lazy(l);
+    /* not before: a careful comparison among the flags is evaluated with arguments of its own */
+    for (uint32_t k = 0; k < l->narg; k++)
+        sel_store_arg(s, k, l->arg[k]);
     store_slots(l);
     move_targets(l);
 }
@@ -339,21 +377,6 @@ static void emit_count(Sel *s, uint64_t pc)
     emit_guest_addr(s, RAX, pc);
     x64_jmp(s->a, label_stub(STUB_HOT));
     sel_cold_end(s);
-}
-
-/* The jump cache's entry for rax: flags say whether it matches; its hpc's operand is returned. Changes rcx. */
-static Mem emit_probe(Sel *s)
-{
-    unsigned shift = s->plan->cfg.pc_shift;
-    int32_t disp = plan_cpu_disp(offsetof(HostCpu, jcache));
-    unsigned scale = shift < 3 ? (unsigned[]){3, 3, 2}[shift] : 1;
-
-    x64_mov_rr(s->a, W32, RCX, RAX);
-    if (shift == 0)
-        x64_shift_i(s->a, SH_SHL, W32, RCX, 1);
-    x64_alu_ri(s->a, ALU_AND, W32, RCX, (int32_t)(((1u << HOST_JCACHE_BITS) - 1) << (shift ? shift : 1)));
-    x64_alu_rm(s->a, ALU_CMP, W64, RAX, rm_m(mem_bi(R15, RCX, scale, disp)));
-    return mem_bi(R15, RCX, scale, disp + (int32_t)offsetof(HostJump, hpc));
 }
 
 /*
@@ -392,6 +415,23 @@ static void exit_call(Sel *s, const IrInsn *i)
     emit_return_point(s, known, ret);
 }
 
+/* On to the guest address in rax. */
+static void exit_on(Sel *s, bool call, uint64_t pc)
+{
+    if (s->plan->cfg.promote) {
+        emit_indirect(s, call ? CHAIN_CALL : 0, pc);
+    } else if (!call) {
+        emit_lookup(s);
+    } else {
+        uint32_t lookup = sel_label(s);
+        x64_call(s->a, lookup);
+        sel_cold_begin(s);
+        sel_bind(s, lookup);
+        emit_lookup(s);
+        sel_cold_end(s);
+    }
+}
+
 static void exit_ind(Sel *s, const IrInsn *i)
 {
     bool predict = s->plan->cfg.ret_predict, call = i->aux == IR_HINT_CALL && predict;
@@ -405,29 +445,15 @@ static void exit_ind(Sel *s, const IrInsn *i)
         return;
     }
     emit_poll(s, NULL);
-    Mem hpc = emit_probe(s);
-    if (!call) {
-        x64_jcc(s->a, CC_NE, label_stub(STUB_LOOKUP));
-        x64_jmp_m(s->a, hpc);
-        return;
-    }
-    uint32_t miss = sel_label(s), back = sel_label(s);
-    x64_jcc(s->a, CC_NE, miss);
-    x64_call_m(s->a, hpc);
-    sel_bind(s, back);
-    sel_cold_begin(s);
-    sel_bind(s, miss);
-    x64_call(s->a, label_stub(STUB_LOOKUP));
-    x64_jmp(s->a, back);
-    sel_cold_end(s);
-    emit_return_point(s, known, ret);
+    exit_on(s, call, s->r->snap[i->snap].pc);
+    if (call)
+        emit_return_point(s, known, ret);
 }
 
 static void exit_help(Sel *s, const IrInsn *i)
 {
     Target t = {RAX.n, ra_root(s, i->c)};
-    for (uint32_t k = 0; k < i->b; k++)
-        sel_store_arg(s, k, s->r->pool[i->a + k]);
+
     leave_state(s, i, &t, 1);
     x64_mov_mr(s->a, W64, sel_cpu(s, offsetof(HostCpu, ir.pc)), RAX);
     x64_mov_ri(s->a, RCX, i->imm);

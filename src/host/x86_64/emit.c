@@ -14,11 +14,17 @@ typedef struct Site {
     uint32_t part, offset, stub; /* stub: offset in the cold part */
     uint64_t target;
     bool hot;
+    uint8_t indirect;
 } Site;
 
 typedef struct GuestReloc {
     uint32_t part, offset;
 } GuestReloc;
+
+typedef struct Mark {
+    uint32_t part;
+    HostMark m;
+} Mark;
 
 typedef struct SideBuf {
     uint8_t *p;
@@ -38,6 +44,9 @@ typedef struct SelEmit {
     SideBuf side[3];       /* by part */
     uint8_t *open;         /* collected by side_open */
     uint32_t open_len;
+    Mark *mark;
+    uint32_t nmark, cap_mark;
+    uint32_t in_block;     /* whose code is being emitted */
     Asm *over_part;        /* sel_cold_begin inside cold code jumps over it */
     uint32_t over;
 } SelEmit;
@@ -91,14 +100,52 @@ void sel_cold_begin(Sel *s)
         x64_jmp(s->a, em->over);
     }
     s->a = &s->cold;
+    emit_mark_rare(s);
 }
 
 void sel_cold_end(Sel *s)
 {
     SelEmit *em = s->em;
     s->a = em->over_part;
-    if (s->a == &s->cold)
+    if (s->a == &s->cold) {
         sel_bind(s, em->over);
+        emit_mark_block(s, em->in_block, false);
+    }
+}
+
+/* --- marks ------------------------------------------------------------------------------------------------------------ */
+
+static void put_mark(Sel *s, HostMarkKind kind, uint64_t what)
+{
+    SelEmit *em = s->em;
+
+    if (!s->r->counters)
+        return;
+    em->mark = grow(s->arena, em->mark, em->nmark, &em->cap_mark, sizeof *em->mark);
+    em->mark[em->nmark++] = (Mark){part_of(s), {asm_here(s->a), (uint8_t)kind, what}};
+}
+
+void emit_mark_block(Sel *s, uint32_t block, bool begins)
+{
+    put_mark(s, HOST_MARK_BLOCK, block);
+    s->em->in_block = block;
+    if (begins && s->r->counters)
+        x64_alu_mi(s->a, ALU_ADD, W64, plan_cpu(s->plan->cfg.count_at + 8 * (size_t)(s->r->counters - 1 + block)), 1);
+}
+
+uint32_t emit_block(const Sel *s)
+{
+    return s->em->in_block;
+}
+
+void emit_mark_insn(Sel *s, uint64_t pc)
+{
+    put_mark(s, HOST_MARK_INSN, pc);
+}
+
+void emit_mark_rare(Sel *s)
+{
+    put_mark(s, HOST_MARK_RARE, 0);
 }
 
 /* --- constants and addresses ------------------------------------------------------------------------------------------ */
@@ -135,7 +182,8 @@ void emit_guest_addr(Sel *s, Gpr d, uint64_t addr)
     em->reloc[em->nreloc++] = (GuestReloc){part_of(s), asm_here(s->a) - 8};
 }
 
-void emit_chain(Sel *s, unsigned kind, uint64_t target)
+/* The jump or call of a site, then on in the cold part with its stub. Returns the label of the displacement. */
+static uint32_t site_begin(Sel *s, unsigned kind, uint64_t target, uint8_t indirect)
 {
     bool call = kind & CHAIN_CALL;
     SelEmit *em = s->em;
@@ -145,21 +193,45 @@ void emit_chain(Sel *s, unsigned kind, uint64_t target)
     x64_nop(a, (3 - asm_here(a)) & 3);
     (call ? x64_call : x64_jmp)(a, stub);
     em->site = grow(s->arena, em->site, em->nsite, &em->cap_site, sizeof *em->site);
-    em->site[em->nsite++] = (Site){part_of(s), asm_here(a) - 4, 0, target, kind & CHAIN_HOT};
+    em->site[em->nsite++] = (Site){part_of(s), asm_here(a) - 4, 0, target, kind & CHAIN_HOT, indirect};
     em->label[site] = (Label){part_of(s), asm_here(a) - 4};
     if (call && a == &s->cold) { /* the stub must not stand where the call returns to */
         sel_cold_begin(s);
     } else {
         s->a = &s->cold;
+        emit_mark_rare(s);
     }
     sel_bind(s, stub);
     em->site[em->nsite - 1].stub = asm_here(s->a);
+    return site;
+}
+
+/* Back to the part of `a`, where the site is. */
+static void site_end(Sel *s, unsigned kind, Asm *a)
+{
+    if ((kind & CHAIN_CALL) && a == &s->cold)
+        sel_cold_end(s);
+    s->a = a;
+}
+
+void emit_chain(Sel *s, unsigned kind, uint64_t target)
+{
+    Asm *a = s->a;
+    uint32_t site = site_begin(s, kind, target, 0);
+
     emit_guest_addr(s, RAX, target);
     x64_lea(s->a, W64, RCX, (Mem){.base = MEM_NONE, .index = MEM_NONE, .rip = true, .label = site});
     x64_jmp(s->a, label_stub(STUB_LINK));
-    if (call && a == &s->cold)
-        sel_cold_end(s);
-    s->a = a;
+    site_end(s, kind, a);
+}
+
+void emit_indirect(Sel *s, unsigned kind, uint64_t pc)
+{
+    Asm *a = s->a;
+    uint32_t site = site_begin(s, kind, pc, kind & CHAIN_CALL ? HOST_SITE_CALL : HOST_SITE_JUMP);
+
+    emit_site_lookup(s, pc, site);
+    site_end(s, kind, a);
 }
 
 /* --- side table ------------------------------------------------------------------------------------------------------- */
@@ -194,6 +266,11 @@ static uint8_t *put_eval(uint8_t *p, unsigned op, unsigned type, unsigned lane, 
 static uint8_t *put_lazy(Sel *s, uint8_t *p, IrRef root)
 {
     const IrInsn *i = &s->r->insn[root];
+    if (i->op == IR_TALLY) {
+        p = put_place(s, put_eval(p, IR_ADD, IR_I64, 0, 0), ra_root(s, i->a));
+        *p++ = SIDE_CONST;
+        return put_varint(p, i->imm);
+    }
     p = put_eval(p, i->op, i->type, i->lane, i->aux);
     if (i->op == IR_SELECT) {
         p = put_place(s, p, ra_root(s, i->a));
@@ -339,7 +416,7 @@ static void finish_sites(Sel *s, const Layout *l, HostCode *out)
             HostSite *o = &out->site[out->nsite];
             if (x->part != part)
                 continue;
-            *o = (HostSite){l->part[part] + x->offset, l->part[PART_COLD] + x->stub, x->target, x->hot};
+            *o = (HostSite){l->part[part] + x->offset, l->part[PART_COLD] + x->stub, x->target, x->hot, x->indirect};
             CHECK(((uintptr_t)(l->rw + o->offset) & 3) == 0);
             out->nsite++;
         }
@@ -360,6 +437,21 @@ static void finish_side(Sel *s, const Layout *l, HostCode *out)
     if (c->len)
         memcpy(p, c->p, c->len);
     out->side_len = (uint32_t)(p + c->len - out->side);
+}
+
+static void finish_marks(Sel *s, const Layout *l, HostCode *out)
+{
+    SelEmit *em = s->em;
+
+    out->mark = ARENA_ARRAY(s->arena, HostMark, em->nmark ? em->nmark : 1);
+    for (unsigned part = PART_MAIN; part <= PART_COLD; part++) {
+        for (uint32_t k = 0; k < em->nmark; k++) {
+            if (em->mark[k].part != part)
+                continue;
+            out->mark[out->nmark] = em->mark[k].m;
+            out->mark[out->nmark++].offset += l->part[part];
+        }
+    }
 }
 
 bool emit_finish(Sel *s, CodeBuf *cb, HostCode *out)
@@ -384,11 +476,13 @@ bool emit_finish(Sel *s, CodeBuf *cb, HostCode *out)
     memset(out, 0, sizeof *out);
     out->rw = l.rw;
     out->size = l.size;
+    out->insns = l.pool;
     out->reloc = ARENA_ARRAY(s->arena, HostReloc, s->main.nfix + s->cold.nfix + em->nreloc + 1);
     resolve(s, &l, &s->main, PART_MAIN, out);
     resolve(s, &l, &s->cold, PART_COLD, out);
     finish_sites(s, &l, out);
     finish_side(s, &l, out);
+    finish_marks(s, &l, out);
     cb->p = l.rw + l.size;
     return true;
 }

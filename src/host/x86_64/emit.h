@@ -38,8 +38,26 @@ void emit_init(Sel *s);
  */
 enum { CHAIN_CALL = 1, CHAIN_HOT = 2 };
 void emit_chain(Sel *s, unsigned kind, uint64_t target);
+/*
+ * The way on of an indirect branch at guest address pc to the guest address in rax (which the return stack is ready for):
+ * a jump, or with CHAIN_CALL a call, to its own lookup in the cold part; a site that a promotion stub can take over.
+ */
+void emit_indirect(Sel *s, unsigned kind, uint64_t pc);
+/* That lookup: without a site, and with the one at label `site`, for whose branch misses are counted. */
+void emit_lookup(Sel *s);
+void emit_site_lookup(Sel *s, uint64_t pc, uint32_t site);
 /* A guest address in a register, relocatable. */
 void emit_guest_addr(Sel *s, Gpr d, uint64_t addr);
+
+/*
+ * For regions whose blocks are counted: what follows belongs to `block`, whose execution is counted here (`begins`) or was; to the
+ * guest instruction at pc; to nobody. They do nothing for other regions.
+ */
+void emit_mark_block(Sel *s, uint32_t block, bool begins);
+/* The block that was marked last. */
+uint32_t emit_block(const Sel *s);
+void emit_mark_insn(Sel *s, uint64_t pc);
+void emit_mark_rare(Sel *s);
 
 /*
  * Collect where the state of operation `i`'s snapshot is now, for side_here. Before any of these places is changed by
@@ -62,11 +80,23 @@ void sel_jump_if(Sel *s, SelCond c, bool sense, uint32_t label);
 void sel_eval(Sel *s, const IrInsn *i);
 void sel_store_arg(Sel *s, unsigned n, IrRef v);
 void sel_call(Sel *s, const IrInsn *i);
+void sel_store_imm(Sel *s, Mem to, uint64_t v);
+/* tool.c */
+void sel_cell_get(Sel *s, const IrInsn *i);
+void sel_cell_put(Sel *s, const IrInsn *i);
+void sel_cell_add(Sel *s, const IrInsn *i);
+void sel_room(Sel *s, const IrInsn *i);
+void sel_stash(Sel *s, const IrInsn *i);
+void sel_tool(Sel *s, const IrInsn *i);
 void sel_load(Sel *s, const IrInsn *i);
 void sel_store(Sel *s, const IrInsn *i);
 void sel_cas(Sel *s, const IrInsn *i);
 void sel_rmw(Sel *s, const IrInsn *i);
 void sel_fence(Sel *s, const IrInsn *i);
+void sel_version(Sel *s, const IrInsn *i);
+void sel_vlock(Sel *s, const IrInsn *i);
+/* Behind an operation with IR_MEM_UNLOCK; a CAS: with its outcome in the flags. `t` is overwritten. */
+void sel_unlock(Sel *s, const IrInsn *i, Gpr t);
 void sel_exit(Sel *s, const IrInsn *i);
 void sel_select(Sel *s, const IrInsn *i);
 

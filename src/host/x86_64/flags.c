@@ -259,7 +259,7 @@ void flags_entry(Sel *s)
     sel_cold_end(s);
 }
 
-void x64_flags_settle(HostCpu *cpu, const HostPlan *plan)
+void x64_flags_show(const HostCpu *cpu, const HostPlan *plan, uint8_t *state)
 {
     uint32_t from = cpu->flags_from;
     uint64_t x = cpu->flags_x << (from & FROM_SHIFT), y = cpu->flags_y << (from & FROM_SHIFT);
@@ -271,6 +271,11 @@ void x64_flags_settle(HostCpu *cpu, const HostPlan *plan)
     };
 
     for (unsigned k = 0; from && k < FLAG_COUNT; k++)
-        cpu->state[plan->cfg.slots->slot[plan->cfg.flags[k]].offset] = flag[k];
+        state[plan->cfg.slots->slot[plan->cfg.flags[k]].offset] = flag[k];
+}
+
+void x64_flags_settle(HostCpu *cpu, const HostPlan *plan)
+{
+    x64_flags_show(cpu, plan, cpu->state);
     cpu->flags_from = 0;
 }

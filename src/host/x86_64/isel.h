@@ -59,6 +59,7 @@ static inline void flags_set(Sel *s, unsigned kind, IrRef x, IrRef y, Width w)
 /* Rules, by file. */
 SelRule isel_shl, isel_shr, isel_sar, isel_ror, isel_extr, isel_ubfx, isel_sbfx, isel_bfi, isel_clz, isel_ctz,
     isel_popcnt, isel_cls, isel_bswap, isel_bitrev, isel_crc32, isel_zext, isel_sext;
+SelRule sel_tally; /* tool.c */
 SelRule isel_adc; /* the others of select_flags.c are conditions */
 
 #endif

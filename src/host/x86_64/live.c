@@ -252,6 +252,8 @@ static bool may_be_lazy(const Live *l, const IrInsn *i)
 {
     const IrRegion *r = l->r;
     unsigned rel = i->aux & (IR_LT | IR_EQ | IR_GT);
+    if (i->op == IR_TALLY)
+        return (int64_t)i->imm == (int32_t)i->imm;
     if (i->op == IR_SELECT)
         return lazy_select(l, i);
     if (i->op == IR_FCMP) /* its value; the flags that it raises are another matter, see live_insn */
@@ -276,7 +278,7 @@ static void discount(Live *l, IrRef ref)
 
 /*
  * Flags that only snapshots want are not computed on the way: exits compute them into memory, and faults from the side
- * table. Neither is a sum or difference that only they want.
+ * table. Neither is a sum or difference that only they want, nor a count of tools.
  */
 static void mark_lazy(Live *l)
 {
@@ -360,6 +362,10 @@ unsigned live_lazy_operands(const Sel *s, IrRef root, IrRef op[LAZY_OPS])
 {
     const SelAlloc *ra = s->ra;
     const IrInsn *i = &s->r->insn[root];
+    if (i->op == IR_TALLY) {
+        op[0] = ra->root[i->a];
+        return 1;
+    }
     if (i->op == IR_SELECT)
         return select_operands(s, i, op);
     if (ra->val[root].flags & VAL_ALT) {

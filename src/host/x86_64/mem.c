@@ -1,12 +1,11 @@
 /*
- * Memory operations. Order costs nothing for loads (x86's loads are acquire loads) and plain stores; a releasing store is
- * an exchange, so that a later acquiring load stays behind it; a full fence is a locked operation on the stack (a
- * quarter of mfence's time). Accesses that must be aligned are: lifters test before them.
+ * Memory operations. What their order becomes is in order.h. Accesses that must be aligned are: lifters test before them.
  */
 #include "host/x86_64/emit.h"
 
 #include "base/check.h"
 #include "host/x86_64/asm_vec.h"
+#include "host/x86_64/order.h"
 
 static Width lane_width(IrType t)
 {
@@ -98,10 +97,9 @@ static void store_x(Sel *s, unsigned size, Mem m, Xmm x)
         x64_mri_m(s->a, VPEXTRB, m, x, 0);
 }
 
-static bool is_release(const IrInsn *i)
+static bool is_locked(X64Access access, const IrInsn *i)
 {
-    unsigned order = i->flags & IR_ORDER_MASK;
-    return order == IR_RELEASE || order == IR_ACQ_REL || order == IR_SEQ_CST;
+    return x64_orders[access][i->flags & IR_ORDER_MASK] == X64_LOCKED;
 }
 
 static void full_fence(Sel *s)
@@ -110,30 +108,46 @@ static void full_fence(Sel *s)
     x64_alu_mi(s->a, ALU_OR, W32, mem_b(RSP, 0), 0);
 }
 
+/* A register for `unlock`, if it will need one. */
+static Gpr unlock_tmp(Sel *s, const IrInsn *i)
+{
+    return i->flags & IR_MEM_UNLOCK ? sel_tmp_r(s) : RAX;
+}
+
+static void unlock(Sel *s, const IrInsn *i, Gpr t)
+{
+    if (i->flags & IR_MEM_UNLOCK)
+        sel_unlock(s, i, t);
+}
+
 static void store_r(Sel *s, const IrInsn *i, Mem m)
 {
     Width w = lane_width((IrType)i->lane);
     uint64_t c;
 
-    if (is_release(i)) {
+    if (is_locked(X64_STORE, i)) {
         Gpr v = sel_use_r(s, i->b);
         Gpr t = sel_tmp_r(s);
         side_open(s, i);
         x64_mov_rr(s->a, W64, t, v);
         side_here(s);
         x64_xchg_mr(s->a, w, m, t);
+        unlock(s, i, t);
         return;
     }
     if (sel_const(s, i->b, &c) && s->ra->val[ra_root(s, i->b)].reg == REG_NONE && (w != W64 || (int64_t)c == (int32_t)c)) {
+        Gpr t = unlock_tmp(s, i);
         side_open(s, i);
         side_here(s);
         x64_mov_mi(s->a, w, m, (int32_t)c);
+        unlock(s, i, t);
         return;
     }
-    Gpr v = sel_use_r(s, i->b);
+    Gpr v = sel_use_r(s, i->b), t = unlock_tmp(s, i);
     side_open(s, i);
     side_here(s);
     x64_mov_mr(s->a, w, m, v);
+    unlock(s, i, t);
 }
 
 void sel_store(Sel *s, const IrInsn *i)
@@ -144,9 +158,11 @@ void sel_store(Sel *s, const IrInsn *i)
         return;
     }
     Xmm x = sel_use_x(s, i->b);
+    Gpr t = unlock_tmp(s, i);
     side_open(s, i);
     store_x(s, ir_type_size((IrType)i->lane), m, x);
-    if (is_release(i))
+    unlock(s, i, t);
+    if (is_locked(X64_STORE, i))
         full_fence(s);
 }
 
@@ -168,6 +184,7 @@ static void cas16(Sel *s, const IrInsn *i)
     Xmm expect = sel_use_x(s, i->b), want = sel_use_x(s, i->c);
     Mem m = address(s, i);
     Xmm d = sel_def_x(s, i);
+    Gpr t = unlock_tmp(s, i);
 
     side_open(s, i);
     x64_gx(s->a, VMOVQ_GX, RAX, expect);
@@ -176,6 +193,7 @@ static void cas16(Sel *s, const IrInsn *i)
     x64_gxi(s->a, VPEXTRQ, RCX, want, 1);
     side_here(s);
     x64_cmpxchg16b(s->a, m);
+    unlock(s, i, t);
     x64_xg(s->a, VMOVQ_XG, d, RAX);
     x64_rvmi_g(s->a, VPINSRQ, d, d, RDX, 1);
 }
@@ -189,10 +207,11 @@ void sel_cas(Sel *s, const IrInsn *i)
     }
     sel_use_r_in(s, i->b, RAX);
     Mem m = address(s, i);
-    Gpr want = sel_use_r(s, i->c);
+    Gpr want = sel_use_r(s, i->c), t = unlock_tmp(s, i);
     side_open(s, i);
     side_here(s);
     x64_cmpxchg(s->a, w, m, want);
+    unlock(s, i, t);
     zero_extend(s, w, RAX);
     sel_def_r_in(s, i, RAX);
 }
@@ -237,6 +256,7 @@ static void rmw_loop(Sel *s, const IrInsn *i, Width w)
     side_here(s);
     x64_cmpxchg(s->a, w, m, t);
     x64_jcc(s->a, CC_NE, retry);
+    unlock(s, i, t);
     zero_extend(s, w, RAX);
     sel_def_r_in(s, i, RAX);
 }
@@ -250,7 +270,7 @@ static bool rmw_plain(Sel *s, const IrInsn *i, Width w)
         return false;
     Mem m = address(s, i);
     Gpr b = sel_use_r(s, i->b);
-    Gpr t = i->aux == IR_RMW_CLR ? sel_tmp_r(s) : b;
+    Gpr t = i->aux == IR_RMW_CLR ? sel_tmp_r(s) : b, u = unlock_tmp(s, i);
     side_open(s, i);
     if (i->aux == IR_RMW_CLR) {
         x64_mov_rr(s->a, W64, t, b);
@@ -259,6 +279,7 @@ static bool rmw_plain(Sel *s, const IrInsn *i, Width w)
     side_here(s);
     x64_lock(s->a);
     x64_alu_mr(s->a, (Alu)op[i->aux], w, m, t);
+    unlock(s, i, u);
     return true;
 }
 
@@ -273,7 +294,7 @@ void sel_rmw(Sel *s, const IrInsn *i)
     }
     Mem m = address(s, i);
     Gpr b = sel_use_r(s, i->b);
-    Gpr d = sel_def_r(s, i);
+    Gpr d = sel_def_r(s, i), t = unlock_tmp(s, i);
     side_open(s, i);
     x64_mov_rr(s->a, W64, d, b);
     side_here(s);
@@ -281,11 +302,12 @@ void sel_rmw(Sel *s, const IrInsn *i)
         x64_xadd(s->a, w, m, d);
     else
         x64_xchg_mr(s->a, w, m, d);
+    unlock(s, i, t);
     zero_extend(s, w, d);
 }
 
 void sel_fence(Sel *s, const IrInsn *i)
 {
-    if ((i->flags & IR_ORDER_MASK) == IR_SEQ_CST)
+    if (is_locked(X64_FENCE, i))
         full_fence(s);
 }

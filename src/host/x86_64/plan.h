@@ -33,6 +33,9 @@ typedef enum Stub {
     STUB_EVAL,    /* ir_eval of the operation in scratch[4..5]; clobbers nothing */
     STUB_CALL,    /* helper number scratch[4]; clobbers nothing */
     STUB_HOT,     /* rax pc: its counter has come to zero; goes on where the engine says */
+    STUB_TOOL,    /* HostCpu.tool with scratch[5], from the address behind which it was called; clobbers nothing, or leaves */
+    STUB_PROMOTE, /* rax pc, rcx site of an indirect branch: its count of misses has come to zero; goes on at pc */
+    STUB_THUNK,   /* rcx host address: go there by a return, which nothing but this predicts (HARDEN_RETPOLINE) */
     STUB_ESTIMATES, /* data: the table of select_est.c */
     STUB_COUNT
 } Stub;
@@ -69,6 +72,9 @@ static inline Mem plan_slot(const HostPlan *p, unsigned slot)
     return mem_b(R15, (int32_t)p->cfg.slots->slot[slot].offset - STATE_BIAS);
 }
 
+/* Where the thunks of tools keep registers, by number, in HostCpu.save; and the length of the instruction that calls them. */
+enum { SAVE_XMM = 128, CALL_BYTES = 5 };
+
 /* Uses of HostCpu.scratch: 0..3 belong to rules, the rest to stubs. */
 enum { SCRATCH_OP = 4, SCRATCH_IMM = 5, SCRATCH_RSP = 6, SCRATCH_PC = 7 };
 
@@ -99,11 +105,18 @@ void x64_call_thunk(HostCpu *cpu, const HostPlan *plan);
 uint64_t x64_help_thunk(HostCpu *cpu, const HostPlan *plan, uint64_t number);
 /* Compute the flags that the last exit only described (flags.c). */
 void x64_flags_settle(HostCpu *cpu, const HostPlan *plan);
+/* The same in a copy of the guest's state. */
+void x64_flags_show(const HostCpu *cpu, const HostPlan *plan, uint8_t *state);
 /* recover.c: see Host */
 bool x64_recover(HostPlan *plan, HostCpu *cpu, const uint8_t *code_rx, const uint8_t *side, uint32_t side_len,
                  const void *hpc, void *uc);
+uint64_t x64_show(HostPlan *plan, const HostCpu *cpu, const uint8_t *code_rx, const uint8_t *side, uint32_t side_len,
+                  const void *hpc, uint8_t *state);
 void x64_leave(HostPlan *plan, HostCpu *cpu, void *uc, IrStop why);
 bool x64_shadow_overflow(HostPlan *plan, HostCpu *cpu, void *uc, const void *fault_addr);
+/* indirect.c: see Host */
+size_t x64_unprotected(const HostPlan *plan, const uint8_t *code, size_t len);
+bool x64_promotion(const HostPlan *plan, CodeBuf *cb, const HostPromotion *what, HostSite *site);
 unsigned x64_fp_trap(HostCpu *cpu, void *uc); /* fptrap.c */
 void x64_fp_load(HostCpu *cpu);
 void x64_fp_store(HostCpu *cpu);

@@ -1,6 +1,8 @@
 /* From a host fault back to guest state, and other changes to an interrupted context. The table's form is in emit.h. */
 #include "host/x86_64/emit.h"
 
+#include "base/check.h"
+
 #include <string.h>
 #include <ucontext.h>
 
@@ -55,22 +57,33 @@ static const uint8_t *find_entry(const uint8_t *p, const uint8_t *end, uint32_t 
     return NULL;
 }
 
-static IrVal host_reg(const ucontext_t *uc, unsigned reg)
+/* Where the values of registers are. */
+typedef struct Regs {
+    uint64_t r[REG_X];
+    const uint8_t *x; /* 16 bytes each */
+} Regs;
+
+/* What a place is read from. */
+typedef struct Source {
+    const HostPlan *plan;
+    const HostCpu *cpu;
+    const Regs *regs;
+} Source;
+
+static IrVal host_reg(const Regs *regs, unsigned reg)
 {
-    static const int8_t gregs[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
-                                     REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15};
     IrVal v = {.u64 = {0, 0}};
     if (reg < REG_X)
-        v.u64[0] = (uint64_t)uc->uc_mcontext.gregs[gregs[reg]];
+        v.u64[0] = regs->r[reg];
     else
-        memcpy(&v, &uc->uc_mcontext.fpregs->_xmm[reg - REG_X], 16);
+        memcpy(&v, regs->x + 16 * (reg - REG_X), 16);
     return v;
 }
 
-static IrVal read_place(const HostPlan *plan, const HostCpu *cpu, const ucontext_t *uc, const uint8_t **p);
+static IrVal read_place(const Source *from, const uint8_t **p);
 
 /* A value that was not computed on the way. */
-static IrVal read_eval(const HostPlan *plan, const HostCpu *cpu, const ucontext_t *uc, const uint8_t **p)
+static IrVal read_eval(const Source *from, const uint8_t **p)
 {
     IrInsn i = {.op = (uint16_t)get_varint(p)};
     FpEnv none = {0};
@@ -78,33 +91,33 @@ static IrVal read_eval(const HostPlan *plan, const HostCpu *cpu, const ucontext_
     i.type = *(*p)++;
     i.lane = *(*p)++;
     i.aux = *(*p)++;
-    arg[0] = read_place(plan, cpu, uc, p);
-    arg[1] = read_place(plan, cpu, uc, p);
+    arg[0] = read_place(from, p);
+    arg[1] = read_place(from, p);
     if (i.op == IR_SELECT)
-        arg[2] = read_place(plan, cpu, uc, p);
+        arg[2] = read_place(from, p);
     x64_eval(&i, arg, &none, &v);
     return v;
 }
 
-static IrVal read_place(const HostPlan *plan, const HostCpu *cpu, const ucontext_t *uc, const uint8_t **p)
+static IrVal read_place(const Source *from, const uint8_t **p)
 {
     IrVal v = {.u64 = {0, 0}};
     uint8_t kind = *(*p)++;
 
     if (kind < REG_COUNT)
-        return host_reg(uc, kind);
+        return host_reg(from->regs, kind);
     switch (kind) {
     case SIDE_SPILL:
-        memcpy(&v, cpu->spill + 8 * *(*p)++, 16);
+        memcpy(&v, from->cpu->spill + 8 * *(*p)++, 16);
         break;
     case SIDE_HOME:
-        memcpy(&v, cpu->state + plan->cfg.slots->slot[*(*p)++].offset, 16);
+        memcpy(&v, from->cpu->state + from->plan->cfg.slots->slot[*(*p)++].offset, 16);
         break;
     case SIDE_CONST:
         v.u64[0] = get_varint(p);
         break;
     case SIDE_EVAL:
-        return read_eval(plan, cpu, uc, p);
+        return read_eval(from, p);
     default:
         memcpy(&v, *p, 16);
         *p += 16;
@@ -113,15 +126,16 @@ static IrVal read_place(const HostPlan *plan, const HostCpu *cpu, const ucontext
     return v;
 }
 
-static void write_slot(const HostPlan *plan, HostCpu *cpu, unsigned slot, const IrVal *v)
+static void write_slot(const HostPlan *plan, uint8_t *state, unsigned slot, const IrVal *v)
 {
     const IrSlot *x = &plan->cfg.slots->slot[slot];
-    memcpy(cpu->state + x->offset, v, ir_type_size((IrType)x->type));
+    memcpy(state + x->offset, v, ir_type_size((IrType)x->type));
 }
 
 /* `p` is behind the entry's offset. All places are read before any home is written. */
-static void apply_entry(const HostPlan *plan, HostCpu *cpu, const ucontext_t *uc, const uint8_t *p)
+static void apply_entry(const Source *from, const uint8_t *p, uint8_t *state)
 {
+    const HostPlan *plan = from->plan;
     IrVal val[IR_MAX_SLOTS];
     uint8_t slot[IR_MAX_SLOTS];
     bool listed[PLAN_MAX_PINS] = {false};
@@ -129,24 +143,22 @@ static void apply_entry(const HostPlan *plan, HostCpu *cpu, const ucontext_t *uc
 
     for (unsigned k = 0; k < n; k++) {
         slot[k] = *p++;
-        val[k] = read_place(plan, cpu, uc, &p);
+        val[k] = read_place(from, &p);
         if (plan->slot_pin[slot[k]] != 0xff)
             listed[plan->slot_pin[slot[k]]] = true;
     }
     for (unsigned k = 0; k < plan->npin; k++)
         if (!listed[k]) {
-            IrVal v = host_reg(uc, plan->pin[k].reg);
-            write_slot(plan, cpu, plan->pin[k].slot, &v);
+            IrVal v = host_reg(from->regs, plan->pin[k].reg);
+            write_slot(plan, state, plan->pin[k].slot, &v);
         }
     for (unsigned k = 0; k < n; k++)
-        write_slot(plan, cpu, slot[k], &val[k]);
+        write_slot(plan, state, slot[k], &val[k]);
 }
 
-bool x64_recover(HostPlan *plan, HostCpu *cpu, const uint8_t *code_rx, const uint8_t *side, uint32_t side_len,
-                 const void *hpc, void *ucv)
+/* The entry for host offset `want`: returns what follows the offset, with the guest pc that it begins with in *pc; or NULL. */
+static const uint8_t *side_entry(const uint8_t *side, uint32_t side_len, uint32_t want, uint64_t *pc)
 {
-    const ucontext_t *uc = ucv;
-    uint32_t want = (uint32_t)((const uint8_t *)hpc - code_rx);
     const uint8_t *p = side + 8, *end = side + side_len;
     uint64_t region_pc;
     memcpy(&region_pc, side, 8);
@@ -158,14 +170,44 @@ bool x64_recover(HostPlan *plan, HostCpu *cpu, const uint8_t *code_rx, const uin
         uint32_t cold = (uint32_t)get_varint(&p);
         entry = find_entry(p, end, cold, want);
     }
+    if (entry)
+        *pc = region_pc + (uint64_t)get_signed(&entry);
+    return entry;
+}
+
+bool x64_recover(HostPlan *plan, HostCpu *cpu, const uint8_t *code_rx, const uint8_t *side, uint32_t side_len,
+                 const void *hpc, void *ucv)
+{
+    static const int8_t gregs[REG_X] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
+                                        REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15};
+    const ucontext_t *uc = ucv;
+    const uint8_t *entry = side_entry(side, side_len, (uint32_t)((const uint8_t *)hpc - code_rx), &cpu->ir.pc);
+
     if (!entry)
         return false;
-    cpu->ir.pc = region_pc + (uint64_t)get_signed(&entry);
     x64_flags_settle(cpu, plan);
-    apply_entry(plan, cpu, uc, entry);
+    Regs regs = {.x = (const uint8_t *)uc->uc_mcontext.fpregs->_xmm};
+    for (unsigned k = 0; k < REG_X; k++)
+        regs.r[k] = (uint64_t)uc->uc_mcontext.gregs[gregs[k]];
+    apply_entry(&(Source){plan, cpu, &regs}, entry, cpu->state);
     cpu->mxcsr = uc->uc_mcontext.fpregs->mxcsr;
     x64_fp_store(cpu);
     return true;
+}
+
+/* The call is the instruction before hpc; its entry is that instruction's. */
+uint64_t x64_show(HostPlan *plan, const HostCpu *cpu, const uint8_t *code_rx, const uint8_t *side, uint32_t side_len,
+                  const void *hpc, uint8_t *state)
+{
+    uint64_t pc = 0;
+    const uint8_t *entry = side_entry(side, side_len, (uint32_t)((const uint8_t *)hpc - code_rx) - CALL_BYTES, &pc);
+    Regs regs = {.x = cpu->save + SAVE_XMM};
+
+    CHECK(entry);
+    memcpy(regs.r, cpu->save, sizeof regs.r);
+    x64_flags_show(cpu, plan, state);
+    apply_entry(&(Source){plan, cpu, &regs}, entry, state);
+    return pc;
 }
 
 void x64_leave(HostPlan *plan, HostCpu *cpu, void *ucv, IrStop why)

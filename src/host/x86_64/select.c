@@ -264,8 +264,16 @@ void sel_dispatch(Sel *s, const IrInsn *i)
     case IR_CAS: sel_cas(s, i); break;
     case IR_RMW: sel_rmw(s, i); break;
     case IR_FENCE: sel_fence(s, i); break;
+    case IR_VERSION: sel_version(s, i); break;
+    case IR_VLOCK: sel_vlock(s, i); break;
     case IR_PREFETCH: sel_prefetch(s, i); break;
     case IR_CALL: sel_call(s, i); break;
+    case IR_CELL_GET: sel_cell_get(s, i); break;
+    case IR_CELL_PUT: sel_cell_put(s, i); break;
+    case IR_CELL_ADD: sel_cell_add(s, i); break;
+    case IR_ROOM: sel_room(s, i); break;
+    case IR_STASH: sel_stash(s, i); break;
+    case IR_TOOL: sel_tool(s, i); break;
     case IR_EXIT: case IR_EXIT_CALL: case IR_EXIT_IND: case IR_EXIT_HELP: case IR_EXIT_STOP: sel_exit(s, i); break;
     default: sel_pure(s, i); break;
     }
@@ -303,10 +311,12 @@ static void sel_side(Sel *s, const IrInsn *i, SelCond c, uint32_t side, uint32_t
     if (!inline_side)
         sel_bind(s, label);
     ra->pos++;
+    uint32_t block = emit_block(s);
     sel_block(s, side);
     s->a = from;
     if (inline_side)
         sel_bind(s, label);
+    emit_mark_block(s, block, false);
     ra_scope_leave(s, save);
 }
 
@@ -315,10 +325,14 @@ static const IrInsn *sel_insns(Sel *s, uint32_t block)
 {
     SelAlloc *ra = s->ra;
     const IrInsn *i = NULL;
+
+    emit_mark_block(s, block, true);
     for (IrRef ref = s->r->block[block].first; ref; ref = i->next) {
         i = &s->r->insn[ref];
         if (i->op == IR_BR || i->op == IR_BRIF)
             return i;
+        if (i->op == IR_INSN)
+            emit_mark_insn(s, i->imm);
         if ((ra->val[ref].flags & VAL_NEEDED) && i->op != IR_PARAM) {
             ra_insn_begin(s, ref);
             sel_dispatch(s, i);

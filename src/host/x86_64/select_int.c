@@ -332,5 +332,5 @@ SelRule *const sel_int_rules[IR_NOPS] = {
     [IR_EXTR] = isel_extr,   [IR_UBFX] = isel_ubfx,     [IR_SBFX] = isel_sbfx,   [IR_BFI] = isel_bfi,
     [IR_CLZ] = isel_clz,     [IR_CLS] = isel_cls,       [IR_CTZ] = isel_ctz,     [IR_POPCNT] = isel_popcnt,
     [IR_BSWAP] = isel_bswap, [IR_BITREV] = isel_bitrev, [IR_CRC32] = isel_crc32, [IR_ZEXT] = isel_zext,
-    [IR_SEXT] = isel_sext,
+    [IR_SEXT] = isel_sext,   [IR_TALLY] = sel_tally,
 };

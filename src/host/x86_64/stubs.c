@@ -15,7 +15,7 @@
 static const uint8_t callee_saved[] = {3, 5, 12, 13, 14, 15};       /* rbx rbp r12-r15 */
 static const uint8_t caller_saved[] = {0, 1, 2, 6, 7, 8, 9, 10, 11}; /* rax rcx rdx rsi rdi r8-r11 */
 
-enum { SAVE_XMM = 128, NXMM = 16 };
+enum { NXMM = 16 };
 
 /* One Asm for all stubs; labels are not used: distances are known when they are needed. */
 typedef struct Stubs {
@@ -78,10 +78,63 @@ static void guest_fp(Stubs *t)
     x64_ldmxcsr(&t->a, CPU(mxcsr));
 }
 
+/*
+ * Go to rcx by a return that was predicted to lead to the loop below, and so to nowhere that an attacker has chosen
+ * (retpoline). What it pushes it takes away again.
+ */
+static void stub_thunk_jump(Stubs *t)
+{
+    Asm *a = &t->a;
+    begin(t, STUB_THUNK);
+    asm_u8(a, 0xe8);
+    asm_u32(a, 7); /* over the loop */
+    x64_pause(a);
+    x64_lfence(a);
+    asm_u8(a, 0xeb);
+    asm_u8(a, (uint8_t)-7);
+    x64_mov_mr(a, W64, mem_b(RSP, 0), RCX);
+    x64_ret(a);
+}
+
+/* Jump to, or call, the address in rcx, as HostConfig.harden says. */
+static void go_rcx(Stubs *t, bool call)
+{
+    Asm *a = &t->a;
+    if (t->plan->cfg.harden == HARDEN_RETPOLINE) {
+        if (!call) {
+            jump_stub(t, STUB_THUNK);
+            return;
+        }
+        asm_u8(a, 0xe8);
+        asm_u32(a, (uint32_t)(t->plan->stub[STUB_THUNK] - (a->p + t->delta + 4)));
+        return;
+    }
+    if (t->plan->cfg.harden == HARDEN_LFENCE)
+        x64_lfence(a);
+    (call ? x64_call_r : x64_jmp_r)(a, RCX);
+}
+
+static void jump_to(Stubs *t, Mem m)
+{
+    if (t->plan->cfg.harden == HARDEN_OFF) {
+        x64_jmp_m(&t->a, m);
+        return;
+    }
+    x64_mov_rm(&t->a, W64, RCX, m);
+    go_rcx(t, false);
+}
+
+/* C functions: one whose address is in memory, and a given one; rcx is none of their arguments. */
+static void call_at(Stubs *t, Mem fn)
+{
+    x64_mov_rm(&t->a, W64, RCX, fn);
+    go_rcx(t, true);
+}
+
 static void call_abs(Stubs *t, uintptr_t fn)
 {
-    x64_mov_ri(&t->a, RAX, fn);
-    x64_call_r(&t->a, RAX);
+    x64_mov_ri(&t->a, RCX, fn);
+    go_rcx(t, true);
 }
 
 /* rdi: HostCpu, rsi: where to go */
@@ -102,7 +155,7 @@ static void stub_enter(Stubs *t)
     x64_mov_rm(a, W64, RSP, CPU(shadow_base));
     x64_mov_ri(a, RAX, (uintptr_t)t->plan->stub[STUB_RET_MISS]); /* the sentinel */
     x64_mov_mr(a, W64, mem_b(RSP, 0), RAX);
-    x64_jmp_m(a, plan_scratch(SCRATCH_PC));
+    jump_to(t, plan_scratch(SCRATCH_PC));
 }
 
 /* eax: IrStop */
@@ -136,7 +189,7 @@ static void stub_engine(Stubs *t, Mem fn)
     pins(t, true);
     to_c(t);
     host_fp(t);
-    x64_call_m(a, fn);
+    call_at(t, fn);
     guest_fp(t);
     from_c(t);
     x64_test_rr(a, W64, RAX, RAX);
@@ -146,7 +199,7 @@ static void stub_engine(Stubs *t, Mem fn)
     asm_short_here(a, found);
     x64_mov_mr(a, W64, plan_scratch(SCRATCH_PC), RAX);
     pins(t, false);
-    x64_jmp_m(a, plan_scratch(SCRATCH_PC));
+    jump_to(t, plan_scratch(SCRATCH_PC));
 }
 
 static void stub_link(Stubs *t)
@@ -156,9 +209,27 @@ static void stub_link(Stubs *t)
     stub_engine(t, CPU(link));
 }
 
+/* Go on at rax if the jump cache at `table` has it. Its index is in the bits of ecx from pc_shift on. */
+static void probe(Stubs *t, size_t table)
+{
+    Asm *a = &t->a;
+    int32_t disp = plan_cpu_disp(table);
+    x64_alu_ri(a, ALU_AND, W32, RCX, (int32_t)(((1u << HOST_JCACHE_BITS) - 1) << t->plan->cfg.pc_shift));
+    x64_shift_i(a, SH_SHL, W32, RCX, 4 - t->plan->cfg.pc_shift);
+    x64_alu_rm(a, ALU_CMP, W64, RAX, rm_m(mem_bi(R15, RCX, 0, disp)));
+    uint32_t miss = x64_jcc_short(a, CC_NE);
+    jump_to(t, mem_bi(R15, RCX, 0, disp + (int32_t)offsetof(HostJump, hpc)));
+    asm_short_here(a, miss);
+}
+
+/* The first jump cache does not have rax. */
 static void stub_lookup(Stubs *t)
 {
     begin(t, STUB_LOOKUP);
+    x64_mov_rr(&t->a, W64, RCX, RAX);
+    x64_shift_i(&t->a, SH_SHR, W64, RCX, HOST_JCACHE_BITS);
+    x64_alu_rr(&t->a, ALU_XOR, W32, RCX, RAX);
+    probe(t, offsetof(HostCpu, jcache2));
     stub_engine(t, CPU(lookup));
 }
 
@@ -168,19 +239,18 @@ static void stub_hot(Stubs *t)
     stub_engine(t, CPU(hot));
 }
 
-/* Go on at rax by the jump cache, or by the engine. */
+static void stub_promote(Stubs *t)
+{
+    begin(t, STUB_PROMOTE);
+    x64_mov_mr(&t->a, W64, CPU(link_site), RCX);
+    stub_engine(t, CPU(promote));
+}
+
+/* Go on at rax by the jump caches, or by the engine. */
 static void probe_or_lookup(Stubs *t)
 {
-    Asm *a = &t->a;
-    int32_t disp = plan_cpu_disp(offsetof(HostCpu, jcache));
-    x64_mov_rr(a, W32, RCX, RAX);
-    x64_shift_i(a, SH_SHR, W32, RCX, t->plan->cfg.pc_shift ? t->plan->cfg.pc_shift : 32);
-    x64_alu_ri(a, ALU_AND, W32, RCX, (1 << HOST_JCACHE_BITS) - 1);
-    x64_shift_i(a, SH_SHL, W32, RCX, 4);
-    x64_alu_rm(a, ALU_CMP, W64, RAX, rm_m(mem_bi(R15, RCX, 0, disp)));
-    uint32_t miss = x64_jcc_short(a, CC_NE);
-    x64_jmp_m(a, mem_bi(R15, RCX, 0, disp + (int32_t)offsetof(HostJump, hpc)));
-    asm_short_here(a, miss);
+    x64_mov_rr(&t->a, W32, RCX, RAX);
+    probe(t, offsetof(HostCpu, jcache));
     jump_stub(t, STUB_LOOKUP);
 }
 
@@ -257,6 +327,50 @@ static void stub_thunk(Stubs *t, Stub s, uintptr_t fn)
     x64_ret(&t->a);
 }
 
+/* All registers but rsp and r15, where x64_show finds them. */
+static void all_regs(Stubs *t, bool save)
+{
+    Asm *a = &t->a;
+    for (unsigned k = 0; k < 15; k++) {
+        Mem m = plan_cpu(offsetof(HostCpu, save) + 8 * k);
+        if (k == RSP.n)
+            continue;
+        if (save)
+            x64_mov_mr(a, W64, m, (Gpr){(uint8_t)k});
+        else
+            x64_mov_rm(a, W64, (Gpr){(uint8_t)k}, m);
+    }
+    for (unsigned k = 0; k < NXMM; k++) {
+        Mem m = plan_cpu(offsetof(HostCpu, save) + SAVE_XMM + 16 * k);
+        if (save)
+            x64_mr_m(a, VMOVDQU_ST, m, (Xmm){(uint8_t)k});
+        else
+            x64_rm_m(a, VMOVDQU, (Xmm){(uint8_t)k}, m);
+    }
+}
+
+/* Tools are any C code, which may compute with floating point. */
+static void stub_tool(Stubs *t)
+{
+    Asm *a = &t->a;
+    begin(t, STUB_TOOL);
+    all_regs(t, true);
+    x64_mov_rm(a, W64, RAX, mem_b(RSP, 0));
+    x64_mov_mr(a, W64, CPU(tool_at), RAX);
+    x64_mov_rm(a, W64, RSI, plan_scratch(SCRATCH_IMM));
+    to_c(t);
+    host_fp(t);
+    call_at(t, CPU(tool));
+    guest_fp(t);
+    from_c(t);
+    x64_test_rr(a, W32, RAX, RAX);
+    uint32_t on = x64_jcc_short(a, CC_E);
+    jump_stub(t, STUB_RESUME);
+    asm_short_here(a, on);
+    all_regs(t, false);
+    x64_ret(a);
+}
+
 static void stub_estimates(Stubs *t)
 {
     uint8_t table[EST_BYTES];
@@ -276,16 +390,19 @@ bool plan_stubs(HostPlan *p, CodeBuf *cb)
         return false;
     }
     t.a = (Asm){.start = cb->p, .p = cb->p, .end = cb->end};
+    stub_thunk_jump(&t);
     stub_resume(&t);
     stub_leave(&t);
     stub_link(&t);
     stub_lookup(&t);
     stub_hot(&t);
+    stub_promote(&t);
     stub_ret_miss(&t);
     stub_enter(&t);
     stub_help(&t);
     stub_thunk(&t, STUB_EVAL, (uintptr_t)x64_eval_thunk);
     stub_thunk(&t, STUB_CALL, (uintptr_t)x64_call_thunk);
+    stub_tool(&t);
     stub_estimates(&t);
     x64_nop(&t.a, (16 - asm_here(&t.a) % 16) % 16);
     CHECK(t.a.p <= cb->end);

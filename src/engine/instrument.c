@@ -1,0 +1,197 @@
+/* The engine's side of tools: cells, looks at instructions, the way of calls and of other accesses to them. */
+#include "engine/instrument.h"
+#include "engine/internal.h"
+
+#include "base/check.h"
+#include "base/safe.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+Tools *engine_tools(const Engine *e)
+{
+    return e->cfg.tools;
+}
+
+/* --- cells -----------------------------------------------------------------------------------------------------------
+ */
+
+static size_t first_cell(const Guest *g)
+{
+    return (g->slots.state_size + 7u) & ~7u;
+}
+
+unsigned cell_first_slot(const Engine *e)
+{
+    return e->cfg.guest->slots.count;
+}
+
+unsigned cell_slots(const Engine *e)
+{
+    return e->slots.count - e->cfg.guest->slots.count;
+}
+
+uint32_t cell_limit(const Engine *e)
+{
+    return cell_slots(e) + CELL_BYTES / 8;
+}
+
+uint32_t cell_disp(const Engine *e, uint32_t n)
+{
+    if (n < cell_slots(e))
+        return (uint32_t)(first_cell(e->cfg.guest) + 8 * n);
+    if (n >= cell_limit(e))
+        return CELL_NONE;
+    return (uint32_t)(sizeof(Vcpu) - offsetof(Vcpu, h.state)) + 8 * (n - cell_slots(e));
+}
+
+void tools_init(Engine *e)
+{
+    const Guest *g = e->cfg.guest;
+    unsigned room = (unsigned)(HOST_STATE_MAX - first_cell(g)) / 8, n = g->slots.count;
+
+    e->slots = g->slots;
+    if (!e->cfg.tools)
+        return;
+    e->cfg.tools->e = e;
+    if (room > IR_MAX_SLOTS - 1 - n)
+        room = IR_MAX_SLOTS - 1 - n;
+    e->cell_slots = calloc(n + room, sizeof *e->cell_slots);
+    CHECK(e->cell_slots != NULL);
+    memcpy(e->cell_slots, g->slots.slot, n * sizeof *e->cell_slots);
+    for (unsigned k = 0; k < room; k++)
+        e->cell_slots[n + k] = (IrSlot){.name = "cell", .type = IR_I64, .offset = (uint16_t)(first_cell(g) + 8 * k)};
+    e->slots = (IrSlots){e->cell_slots, n + room, HOST_STATE_MAX};
+}
+
+void tools_done(Engine *e)
+{
+    free(e->cell_slots);
+}
+
+/* --- the stage of the pipeline ------------------------------------------------------------------------------------ */
+
+void tools_region(Fetch *f, IrRegion *r, unsigned tier, bool resumes)
+{
+    Tools *t = f->cpu->e->cfg.tools;
+    ToolRegion how = {.tier = f->cpu->e->plan ? tier : 0, .resumes = resumes};
+
+    if (t)
+        t->ops->region(t, f, r, &how);
+}
+
+const Guest *engine_guest(const Engine *e)
+{
+    return e->cfg.guest;
+}
+
+Vcpu *fetch_vcpu(const Fetch *f)
+{
+    return f->cpu;
+}
+
+bool insn_view(Fetch *f, uint64_t pc, IrRegion **scratch, InsnView *out)
+{
+    Engine *e = f->cpu->e;
+    const Guest *g = e->cfg.guest;
+    LiftFlow flow = {.kind = LIFT_NEXT};
+    Lift l = {.guest = g, .pc = pc, .mode = f->cpu->h.ir.mode, .cpu_features = e->cfg.features, .flow = &flow};
+    size_t avail;
+
+    if (!*scratch)
+        *scratch = ir_region_new(&f->cpu->arena, &e->slots, g->helpers, g->nhelpers, pc);
+    ir_builder_init(&l.b, *scratch);
+    l.b.block = ir_block_new(*scratch);
+    out->first = (*scratch)->ninsn;
+    const uint8_t *code = fetch_at(f, pc, &avail);
+    if (!code)
+        return false;
+    memcpy(out->bytes, code, avail < sizeof out->bytes ? avail : sizeof out->bytes);
+    if (!fetch_lift(f, &l))
+        return false;
+    out->pc = pc;
+    out->next = l.next;
+    out->length = (uint8_t)(l.next - pc);
+    out->target = flow.target;
+    out->kind = flow.kind;
+    out->hint = flow.hint;
+    out->helper = flow.helper;
+    out->r = *scratch;
+    return true;
+}
+
+unsigned insn_text(const Engine *e, uint64_t pc, char *buf, size_t len)
+{
+    const Guest *g = e->cfg.guest;
+    uint8_t code[16];
+    size_t n = sizeof code;
+
+    while (n >= g->min_insn && !guest_peek(code, pc, n))
+        n /= 2;
+    return n >= g->min_insn ? g->disas(pc, code, n, buf, len) : 0;
+}
+
+/* --- calls -------------------------------------------------------------------------------------------------------- */
+
+typedef struct CodeShow {
+    IrShow s;
+    Vcpu *cpu;
+} CodeShow;
+
+/* Of a call from translated code: the side table of the translation that it is in says. */
+static uint64_t see_code(const IrShow *show, uint8_t *state)
+{
+    Vcpu *cpu = ((const CodeShow *)show)->cpu;
+    Engine *e = cpu->e;
+    Translation *t = cache_find(&e->cache, (const uint8_t *)cpu->h.tool_at - 1);
+
+    CHECK(t != NULL);
+    return e->host->show(e->plan, &cpu->h, t->hpc, t->side, t->side_len, cpu->h.tool_at, state);
+}
+
+IrStop tools_code_call(HostCpu *h, uint64_t site)
+{
+    Vcpu *cpu = (Vcpu *)h;
+    CodeShow show = {{see_code}, cpu};
+    IrVal arg[2] = {h->ir.call.arg[0], h->ir.call.arg[1]};
+
+    if (site & 1) {
+        h->ir.call.ret.u64[0] = tools_world_room(&h->ir, arg[0].u64[0], site >> 1);
+        return IR_STOP_NONE;
+    }
+    return cpu->e->cfg.tools->ops->call(cpu->e->cfg.tools, cpu, site, arg, &show.s);
+}
+
+IrStop tools_world_call(IrCpu *ir, uint64_t site, const IrVal arg[2], IrShow *show)
+{
+    Vcpu *cpu = vcpu_of(ir);
+
+    return cpu->e->cfg.tools->ops->call(cpu->e->cfg.tools, cpu, site, arg, show);
+}
+
+uint64_t tools_world_room(IrCpu *ir, uint64_t at, uint64_t limit)
+{
+    Vcpu *cpu = vcpu_of(ir);
+
+    return cpu->e->cfg.tools->ops->room(cpu->e->cfg.tools, cpu, at, limit);
+}
+
+/* --- other accesses to guest memory ------------------------------------------------------------------------------- */
+
+void tools_access(Vcpu *cpu, uint64_t va, uint64_t len, bool write, ToolAccess by)
+{
+    Tools *t = cpu->e->cfg.tools;
+
+    if (t && len && !cpu->unseen)
+        t->ops->access(t, cpu, va, len, write, by);
+}
+
+bool guest_peek(void *dst, uint64_t va, size_t n)
+{
+    return safe_copy(dst, (const void *)(uintptr_t)va, n) == 0;
+}
+
+bool guest_poke(uint64_t va, const void *src, size_t n)
+{
+    return safe_copy((void *)(uintptr_t)va, src, n) == 0;
+}

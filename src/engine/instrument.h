@@ -1,0 +1,129 @@
+/*
+ * What the engine offers those who watch guest code (plugin/), and asks of them: one Tools an engine, made by cmd/
+ * before it. Without one nothing here costs anything.
+ *
+ * Translation. Tools.ops->region is the stage between lifting and optimising (engine/translate.c): it puts operations
+ * into the lifted region, which pass through the optimiser and every backend like the guest's own.
+ *
+ * Cells are 64-bit words of memory that each vcpu has of its own, at fixed displacements from its guest state. The
+ * first CELL_SLOTS of them are slots of the IR, as guest registers are: the code of a region keeps them in host
+ * registers, faults and exits find their exact values through snapshots, and adding a constant costs nothing but one
+ * addition to memory where the region is left. The others are memory: `cell.add` is one host instruction.
+ *
+ * Exactness follows: whatever a tool's operations do to cells before an operation that faults has been done, and
+ * nothing else.
+ */
+#ifndef ENGINE_INSTRUMENT_H
+#define ENGINE_INSTRUMENT_H
+
+#include "engine/engine.h"
+
+/* Cells of a vcpu that are not slots. Never moved: address space, of which only what is used is memory. */
+#define CELL_BYTES (16u << 20)
+
+typedef struct Tools Tools;
+typedef struct Fetch Fetch;
+
+/* How a region came about. */
+typedef struct ToolRegion {
+    unsigned tier; /* 0: for the interpreter; 1, 2 */
+    bool resumes;  /* its first instruction has been begun before: nothing that comes before it is done again */
+} ToolRegion;
+
+/* By whom a range of guest memory was read or written. */
+typedef enum ToolAccess { TOOL_BY_HELPER, TOOL_BY_SYSCALL, TOOL_BY_SIGNAL } ToolAccess;
+
+typedef struct ToolSyscall {
+    uint64_t nr, arg[6], pc;
+    const char *name;
+    int64_t result;
+    const char *text; /* after: as --strace shows it; NULL: nobody has asked (Tools.want_text) */
+} ToolSyscall;
+
+/* All may be called by several threads at once, `region` also by the engine's own. */
+typedef struct ToolOps {
+    /* The engine is there, nothing runs yet. False with st set: some tool refuses. */
+    bool (*start)(Tools *t, Status *st);
+    void (*region)(Tools *t, Fetch *f, IrRegion *r, const ToolRegion *how);
+    /* Operation `tool`; see IrWorld. */
+    IrStop (*call)(Tools *t, Vcpu *cpu, uint64_t site, const IrVal arg[2], IrShow *show);
+    uint64_t (*room)(Tools *t, Vcpu *cpu, uint64_t at, uint64_t limit);
+    /* On the vcpu's own thread, before it runs and when it has ended. */
+    void (*thread_start)(Tools *t, Vcpu *cpu);
+    void (*thread_end)(Tools *t, Vcpu *cpu);
+    /* Memory was accessed otherwise than by a LOAD, STORE, CAS or RMW of translated code. */
+    void (*access)(Tools *t, Vcpu *cpu, uint64_t va, uint64_t len, bool write, ToolAccess by);
+    /* The guest's own fault at cpu->h.ir.pc, before it is told. */
+    void (*fault)(Tools *t, Vcpu *cpu, const GuestFault *f);
+    /* Returns true when the call has been answered (s->result). */
+    bool (*syscall_before)(Tools *t, Vcpu *cpu, ToolSyscall *s);
+    void (*syscall_after)(Tools *t, Vcpu *cpu, const ToolSyscall *s);
+    void (*signal)(Tools *t, Vcpu *cpu, int number, int code, uint64_t addr, uint64_t handler);
+    /* Code in [start, end) is no longer what it was: unmapped, mapped over, or written anew. */
+    void (*unmapped)(Tools *t, uint64_t start, uint64_t end);
+    void (*fork_child)(Tools *t, Vcpu *self);
+    /* The process ends, or is about to become another program (which may fail: then it goes on, and ends once more). */
+    void (*finish)(Tools *t, Vcpu *cpu);
+} ToolOps;
+
+struct Tools {
+    const ToolOps *ops;
+    Engine *e;      /* set by engine_new */
+    bool want_text; /* of system calls */
+};
+
+/* The engine's tools, or NULL. */
+Tools *engine_tools(const Engine *e);
+
+/* --- cells -----------------------------------------------------------------------------------------------------------
+ */
+
+/* How many cells are slots, and the first of these. */
+unsigned cell_slots(const Engine *e);
+unsigned cell_first_slot(const Engine *e);
+/* Displacement of cell n from the guest state; CELL_NONE when there are not so many. */
+#define CELL_NONE UINT32_MAX
+uint32_t cell_disp(const Engine *e, uint32_t n);
+uint32_t cell_limit(const Engine *e);
+
+static inline uint64_t *cell_of(Vcpu *cpu, uint32_t disp)
+{
+    return (uint64_t *)(void *)(cpu->h.state + disp);
+}
+
+/* --- a look at one instruction ------------------------------------------------------------------------------------ */
+
+/* One guest instruction, lifted by itself: what it is follows from what it does. */
+typedef struct InsnView {
+    uint64_t pc, next, target; /* target: of a direct branch */
+    uint8_t length, bytes[16];
+    LiftKind kind;
+    IrHint hint;       /* LIFT_IND */
+    bool helper;       /* may leave by a helper */
+    const IrRegion *r; /* its operations: [first, r->ninsn) */
+    IrRef first;
+} InsnView;
+
+/* False when it cannot be fetched. `scratch` holds one region for all views of one translation: NULL at first. */
+bool insn_view(Fetch *f, uint64_t pc, IrRegion **scratch, InsnView *out);
+Vcpu *fetch_vcpu(const Fetch *f);
+const Guest *engine_guest(const Engine *e);
+/* Disassemble guest memory; returns the length of the instruction, 0 when it cannot be read. */
+unsigned insn_text(const Engine *e, uint64_t pc, char *buf, size_t len);
+
+/* --- for tools' calls --------------------------------------------------------------------------------------------- */
+
+/* A tool's own code runs with Vcpu.escape set: when it crashes, execution goes on there. */
+
+/* Do the instruction at cpu->h.ir.pc without what comes before it, by the interpreter; returns as vcpu code does. */
+IrStop run_resume_once(Vcpu *cpu);
+
+/* --- from the environment ----------------------------------------------------------------------------------------- */
+
+/* Guest memory for tools themselves: as guest_read and guest_write, but nobody hears of it. */
+bool guest_peek(void *dst, uint64_t va, size_t n);
+bool guest_poke(uint64_t va, const void *src, size_t n);
+
+void tools_access(Vcpu *cpu, uint64_t va, uint64_t len, bool write, ToolAccess by);
+
+#endif

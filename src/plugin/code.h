@@ -1,0 +1,70 @@
+/*
+ * Code as tools see it: the instructions of a lifted region in pieces of straight code, what each of them is, and what
+ * tools have asked for to be done at it. Made anew for each translation, in the translating vcpu's arena.
+ */
+#ifndef PLUGIN_CODE_H
+#define PLUGIN_CODE_H
+
+#include "plugin/internal.h"
+
+#define POINTS (DG_MEM_AFTER + 1)
+
+typedef enum AttachKind { ATTACH_ADD, ATTACH_PROGRAM, ATTACH_CALL, ATTACH_RECORD } AttachKind;
+
+typedef struct Attach {
+    AttachKind kind;
+    unsigned filter; /* DG_READ, DG_WRITE */
+    DgHost *h;
+    struct Attach *next;
+    DgCell cell;
+    uint64_t value;
+    DgOp *op;
+    unsigned n; /* of op or field */
+    DgCallFn *fn;
+    void *data;
+    unsigned access;
+    DgStream *stream;
+    DgField *field;
+} Attach;
+
+struct DgInsn {
+    DgBlock *block;
+    DgInsnInfo info;
+    uint64_t next;
+    LiftKind kind;
+    IrHint hint;
+    Attach *first[POINTS], **last[POINTS];
+};
+
+struct DgBlock {
+    struct Code *code;
+    DgInsn **insn;
+    uint32_t n, cap;
+};
+
+typedef struct Code {
+    Plugins *p;
+    Fetch *f;
+    IrRegion *r;
+    const ToolRegion *how;
+    DgHost *now;     /* the tool that is looking */
+    bool calls;      /* something attached is a call */
+    DgInsn **at;     /* by ref of an INSN mark */
+    DgInsn **begin;  /* by block: the instruction that it begins in the middle of; NULL: none */
+    bool *within;    /* by block: it ends in the middle of an instruction */
+    DgBlock **block; /* all pieces */
+    uint32_t nblock, cap_block;
+    IrRegion *scratch;
+} Code;
+
+/* code.c: find the pieces; code->block. */
+void code_read(Code *c);
+void code_api(DgApi *api);
+
+/* attach.c */
+void attach_api(DgApi *api);
+
+/* lower.c: put what was attached into the region. */
+void code_lower(Code *c);
+
+#endif

@@ -1,0 +1,355 @@
+/* From the engine's events to the tools': one function for each of ToolOps. */
+#include "plugin/code.h"
+
+#include "base/check.h"
+#include "base/os.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static Plugins *of(Tools *t)
+{
+    return (Plugins *)t;
+}
+
+/* --- calling tools ------------------------------------------------------------------------------------------------ */
+
+typedef struct Call {
+    Hook hook;
+    void *arg;
+    DgThread *t;
+    bool result;
+} Call;
+
+/* Call each hook for an event, through `body`, with cx->hook set. Stops when one has answered (cx->result). */
+static void each(Plugins *p, Vcpu *cpu, EventKind ev, const char *where, Body *body, Call *cx)
+{
+    for (unsigned h = 0; h < p->nhost; h++)
+        for (unsigned k = 0; k < p->host[h]->nhook[ev] && !cx->result; k++) {
+            cx->hook = p->host[h]->hook[ev][k];
+            plugin_guard(p->host[h], cpu, where, body, cx);
+        }
+}
+
+static bool wanted(const Plugins *p, EventKind ev)
+{
+    for (unsigned h = 0; h < p->nhost; h++)
+        if (p->host[h]->nhook[ev])
+            return true;
+    return false;
+}
+
+/* --- translation -------------------------------------------------------------------------------------------------- */
+
+typedef void TranslateFn(void *data, DgBlock *b);
+
+static void body_translate(void *ctx)
+{
+    const Call *c = ctx;
+    ((TranslateFn *)c->hook.fn)(c->hook.data, c->arg);
+}
+
+static void show_code(Code *c)
+{
+    for (unsigned h = 0; h < c->p->nhost; h++) {
+        c->now = c->p->host[h];
+        for (unsigned k = 0; k < c->now->nhook[EV_TRANSLATE]; k++)
+            for (uint32_t b = 0; b < c->nblock; b++) {
+                Call cx = {.hook = c->now->hook[EV_TRANSLATE][k], .arg = c->block[b]};
+                plugin_guard(c->now, fetch_vcpu(c->f), "looking at code", body_translate, &cx);
+            }
+    }
+}
+
+static void on_region(Tools *t, Fetch *f, IrRegion *r, const ToolRegion *how)
+{
+    Plugins *p = of(t);
+    Code c = {.p = p, .f = f, .r = r, .how = how};
+
+    if (!wanted(p, EV_TRANSLATE))
+        return;
+    code_read(&c);
+    pthread_mutex_lock(&p->lock);
+    for (uint32_t b = 0; b < c.nblock; b++)
+        image_at(p, c.block[b]->insn[0]->info.pc);
+    show_code(&c);
+    code_lower(&c);
+    pthread_mutex_unlock(&p->lock);
+}
+
+/* --- calls from translated code ----------------------------------------------------------------------------------- */
+
+typedef struct SiteCall {
+    const Site *s;
+    DgThread *t;
+    DgEvent ev;
+} SiteCall;
+
+static void body_site(void *ctx)
+{
+    SiteCall *c = ctx;
+    c->s->fn(c->t, c->s->data, &c->ev);
+}
+
+/* What a tool has written goes to the vcpu: the guest goes on with it. */
+static IrStop go_on(DgThread *t, Vcpu *cpu, const Site *s)
+{
+    memcpy(cpu->h.state, t->state, sizeof t->state);
+    vcpu_fp_changed(cpu);
+    if (t->wrote_pc) {
+        cpu->h.ir.pc = t->pc;
+        return IR_STOP_CHECK;
+    }
+    cpu->h.ir.pc = s->ev.point == DG_AFTER ? s->next : s->ev.pc;
+    return s->ev.point == DG_AFTER ? IR_STOP_CHECK : IR_STOP_RESUME;
+}
+
+static IrStop on_call(Tools *tools, Vcpu *cpu, uint64_t site, const IrVal arg[2], IrShow *show)
+{
+    const Site *s = (const Site *)(uintptr_t)site;
+    DgThread *t = cpu->tool;
+    SiteCall c = {s, t, s->ev};
+
+    c.ev.addr = arg[0].u64[0];
+    memcpy(c.ev.value, arg[1].u8, s->ev.bytes ? s->ev.bytes : 8);
+    cpu->h.ir.pc = s->ev.pc; /* for reports; whoever leaves translated code sets it */
+    t->show = show;
+    t->access = s->access;
+    t->seen = t->wrote = t->wrote_pc = false;
+    plugin_guard(s->h, cpu, "being called", body_site, &c);
+    t->show = NULL;
+    t->access = 0;
+    return t->wrote || t->wrote_pc ? go_on(t, cpu, s) : IR_STOP_NONE;
+}
+
+/* --- events with guest state in the vcpu -------------------------------------------------------------------------- */
+
+static void body_event(void *ctx)
+{
+    const Call *c = ctx;
+    ((DgCallFn *)c->hook.fn)(c->t, c->hook.data, c->arg);
+}
+
+static void on_access(Tools *tools, Vcpu *cpu, uint64_t va, uint64_t len, bool write, ToolAccess by)
+{
+    static const uint8_t kind[] = {
+        [TOOL_BY_HELPER] = DG_BY_HELPER, [TOOL_BY_SYSCALL] = DG_BY_SYSCALL, [TOOL_BY_SIGNAL] = DG_BY_SIGNAL};
+    DgEvent ev = {.size = sizeof ev,
+                  .point = DG_MEM_AFTER,
+                  .kind = (uint8_t)(kind[by] | (write ? DG_WRITE : DG_READ)),
+                  .bytes = (uint8_t)(len <= 16 ? len : 0),
+                  .pc = cpu->h.ir.pc,
+                  .addr = va,
+                  .length = len};
+    Call c = {.arg = &ev, .t = cpu->tool};
+
+    if (c.t)
+        each(of(tools), cpu, EV_ACCESS, "hearing of a memory access", body_event, &c);
+}
+
+static void on_fault(Tools *tools, Vcpu *cpu, const GuestFault *f)
+{
+    Plugins *p = of(tools);
+    DgEvent ev = {.size = sizeof ev,
+                  .point = DG_FAULT,
+                  .kind = f->write ? DG_WRITE : DG_READ,
+                  .signal = (uint8_t)f->sig,
+                  .pc = cpu->h.ir.pc,
+                  .addr = f->addr};
+    Call c = {.arg = &ev, .t = cpu->tool};
+
+    if (!c.t || !atomic_load_explicit(&p->nfault, memory_order_relaxed))
+        return;
+    for (const FaultHook *x = atomic_load(&p->faults[(ev.pc >> 2) % FAULT_BUCKETS]); x; x = x->next)
+        if (x->pc == ev.pc) {
+            c.hook = (Hook){(void (*)(void))x->fn, x->data};
+            plugin_guard(x->h, cpu, "hearing of a fault", body_event, &c);
+        }
+}
+
+typedef bool BeforeFn(DgThread *t, void *data, DgSyscall *s);
+typedef void AfterFn(DgThread *t, void *data, const DgSyscall *s);
+
+static void body_before(void *ctx)
+{
+    Call *c = ctx;
+    c->result = ((BeforeFn *)c->hook.fn)(c->t, c->hook.data, c->arg);
+}
+
+static void body_after(void *ctx)
+{
+    const Call *c = ctx;
+    ((AfterFn *)c->hook.fn)(c->t, c->hook.data, c->arg);
+}
+
+static DgSyscall public_syscall(const ToolSyscall *s)
+{
+    DgSyscall d = {.size = sizeof d,
+                   .number = (uint32_t)s->nr,
+                   .name = s->name,
+                   .pc = s->pc,
+                   .result = s->result,
+                   .text = s->text};
+
+    memcpy(d.arg, s->arg, sizeof d.arg);
+    return d;
+}
+
+static bool on_syscall_before(Tools *tools, Vcpu *cpu, ToolSyscall *s)
+{
+    DgSyscall d = public_syscall(s);
+    Call c = {.arg = &d, .t = cpu->tool};
+
+    each(of(tools), cpu, EV_SYSCALL_BEFORE, "hearing of a system call", body_before, &c);
+    s->result = d.result;
+    return c.result;
+}
+
+static void on_syscall_after(Tools *tools, Vcpu *cpu, const ToolSyscall *s)
+{
+    DgSyscall d = public_syscall(s);
+    Call c = {.arg = &d, .t = cpu->tool};
+
+    each(of(tools), cpu, EV_SYSCALL_AFTER, "hearing of a system call's end", body_after, &c);
+}
+
+typedef void SignalFn(DgThread *t, void *data, const DgSignal *s);
+
+static void body_signal(void *ctx)
+{
+    const Call *c = ctx;
+    ((SignalFn *)c->hook.fn)(c->t, c->hook.data, c->arg);
+}
+
+static void on_signal(Tools *tools, Vcpu *cpu, int number, int code, uint64_t addr, uint64_t handler)
+{
+    DgSignal s = {
+        .size = sizeof s, .number = number, .code = code, .pc = cpu->h.ir.pc, .addr = addr, .handler = handler};
+    Call c = {.arg = &s, .t = cpu->tool};
+
+    if (c.t)
+        each(of(tools), cpu, EV_SIGNAL, "hearing of a signal", body_signal, &c);
+}
+
+/* --- threads and processes ---------------------------------------------------------------------------------------- */
+
+typedef void ThreadFn(DgThread *t, void *data);
+typedef void PlainFn(void *data);
+
+static void body_thread(void *ctx)
+{
+    const Call *c = ctx;
+    ((ThreadFn *)c->hook.fn)(c->t, c->hook.data);
+}
+
+static void body_plain(void *ctx)
+{
+    const Call *c = ctx;
+    ((PlainFn *)c->hook.fn)(c->hook.data);
+}
+
+static void on_thread_start(Tools *tools, Vcpu *cpu)
+{
+    Plugins *p = of(tools);
+    DgThread *t = aligned_alloc(64, (sizeof *t + 63) / 64 * 64);
+    Call c = {.t = t};
+
+    CHECK(t != NULL);
+    memset(t, 0, sizeof *t);
+    t->p = p;
+    t->cpu = cpu;
+    cpu->tool = t;
+    pthread_mutex_lock(&p->list_lock);
+    t->number = p->nthread++;
+    t->next = p->threads;
+    p->threads = t;
+    pthread_mutex_unlock(&p->list_lock);
+    *cell_of(cpu, cell_disp(p->tools.e, p->thread_cell)) = t->number;
+    stream_thread_start(t);
+    each(p, cpu, EV_THREAD_START, "hearing of a new thread", body_thread, &c);
+}
+
+static void unlink_thread(Plugins *p, const DgThread *t)
+{
+    DgThread **at = &p->threads;
+
+    while (*at != t)
+        at = &(*at)->next;
+    *at = t->next;
+}
+
+static void on_thread_end(Tools *tools, Vcpu *cpu)
+{
+    Plugins *p = of(tools);
+    DgThread *t = cpu->tool;
+    Call c = {.t = t};
+
+    each(p, cpu, EV_THREAD_END, "hearing of a thread's end", body_thread, &c);
+    stream_thread_end(t);
+    pthread_mutex_lock(&p->list_lock);
+    cells_thread_end(p, cpu);
+    unlink_thread(p, t);
+    pthread_mutex_unlock(&p->list_lock);
+    cpu->tool = NULL;
+    for (ThreadData *d = t->data, *next; d; d = next) {
+        next = d->next;
+        free(d->mem);
+        free(d);
+    }
+    free(t);
+}
+
+static void on_fork_child(Tools *tools, Vcpu *self)
+{
+    Plugins *p = of(tools);
+    Call c = {.t = self->tool};
+
+    p->threads = c.t; /* the others are not here: their memory was the parent's */
+    c.t->next = NULL;
+    cells_fork_child(p, self);
+    *cell_of(self, cell_disp(p->tools.e, p->thread_cell)) = c.t->number;
+    stream_fork_child(c.t);
+    each(p, self, EV_FORK, "hearing of a fork", body_plain, &c);
+}
+
+static void on_finish(Tools *tools, Vcpu *cpu)
+{
+    Plugins *p = of(tools);
+    Call c = {.t = cpu->tool};
+
+    each(p, cpu, EV_THREAD_END, "hearing of a thread's end", body_thread, &c);
+    pthread_mutex_lock(&p->list_lock);
+    for (DgThread *t = p->threads; t; t = t->next)
+        for (unsigned k = 0; k < p->nstream; k++)
+            stream_flush(t, &p->stream[k]);
+    pthread_mutex_unlock(&p->list_lock);
+    each(p, cpu, EV_FINISH, "finishing", body_plain, &c);
+}
+
+/* --- images ------------------------------------------------------------------------------------------------------- */
+
+static void on_unmapped(Tools *tools, uint64_t start, uint64_t end)
+{
+    Plugins *p = of(tools);
+
+    pthread_mutex_lock(&p->lock);
+    image_unmapped(p, start, end);
+    pthread_mutex_unlock(&p->lock);
+}
+
+const ToolOps plugin_ops = {
+    .start = plugins_start,
+    .region = on_region,
+    .call = on_call,
+    .room = stream_room,
+    .thread_start = on_thread_start,
+    .thread_end = on_thread_end,
+    .access = on_access,
+    .fault = on_fault,
+    .syscall_before = on_syscall_before,
+    .syscall_after = on_syscall_after,
+    .signal = on_signal,
+    .unmapped = on_unmapped,
+    .fork_child = on_fork_child,
+    .finish = on_finish,
+};

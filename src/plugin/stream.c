@@ -1,0 +1,116 @@
+/*
+ * Streams: a buffer for each thread and stream, which translated code writes records to. Two cells of the thread say
+ * where the next record goes and from where on there is no room (behind that is slack for what one block writes between
+ * two tests).
+ */
+#include "plugin/internal.h"
+
+#include "base/check.h"
+#include "base/os.h"
+
+#define BUFFER_DEFAULT ((size_t)256 << 10)
+#define BUFFER_MAX     ((size_t)1 << 30)
+
+DgStream *stream_new(DgHost *h, uint32_t record, size_t buffer, DgConsumeFn *fn, void *data, unsigned flags)
+{
+    Plugins *p = h->p;
+    size_t page = os_page_size();
+
+    if (p->running || p->nstream == STREAMS_MAX || record == 0 || record > 4096 || buffer > BUFFER_MAX || !fn ||
+        (flags & ~(unsigned)DG_STREAM_OWN_THREAD))
+        return NULL;
+    DgStream *s = &p->stream[p->nstream];
+    *s = (DgStream){.h = h, .number = p->nstream, .record = record, .fn = fn, .data = data};
+    s->buffer = ((buffer ? buffer : BUFFER_DEFAULT) + STREAM_SLACK + page - 1) / page * page;
+    s->pos = cells_new(h, DG_SUM, 1);
+    s->limit = cells_new(h, DG_SUM, 1);
+    if (s->pos == DG_NO_CELL || s->limit == DG_NO_CELL)
+        return NULL;
+    p->nstream++;
+    return s;
+}
+
+static uint64_t *cell(const DgThread *t, DgCell c)
+{
+    return cell_of(t->cpu, cell_disp(t->p->tools.e, c));
+}
+
+typedef struct Consume {
+    const DgThread *t;
+    const DgStream *s;
+    size_t bytes;
+} Consume;
+
+static void consume(void *ctx)
+{
+    const Consume *c = ctx;
+    c->s->fn(c->s->data, c->t->number, c->t->buffer[c->s->number], c->bytes);
+}
+
+/* Hand over the records up to `at`. */
+static void empty(DgThread *t, DgStream *s, uint64_t at)
+{
+    uint64_t start = (uintptr_t)t->buffer[s->number];
+    Consume c = {t, s, (size_t)(at - start)};
+
+    if (start && at > start)
+        plugin_guard(s->h, t->cpu, "consuming a stream", consume, &c);
+}
+
+uint64_t stream_room(Tools *tools, Vcpu *cpu, uint64_t at, uint64_t limit)
+{
+    DgThread *t = cpu->tool;
+    Plugins *p = t->p;
+
+    for (unsigned k = 0; k < p->nstream; k++) {
+        DgStream *s = &p->stream[k];
+        if (cell_disp(p->tools.e, s->limit) != limit)
+            continue;
+        if (t->buffer[k]) {
+            empty(t, s, at);
+        } else {
+            t->buffer[k] = os_alloc(s->buffer);
+            CHECK(t->buffer[k] != NULL);
+            *cell(t, s->limit) = (uintptr_t)t->buffer[k] + s->buffer - STREAM_SLACK;
+        }
+        return (uintptr_t)t->buffer[k];
+    }
+    CHECK(!"the stream is known");
+    return 0;
+}
+
+/* No position is above a limit of 0 but one that is not 0: the first record makes the buffer. */
+static void forget(DgThread *t, DgStream *s)
+{
+    *cell(t, s->pos) = 1;
+    *cell(t, s->limit) = 0;
+    if (t->buffer[s->number])
+        os_free(t->buffer[s->number], s->buffer);
+    t->buffer[s->number] = NULL;
+}
+
+void stream_flush(DgThread *t, DgStream *s)
+{
+    empty(t, s, *cell(t, s->pos));
+    if (t->buffer[s->number])
+        *cell(t, s->pos) = (uintptr_t)t->buffer[s->number];
+}
+
+void stream_thread_start(DgThread *t)
+{
+    for (unsigned k = 0; k < t->p->nstream; k++)
+        forget(t, &t->p->stream[k]);
+}
+
+void stream_thread_end(DgThread *t)
+{
+    for (unsigned k = 0; k < t->p->nstream; k++) {
+        stream_flush(t, &t->p->stream[k]);
+        forget(t, &t->p->stream[k]);
+    }
+}
+
+void stream_fork_child(DgThread *t)
+{
+    stream_thread_start(t);
+}

@@ -1,0 +1,103 @@
+/* What tools must get right: faults in the middle of blocks and pairs, loops that timers interrupt, threads, forks. */
+#include <pthread.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+static volatile sig_atomic_t faults, ticks;
+
+static void on_fault(int sig, siginfo_t *info, void *uc)
+{
+    ((ucontext_t *)uc)->uc_mcontext.pc += 4;
+    faults++;
+}
+
+static void on_tick(int sig)
+{
+    ticks++;
+}
+
+/* Each round faults at its third access: the pair crosses into the page that is not there. */
+__attribute__((noinline)) static long rounds(char *edge, long n)
+{
+    long sum = 0;
+    for (long i = 0; i < n; i++) {
+        long a = 0, b = 0, c;
+        c = *(volatile long *)(edge - 64);
+        __asm__ volatile("ldp %0, %1, [%2, #-8]" : "+r"(a), "+r"(b) : "r"(edge) : "memory");
+        *(volatile long *)(edge - 32) = i;
+        sum += a + b + c + *(volatile long *)(edge - 32);
+    }
+    return sum;
+}
+
+__attribute__((noinline)) long probe_me(long x)
+{
+    return x * 3 + 1;
+}
+
+static long spin(long n)
+{
+    volatile long x = 0;
+    for (long i = 0; i < n; i++)
+        x += i;
+    return x;
+}
+
+static void *thread(void *arg)
+{
+    static _Atomic long shared;
+    for (long i = 0; i < 20000; i++)
+        shared++;
+    return (void *)spin((long)arg);
+}
+
+static void run_threads(void)
+{
+    pthread_t t[4];
+    for (long i = 0; i < 4; i++)
+        pthread_create(&t[i], NULL, thread, (void *)(20000 + i));
+    for (int i = 0; i < 4; i++)
+        pthread_join(t[i], NULL);
+}
+
+int main(int argc, char **argv)
+{
+    struct sigaction sa = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO}, tick = {.sa_handler = on_tick};
+    const char *what = argc > 1 ? argv[1] : "faults";
+    char *p = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    sigaction(SIGSEGV, &sa, NULL);
+    sigaction(SIGALRM, &tick, NULL);
+    mprotect(p + 4096, 4096, PROT_NONE);
+    if (strcmp(what, "faults") == 0) {
+        printf("sum %ld faults %d\n", rounds(p + 4096, 500), (int)faults);
+    } else if (strcmp(what, "ticks") == 0) {
+        struct itimerval it = {{0, 500}, {0, 500}};
+        setitimer(ITIMER_REAL, &it, NULL);
+        while (ticks < 50)
+            spin(1000);
+        printf("ticks\n");
+    } else if (strcmp(what, "threads") == 0) {
+        run_threads();
+        printf("threads\n");
+    } else if (strcmp(what, "probe") == 0) {
+        long sum = 0;
+        for (long i = 0; i < 200; i++)
+            sum += probe_me(i);
+        printf("probe %ld\n", sum);
+    } else if (strcmp(what, "fork") == 0) {
+        if (fork() == 0)
+            _exit((int)spin(10) & 1);
+        wait(NULL);
+        printf("fork\n");
+    }
+    return 0;
+}

@@ -1,0 +1,180 @@
+/*
+ * A tool of the tests': does one thing in two ways, by inline operations and by calls, and prints both; or changes the
+ * guest. mode=both   counts of instructions, taken branches, bytes accessed, a table by hash; values of accesses
+ * against memory mode=write  probe_me's argument becomes 5;  mode=skip: it returns at once, with 9;  mode=after: its
+ * first result register mode=crash  dereferences nothing in the 10th call
+ */
+#include "dragoman/plugin.h"
+
+#include <string.h>
+
+enum { TABLE = 64 };
+
+static DgCell insns, taken, bytes, table, most, guarded;
+static uint64_t c_insns, c_taken, c_bytes, c_guarded, c_most, bad_values, c_table[TABLE];
+static const char *mode;
+static DgStream *stream;
+static uint64_t streamed;
+static int x0;
+
+/* One thread only: these count without locks. */
+static uint64_t branch, falls;
+
+static void on_insn(DgThread *t, void *data, const DgEvent *ev)
+{
+    c_insns++;
+    if (branch && ev->pc != falls)
+        c_taken++;
+    const DgInsnInfo *i = data;
+    branch = i->class_ & DG_BRANCH;
+    falls = i->pc + i->length;
+    c_table[dg_hash(i->pc, TABLE)]++;
+}
+
+static void on_mem(DgThread *t, void *data, const DgEvent *ev)
+{
+    uint8_t now[16];
+
+    c_bytes += ev->bytes;
+    if (ev->bytes > c_most)
+        c_most = ev->bytes;
+    if (ev->bytes == 16)
+        c_guarded++;
+    /* What a load read is still there, unless it was an atomic operation; what a store wrote is. */
+    if (!(ev->kind & DG_IS_ATOMIC) && (!dg->mem_read(t, ev->addr, now, ev->bytes) || memcmp(now, ev->value, ev->bytes)))
+        bad_values++;
+}
+
+static void on_wide(DgThread *t, void *data, const DgEvent *ev)
+{
+    dg->cell_set(t, guarded, dg->cell_get(t, guarded) + (ev->value[0] == 16));
+}
+
+static void on_records(void *data, uint32_t thread, const void *records, size_t n)
+{
+    streamed += n / 8;
+}
+
+static void write_arg(DgThread *t, void *data, const DgEvent *ev)
+{
+    uint64_t v = 5;
+
+    dg->reg_write(t, (uint32_t)x0, &v);
+}
+
+static void skip(DgThread *t, void *data, const DgEvent *ev)
+{
+    uint64_t v = 9, lr;
+
+    dg->reg_read(t, (uint32_t)x0 + 30, &lr);
+    dg->reg_write(t, (uint32_t)x0, &v);
+    dg->pc_write(t, lr);
+}
+
+static void crash(DgThread *t, void *data, const DgEvent *ev)
+{
+    static unsigned n;
+
+    if (++n == 10)
+        *(volatile int *)data = 1;
+}
+
+static void both(DgInsn *i)
+{
+    static DgInsnInfo infos[1 << 16];
+    static uint32_t n;
+    DgInsnInfo *info = &infos[n++ & 0xffff];
+    const DgOp count_table[] = {{.kind = DG_OP_ARG, .d = 0, .imm = DG_ARG_PC},
+                                {.kind = DG_OP_CONST, .d = 1, .imm = 1},
+                                {.kind = DG_OP_COUNT, .a = 0, .b = 1, .cell = table, .length = TABLE}};
+    const DgOp sizes[] = {{.kind = DG_OP_ARG, .d = 0, .imm = DG_ARG_BYTES},
+                          {.kind = DG_OP_LOAD, .d = 1, .cell = bytes},
+                          {.kind = DG_OP_ADD, .d = 1, .a = 0, .b = 1},
+                          {.kind = DG_OP_STORE, .b = 1, .cell = bytes},
+                          {.kind = DG_OP_LOAD, .d = 2, .cell = most},
+                          {.kind = DG_OP_MAX, .d = 2, .a = 0, .b = 2},
+                          {.kind = DG_OP_STORE, .b = 2, .cell = most},
+                          {.kind = DG_OP_CONST, .d = 3, .imm = 16},
+                          {.kind = DG_OP_CMP, .d = 4, .a = 0, .b = 3, .imm = DG_EQ},
+                          {.kind = DG_OP_SKIP, .a = 4, .imm = 1},
+                          {.kind = DG_OP_CALL, .a = 4, .b = 0, .fn = on_wide}};
+    const DgField pc = {0, 8, DG_ARG_PC, 0, 0};
+
+    info->size = sizeof *info;
+    dg->insn_info(i, info);
+    dg->add(i, DG_BEFORE, 0, insns, 1);
+    dg->call(i, DG_BEFORE, 0, on_insn, info, DG_NONE);
+    if (info->class_ & DG_BRANCH)
+        dg->add(i, DG_TAKEN, 0, taken, 1);
+    if (!dg->program_at(i, DG_BEFORE, 0, count_table, 3) || !dg->program_at(i, DG_MEM_AFTER, 0, sizes, 11) ||
+        !dg->record(i, DG_BEFORE, 0, stream, &pc, 1))
+        bad_values += 1000000;
+    dg->call(i, DG_MEM_AFTER, 0, on_mem, NULL, DG_NONE);
+}
+
+static bool is_probe(DgHost *h, uint64_t pc)
+{
+    DgSymbol s = {.size = sizeof s};
+
+    return dg->symbol_at(h, pc, &s) && s.start == pc && strcmp(s.name, "probe_me") == 0;
+}
+
+static void translate(void *data, DgBlock *b)
+{
+    for (uint32_t k = 0; k < dg->block_insns(b); k++) {
+        DgInsn *i = dg->block_insn(b, k);
+        if (strcmp(mode, "both") == 0) {
+            both(i);
+        } else if (strcmp(mode, "crash") == 0) {
+            dg->call(i, DG_BEFORE, 0, crash, NULL, DG_NONE);
+        } else if (is_probe(data, dg->insn_pc(i))) {
+            if (strcmp(mode, "skip") == 0)
+                dg->call(i, DG_BEFORE, 0, skip, NULL, DG_PC_WRITE);
+            else
+                dg->call(i, strcmp(mode, "after") == 0 ? DG_AFTER : DG_BEFORE, 0, write_arg, NULL, DG_REGS_WRITE);
+        }
+    }
+}
+
+static void finish(void *data)
+{
+    DgHost *h = data;
+    uint64_t wrong = 0;
+
+    if (strcmp(mode, "both"))
+        return;
+    for (uint32_t k = 0; k < TABLE; k++)
+        wrong += dg->cell_total(h, table + k) != c_table[k];
+    dg->print(h,
+              "insns %llu %llu\ntaken %llu %llu\nbytes %llu %llu\nmost %llu %llu\nwide %llu %llu\nrecords %llu %llu\n"
+              "table %llu 0\nvalues %llu 0\n",
+              (unsigned long long)dg->cell_total(h, insns), (unsigned long long)c_insns,
+              (unsigned long long)dg->cell_total(h, taken), (unsigned long long)c_taken,
+              (unsigned long long)dg->cell_total(h, bytes), (unsigned long long)c_bytes,
+              (unsigned long long)dg->cell_total(h, most), (unsigned long long)c_most,
+              (unsigned long long)dg->cell_total(h, guarded), (unsigned long long)c_guarded,
+              (unsigned long long)streamed, (unsigned long long)c_insns, (unsigned long long)wrong,
+              (unsigned long long)bad_values);
+}
+
+static int start(DgHost *h)
+{
+    mode = dg->option(h, "mode");
+    if (!mode) {
+        dg->fail(h, "no mode");
+        return 1;
+    }
+    insns = dg->cell_new(h, DG_SUM, 1);
+    taken = dg->cell_new(h, DG_SUM, 1);
+    bytes = dg->cell_new(h, DG_SUM, 1);
+    most = dg->cell_new(h, DG_MAX, 1);
+    guarded = dg->cell_new(h, DG_SUM, 1);
+    table = dg->cell_new(h, DG_SUM, TABLE);
+    stream = dg->stream_new(h, 8, 4096, on_records, NULL, 0);
+    x0 = dg->reg_find(h, "x0");
+    dg->on_translate(h, translate, h);
+    dg->on_finish(h, finish, h);
+    return 0;
+}
+
+DG_TOOL("probe", "for tests", start, "mode=WHAT")

@@ -1,0 +1,227 @@
+#!/usr/bin/env python3
+"""Tools against each other, against other engines, and against QEMU: exact numbers.
+
+usage: test_tools.py DRAGOMAN PURE GUEST PROBE.so
+Without arguments: skipped, for want of a cross compiler.
+"""
+import hashlib
+import json
+import os
+import re
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+
+ENGINES = {"interp": ["--engine=interp"], "one-insn": ["--one-insn"], "tier 1": ["--tier2=off"], "tier 2": ["--tier2=20"],
+           "graphs": ["--tier2=1"], "graphs interp": ["--tier2=1", "--engine=interp"]}
+ENV = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "XDG_CACHE_HOME": "/dev/null"}
+done = 0
+failed = 0
+
+
+def check(ok, what, detail=""):
+    global done, failed
+    done += 1
+    failed += not ok
+    print(("ok" if ok else "not ok"), done, "-", what)
+    if not ok:
+        for line in str(detail).splitlines()[:20]:
+            print("#", line)
+
+
+class Run:
+    def __init__(self, dragoman, args):
+        p = subprocess.run([dragoman] + args, env=ENV, stdin=subprocess.DEVNULL, capture_output=True, timeout=120)
+        self.status, self.out, self.err = p.returncode, p.stdout.decode(), p.stderr.decode(errors="replace")
+
+    def numbers(self):
+        return {m[1].strip(): int(m[2]) for m in re.finditer(r"^([a-z][a-z -]*?)\s+(\d+)$", self.err, re.M)}
+
+
+def qemu_instructions(program):
+    """How many instructions QEMU executes: a line of its log for each, translated one at a time."""
+    qemu = shutil.which("qemu-aarch64")
+    if not qemu:
+        return None
+    for single in ["-one-insn-per-tb"], ["-singlestep"]:
+        p = subprocess.run([qemu] + single + ["-d", "exec,nochain", program], capture_output=True, timeout=120)
+        if p.returncode == 0:
+            return sum(line.startswith(b"Trace") for line in p.stderr.splitlines())
+    return None
+
+
+def same_everywhere(dragoman, what, program, tool="count"):
+    """Every engine, the same numbers."""
+    runs = {name: Run(dragoman, opts + ["--tool=" + tool] + program) for name, opts in ENGINES.items()}
+    first = runs["interp"]
+    for name, r in runs.items():
+        check(r.status == 0 and r.numbers() and r.err == first.err and r.out == first.out, f"{what}: {name}",
+              f"{r.out}{r.err}instead of\n{first.out}{first.err}")
+    return first
+
+
+def test_count(dragoman, pure, guest):
+    r = same_everywhere(dragoman, "count pure", [pure], "count,insns,blocks,mem,classes")
+    want = qemu_instructions(pure)
+    if want:
+        check(r.numbers().get("instructions") == want, "count: as many instructions as QEMU executes", f"{r.err}QEMU: {want}")
+    same_everywhere(dragoman, "count with faults", [guest, "faults"])
+    same_everywhere(dragoman, "count of a C program", [guest, "probe"])
+
+
+def trace(dragoman, opts, program, out, more=""):
+    r = Run(dragoman, opts + [f"--tool=memtrace,out={out}{more}", "--tool=count"] + program)
+    text = subprocess.run([dragoman, "memtrace", out], capture_output=True, timeout=120)
+    total = subprocess.run([dragoman, "memtrace", "--summary", out], capture_output=True, timeout=120)
+    return r, text.stdout, dict((k, int(v)) for k, v in (l.split() for l in total.stdout.decode().splitlines()))
+
+
+def test_memtrace(dragoman, pure, guest, tmp):
+    out = os.path.join(tmp, "trace")
+    for what, program in ("pure", [pure]), ("with faults", [guest, "faults"]):
+        seen = set()
+        for name, opts in ENGINES.items():
+            r, text, total = trace(dragoman, opts, program, out, ",insns")
+            n = r.numbers()
+            check(r.status == 0 and n["reads"] == total["reads"] and n["writes"] == total["writes"] and
+                  n["instructions"] == total["instructions"], f"memtrace {what}: what count counts: {name}", f"{n}\n{total}")
+            seen.add(hashlib.sha256(text).hexdigest())
+        check(len(seen) == 1, f"memtrace {what}: the same trace from every engine", seen)
+    for what in "ticks", "threads":
+        for name in "tier 1", "tier 2":
+            r, text, total = trace(dragoman, ENGINES[name], [guest, what], out, ",insns")
+            n = r.numbers()
+            check(r.status == 0 and n["reads"] == total["reads"] and n["writes"] == total["writes"] and
+                  n["instructions"] == total["instructions"], f"memtrace {what}: what count counts: {name}", f"{n}\n{total}\n{r.err}")
+    r, text, total = trace(dragoman, [], [pure], out, ",insns")
+    cs = os.path.join(tmp, "champsim")
+    p = subprocess.run([dragoman, "memtrace", "--champsim=" + cs, out], timeout=120)
+    data = open(cs, "rb").read()
+    rows = list(struct.iter_unpack("<QBB2B4B2Q4Q", data)) if len(data) % 64 == 0 else []
+    check(p.returncode == 0 and len(rows) == total["instructions"], "memtrace: ChampSim's trace has every instruction", len(rows))
+    wrong = sum(bool(a[2]) != (b[0] != a[0] + 4) for a, b in zip(rows, rows[1:]) if a[1])
+    check(rows and wrong == 0 and all(a[1] or b[0] == a[0] + 4 for a, b in zip(rows, rows[1:])),
+          "memtrace: ChampSim's branches go where they say", wrong)
+    accesses = sum((m != 0) for row in rows for m in row[9:15])
+    check(accesses == total["reads"] + total["writes"], "memtrace: ChampSim's accesses", f"{accesses} {total}")
+    for cut in 4, 30, len(open(out, "rb").read()) - 3:
+        short = os.path.join(tmp, "short")
+        with open(short, "wb") as f:
+            f.write(open(out, "rb").read()[:cut])
+        p = subprocess.run([dragoman, "memtrace", "--summary", short], capture_output=True, timeout=60)
+        check(p.returncode in (2, 125) and p.stderr.count(b"\n") == 1, f"memtrace: a file cut to {cut} bytes is refused", p.stderr)
+
+
+def test_probe(dragoman, pure, guest, probe):
+    for name, opts in ENGINES.items():
+        r = Run(dragoman, opts + [f"--plugin={probe},mode=both", pure])
+        pairs = re.findall(r"^(\w+) (\d+) (\d+)$", r.err, re.M)
+        check(r.status == 0 and len(pairs) == 8 and all(a == b for _, a, b in pairs), f"inline and called agree: {name}", r.err)
+        for mode, total in ("write", 200 * 16), ("skip", 200 * 9):
+            r = Run(dragoman, opts + [f"--plugin={probe},mode={mode}", guest, "probe"])
+            check(r.status == 0 and r.out == f"probe {total}\n", f"a call changes registers, mode {mode}: {name}", r.out + r.err)
+        r = Run(dragoman, opts + [f"--plugin={probe},mode=crash", guest, "probe"])
+        check(r.status == 0 and r.out == "probe 59900\n" and "tool 'probe' crashed while being called" in r.err and
+              r.err.count("\n") == 1, f"a tool that crashes: {name}", r.out + r.err)
+
+
+def bbv_total(path):
+    with open(path, encoding="ascii") as f:
+        lines = f.read().splitlines()
+    ok = all(re.fullmatch(r"T(:\d+:\d+ )+", line) for line in lines)
+    return ok, len(lines), sum(int(n) for line in lines for n in re.findall(r":\d+:(\d+)", line))
+
+
+def test_others(dragoman, pure, guest, tmp):
+    for name, opts in ENGINES.items():
+        out = os.path.join(tmp, "bbv")
+        r = Run(dragoman, opts + ["--tool=count,insns", f"--tool=bbv,interval=1000,out={out}", pure])
+        ok, lines, total = bbv_total(out + ".0")
+        check(ok and total == r.numbers()["instructions"] and total // 1100 <= lines <= total // 1000 + 1,
+              f"bbv: all instructions, in intervals: {name}", f"{ok} {lines} {total} {r.err}")
+        r = Run(dragoman, opts + ["--tool=count,insns", "--tool=hot", pure])
+        n = r.numbers()["instructions"]
+        check(re.search(rf"^ *{n} instructions$", r.err, re.M) and "work+0x" in r.err, f"hot: as count has it: {name}", r.err)
+        out = os.path.join(tmp, "drcov")
+        r = Run(dragoman, opts + [f"--tool=cover,out={out}", pure])
+        pcs = drcov_bytes(out)
+        check(pcs == drcov_expected(dragoman, pure, tmp), f"cover: the instructions that ran: {name}", f"{len(pcs)} {r.err}")
+    r = Run(dragoman, ["--tool=cache,D1=1024:2:32", guest, "probe"])
+    d1 = [int(x) for x in re.search(r"^D1 +(\d+) +(\d+) +(\d+) +(\d+)", r.err, re.M).groups()]
+    out = os.path.join(tmp, "trace")
+    _, text, _ = trace(dragoman, [], [guest, "probe"], out)
+    check(d1[2:] == lru_misses(text, 1024, 2, 32), "cache: misses as simulated here", f"{d1} {lru_misses(text, 1024, 2, 32)}\n{r.err}")
+    r = Run(dragoman, ["--tool=syscalls,json", guest, "fork"])
+    rows = [json.loads(line) for line in r.err.splitlines()]
+    names = [row.get("name") for row in rows]
+    check(r.status == 0 and names.count("clone") == 2 and "wait4" in names, "syscalls: JSON, of parent and child", r.err)
+    r = Run(dragoman, ["--tool=syscalls,json", guest, "faults"])
+    rows = [json.loads(line) for line in r.err.splitlines()]
+    check(sum(row.get("signal") == 11 for row in rows) == 500, "syscalls: signals", r.err)
+
+
+def lru_misses(text, size, ways, line):
+    """Misses of a data cache on reads and writes, from a trace."""
+    sets = [[] for _ in range(size // ways // line)]
+    misses = [0, 0]
+    for row in text.decode().splitlines():
+        kind, addr, size = row.split()[1:4]
+        first, last = int(addr, 16) // line, (int(addr, 16) + int(size) - 1) // line
+        hit = True
+        for at in sorted({first, last}):
+            s = sets[at % len(sets)]
+            hit &= at in s
+            if at in s:
+                s.remove(at)
+            s.insert(0, at)
+            del s[ways:]
+        misses[kind != "read"] += not hit
+    return misses
+
+
+def drcov_bytes(path):
+    """The addresses of all bytes that a drcov file says have run, by image and offset."""
+    with open(path, "rb") as f:
+        head, _, rest = f.read().partition(b"BB Table: ")
+    count, _, data = rest.partition(b" bbs\n")
+    assert head.startswith(b"DRCOV VERSION: 3\nDRCOV FLAVOR: drcov-64\nModule Table: version 5, count ")
+    rows = list(struct.iter_unpack("<IHH", data))
+    assert len(rows) == int(count)
+    starts = [int(line.split(b",")[2], 16) for line in head.splitlines()[4:]]
+    return {starts[m] + off + k for off, size, m in rows for k in range(size)}
+
+
+def drcov_expected(dragoman, pure, tmp):
+    """The same from a trace."""
+    out = os.path.join(tmp, "trace")
+    _, text, _ = trace(dragoman, ["--engine=interp"], [pure], out, ",insns")
+    return {int(line.split()[2], 16) + k for line in text.splitlines() if b" insn " in line for k in range(4)}
+
+
+def test_errors(dragoman, pure, probe):
+    for args, text in ((["--tool=nothing"], "there is no tool"), (["--tool=count,bogus=1"], "no option 'bogus'"),
+                       (["--tool=count", "--tool=count"], "given twice"),
+                       (["--plugin=/nonexistent.so"], "--plugin:"), ([f"--plugin={probe}"], "no mode"),
+                       (["--tool=count", "--check"], "--check")):
+        r = Run(dragoman, args + [pure])
+        check(r.status == 2 and text in r.err and r.err.count("\n") == 1, "refused: " + " ".join(args), r.err)
+
+
+def main():
+    if len(sys.argv) < 5:
+        sys.exit(77)
+    dragoman, pure, guest, probe = sys.argv[1:5]
+    with tempfile.TemporaryDirectory() as tmp:
+        test_count(dragoman, pure, guest)
+        test_memtrace(dragoman, pure, guest, tmp)
+        test_probe(dragoman, pure, guest, probe)
+        test_others(dragoman, pure, guest, tmp)
+        test_errors(dragoman, pure, probe)
+    print(f"1..{done}")
+    return failed != 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

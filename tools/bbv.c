@@ -1,0 +1,135 @@
+/*
+ * bbv: basic-block vectors for SimPoint: for every interval of instructions of a thread, how many each block has
+ * executed. One file a thread, FILE.0, FILE.1 ...; lines "T:block:instructions :block:instructions ...", blocks
+ * numbered from 1.
+ *
+ * The thread counts inline; the interval's end is a guarded call at the first instruction of a block, so intervals are
+ * longer than asked for by less than a block.
+ */
+#include "dragoman/plugin.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static uint64_t interval = 100000000;
+static DgCell done;   /* instructions of this interval */
+static DgCell *cells; /* by block: instructions */
+static uint64_t *pcs;
+static uint32_t nblocks, cap;
+static uint32_t *table, table_size;
+
+typedef struct Thread {
+    FILE *f;
+    bool begun; /* the file was made */
+} Thread;
+
+static uint32_t place(uint64_t pc)
+{
+    uint32_t at = (uint32_t)(pc * 0x9e3779b97f4a7c15u >> 40) & (table_size - 1);
+
+    while (table[at] && pcs[table[at] - 1] != pc)
+        at = (at + 1) & (table_size - 1);
+    return at;
+}
+
+static void grow(void)
+{
+    free(table);
+    table_size = table_size ? 2 * table_size : 1 << 12;
+    cap = table_size / 2;
+    cells = realloc(cells, cap * sizeof *cells);
+    pcs = realloc(pcs, cap * sizeof *pcs);
+    table = calloc(table_size, sizeof *table);
+    for (uint32_t k = 0; k < nblocks; k++)
+        table[place(pcs[k])] = k + 1;
+}
+
+static void put_interval(DgHost *h, DgThread *t)
+{
+    Thread *th = dg->thread_data(t, h, sizeof *th);
+    const char *out = dg->output(h);
+    char path[4096];
+    bool any = false;
+
+    if (!th->f) {
+        snprintf(path, sizeof path, "%s.%u", out ? out : "bbv.out", dg->thread_number(t));
+        th->f = fopen(path, th->begun ? "ae" : "we");
+        th->begun = true;
+        if (!th->f) {
+            dg->fail(h, "cannot write %s", path);
+            return;
+        }
+    }
+    for (uint32_t k = 0; k < nblocks; k++) {
+        uint64_t n = dg->cell_get(t, cells[k]);
+        if (!n)
+            continue;
+        fprintf(th->f, "%s:%u:%llu ", any ? "" : "T", k + 1, (unsigned long long)n);
+        dg->cell_set(t, cells[k], 0);
+        any = true;
+    }
+    if (any)
+        fputc('\n', th->f);
+}
+
+static void end_interval(DgThread *t, void *data, const DgEvent *ev)
+{
+    put_interval(data, t);
+    dg->cell_set(t, done, 0);
+}
+
+static void translate(void *data, DgBlock *b)
+{
+    uint32_t n = dg->block_insns(b);
+
+    if (nblocks == cap)
+        grow();
+    uint32_t at = place(dg->block_pc(b));
+    if (!table[at]) {
+        cells[nblocks] = dg->cell_new(data, DG_SUM, 1);
+        pcs[nblocks] = dg->block_pc(b);
+        table[at] = ++nblocks;
+    }
+    DgCell mine = cells[table[at] - 1];
+    if (mine == DG_NO_CELL)
+        return;
+    const DgOp op[] = {{.kind = DG_OP_LOAD, .d = 0, .cell = done},
+                       {.kind = DG_OP_CONST, .d = 1, .imm = interval},
+                       {.kind = DG_OP_CMP, .d = 2, .a = 1, .b = 0, .imm = DG_LEU},
+                       {.kind = DG_OP_CALL, .a = 2, .fn = end_interval, .data = data},
+                       {.kind = DG_OP_CONST, .d = 3, .imm = n},
+                       {.kind = DG_OP_LOAD, .d = 0, .cell = done},
+                       {.kind = DG_OP_ADD, .d = 0, .a = 0, .b = 3},
+                       {.kind = DG_OP_STORE, .b = 0, .cell = done}};
+    dg->program_at(dg->block_insn(b, 0), DG_BEFORE, 0, op, sizeof op / sizeof op[0]);
+    dg->add(dg->block_insn(b, 0), DG_BEFORE, 0, mine, n);
+}
+
+static void thread_end(DgThread *t, void *data)
+{
+    Thread *th = dg->thread_data(t, data, sizeof *th);
+
+    put_interval(data, t);
+    if (th->f)
+        fclose(th->f);
+    th->f = NULL;
+}
+
+static int start(DgHost *h)
+{
+    const char *n = dg->option(h, "interval");
+
+    if (n && (interval = strtoull(n, NULL, 10)) == 0) {
+        dg->fail(h, "interval=%s is no number of instructions", n);
+        return 1;
+    }
+    done = dg->cell_new(h, DG_SUM, 1);
+    dg->on_translate(h, translate, h);
+    dg->on_thread_end(h, thread_end, h);
+    return 0;
+}
+
+DG_TOOL("bbv", "basic-block vectors for SimPoint", start,
+        "interval=N  instructions; default 100000000\n"
+        "out=FILE    FILE.THREAD is written (%p: the process id); default bbv.out")
