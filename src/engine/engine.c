@@ -52,7 +52,7 @@ static bool host_init(Engine *e, Status *st)
 {
     const Guest *g = e->cfg.guest;
     HostConfig hc = {
-        .slots = &e->slots, .pin_int = g->pin_int, .pin_vec = g->pin_vec, .pc_shift = g->pc_shift,
+        .slots = &e->slots, .pin_int = g->pin_int, .pin_vec = g->pin_vec, .pc_shift = g->pc_shift, .flags = g->flag_slot,
         .helpers = g->helpers, .nhelpers = g->nhelpers,
         .cpu = e->cfg.host_cpu ? e->cfg.host_cpu : "native", .ret_predict = e->cfg.ret_predict,
         .count_polls = e->cfg.check, .promote = e->cfg.promote.slots > 0, .harden = e->cfg.harden,

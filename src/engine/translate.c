@@ -116,9 +116,19 @@ static uint64_t dead_slots(void *ctx, uint64_t pc)
     return code ? f->cpu->e->cfg.guest->dead_slots(code, avail) : 0;
 }
 
+/* Flags that it reads. */
+static uint64_t read_flags(void *ctx, uint64_t pc)
+{
+    Fetch *f = ctx;
+    size_t avail;
+    const uint8_t *code = fetch_at(f, pc, &avail);
+
+    return code ? f->cpu->e->cfg.guest->read_flags(code, avail) : 0;
+}
+
 static void optimise(Engine *e, IrRegion *r, Fetch *f)
 {
-    OptConfig cfg = {.skip = e->opt_skip, .dead_ctx = f};
+    OptConfig cfg = {.skip = e->opt_skip, .dead_ctx = f, .read = read_flags};
 
 #ifdef DEBUG_CHECKS
     cfg.verify = true;

@@ -74,6 +74,7 @@ typedef struct Guest {
     const uint16_t *pin_int, *pin_vec;
     const IrHelper *helpers;
     uint32_t nhelpers;
+    const uint16_t *flag_slot; /* the slots by FlagRole, NULL: it has no such flags */
     /* Mode bits of a process that keeps versions (ir.h), and of one whose plain stores do too; 0: such a guest has none. */
     uint32_t mode_versions, mode_strict;
     uint64_t flags;           /* slots (bit set, < 64 only) that are condition flags: see engine/region.c */
@@ -99,6 +100,8 @@ typedef struct Guest {
      * instructions along straight code. Used to drop dead flags at exits. May return 0.
      */
     uint64_t (*dead_slots)(const uint8_t *code, size_t avail);
+    /* Flags (Guest.flags) that the code at pc reads before it overwrites them, by the same look ahead. May return 0. */
+    uint64_t (*read_flags)(const uint8_t *code, size_t avail);
     /* Whether the instruction at `code` may be lifted as one with those behind it, so that a fault at it may be one of theirs:
      * in that case it is to be done alone. */
     bool (*joins)(const uint8_t *code, size_t avail);

@@ -7,6 +7,8 @@
  *   - HostPlan says which slots live in host registers whenever control is between translations ("pinned").
  *   - Calls of helpers clobber nothing: arguments and result pass through HostCpu.ir.call, a thunk in the code cache saves
  *     every register and runs the C function on the thread's C stack.
+ *   - Condition flags may be left as what they are computed from (HostCpu.flags_from); to C code that sees the guest's state they
+ *     are always in their slots.
  *   - The host's "invalid operation" is unmasked: operations on NaNs whose results differ between guest and host trap, and
  *     fp_trap completes them. C code that thunks call without leaving the guest's FP environment must not compute in it.
  *   - The host stack pointer is the return predictor's stack: a guest call is a call, a guest return is a return with the
@@ -51,6 +53,8 @@ typedef struct HostCpu {
     uint64_t *versions;      /* the process's table of versions (ir.h): by host_version_index */
     uint64_t *version_held;  /* the one that this thread has locked; NULL: none */
     uint64_t link_site;      /* chain site (executable address of its displacement) passed to the link routine */
+    uint64_t flags_x, flags_y; /* what was compared, when flags_from is not 0 */
+    uint32_t flags_from;     /* how to compute condition flags into their slots before they are read; 0: they are there */
     uint64_t scratch[8];     /* host's use: spills around special sequences */
     _Alignas(64) uint8_t save[2048 + 512]; /* register save area of helper thunks; C signal handlers never use it */
     /* Routines that stubs call; set once by the engine. `link`: translate-and-chain, returns the executable address to
@@ -197,6 +201,7 @@ typedef enum HostHarden { HARDEN_OFF, HARDEN_RETPOLINE, HARDEN_LFENCE } HostHard
 typedef struct HostConfig {
     const IrSlots *slots;
     const uint16_t *pin_int, *pin_vec; /* from the guest, in order of merit */
+    const uint16_t *flags; /* slots of type i8 by FlagRole (ir.h), or NULL: none are special */
     unsigned pc_shift;
     const IrHelper *helpers;
     uint32_t nhelpers;

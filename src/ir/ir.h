@@ -130,7 +130,13 @@ enum { IR_QUIET = 256 };
  * need not compute it, if it can do so when a fault happens (and keeps its operands until then). Set by passes. */
 enum { IR_LAZY = 512 };
 /* aux of EXIT and EXIT_CALL (POLL) */
-enum { IR_EXIT_POLL = 1, IR_EXIT_COUNT = 2 /* EXIT: count it, in HostCpu.counter */ };
+enum {
+    IR_EXIT_POLL = 1,
+    IR_EXIT_COUNT = 2, /* EXIT: count it, in HostCpu.counter */
+    IR_EXIT_FLAGS = 4, /* EXIT: what runs next reads condition flags. Set by passes */
+};
+/* Condition flags by what they say of a comparison, x - y: negative, zero, no borrow, signed overflow. */
+typedef enum FlagRole { FLAG_SIGN, FLAG_ZERO, FLAG_CARRY, FLAG_OVERFLOW, FLAG_COUNT } FlagRole;
 /* FENCE orders: IR_ACQUIRE: earlier loads before later accesses (dmb ishld); IR_RELEASE: earlier stores before later
  * stores (dmb ishst); IR_SEQ_CST: everything. */
 

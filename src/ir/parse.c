@@ -387,6 +387,7 @@ static void leave(Parse *s, IrInsn *i)
         }
         i->aux = accept_word(s, "poll") ? IR_EXIT_POLL : 0;
         i->aux |= accept_word(s, "count") ? IR_EXIT_COUNT : 0;
+        i->aux |= accept_word(s, "flags") ? IR_EXIT_FLAGS : 0;
         break;
     case IR_FORM_EXIT_IND:
         named(s, ir_hint_names, &i->aux);

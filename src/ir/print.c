@@ -165,6 +165,8 @@ static void print_control(FILE *f, const IrRegion *r, const IrInsn *i)
             fprintf(f, " poll");
         if (i->aux & IR_EXIT_COUNT)
             fprintf(f, " count");
+        if (i->aux & IR_EXIT_FLAGS)
+            fprintf(f, " flags");
         break;
     case IR_FORM_EXIT_IND:
         fprintf(f, " %s %%%u", i->aux <= IR_HINT_RET ? ir_hint_names[i->aux] : "?", i->a);

@@ -18,7 +18,9 @@ typedef struct OptConfig {
      * exits to there. NULL: every slot counts.
      */
     uint64_t (*dead)(void *ctx, uint64_t pc);
-    void *dead_ctx;
+    /* Slots (bit k: slot k < 64) that are read soon when the guest goes on at `pc`: see IR_EXIT_FLAGS. NULL: none. */
+    uint64_t (*read)(void *ctx, uint64_t pc);
+    void *dead_ctx; /* of both */
     /* Called after each pass that ran, for --log=opt. May be NULL. */
     void (*after)(void *ctx, const char *pass, const IrRegion *r);
     void *after_ctx;

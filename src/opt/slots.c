@@ -191,6 +191,8 @@ static void walk_block(Slots *s, uint32_t block)
             opt_map_uses(r, i, s->map);
             if (ir_ops[i->op].flags & IRF_SNAP)
                 i->snap = snap_for(s, st, block, i);
+            if (i->op == IR_EXIT && s->o->cfg->read && (s->o->cfg->read(s->o->cfg->dead_ctx, i->imm) & st->dirty.w[0]))
+                i->aux |= IR_EXIT_FLAGS;
         }
     }
 }

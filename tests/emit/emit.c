@@ -38,6 +38,14 @@ static uint64_t dead(void *ctx, uint64_t pc)
     return guest->dead_slots((const uint8_t *)current->word + at, 4 * current->nwords - at);
 }
 
+static uint64_t read_flags(void *ctx, uint64_t pc)
+{
+    uint64_t at = pc - PC;
+    if (at >= 4 * current->nwords)
+        return 0;
+    return guest->read_flags((const uint8_t *)current->word + at, 4 * current->nwords - at);
+}
+
 static IrRegion *form(const Case *c)
 {
     IrRegion *r = ir_region_new(&arena, &guest->slots, guest->helpers, guest->nhelpers, PC);
@@ -89,7 +97,7 @@ static void print_host(FILE *f, const HostCode *code)
 
 static void print_case(FILE *f, const Case *c)
 {
-    OptConfig cfg = {.dead = dead};
+    OptConfig cfg = {.dead = dead, .read = read_flags};
     HostCode code;
     char text[128];
 
@@ -144,7 +152,7 @@ static void setup(void)
     Status st = {0};
     guest = guest_by_name("aarch64");
     features = guest->cpu_new("max", err, sizeof err);
-    HostConfig cfg = {.slots = &guest->slots, .pin_int = guest->pin_int, .pin_vec = guest->pin_vec, .pc_shift = guest->pc_shift,
+    HostConfig cfg = {.slots = &guest->slots, .pin_int = guest->pin_int, .pin_vec = guest->pin_vec, .flags = guest->flag_slot, .pc_shift = guest->pc_shift,
                       .helpers = guest->helpers, .nhelpers = guest->nhelpers, .cpu = "avx2", .ret_predict = true};
     arena_init(&arena);
     plan = host_native.plan_new(&cfg, &st);

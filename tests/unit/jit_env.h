@@ -158,6 +158,7 @@ static HostCpu *env_cpu(Env *e)
 
 static void env_new(const IrHelper *helpers, unsigned nhelpers, bool ret_predict, const char *cpu_name)
 {
+    static const uint16_t flag_slot[] = {[FLAG_SIGN] = S_N, [FLAG_ZERO] = S_Z, [FLAG_CARRY] = S_C, [FLAG_OVERFLOW] = S_V};
     static const uint16_t pin_int[] = {S_X0, S_X0 + 1, S_X0 + 2, S_X0 + 3, S_X0 + 8, S_X0 + 19, S_X0 + 29, S_X0 + 31, 0xffff};
     static const uint16_t pin_vec[] = {S_V0,     S_V0 + 1, S_V0 + 2, S_V0 + 3, S_V0 + 4,
                                        S_V0 + 5, S_V0 + 6, S_V0 + 7, 0xffff};
@@ -173,7 +174,7 @@ static void env_new(const IrHelper *helpers, unsigned nhelpers, bool ret_predict
     e->helpers = helpers;
     e->nhelpers = nhelpers;
     e->world.mem = (IrMemOps){.load = env_load, .store = env_store, .cas = env_cas, .rmw = env_rmw};
-    HostConfig cfg = {.slots = &e->slots, .pin_int = pin_int, .pin_vec = pin_vec, .pc_shift = 2, .helpers = helpers,
+    HostConfig cfg = {.slots = &e->slots, .pin_int = pin_int, .pin_vec = pin_vec, .flags = flag_slot, .pc_shift = 2, .helpers = helpers,
                       .nhelpers = nhelpers, .cpu = cpu_name, .ret_predict = ret_predict};
     e->plan = host_native.plan_new(&cfg, &st);
     if (!e->plan || !host_native.stubs(e->plan, &e->cb)) {

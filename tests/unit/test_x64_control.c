@@ -5,6 +5,8 @@
 #include "jit_env.h"
 #include "test.h"
 
+#include "base/check.h"
+
 #define MAX_REGIONS 16
 
 typedef struct Region {
@@ -272,6 +274,93 @@ static void test_crowded_exit(const char *name)
     TEST(t, bad == 0);
 }
 
+/* What of x0 and x1 the flags are set by, n z c v in that order; and whether x0 is overwritten by the result. */
+typedef struct FlagCase {
+    const char *what, *text;
+} FlagCase;
+
+static const FlagCase flag_cases[] = {
+    {"difference", " %3:i64 = sub %1, %2\n %4:i64 = const 0\n %5:i8 = icmp.i64 slt %3, %4\n %6:i8 = icmp.i64 eq %1, %2\n"
+                   " %7:i8 = icmp.i64 uge %1, %2\n %8:i8 = sub.v.i64 %1, %2\n"},
+    {"difference kept", " %3:i64 = sub %1, %2\n put x0, %3\n %4:i64 = const 0\n %5:i8 = icmp.i64 slt %3, %4\n"
+                        " %6:i8 = icmp.i64 eq %3, %4\n %7:i8 = icmp.i64 uge %1, %2\n %8:i8 = sub.v.i64 %1, %2\n"},
+    {"difference of 32 bits", " %20:i32 = trunc %1\n %21:i32 = trunc %2\n %3:i32 = sub %20, %21\n %4:i32 = const 0\n"
+                " %5:i8 = icmp.i32 slt %3, %4\n %6:i8 = icmp.i32 eq %20, %21\n %7:i8 = icmp.i32 uge %20, %21\n"
+                " %8:i8 = sub.v.i32 %20, %21\n"},
+    {"difference to a constant", " %9:i64 = const 3\n %3:i64 = sub %1, %9\n %4:i64 = const 0\n %5:i8 = icmp.i64 slt %3, %4\n"
+                      " %6:i8 = icmp.i64 eq %1, %9\n %7:i8 = icmp.i64 uge %1, %9\n %8:i8 = sub.v.i64 %1, %9\n"},
+    {"conjunction", " %3:i64 = and %1, %2\n %4:i64 = const 0\n %5:i8 = icmp.i64 slt %3, %4\n %6:i8 = icmp.i64 eq %3, %4\n"
+                    " %7:i8 = const 0\n %8:i8 = const 0\n"},
+    {"conjunction of 32 bits", " %20:i32 = trunc %1\n %21:i32 = trunc %2\n %3:i32 = and %20, %21\n %4:i32 = const 0\n"
+                               " %5:i8 = icmp.i32 slt %3, %4\n %6:i8 = icmp.i32 eq %3, %4\n %7:i8 = const 0\n %8:i8 = const 0\n"},
+    {"comparison with zero", " %4:i64 = const 0\n %5:i8 = icmp.i64 slt %1, %4\n %6:i8 = icmp.i64 eq %1, %4\n %7:i8 = const 1\n"
+                     " %8:i8 = const 0\n"},
+    {"sum", " %3:i64 = add %1, %2\n %4:i64 = const 0\n %5:i8 = icmp.i64 slt %3, %4\n %6:i8 = icmp.i64 eq %3, %4\n"
+            " %7:i8 = add.c.i64 %1, %2\n %8:i8 = add.v.i64 %1, %2\n"},
+};
+
+/* The flags after 0x6000 by the interpreter, as bits. */
+static unsigned flags_expected(const char *text, const uint64_t x[2])
+{
+    char err[256];
+    IrRegion *r = ir_parse(&env->arena, text, &env->slots, env->helpers, env->nhelpers, err, sizeof err);
+    const uint8_t *f = env->ref->state + 8 * S_NX;
+
+    CHECK(r != NULL);
+    memcpy(env->ref->state, x, 16);
+    ir_interp(r, &env->ref->ir, &env->arena);
+    return f[S_N] | f[S_Z] << 1 | f[S_C] << 2 | f[S_V] << 3;
+}
+
+static unsigned bits_at(const uint8_t *f, size_t step)
+{
+    return f[0] | f[step] << 1 | f[2 * step] << 2 | f[3 * step] << 3;
+}
+
+/* Flags that one region sets and others read, show when they fault, or pass on to C: 0x6000 goes on at `to`. */
+static bool flags_case(const FlagCase *c, uint64_t to, const uint64_t x[2])
+{
+    char text[1024];
+
+    snprintf(text, sizeof text, "block0:\n insn 0x6000\n %%1:i64 = get x0\n %%2:i64 = get x1\n%s put n, %%5\n put z, %%6\n"
+             " put c, %%7\n put v, %%8\n exit 0x%lx\n", c->text, (long)to);
+    nregions = nlinks = 0;
+    env->cb.p = env->code_start;
+    arena_reset(&env->arena);
+    add(0x6000, text);
+    add(0x6100, "block0:\n insn 0x6100\n %1:i8 = get n\n %2:i8 = get z\n %3:i8 = get c\n %4:i8 = get v\n %5:i64 = zext.i8 %1\n"
+                " %6:i64 = zext.i8 %2\n %7:i64 = zext.i8 %3\n %8:i64 = zext.i8 %4\n put x10, %5\n put x11, %6\n put x12, %7\n"
+                " put x13, %8\n exit.stop 0x6104 break\n");
+    add(0x6200, "block0:\n insn 0x6200\n %1:i64 = const 16\n %2:i64 = load.i64 [%1]\n put x2, %2\n exit.stop 0x6204 break\n");
+    env->code = find(0x6200)->code; /* the one that faults */
+    env->code_rx = find(0x6200)->rx;
+    start_state();
+    memcpy(env->cpu->state, x, 16);
+    memset(env->cpu->state + 8 * S_NX, x[0] & 1, 4);
+    IrStop why = host_native.enter(env->plan, env->cpu, find(0x6000)->rx);
+    unsigned want = flags_expected(text, x);
+    bool ok = bits_at(env->cpu->state + 8 * S_NX, 1) == want;
+    if (to == 0x6100)
+        return ok && why == IR_STOP_BREAK && bits_at(env->cpu->state + 80, 8) == want;
+    return ok && why == (to == 0x6200 ? IR_STOP_FAULT : IR_STOP_CHECK) && env->cpu->ir.pc == to;
+}
+
+static void test_flags(const char *name)
+{
+    static const uint64_t value[] = {0, 1, 3, 1ull << 31, 1ull << 32, (1ull << 32) + 3, 1ull << 63, ~0ull >> 1, ~0ull, 0xffffffff};
+    char t[120];
+
+    for (unsigned k = 0; k < sizeof flag_cases / sizeof *flag_cases; k++) {
+        unsigned bad = 0;
+        for (unsigned a = 0; a < 10; a++)
+            for (unsigned b = 0; b < 10; b++)
+                for (uint64_t to = 0x6100; to <= 0x6300; to += 0x100) /* 0x6300 is nowhere */
+                    bad += !flags_case(&flag_cases[k], to, (uint64_t[]){value[a], value[b]});
+        snprintf(t, sizeof t, "%s: flags of a %s, read, shown by a fault, at the end", name, flag_cases[k].what);
+        TEST(t, bad == 0);
+    }
+}
+
 int main(void)
 {
     TEST_BEGIN();
@@ -283,6 +372,7 @@ int main(void)
         test_indirect(name);
         test_help_careful(name);
         test_crowded_exit(name);
+        test_flags(name);
     }
     return TEST_END();
 }

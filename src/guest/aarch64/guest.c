@@ -31,13 +31,17 @@ static const IrHelper helpers[A64_NHELPERS] = {
 
 /* Arguments and results come first, then what compilers choose next; the flags last: they rarely outlive a region. */
 static const uint16_t pin_int[] = {
-    X(0), X(1), X(2), X(19), X(20), X(3), A64_SP, X(29), X(8), X(30), X(4), X(21), X(5), X(22), X(6), X(23), X(7), X(24),
+    X(0), X(1), X(2), X(19), X(20), X(3), A64_SP, X(4), X(30), X(21), X(22), X(29), X(8), X(5), X(6), X(23), X(7), X(24),
     X(9), X(10), X(16), X(17), X(25), X(26), X(11), X(12), X(27), X(28), X(13), X(14), X(15), X(18), 0xffff,
 };
 
 static const uint16_t pin_vec[] = {
     V(0), V(1), V(2), V(3), V(4), V(5), V(6), V(7), V(16), V(17), V(18), V(19), V(20), V(21), V(22), V(23), V(8), V(9),
     V(10), V(11), V(12), V(13), V(14), V(15), V(24), V(25), V(26), V(27), V(28), V(29), V(30), V(31), 0xffff,
+};
+
+static const uint16_t flag_slot[FLAG_COUNT] = {
+    [FLAG_SIGN] = A64_N, [FLAG_ZERO] = A64_Z, [FLAG_CARRY] = A64_C, [FLAG_OVERFLOW] = A64_V,
 };
 
 static void *cpu_new(const char *list, char *err, size_t errlen)
@@ -134,8 +138,8 @@ static unsigned disas(uint64_t pc, const uint8_t *code, size_t avail, char *buf,
 
 enum { FLAGS = 1 << A64_N | 1 << A64_Z | 1 << A64_C | 1 << A64_V };
 
-/* What an instruction does with the flags, for dead_slots. */
-typedef enum FlagUse { FLAGS_UNTOUCHED, FLAGS_SET, FLAGS_UNKNOWN } FlagUse;
+/* What an instruction does with the flags, for dead_slots and read_flags. */
+typedef enum FlagUse { FLAGS_UNTOUCHED, FLAGS_SET, FLAGS_READ, FLAGS_UNKNOWN } FlagUse;
 
 /* Only common instructions are known; none of those may fault, or the flags would be seen by the handler. */
 static FlagUse flag_use(uint32_t insn)
@@ -156,6 +160,10 @@ static FlagUse flag_use(uint32_t insn)
     case A64_INSN_adds_ext: case A64_INSN_subs_ext: case A64_INSN_ands_imm: case A64_INSN_ands_shift:
     case A64_INSN_bics_shift: case A64_INSN_fcmp_s: case A64_INSN_fcmp_zero_s:
         return FLAGS_SET;
+    case A64_INSN_b_cond: case A64_INSN_csel: case A64_INSN_csinc: case A64_INSN_csinv: case A64_INSN_csneg:
+    case A64_INSN_ccmp_imm: case A64_INSN_ccmp_reg: case A64_INSN_ccmn_imm: case A64_INSN_ccmn_reg: case A64_INSN_adc:
+    case A64_INSN_adcs: case A64_INSN_sbc: case A64_INSN_sbcs: case A64_INSN_fcsel_s: case A64_INSN_fccmp_s:
+        return FLAGS_READ;
     default:
         return FLAGS_UNKNOWN;
     }
@@ -165,10 +173,19 @@ static uint64_t dead_slots(const uint8_t *code, size_t avail)
 {
     for (unsigned i = 0; i < 6 && avail >= 4 * (i + 1); i++) {
         FlagUse use = flag_use(fetch(code + 4 * i));
-        if (use == FLAGS_SET)
-            return FLAGS;
-        if (use == FLAGS_UNKNOWN)
-            break;
+        if (use != FLAGS_UNTOUCHED)
+            return use == FLAGS_SET ? FLAGS : 0;
+    }
+    return 0;
+}
+
+/* A guess: what is not known is passed over. */
+static uint64_t read_flags(const uint8_t *code, size_t avail)
+{
+    for (unsigned i = 0; i < 16 && avail >= 4 * (i + 1); i++) {
+        FlagUse use = flag_use(fetch(code + 4 * i));
+        if (use == FLAGS_SET || use == FLAGS_READ)
+            return use == FLAGS_READ ? FLAGS : 0;
     }
     return 0;
 }
@@ -203,6 +220,7 @@ const Guest guest_aarch64 = {
     .pin_vec = pin_vec,
     .helpers = helpers,
     .nhelpers = A64_NHELPERS,
+    .flag_slot = flag_slot,
     .flags = FLAGS,
     .mode_versions = A64_MODE_VERSIONS,
     .mode_strict = A64_MODE_STRICT,
@@ -213,6 +231,7 @@ const Guest guest_aarch64 = {
     .lift = lift,
     .disas = disas,
     .dead_slots = dead_slots,
+    .read_flags = read_flags,
     .joins = joins,
     .dump = dump,
 };

@@ -191,20 +191,21 @@ static void trim_args(HostCpu *cpu, const IrHelper *h)
         trim(&cpu->ir.call.arg[k], (IrType)h->arg[k]);
 }
 
-void x64_call_thunk(HostCpu *cpu, const IrHelper *helpers)
+void x64_call_thunk(HostCpu *cpu, const HostPlan *plan)
 {
-    const IrHelper *h = &helpers[cpu->scratch[SCRATCH_OP]];
+    const IrHelper *h = &plan->cfg.helpers[cpu->scratch[SCRATCH_OP]];
     trim_args(cpu, h);
     h->fn(&cpu->ir, &cpu->ir.call);
     trim(&cpu->ir.call.ret, (IrType)h->ret);
 }
 
-uint64_t x64_help_thunk(HostCpu *cpu, const IrHelper *helpers, uint64_t number)
+uint64_t x64_help_thunk(HostCpu *cpu, const HostPlan *plan, uint64_t number)
 {
-    const IrHelper *h = &helpers[number];
+    const IrHelper *h = &plan->cfg.helpers[number];
     uint64_t stop;
 
     trim_args(cpu, h);
+    x64_flags_settle(cpu, plan);
     x64_fp_store(cpu);
     stop = h->fn(&cpu->ir, &cpu->ir.call);
     x64_fp_load(cpu);

@@ -2,7 +2,7 @@
  * Leaving a region: guest state goes where it is kept between translations (pinned registers, homes), then on to the
  * next translation by a chained jump, a predicted call or return, the jump cache, or back to the run loop.
  */
-#include "host/x86_64/emit.h"
+#include "host/x86_64/flags.h"
 
 #include "base/check.h"
 #include "host/x86_64/asm_vec.h"
@@ -24,6 +24,7 @@ typedef struct Leave {
     const IrRef *arg; /* of a helper that the exit calls */
     uint32_t narg;
     uint64_t over[IR_MAX_SLOTS / 64]; /* homes that will be written */
+    FlagForm flags;
 } Leave;
 
 static bool in_home(const Sel *s, IrRef root, unsigned slot)
@@ -162,6 +163,12 @@ static bool store_const(Sel *s, unsigned slot, IrRef root)
     return true;
 }
 
+static bool is_described(const Leave *l, unsigned slot)
+{
+    const uint16_t *f = l->s->plan->cfg.flags;
+    return l->flags.from && (slot == f[0] || slot == f[1] || slot == f[2] || slot == f[3]);
+}
+
 static void store_count(Sel *s, IrRef root, unsigned slot)
 {
     const IrInsn *i = &s->r->insn[root];
@@ -183,7 +190,7 @@ static void store_lazy(Leave *l)
     for (uint32_t k = 0; k < l->nent; k++) {
         unsigned slot = l->ent[k].slot;
         IrRef root = ra_root(s, l->ent[k].val);
-        if (!(ra_val(s, root)->flags & VAL_LAZY))
+        if (!(ra_val(s, root)->flags & VAL_LAZY) || is_described(l, slot))
             continue;
         CHECK(s->plan->slot_pin[slot] == 0xff);
         if (s->r->insn[root].op == IR_TALLY)
@@ -214,7 +221,7 @@ static void store_slots(Leave *l)
     for (uint32_t k = 0; k < l->nent; k++) {
         unsigned slot = l->ent[k].slot;
         IrRef root = ra_root(s, l->ent[k].val);
-        if (!(l->over[slot / 64] >> (slot % 64) & 1) || (ra_val(s, root)->flags & VAL_LAZY))
+        if (!(l->over[slot / 64] >> (slot % 64) & 1) || (ra_val(s, root)->flags & VAL_LAZY) || is_described(l, slot))
             continue;
         if (ra_val(s, root)->reg != REG_NONE) {
             store_slot(s, slot, ra_val(s, root)->reg);
@@ -332,6 +339,8 @@ static void leave_state(Sel *s, const IrInsn *i, const Target *extra, unsigned n
     for (unsigned k = 0; k < n; k++)
         add_target(l, extra[k].reg, extra[k].root);
     rescue_all(l);
+    if (flags_exit(s, i, &l->flags) != FLAGS_KEPT)
+        flags_store(s, &l->flags);
     store_lazy(l);
     /* not before: a careful comparison among the flags is evaluated with arguments of its own */
     for (uint32_t k = 0; k < l->narg; k++)

@@ -2,6 +2,7 @@
 #include "base/check.h"
 #include "host/x86_64/disas.h"
 #include "host/x86_64/emit.h"
+#include "host/x86_64/flags.h"
 #include "host/x86_64/graph.h"
 #include "host/x86_64/vsel.h"
 
@@ -34,6 +35,7 @@ static bool compile_once(HostPlan *plan, const IrRegion *r, CodeBuf *cb, HostCod
         vsel_params(s);
     live_run(s);
     ra_begin(s);
+    flags_entry(s);
     if (r->graph)
         sel_graph(s);
     else
@@ -66,7 +68,10 @@ static bool host_compile(HostPlan *plan, const IrRegion *r, CodeBuf *cb, HostCod
 static IrStop host_enter(HostPlan *plan, HostCpu *cpu, const void *hpc)
 {
     IrStop (*fn)(HostCpu *, const void *) = (IrStop (*)(HostCpu *, const void *))(uintptr_t)plan->stub[STUB_ENTER];
-    return fn(cpu, hpc);
+    IrStop why = fn(cpu, hpc);
+
+    x64_flags_settle(cpu, plan);
+    return why;
 }
 
 static void host_patch(const HostSite *site, uint8_t *code_rw, int64_t delta, const void *target)

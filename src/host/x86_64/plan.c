@@ -8,7 +8,7 @@
  * Registers for pinned slots, in order of use; the numbers of both classes are a matter of tuning. The rest are the
  * allocator's temporaries: too few of them and every longer expression spills.
  */
-static const uint8_t pin_regs_int[] = {3, 5, 6, 7, 12, 13, 14, 11}; /* rbx rbp rsi rdi r12 r13 r14 r11 */
+static const uint8_t pin_regs_int[] = {3, 5, 6, 7, 12, 13, 14, 11, 10, 9, 8}; /* rbx rbp rsi rdi r12 r13 r14 r11 r10 r9 r8 */
 static const uint8_t pin_regs_vec[] = {8, 9, 10, 11, 12, 13, 14, 15};
 
 typedef struct CpuBit {

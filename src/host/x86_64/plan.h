@@ -101,8 +101,12 @@ bool plan_stubs(HostPlan *p, CodeBuf *cb);
 void x64_eval(const IrInsn *i, IrVal arg[3], FpEnv *fp, IrVal *out);
 /* What the thunks call (call.c). */
 void x64_eval_thunk(HostCpu *cpu);
-void x64_call_thunk(HostCpu *cpu, const IrHelper *helpers);
-uint64_t x64_help_thunk(HostCpu *cpu, const IrHelper *helpers, uint64_t number);
+void x64_call_thunk(HostCpu *cpu, const HostPlan *plan);
+uint64_t x64_help_thunk(HostCpu *cpu, const HostPlan *plan, uint64_t number);
+/* Compute the flags that the last exit only described (flags.c). */
+void x64_flags_settle(HostCpu *cpu, const HostPlan *plan);
+/* The same in a copy of the guest's state. */
+void x64_flags_show(const HostCpu *cpu, const HostPlan *plan, uint8_t *state);
 /* recover.c: see Host */
 bool x64_recover(HostPlan *plan, HostCpu *cpu, const uint8_t *code_rx, const uint8_t *side, uint32_t side_len,
                  const void *hpc, void *uc);

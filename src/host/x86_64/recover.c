@@ -185,6 +185,7 @@ bool x64_recover(HostPlan *plan, HostCpu *cpu, const uint8_t *code_rx, const uin
 
     if (!entry)
         return false;
+    x64_flags_settle(cpu, plan);
     Regs regs = {.x = (const uint8_t *)uc->uc_mcontext.fpregs->_xmm};
     for (unsigned k = 0; k < REG_X; k++)
         regs.r[k] = (uint64_t)uc->uc_mcontext.gregs[gregs[k]];
@@ -204,6 +205,7 @@ uint64_t x64_show(HostPlan *plan, const HostCpu *cpu, const uint8_t *code_rx, co
 
     CHECK(entry);
     memcpy(regs.r, cpu->save, sizeof regs.r);
+    x64_flags_show(cpu, plan, state);
     apply_entry(&(Source){plan, cpu, &regs}, entry, state);
     return pc;
 }

@@ -281,7 +281,7 @@ static void stub_help(Stubs *t)
     x64_mov_rr(a, W32, RDX, RCX);
     to_c(t);
     host_fp(t);
-    x64_mov_ri(a, RSI, (uintptr_t)t->plan->cfg.helpers);
+    x64_mov_ri(a, RSI, (uintptr_t)t->plan);
     call_abs(t, (uintptr_t)x64_help_thunk);
     guest_fp(t);
     x64_test_rr(a, W64, RAX, RAX);
@@ -320,7 +320,7 @@ static void stub_thunk(Stubs *t, Stub s, uintptr_t fn)
     begin(t, s);
     caller_regs(t, true);
     to_c(t);
-    x64_mov_ri(&t->a, RSI, (uintptr_t)t->plan->cfg.helpers);
+    x64_mov_ri(&t->a, RSI, (uintptr_t)t->plan);
     call_abs(t, fn);
     from_c(t);
     caller_regs(t, false);

@@ -1,0 +1,281 @@
+#include "host/x86_64/flags.h"
+
+#include "base/check.h"
+
+/*
+ * HostCpu.flags_from. Operands of 32 bits are compared in the upper halves, which gives the same flags; a result that sets no
+ * carry is compared with zero, which would.
+ */
+enum { FROM_SHIFT = 63, FROM_CARRY = 0x100, FROM_PENDING = 0x10000 };
+
+/* --- exits ---------------------------------------------------------------------------------------------------------------- */
+
+static bool same(const Sel *s, IrRef a, IrRef b)
+{
+    return ra_root(s, a) == ra_root(s, b);
+}
+
+static const IrInsn *insn_of(const Sel *s, IrRef v)
+{
+    IrRef root = ra_root(s, v);
+    return root && root < s->r->ninsn ? &s->r->insn[root] : NULL;
+}
+
+static bool is_const(const Sel *s, IrRef v, uint64_t want)
+{
+    uint64_t c;
+    return sel_const(s, v, &c) && c == want;
+}
+
+static bool is_lazy(const Sel *s, IrRef v)
+{
+    return insn_of(s, v) && ra_val(s, ra_root(s, v))->flags & VAL_LAZY;
+}
+
+/* The values of the flags in an exit's snapshot, 0 for those that it does not list. Returns how many it lists. */
+static unsigned entries(const Sel *s, const IrInsn *exit, IrRef val[FLAG_COUNT])
+{
+    const IrSnap *snap = &s->r->snap[exit->snap];
+    unsigned n = 0;
+
+    for (unsigned k = 0; k < FLAG_COUNT; k++)
+        val[k] = 0;
+    for (uint32_t j = 0; j < snap->count; j++) {
+        const IrSnapEnt *e = &s->r->snapent[snap->first + j];
+        for (unsigned k = 0; k < FLAG_COUNT; k++)
+            if (s->plan->cfg.flags[k] == e->slot) {
+                val[k] = e->val;
+                n++;
+            }
+    }
+    return n;
+}
+
+/* Whether `v` is, or need not be lazily, relation `rel` of x - y and zero. */
+static bool is_relation(const Sel *s, IrRef v, unsigned rel, IrType t, IrRef x, IrRef y)
+{
+    const IrInsn *i = insn_of(s, v), *d;
+
+    if (!i || i->op != IR_ICMP || i->lane != t || (i->aux & (IR_LT | IR_EQ | IR_GT | IR_PSIGNED)) != rel)
+        return false;
+    if (rel == IR_EQ && same(s, i->a, x) && (y ? same(s, i->b, y) : is_const(s, i->b, 0)))
+        return true;
+    if (!is_const(s, i->b, 0))
+        return false;
+    if (!y && same(s, i->a, x))
+        return true;
+    d = insn_of(s, i->a);
+    return y && d && d->op == IR_SUB && d->type == t && same(s, d->a, x) && same(s, d->b, y);
+}
+
+static uint32_t from_of(IrType t, bool carry)
+{
+    return FROM_PENDING | (carry ? FROM_CARRY : 0) | (t == IR_I64 ? 0 : 32);
+}
+
+/* x - y, by the flag for overflow, which only that has. */
+static bool form_difference(const Sel *s, const IrRef val[FLAG_COUNT], FlagForm *f)
+{
+    const IrInsn *v = insn_of(s, val[FLAG_OVERFLOW]), *c = insn_of(s, val[FLAG_CARRY]);
+    IrRef root = ra_root(s, val[FLAG_OVERFLOW]);
+
+    if (!v || v->op != IR_SUB_V || !is_lazy(s, root) || !c || c->op != IR_ICMP || c->lane != v->lane ||
+        (c->aux & (IR_LT | IR_EQ | IR_GT | IR_PSIGNED)) != (IR_EQ | IR_GT) || !same(s, c->a, v->a) || !same(s, c->b, v->b))
+        return false;
+    if (!is_relation(s, val[FLAG_SIGN], IR_LT | IR_PSIGNED, (IrType)v->lane, v->a, v->b) ||
+        !is_relation(s, val[FLAG_ZERO], IR_EQ, (IrType)v->lane, v->a, v->b))
+        return false;
+    f->sum = ra_val(s, root)->flags & VAL_ALT;
+    f->x = f->sum ? s->ra->alt[root] : v->a;
+    f->y = v->b;
+    f->from = from_of((IrType)v->lane, true);
+    return true;
+}
+
+/* One value compared with zero, or a conjunction. */
+static bool form_value(const Sel *s, const IrRef val[FLAG_COUNT], FlagForm *f)
+{
+    const IrInsn *n = insn_of(s, val[FLAG_SIGN]);
+    bool carry = is_const(s, val[FLAG_CARRY], 1);
+
+    if (!n || !is_lazy(s, val[FLAG_SIGN]) || ra_val(s, ra_root(s, val[FLAG_SIGN]))->flags & VAL_ALT ||
+        !is_const(s, val[FLAG_OVERFLOW], 0) || !(carry || is_const(s, val[FLAG_CARRY], 0)))
+        return false;
+    if (!is_relation(s, val[FLAG_SIGN], IR_LT | IR_PSIGNED, (IrType)n->lane, n->a, 0) ||
+        !is_relation(s, val[FLAG_ZERO], IR_EQ, (IrType)n->lane, n->a, 0))
+        return false;
+    f->x = n->a;
+    if (is_lazy(s, n->a)) {
+        const IrInsn *x = insn_of(s, n->a);
+        if (x->op != IR_AND)
+            return false;
+        f->both = true;
+        f->x = x->a;
+        f->y = x->b;
+    }
+    f->from = from_of((IrType)n->lane, carry);
+    return true;
+}
+
+FlagExit flags_exit(const Sel *s, const IrInsn *exit, FlagForm *f)
+{
+    IrRef val[FLAG_COUNT];
+
+    *f = (FlagForm){0};
+    if (!s->plan->cfg.flags)
+        return FLAGS_COMPUTED;
+    unsigned n = entries(s, exit, val);
+    if (!n)
+        return FLAGS_KEPT;
+    if (n < FLAG_COUNT || (exit->op == IR_EXIT && (exit->aux & IR_EXIT_FLAGS)))
+        return FLAGS_COMPUTED;
+    if (form_difference(s, val, f) || form_value(s, val, f))
+        return FLAGS_DESCRIBED;
+    return FLAGS_COMPUTED;
+}
+
+static bool small(const Sel *s, IrRef v, int32_t *c)
+{
+    uint64_t k;
+    if (!sel_const(s, v, &k) || (int64_t)k != (int32_t)k)
+        return false;
+    *c = (int32_t)k;
+    return true;
+}
+
+static void store_operand(Sel *s, size_t to, IrRef v)
+{
+    int32_t c;
+    if (ra_val(s, ra_root(s, v))->reg == REG_NONE && small(s, v, &c))
+        x64_mov_mi(s->a, W64, sel_cpu(s, to), c);
+    else
+        x64_mov_mr(s->a, W64, sel_cpu(s, to), sel_use_r(s, v));
+}
+
+/* x + y or x & y */
+static void store_result(Sel *s, size_t to, const FlagForm *f)
+{
+    Gpr x = sel_use_r(s, f->x);
+    int32_t c = 0;
+    bool imm = small(s, f->y, &c);
+    Gpr y = imm ? x : sel_use_r(s, f->y);
+    Gpr t = sel_tmp_r(s);
+
+    if (f->sum) {
+        x64_lea(s->a, W64, t, imm ? mem_b(x, c) : mem_bi(x, y, 0, 0));
+    } else {
+        x64_mov_rr(s->a, W64, t, x);
+        if (imm)
+            x64_alu_ri(s->a, ALU_AND, W64, t, c);
+        else
+            x64_alu_rr(s->a, ALU_AND, W64, t, y);
+    }
+    x64_mov_mr(s->a, W64, sel_cpu(s, to), t);
+}
+
+void flags_store(Sel *s, const FlagForm *f)
+{
+    size_t x = offsetof(HostCpu, flags_x), y = offsetof(HostCpu, flags_y);
+
+    if (!s->plan->cfg.flags)
+        return;
+    x64_mov_mi(s->a, W32, sel_cpu(s, offsetof(HostCpu, flags_from)), (int32_t)f->from);
+    if (!f->from)
+        return;
+    if (f->sum || f->both)
+        store_result(s, x, f);
+    else
+        store_operand(s, x, f->x);
+    if (f->y && !f->both)
+        store_operand(s, y, f->y);
+    else
+        x64_mov_mi(s->a, W64, sel_cpu(s, y), 0);
+    s->ra->locked = 0;
+}
+
+/* --- reading ------------------------------------------------------------------------------------------------------------- */
+
+static bool is_flag(const HostPlan *p, uint64_t slot)
+{
+    for (unsigned k = 0; k < FLAG_COUNT; k++)
+        if (p->cfg.flags[k] == slot)
+            return true;
+    return false;
+}
+
+/* Whether the region uses what a flag held at its entry, or leaves some of the flags as they were and not others. */
+static bool reads(const Sel *s)
+{
+    IrRef val[FLAG_COUNT];
+
+    for (uint32_t k = 0; k < s->ra->norder; k++) {
+        IrRef ref = s->ra->order[k];
+        const IrInsn *i = &s->r->insn[ref];
+        if (i->op == IR_GET && ra_root(s, ref) == ref && ra_val(s, ref)->use && is_flag(s->plan, i->imm))
+            return true;
+        if ((ir_ops[i->op].flags & IRF_END) && (ir_ops[i->op].flags & IRF_SNAP)) {
+            unsigned n = entries(s, i, val);
+            if (n && n < FLAG_COUNT)
+                return true;
+        }
+    }
+    return false;
+}
+
+static Mem home(const Sel *s, FlagRole role)
+{
+    return plan_slot(s->plan, s->plan->cfg.flags[role]);
+}
+
+void flags_entry(Sel *s)
+{
+    if (!s->plan->cfg.flags || !reads(s))
+        return;
+    uint32_t settle = sel_label(s), back = sel_label(s);
+    Mem from = sel_cpu(s, offsetof(HostCpu, flags_from));
+
+    asm_room(&s->main);
+    asm_room(&s->cold);
+    x64_alu_mi(s->a, ALU_CMP, W32, from, 0);
+    x64_jcc(s->a, CC_NE, settle);
+    sel_bind(s, back);
+    sel_cold_begin(s);
+    sel_bind(s, settle);
+    x64_mov_rm(s->a, W32, RCX, from);
+    x64_mov_rm(s->a, W64, RAX, sel_cpu(s, offsetof(HostCpu, flags_x)));
+    x64_mov_rm(s->a, W64, RDX, sel_cpu(s, offsetof(HostCpu, flags_y)));
+    x64_shift_cl(s->a, SH_SHL, W64, RAX);
+    x64_shift_cl(s->a, SH_SHL, W64, RDX);
+    x64_shift_i(s->a, SH_SHR, W32, RCX, 8); /* bit 0: whether carry may be set */
+    x64_alu_rr(s->a, ALU_CMP, W64, RAX, RDX);
+    x64_setcc_m(s->a, CC_S, home(s, FLAG_SIGN));
+    x64_setcc_m(s->a, CC_E, home(s, FLAG_ZERO));
+    x64_setcc_m(s->a, CC_O, home(s, FLAG_OVERFLOW));
+    x64_setcc(s->a, CC_AE, RAX);
+    x64_alu_rr(s->a, ALU_AND, W32, RAX, RCX);
+    x64_mov_mr(s->a, W8, home(s, FLAG_CARRY), RAX);
+    x64_mov_mi(s->a, W32, from, 0);
+    x64_jmp(s->a, back);
+    sel_cold_end(s);
+}
+
+void x64_flags_show(const HostCpu *cpu, const HostPlan *plan, uint8_t *state)
+{
+    uint32_t from = cpu->flags_from;
+    uint64_t x = cpu->flags_x << (from & FROM_SHIFT), y = cpu->flags_y << (from & FROM_SHIFT);
+    const bool flag[FLAG_COUNT] = {
+        [FLAG_SIGN] = (x - y) >> 63,
+        [FLAG_ZERO] = x == y,
+        [FLAG_CARRY] = x >= y && (from & FROM_CARRY),
+        [FLAG_OVERFLOW] = ((x ^ y) & (x ^ (x - y))) >> 63,
+    };
+
+    for (unsigned k = 0; from && k < FLAG_COUNT; k++)
+        state[plan->cfg.slots->slot[plan->cfg.flags[k]].offset] = flag[k];
+}
+
+void x64_flags_settle(HostCpu *cpu, const HostPlan *plan)
+{
+    x64_flags_show(cpu, plan, cpu->state);
+    cpu->flags_from = 0;
+}
