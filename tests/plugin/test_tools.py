@@ -13,6 +13,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import xml.etree.ElementTree
 
 ENGINES = {"interp": ["--engine=interp"], "one-insn": ["--one-insn"], "tier 1": ["--tier2=off"], "tier 2": ["--tier2=20"],
            "graphs": ["--tier2=1"], "graphs interp": ["--tier2=1", "--engine=interp"]}
@@ -144,6 +145,10 @@ def test_others(dragoman, pure, guest, tmp):
         r = Run(dragoman, opts + ["--tool=count,insns", "--tool=hot", pure])
         n = r.numbers()["instructions"]
         check(re.search(rf"^ *{n} instructions$", r.err, re.M) and "work+0x" in r.err, f"hot: as count has it: {name}", r.err)
+        r = Run(dragoman, opts + ["--tool=count,insns", "--tool=flame", pure])
+        folded = dict(line.rsplit(" ", 1) for line in r.err.splitlines() if ";" in line or line.startswith("(start) "))
+        check(sum(map(int, folded.values())) == r.numbers()["instructions"] and set(folded) == {"(start)", "(start);work"},
+              f"flame: stacks: {name}", r.err)
         out = os.path.join(tmp, "drcov")
         r = Run(dragoman, opts + [f"--tool=cover,out={out}", pure])
         pcs = drcov_bytes(out)
@@ -153,6 +158,10 @@ def test_others(dragoman, pure, guest, tmp):
     out = os.path.join(tmp, "trace")
     _, text, _ = trace(dragoman, [], [guest, "probe"], out)
     check(d1[2:] == lru_misses(text, 1024, 2, 32), "cache: misses as simulated here", f"{d1} {lru_misses(text, 1024, 2, 32)}\n{r.err}")
+    r = Run(dragoman, ["--tool=flame,svg", guest, "threads"])
+    svg = xml.etree.ElementTree.fromstring(r.err)
+    titles = [t.text for t in svg.iter("{http://www.w3.org/2000/svg}title")]
+    check(svg.tag.endswith("svg") and any(t.startswith("spin: ") for t in titles), "flame: a picture", r.err)
     r = Run(dragoman, ["--tool=syscalls,json", guest, "fork"])
     rows = [json.loads(line) for line in r.err.splitlines()]
     names = [row.get("name") for row in rows]
