@@ -8,8 +8,8 @@ import re
 import sys
 
 HOST_COLUMN = {"x86_64": 1, "aarch64": 0, "riscv64": 0}
-SCALARS = ["int", "uint", "long", "hex", "oct", "size", "off", "fd", "pid", "uid", "sig", "clock", "dev", "dirfd"]
-POINTERS = ["ptr", "path", "lpath", "npath", "apath", "str", "strs"]
+SCALARS = ["int", "uint", "long", "hex", "oct", "size", "off", "fd", "pid", "uid", "sig", "clock", "dev", "dirfd", "ioctl"]
+POINTERS = ["ptr", "path", "lpath", "npath", "apath", "str", "strs", "ioarg"]
 SIZED = {"in": "IN", "out": "OUT", "iov": "IOV", "oiov": "OIOV"}
 STRUCTS = {"s": "STRUCT_IN", "o": "STRUCT_OUT", "io": "STRUCT_IO"}
 HANDLERS = {"pass": "SC_PASS", "block": "SC_BLOCK", "fn": "SC_FN", "enosys": "SC_ENOSYS", "eperm": "SC_EPERM"}

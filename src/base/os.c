@@ -3,6 +3,8 @@
 #include <elf.h>
 #include <errno.h>
 #include <link.h>
+#include <linux/membarrier.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -40,6 +42,19 @@ void os_leak_check(void)
 int os_tid(void)
 {
     return (int)syscall(SYS_gettid);
+}
+
+void os_yield(void)
+{
+    sched_yield();
+}
+
+bool os_barrier_all(void)
+{
+    if (syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0)
+        return true;
+    return errno == EPERM && syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0 &&
+           syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0;
 }
 
 static uint64_t clock_ns(clockid_t id)

@@ -35,6 +35,10 @@ uint64_t os_thread_ns(void);
 /* Monotonic time in nanoseconds: for statistics and logs only, never shown to the guest. */
 uint64_t os_now_ns(void);
 
+void os_yield(void);
+/* A full barrier in every thread of the process, each at some point during the call. False: the kernel has none. */
+bool os_barrier_all(void);
+
 /* The host processor in words, for --version: "x86_64 avx2 avx512f ...". */
 void os_cpu_features(char *buf, size_t len);
 

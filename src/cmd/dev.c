@@ -193,7 +193,7 @@ static bool dev_engine(Dev *d, Status *st)
 
     cfg->guest = guest_by_name("aarch64");
     cfg->env = &dev_env;
-    void *features = cfg->guest->cpu_new(d->opt.cpu, err, sizeof err);
+    void *features = cfg->guest->cpu_new(d->opt.cpu ? d->opt.cpu : "max", err, sizeof err);
     if (!features)
         return status_set(st, STATUS_USAGE, "--cpu: %s", err);
     cfg->features = features;

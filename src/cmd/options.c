@@ -8,6 +8,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -80,6 +81,17 @@ static bool opt_engine(Options *o, char *arg, Status *st)
     return true;
 }
 
+static bool opt_inherit(Options *o, char *arg, Status *st)
+{
+    uint64_t fd;
+    if (!parse_number("inherit", arg, &fd, st))
+        return false;
+    if (fd > INT_MAX)
+        return status_set(st, STATUS_USAGE, "--inherit: '%s' is not a descriptor", arg);
+    o->user.inherit = (int)fd;
+    return true;
+}
+
 static bool opt_strace(Options *o, char *arg, Status *st)
 {
     o->user.strace = true;
@@ -110,8 +122,15 @@ static bool opt_plugin(Options *o, char *arg, Status *st)
 
 static bool opt_stats(Options *o, char *arg, Status *st)
 {
-    o->user.stats = true;
-    o->user.engine.timing = true;
+    if (!arg) {
+        o->user.stats |= USER_STATS;
+        o->user.engine.timing = true;
+    } else if (!strcmp(arg, "branches") || !strcmp(arg, "branches,json")) {
+        o->user.stats |= USER_STATS_BRANCHES | (arg[8] ? USER_STATS_JSON : 0);
+        o->user.engine.count_branches = true;
+    } else {
+        return status_set(st, STATUS_USAGE, "--stats: '%s' is neither branches nor branches,json", arg);
+    }
     return true;
 }
 
@@ -146,6 +165,14 @@ static bool opt_no_chain(Options *o, char *arg, Status *st)
 static bool opt_fp_exact(Options *o, char *arg, Status *st)
 {
     o->user.engine.fp_exact = true;
+    return true;
+}
+
+static bool opt_llsc(Options *o, char *arg, Status *st)
+{
+    o->user.engine.llsc_strict = strcmp(arg, "strict") == 0;
+    if (!o->user.engine.llsc_strict && strcmp(arg, "versions") != 0)
+        return status_set(st, STATUS_USAGE, "--llsc: '%s' is not versions or strict", arg);
     return true;
 }
 
@@ -210,6 +237,61 @@ static bool opt_tier2(Options *o, char *arg, Status *st)
     return true;
 }
 
+/* One name=number of --promote's list. */
+static bool promote_item(PromoteConfig *p, const char *item, size_t len, Status *st)
+{
+    static const struct {
+        const char *name;
+        size_t at;
+        unsigned least, most;
+    } table[] = {{"slots", offsetof(PromoteConfig, slots), 1, PROMOTE_SLOTS_MAX},
+                 {"miss", offsetof(PromoteConfig, miss), 1, 1u << 20},
+                 {"window", offsetof(PromoteConfig, window), 4, PROMOTE_WINDOW_MAX}};
+
+    for (unsigned i = 0; i < sizeof table / sizeof table[0]; i++) {
+        size_t n = strlen(table[i].name);
+        char *end;
+        if (len < n + 2 || memcmp(item, table[i].name, n) || item[n] != '=')
+            continue;
+        unsigned long v = isdigit((unsigned char)item[n + 1]) ? strtoul(item + n + 1, &end, 10) : 0;
+        if (v < table[i].least || v > table[i].most || end != item + len)
+            return status_set(st, STATUS_USAGE, "--promote: %s from %u to %u", table[i].name, table[i].least, table[i].most);
+        *(unsigned *)((char *)p + table[i].at) = (unsigned)v;
+        return true;
+    }
+    return status_set(st, STATUS_USAGE, "--promote: '%.*s' is none of off, slots=N, miss=N, window=N", (int)len, item);
+}
+
+static bool opt_promote(Options *o, char *arg, Status *st)
+{
+    PromoteConfig *p = &o->user.engine.promote;
+
+    if (!strcmp(arg, "off")) {
+        p->slots = 0;
+        return true;
+    }
+    for (const char *item = arg; ; item += strcspn(item, ",") + 1) {
+        size_t len = strcspn(item, ",");
+        if (!promote_item(p, item, len, st))
+            return false;
+        if (!item[len])
+            return true;
+    }
+}
+
+static bool opt_harden(Options *o, char *arg, Status *st)
+{
+    static const char *const kind[] = {[HARDEN_OFF] = "off", [HARDEN_RETPOLINE] = "retpoline", [HARDEN_LFENCE] = "lfence"};
+
+    for (unsigned i = 0; i < sizeof kind / sizeof kind[0]; i++) {
+        if (!strcmp(arg, kind[i])) {
+            o->user.engine.harden = (HostHarden)i;
+            return true;
+        }
+    }
+    return status_set(st, STATUS_USAGE, "--harden: '%s' is none of retpoline, lfence, off", arg);
+}
+
 static bool opt_cache_size(Options *o, char *arg, Status *st)
 {
     uint64_t mib;
@@ -271,8 +353,9 @@ void options_help(FILE *f)
     for (unsigned i = 0; i < NOPTIONS; i++) {
         const Option *t = &table[i];
         char left[64];
+        bool maybe = t->arg && t->arg[0] == '[';
         snprintf(left, sizeof left, "%c%c%s --%s%s%s", t->letter ? '-' : ' ', t->letter ? t->letter : ' ', t->letter ? "," : " ",
-                 t->name, t->arg ? "=" : "", t->arg ? t->arg : "");
+                 t->name, !t->arg ? "" : maybe ? "[=" : "=", !t->arg ? "" : t->arg + maybe);
         fprintf(f, "  %-28s %s\n", left, t->doc);
     }
     fprintf(f, "  %-28s %s\n", "    --help", "this text");
@@ -282,11 +365,12 @@ void options_help(FILE *f)
 void options_init(Options *o)
 {
     memset(o, 0, sizeof *o);
-    o->cpu = "max";
+    o->user.inherit = -1;
     o->user.engine.kind = ENGINE_JIT;
     o->user.engine.ret_predict = true;
     o->user.engine.jit_limit = UINT64_MAX;
     o->user.engine.tier2 = TIER2_DEFAULT;
+    o->user.engine.promote = (PromoteConfig){PROMOTE_SLOTS_DEFAULT, PROMOTE_MISS, PROMOTE_WINDOW};
 }
 
 void options_done(Options *o)
@@ -353,7 +437,7 @@ static bool parse_long(Options *o, int argc, char **argv, int *i, Status *st)
     if (!t->arg && eq)
         return status_set(st, STATUS_USAGE, "option '--%s' takes no argument", t->name);
     char *arg = eq ? eq + 1 : NULL;
-    if (t->arg && !arg) {
+    if (t->arg && !arg && t->arg[0] != '[') { /* one in brackets may be left out */
         if (*i + 1 >= argc)
             return status_set(st, STATUS_USAGE, "option '--%s' needs an argument (%s)", t->name, t->arg);
         arg = argv[++*i];

@@ -16,6 +16,8 @@
 /* Package lists older than this are fetched again. */
 #define LISTS_MAX_AGE_S (24 * 3600)
 #define APT_MAX_ARGS 512
+/* It is there from when all packages of a request are in the archives until they are unpacked. */
+#define DOWNLOADED "var/cache/apt/archives/downloaded"
 
 static bool path_in(const SysrootApt *s, char *buf, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 static bool path_in(const SysrootApt *s, char *buf, const char *fmt, ...)
@@ -275,9 +277,21 @@ static bool unpack_all(const SysrootApt *s, Status *st)
     }
     free(ent);
     progress_end(s->progress);
+    path_in(s, dir, DOWNLOADED);
+    if (ok && n >= 0)
+        unlink(dir);
     if (ok && n > 0)
         fprintf(stderr, "unpacked %d package%s into %s\n", n, n == 1 ? "" : "s", s->root);
     return ok && n >= 0;
+}
+
+/* Half of a request's packages unpacked is nothing that apt would go on from: that is finished before it looks. */
+static bool unpack_rest(const SysrootApt *s, Status *st)
+{
+    char path[PATH_MAX];
+
+    path_in(s, path, DOWNLOADED);
+    return access(path, F_OK) || unpack_all(s, st);
 }
 
 bool sysroot_install(SysrootApt *s, char **pkgs, int npkgs, Status *st)
@@ -285,7 +299,8 @@ bool sysroot_install(SysrootApt *s, char **pkgs, int npkgs, Status *st)
     char *args[] = { "-q", "-y", "-o", "APT::Status-Fd=3", "-o", "Debug::NoLocking=true", "--no-install-recommends",
                      "--download-only", "install", NULL };
 
-    return fetch_lists(s, st) && run_apt(s, "packages", args, pkgs, npkgs, st) && unpack_all(s, st);
+    return unpack_rest(s, st) && fetch_lists(s, st) && run_apt(s, "packages", args, pkgs, npkgs, st) &&
+           write_new(s, DOWNLOADED, "", st) && unpack_all(s, st);
 }
 
 bool sysroot_packages(const SysrootApt *s, FILE *out, Status *st)
@@ -350,7 +365,7 @@ bool sysroot_remove(SysrootApt *s, char **pkgs, int npkgs, FILE *out, Status *st
     char *args[] = { "-q", "-s", "-o", "Debug::NoLocking=true", "remove", NULL };
     char **v = apt_argv(s, args, pkgs, npkgs);
     char *plan = NULL, path[PATH_MAX];
-    bool ok = proc_capture(v, &plan, st);
+    bool ok = unpack_rest(s, st) && proc_capture(v, &plan, st);
 
     free_argv(v);
     for (char *save, *p = ok ? strtok_r(plan, "\n", &save) : NULL; ok && p; p = strtok_r(NULL, "\n", &save)) {

@@ -69,7 +69,7 @@ static char *read_all(int fd)
     return buf;
 }
 
-/* The line that says why: apt's first "E:" line, else the last line printed. */
+/* The line that says why: apt's first "E:" line, else the first line printed, since what follows comes of that. */
 static void reason(Status *st, const char *program, const char *text)
 {
     const char *e = strncmp(text, "E:", 2) ? strstr(text, "\nE:") : text;
@@ -82,12 +82,8 @@ static void reason(Status *st, const char *program, const char *text)
         status_set(st, STATUS_HOST, "sysroot: %s: %.*s", program, (int)strcspn(e, "\n"), e);
         return;
     }
-    size_t end = strlen(text), start;
-    while (end > 0 && text[end - 1] == '\n')
-        end--;
-    for (start = end; start > 0 && text[start - 1] != '\n'; start--) {
-    }
-    status_set(st, STATUS_HOST, "sysroot: %s failed: %.*s", program, (int)(end - start), text + start);
+    text += strspn(text, "\n");
+    status_set(st, STATUS_HOST, "sysroot: %s failed: %.*s", program, (int)strcspn(text, "\n"), text);
 }
 
 /* apt's status lines: "dlstatus:3:12.5:Retrieving file 3 of 81 (4s remaining)". */

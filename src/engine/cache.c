@@ -48,6 +48,7 @@ void cache_done(Cache *c)
 {
     free_regions(c->oldest);
     free_regions(c->retired);
+    cells_done(&c->cells);
     os_release(c->rw, c->size);
     os_release(c->rx, c->size);
     os_free(c->page_first, (c->size >> CACHE_PAGE_BITS) * sizeof c->page_first[0]);
@@ -323,6 +324,9 @@ Translation *cache_find(const Cache *c, const void *hpc)
 {
     if (!cache_contains(c, hpc))
         return NULL;
+    Translation *stub = cells_find(&c->cells, hpc);
+    if (stub)
+        return (const uint8_t *)hpc < stub->hpc + stub->size ? stub : NULL;
     size_t page = (size_t)((const uint8_t *)hpc - c->rx) >> CACHE_PAGE_BITS;
     /* A region begins with a translation's start, so walking back ends inside it. */
     for (;; page--) {
@@ -367,7 +371,7 @@ static void free_region(Engine *e, CacheRegion *r)
     pthread_mutex_lock(&e->kill_lock);
     for (Translation *t = r->translations, *next; t; t = next) {
         next = t->region_next;
-        link_forget(t);
+        link_forget(e, t);
         translation_free(t);
     }
     if (r->image)

@@ -19,6 +19,7 @@
 #define ENGINE_CACHE_H
 
 #include "base/spin.h"
+#include "engine/cells.h"
 #include "engine/engine.h"
 
 #include <stdatomic.h>
@@ -35,7 +36,7 @@ typedef struct CacheRegion CacheRegion;
 /* A chain site of `from`, and the translation that it leads to now. */
 typedef struct Link {
     Translation *from;
-    _Atomic(Translation *) to; /* changes under to's lock */
+    _Atomic(Translation *) to; /* changes under to's lock; of an indirect branch: its promotion stub, under promote_lock */
     struct Link *next, *prev;  /* to's incoming list */
     HostSite site;
 } Link;
@@ -55,7 +56,7 @@ struct Translation {
     _Atomic(Translation *) hash_next; /* table bucket; kept after removal for readers that stand on it */
     const uint8_t *hpc;               /* executable address; NULL: interpreted */
     uint8_t *rw;                      /* the same, writable */
-    uint32_t size;
+    uint32_t size, insns;             /* bytes: all, and those of instructions, which come first */
     uint32_t nlink;
     CacheRegion *region;
     _Atomic(Translation *) code_next; /* next lower start in the same page of the cache */
@@ -79,6 +80,7 @@ struct Translation {
     atomic_uint wanted;               /* times that a hot site wanted it through the engine */
     _Atomic(Translation *) counter;   /* counts for this one; written under kill_lock */
     Translation *counted;             /* what this one counts for; written under kill_lock */
+    uint32_t promotion;               /* a promotion stub: what of (promote.c); 0: none */
     Translation *region_next;         /* in its region; interpreted ones: in the list of retired ones */
     uint64_t retired_epoch;
 };
@@ -113,6 +115,7 @@ typedef struct Cache {
     CacheRegion *oldest, *newest;
     CacheRegion *retired;
     size_t used;                         /* bytes in regions */
+    Cells cells;
 } Cache;
 
 bool cache_init(Cache *c, size_t size, Status *st);

@@ -45,7 +45,7 @@ IrFpMode careful_fp_mode(Engine *e, uint32_t mode, uint64_t pc)
     IrFpMode fp = e->cfg.guest->fp_mode(mode);
 
     fp.exact |= e->cfg.fp_exact;
-    fp.careful = (uint8_t)(careful_forms(e, pc) / LIFT_CAREFUL_FP);
+    fp.careful = careful_forms(e, pc) / LIFT_CAREFUL_FP & (IR_FP_CAREFUL_ARITH | IR_FP_CAREFUL_COMPARE);
     return fp;
 }
 

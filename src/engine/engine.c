@@ -4,6 +4,7 @@
 #include "engine/internal.h"
 
 #include "base/log.h"
+#include "base/os.h"
 #include "opt/opt.h"
 
 #include <stdlib.h>
@@ -34,6 +35,11 @@ static void world_invalidate(IrCpu *cpu, uint64_t va, uint64_t len)
     engine_invalidate(vcpu_of(cpu)->e, va, len);
 }
 
+static void world_yield(IrCpu *cpu)
+{
+    os_yield();
+}
+
 static bool world_poll(IrCpu *cpu)
 {
     return __atomic_load_n(&vcpu_of(cpu)->h.exit_request, __ATOMIC_RELAXED) != 0;
@@ -49,7 +55,7 @@ static bool host_init(Engine *e, Status *st)
         .slots = &e->slots, .pin_int = g->pin_int, .pin_vec = g->pin_vec, .pc_shift = g->pc_shift,
         .helpers = g->helpers, .nhelpers = g->nhelpers,
         .cpu = e->cfg.host_cpu ? e->cfg.host_cpu : "native", .ret_predict = e->cfg.ret_predict,
-        .count_polls = e->cfg.check,
+        .count_polls = e->cfg.check, .promote = e->cfg.promote.slots > 0, .harden = e->cfg.harden,
     };
 
     e->host = &host_native;
@@ -98,6 +104,10 @@ static bool settle(Engine *e, Status *st)
         e->cfg.no_chain = true;
     if (e->cfg.no_chain)
         e->cfg.ret_predict = false;
+    if (e->cfg.promote.slots == PROMOTE_SLOTS_DEFAULT)
+        e->cfg.promote.slots = e->cfg.harden ? PROMOTE_SLOTS_HARDENED : PROMOTE_SLOTS;
+    if (e->cfg.no_chain || e->cfg.kind == ENGINE_INTERP)
+        e->cfg.promote.slots = 0;
     if (e->cfg.no_chain && e->cfg.tier2 != 1) /* nothing is linked, so nothing counted */
         e->cfg.tier2 = 0;
     if (!e->cfg.cache_bytes)
@@ -116,15 +126,16 @@ Engine *engine_new(const EngineConfig *cfg, Status *st)
         return NULL;
     }
     e->cfg = *cfg;
-    e->world = (IrWorld){mem_ops, world_syscall, world_counter, world_random, world_invalidate, world_poll, tools_world_call,
-                         tools_world_room};
+    e->world = (IrWorld){mem_ops, world_syscall, world_counter, world_random, world_invalidate, versions_monitor, world_yield, world_poll,
+                         tools_world_call, tools_world_room};
     tools_init(e);
     atomic_store(&e->epoch, 1);
     locks_init(e);
     tier_init(e);
-    if (settle(e, st) && table_init(&e->table, st) && cache_init(&e->cache, e->cfg.cache_bytes, st) &&
+    if (settle(e, st) && versions_init(e) && table_init(&e->table, st) && cache_init(&e->cache, e->cfg.cache_bytes, st) &&
         (e->cfg.kind == ENGINE_INTERP || host_init(e, st)) && fault_install(e, st) &&
         (!e->cfg.tools || e->cfg.tools->ops->start(e->cfg.tools, st))) {
+        promote_init(e);
         persist_init(e);
         return e;
     }
@@ -136,7 +147,8 @@ static void free_list(Translation *t)
 {
     while (t) {
         Translation *next = t->region_next;
-        translation_free(t);
+        if (!t->promotion) /* such a one belongs to its cell */
+            translation_free(t);
         t = next;
     }
 }
@@ -149,10 +161,12 @@ void engine_free(Engine *e)
     table_done(&e->table);
     free_list(e->retired);
     cache_done(&e->cache);
+    promote_done(e);
     persist_done(e);
     if (e->plan)
         e->host->plan_free(e->plan);
     careful_done(e);
+    versions_done(e);
     tools_done(e);
     free(e);
 }
@@ -165,6 +179,27 @@ static void print_rate(FILE *f, const char *name, uint64_t n, uint64_t of, const
     if (of)
         fprintf(f, "   %.2f %s", (double)n / (double)of, unit);
     fputc('\n', f);
+}
+
+/* Look through all translated code for branches that are not protected. */
+static void print_hardened(Engine *e, FILE *f)
+{
+    uint64_t bytes = 0, bad = e->host->unprotected(e->plan, NULL, 0) != 0;
+
+    pthread_mutex_lock(&e->kill_lock);
+    for (CacheRegion *r = e->cache.oldest; r; r = r->next)
+        for (Translation *t = r->translations; t; t = t->region_next) {
+            bytes += t->insns;
+            bad += e->host->unprotected(e->plan, t->hpc, t->insns) != t->insns;
+        }
+    for (unsigned k = 0; k < e->cache.cells.fresh; k++) {
+        Translation *t = atomic_load(&e->cache.cells.owner[k]);
+        bytes += t ? t->insns : 0;
+        bad += t && e->host->unprotected(e->plan, t->hpc, t->insns) != t->insns;
+    }
+    pthread_mutex_unlock(&e->kill_lock);
+    print_rate(f, "hardened code, bytes", bytes, 0, "");
+    print_rate(f, "  with unprotected branches", bad, 0, "");
 }
 
 void engine_stats(Engine *e, FILE *f)
@@ -198,4 +233,6 @@ void engine_stats(Engine *e, FILE *f)
     print_rate(f, "cache parts evicted", atomic_load(&e->evicted), 0, "");
     print_rate(f, "cache parts copied (fork)", atomic_load(&e->unshared), 0, "");
     persist_stats(e, f);
+    if (e->cfg.harden)
+        print_hardened(e, f);
 }

@@ -6,6 +6,7 @@
 #define ENGINE_ENGINE_H
 
 #include "engine/env.h"
+#include "engine/promote.h"
 #include "engine/vcpu.h"
 
 /* Times that code runs before it is translated again: see docs/tier2.md, "The threshold". */
@@ -25,6 +26,7 @@ typedef struct EngineConfig {
     bool ret_predict;
     bool timing;               /* measure translation time for engine_stats */
     bool exact_flags;          /* never drop dead flags at exits */
+    bool llsc_strict;          /* exclusive stores fail after plain stores of others too, whatever the value is */
     bool fp_exact;             /* every FP flag exact from the start, not from the guest's first look at them */
     size_t cache_bytes;        /* size of the code cache; 0: default */
     const char *host_cpu;      /* NULL: native */
@@ -37,6 +39,9 @@ typedef struct EngineConfig {
     const char *cpu_list;      /* what `features` was made from: part of what translations depend on */
     uint32_t tier2;            /* times until code counts as hot; 0: tier 1 alone; 1: graphs at once, on the guest's thread */
     struct Tools *tools;       /* see engine/instrument.h; NULL: none */
+    PromoteConfig promote;     /* of indirect branches; slots may be PROMOTE_SLOTS_DEFAULT */
+    HostHarden harden;
+    bool count_branches;       /* promotion stubs count, for engine_branches */
     uint64_t jit_limit;        /* translate only this many regions, interpret the rest; UINT64_MAX: no limit */
 } EngineConfig;
 
@@ -98,6 +103,11 @@ int engine_background_tid(Engine *e);
 
 /* Print --stats to f. */
 void engine_stats(Engine *e, FILE *f);
+/*
+ * Print the indirect branches that the promotion policy has heard of, most executions first; as text or JSON.
+ *   name  writes a name for people of a guest address to buf, or ""
+ */
+void engine_branches(Engine *e, FILE *f, bool json, void (*name)(uint64_t pc, char *buf, size_t len));
 
 /*
  * Memory of the guest, from C code outside translated code. The guest is mapped 1:1. Never fault the host: return false

@@ -133,6 +133,7 @@ static bool in_code(Vcpu *cpu, int sig, const siginfo_t *info, void *uc)
         sig = SIGSEGV;
     cpu->fault = (GuestFault){
         .sig = sig, .code = info->si_code, .addr = (uintptr_t)info->si_addr, .write = os_uc_is_write(uc)};
+    mem_ops.unlock(&cpu->h.ir, false);
     e->host->leave(e->plan, &cpu->h, uc, IR_STOP_FAULT);
     return true;
 }
@@ -272,9 +273,39 @@ bool fault_is_tag(Vcpu *cpu)
            (cpu->e->cfg.guest->careful & ~careful_forms(cpu->e, cpu->h.ir.pc) & LIFT_CAREFUL_TAG);
 }
 
+/* The fault may be that of an instruction behind the one at pc, with which it was translated as one: not any more. */
+static bool part_it(Vcpu *cpu)
+{
+    const Guest *g = cpu->e->cfg.guest;
+    uint64_t pc = cpu->h.ir.pc;
+    uint8_t insn[4];
+    size_t len;
+
+    if (!g->joins || (careful_forms(cpu->e, pc) & LIFT_CAREFUL_ALONE))
+        return false;
+    const uint8_t *code = cpu->e->cfg.env->code(cpu, pc, &len);
+    if (!code || len < sizeof insn || safe_copy(insn, code, sizeof insn) || !g->joins(insn, sizeof insn))
+        return false;
+    if (careful_add(cpu->e, pc, LIFT_CAREFUL_ALONE))
+        kill_page(cpu->e, pc);
+    return true;
+}
+
+/* The interpreter does the instruction at pc alone. Returns whether it came to another end than the fault. */
+static bool redo_alone(Vcpu *cpu, bool *go_on)
+{
+    IrStop stop = run_resume_once(cpu);
+
+    if (stop == IR_STOP_FAULT)
+        return false;
+    *go_on = run_stop(cpu, stop);
+    return true;
+}
+
 bool fault_handle(Vcpu *cpu)
 {
     const GuestFault *f = &cpu->fault;
+    bool go_on, alone = part_it(cpu);
 
     cpu->stats.faults++;
     if (log_on_pc(LOG_SIGNAL, cpu->h.ir.pc))
@@ -282,11 +313,10 @@ bool fault_handle(Vcpu *cpu)
                  (unsigned long long)f->addr, f->write ? " (store)" : "");
     if (f->sig == SIGSEGV && (f->code == SI_KERNEL || non_canonical(f->addr))) {
         fault_make_careful(cpu);
-        /* The interpreter does this one instruction, or finds out the address, which the host did not tell. */
-        IrStop stop = run_resume_once(cpu);
-        if (stop != IR_STOP_FAULT)
-            return run_stop(cpu, stop);
+        alone = true; /* or finds out the address, which the host did not tell */
     }
+    if (alone && redo_alone(cpu, &go_on))
+        return go_on;
     if (cpu->e->cfg.tools)
         cpu->e->cfg.tools->ops->fault(cpu->e->cfg.tools, cpu, &cpu->fault);
     return cpu->e->cfg.env->fault(cpu, &cpu->fault);

@@ -52,6 +52,11 @@ static void log_insn(const Guest *g, uint64_t pc, const uint8_t *code, size_t av
         log_line("in: 0x%llx: %s", (unsigned long long)pc, text);
 }
 
+static const uint8_t *ahead(void *f, uint64_t pc, size_t *avail)
+{
+    return fetch_at(f, pc, avail);
+}
+
 bool fetch_lift(Fetch *f, Lift *l)
 {
     const Guest *g = l->guest;
@@ -67,5 +72,7 @@ bool fetch_lift(Fetch *f, Lift *l)
     if (f->t)
         f->t->forms |= (uint8_t)l->careful;
     l->guarded = l->mode && f->cpu->e->cfg.env->guarded && f->cpu->e->cfg.env->guarded(f->cpu, l->pc);
+    l->ahead = ahead;
+    l->ahead_ctx = f;
     return g->lift(l, code, avail) > 0;
 }

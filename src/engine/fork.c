@@ -104,6 +104,7 @@ void engine_fork_child(Engine *e, Vcpu *self)
     tier_fork_child(e);
     unlock_all(e);
     persist_fork_child(e);
+    versions_fork_child(e);
     if (e->cfg.tools)
         e->cfg.tools->ops->fork_child(e->cfg.tools, self);
     while (others) {

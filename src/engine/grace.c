@@ -73,7 +73,13 @@ void grace_collect(Engine *e)
     pthread_mutex_unlock(&e->retire_lock);
     while (ready) {
         Translation *next = ready->region_next;
-        translation_free(ready);
+        if (ready->promotion) {
+            pthread_mutex_lock(&e->kill_lock); /* its sites are in other translations' lists */
+            promote_stub_free(e, ready);
+            pthread_mutex_unlock(&e->kill_lock);
+        } else {
+            translation_free(ready);
+        }
         ready = next;
     }
     cache_collect(e, min);

@@ -43,7 +43,7 @@ typedef struct TierRequest {
 /* The thread that does it (tier.c). */
 typedef struct Tier {
     pthread_mutex_t lock;        /* of all below */
-    pthread_cond_t wake;
+    pthread_cond_t wake, ended;  /* something for the thread; its end, for all but the one who stops it */
     TierRequest queue[TIER_QUEUE], current;
     unsigned first, n, longest;
     bool running, busy, stop;
@@ -72,6 +72,9 @@ struct Engine {
     PageBucket page[PAGE_BUCKETS];
     pthread_mutex_t kill_lock;   /* one killer of translations at a time */
 
+    uint64_t *versions;          /* versions.c */
+    atomic_bool versions_on;
+
     struct Persist *persist;     /* persist.c; NULL: none */
 
     _Atomic(CarefulSite *) careful[CAREFUL_BUCKETS];
@@ -88,6 +91,9 @@ struct Engine {
     pthread_mutex_t retire_lock;
     Translation *retired;
     unsigned nretired;
+
+    pthread_mutex_t promote_lock;
+    struct Promote *promote;     /* promote.c; NULL: off */
 
     Tier tier;
     _Atomic uint64_t replaced[REPLACED], replaced_seq; /* guest pcs; written under kill_lock */
@@ -211,10 +217,33 @@ const void *link_chain(HostCpu *h);
 const void *link_lookup(HostCpu *h);
 /* Point every site that leads to t back at its own stub. t is dead. */
 void link_unchain(Engine *e, Translation *t);
-/* Take t's own sites out of their targets' lists; t is about to be freed. */
-void link_forget(Translation *t);
-/* Empty a vcpu's jump cache and return stack. Own thread, outside translated code. */
+/* Take t's own sites out of their targets' lists, and free its indirect branches' stubs; t is about to be freed. Caller holds
+ * kill_lock. */
+void link_forget(Engine *e, Translation *t);
+/* The site whose displacement is at executable address `hpc`; NULL. In a section between write_begin and write_end. */
+Link *link_find(Engine *e, const void *hpc);
+/* Let a site lead to `to`'s code, NULL: to its own stub. False when it may not be written to yet (after fork). */
+bool link_point(Engine *e, Link *l, const Translation *to);
+/* Drop (pc), or all that leads to [hpc, hpc + size), from a vcpu's jump caches. Own thread. */
+void link_drop(Vcpu *cpu, uint64_t pc);
+void link_drop_code(Vcpu *cpu, const void *hpc, size_t size);
+/* Empty a vcpu's jump caches and return stack. Own thread, outside translated code. */
 void link_flush(Vcpu *cpu);
+
+/* --- promote.c ---------------------------------------------------------------------------------------------------- */
+void promote_init(Engine *e);
+void promote_done(Engine *e);
+void promote_vcpu_init(Vcpu *cpu);
+/* Give the indirect branches of a translation that nobody runs yet the stubs that others of the same guest code have. */
+void promote_attach(Engine *e, Translation *t);
+/* The routine behind HostCpu.promote. */
+const void *promote_miss(HostCpu *h);
+/* Call fn for each branch that there is a record of. */
+void promote_each(Engine *e, void (*fn)(void *ctx, const PromoteSite *s), void *ctx);
+/* Free a stub that nobody runs any more. Caller holds kill_lock. */
+void promote_stub_free(Engine *e, Translation *t);
+/* The same for the stub of an indirect branch whose translation goes. */
+void promote_forget(Engine *e, Link *l);
 
 /* --- invalidate.c --------------------------------------------------------------------------------------------------- */
 /* Finish killing a translation whose state has been set to dead by the caller, who holds kill_lock. */
@@ -232,9 +261,11 @@ void kill_finish(Engine *e);
 void kill_replaced_locked(Engine *e, Translation *t);
 /* The same for t's counter alone. */
 void kill_counter_locked(Engine *e, Translation *t);
+/* Vcpus are to drop what they remember for pc. */
+void kill_note_replaced_locked(Engine *e, uint64_t pc);
 /* After such: ask every vcpu to look at what was replaced. */
 void kill_replaced_finish(Engine *e);
-/* Drop from the vcpu's jump cache what was replaced. Own thread, outside translated code. */
+/* Drop from the jump caches of the vcpu what was replaced. Own thread, outside translated code. */
 void link_drop_replaced(Vcpu *cpu);
 
 /* --- tier.c ------------------------------------------------------------------------------------------------------- */
@@ -263,6 +294,15 @@ void grace_collect(Engine *e);
 /* --- fork.c: a thread that writes to the cache is between these ------------------------------------------------------ */
 void write_begin(Vcpu *cpu);
 void write_end(Vcpu *cpu);
+
+/* --- versions.c --------------------------------------------------------------------------------------------------- */
+bool versions_init(Engine *e);
+void versions_done(Engine *e);
+void versions_fork_child(Engine *e);
+/* Give the vcpu the mode in which versions are kept, if they are. Own thread, before it runs translated code again. */
+void versions_mode(Vcpu *cpu);
+/* IrWorld.monitor */
+void versions_monitor(IrCpu *ir, uint64_t va);
 
 /* --- mem.c ---------------------------------------------------------------------------------------------------------- */
 extern const IrMemOps mem_ops;
@@ -306,14 +346,16 @@ const void *persist_code(Vcpu *cpu, uint64_t pc);
 Translation *persist_at(Engine *e, const void *hpc);
 /* Of that translation pc, mode, hpc and side table alone. Async-signal-safe. */
 bool persist_place(Engine *e, const void *hpc, Translation *out);
-/* No kept translation of (pc, mode), or of va's page, is entered any more: they are to be made anew in careful forms.
- * Whether there were any. Caller holds kill_lock, in a section between write_begin and write_end. */
-bool persist_drop_locked(Engine *e, uint64_t pc, uint32_t mode);
+/* No kept translation of (pc, mode), or of va's page, is entered any more: they are to be made anew in careful forms, or have
+ * been `replaced` by better ones. Whether there were any. Caller holds kill_lock, in a section between write_begin and write_end. */
+bool persist_drop_locked(Engine *e, uint64_t pc, uint32_t mode, bool replaced);
 bool persist_drop_page_locked(Engine *e, uint64_t va);
 /* The page of va is about to be translated from. */
 void persist_reads(Engine *e, uint64_t va);
 /* `t` has been made just now. */
 void persist_made(Vcpu *cpu, const Translation *t);
+/* There will be no graph of `t`. */
+void persist_refused(Engine *e, const Translation *t);
 /* `t` has taken the place of another. */
 void persist_improved(Engine *e, const Translation *t);
 /* Guest memory [va, va + len) changed. Returns whether something was killed. Caller holds kill_lock. */

@@ -15,10 +15,7 @@ bool kill_mark(Translation *t)
 /* The calling thread must not wait for its next poll: what it remembers of t goes now. */
 static void forget_own(Vcpu *self, Translation *t)
 {
-    unsigned shift = self->e->cfg.guest->pc_shift, i = host_jcache_index(t->pc, shift);
-
-    if (self->h.jcache[i].pc == t->pc)
-        self->h.jcache[i].pc = jump_empty(i, shift);
+    link_drop(self, t->pc);
     self->drop_returns = true;
 }
 
@@ -59,7 +56,7 @@ static void kick_others(Engine *e, const Vcpu *self)
 }
 
 /* What vcpus remember for pc is only slower than what there is now: they drop it when they come by, entry by entry. */
-static void note_replaced_locked(Engine *e, uint64_t pc)
+void kill_note_replaced_locked(Engine *e, uint64_t pc)
 {
     uint64_t seq = atomic_load_explicit(&e->replaced_seq, memory_order_relaxed);
 
@@ -73,13 +70,13 @@ void kill_counter_locked(Engine *e, Translation *t)
 
     if (c && kill_mark(c))
         link_unchain(e, c);
-    note_replaced_locked(e, t->pc);
+    kill_note_replaced_locked(e, t->pc);
 }
 
 void kill_replaced_locked(Engine *e, Translation *t)
 {
     detach(e, t);
-    note_replaced_locked(e, t->pc);
+    kill_note_replaced_locked(e, t->pc);
     if (!t->hpc)
         grace_retire(e, t);
 }
@@ -117,7 +114,7 @@ void kill_redo(Vcpu *cpu)
     careful_add(e, pc, forms); /* already there: this translation was made before it was */
     write_begin(cpu);
     pthread_mutex_lock(&e->kill_lock);
-    bool killed = persist_drop_locked(e, pc, cpu->redo.mode);
+    bool killed = persist_drop_locked(e, pc, cpu->redo.mode, false);
     Translation *t = table_find(&e->table, pc, cpu->redo.mode);
     if (t && kill_mark(t)) {
         kill_translation_locked(e, t);

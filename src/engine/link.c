@@ -7,6 +7,8 @@
 #include "base/check.h"
 #include "base/log.h"
 
+#include <string.h>
+
 /* After fork a region's sites stay unchained until so many were wanted: most children soon call execve or end. */
 #define FROZEN_PATIENCE 64
 
@@ -15,8 +17,7 @@ static bool exit_wanted(HostCpu *h)
     return __atomic_load_n(&h->exit_request, __ATOMIC_RELAXED) != 0;
 }
 
-/* The site whose displacement is at executable address `hpc`. */
-static Link *link_find(Engine *e, const void *hpc)
+Link *link_find(Engine *e, const void *hpc)
 {
     Translation *t = persist_at(e, hpc);
     if (!t)
@@ -52,6 +53,11 @@ static bool patch(Engine *e, Link *l, const void *target, bool must)
         e->host->patch(&l->site, l->from->rw, l->from->hpc - l->from->rw, target);
     pthread_mutex_unlock(&r->lock);
     return ok;
+}
+
+bool link_point(Engine *e, Link *l, const Translation *to)
+{
+    return patch(e, l, to ? to->hpc : NULL, false);
 }
 
 static void link_to(Vcpu *cpu, Link *l, Translation *to)
@@ -129,9 +135,10 @@ const void *link_lookup(HostCpu *h)
             return hpc;
         hpc = to->hpc;
     }
-    HostJump *j = &h->jcache[host_jcache_index(h->ir.pc, cpu->e->cfg.guest->pc_shift)];
-    j->pc = h->ir.pc;
-    j->hpc = hpc;
+    unsigned shift = cpu->e->cfg.guest->pc_shift;
+    HostJump j = {h->ir.pc, hpc};
+    h->jcache[host_jcache_index(j.pc, shift)] = j;
+    h->jcache2[host_jcache2_index(j.pc, shift)] = j;
     return hpc;
 }
 
@@ -151,10 +158,14 @@ void link_unchain(Engine *e, Translation *t)
     }
 }
 
-void link_forget(Translation *t)
+void link_forget(Engine *e, Translation *t)
 {
     for (uint32_t i = 0; i < t->nlink; i++) {
         Link *l = &t->link[i];
+        if (l->site.indirect) {
+            promote_forget(e, l);
+            continue;
+        }
         Translation *to = atomic_load(&l->to);
 
         if (!to)
@@ -170,19 +181,35 @@ void link_forget(Translation *t)
     }
 }
 
+void link_drop(Vcpu *cpu, uint64_t pc)
+{
+    unsigned shift = cpu->e->cfg.guest->pc_shift, i = host_jcache_index(pc, shift), k = host_jcache2_index(pc, shift);
+
+    if (cpu->h.jcache[i].pc == pc)
+        cpu->h.jcache[i].pc = jump_empty(i, shift);
+    if (cpu->h.jcache2[k].pc == pc)
+        cpu->h.jcache2[k].pc = jump_empty(k, shift);
+}
+
+void link_drop_code(Vcpu *cpu, const void *hpc, size_t size)
+{
+    for (unsigned i = 0; i < 1u << HOST_JCACHE_BITS; i++) {
+        HostJump *both[] = {&cpu->h.jcache[i], &cpu->h.jcache2[i]};
+        for (unsigned k = 0; k < 2; k++) {
+            if ((uintptr_t)both[k]->hpc - (uintptr_t)hpc < size)
+                both[k]->pc = jump_empty(i, cpu->e->cfg.guest->pc_shift);
+        }
+    }
+}
+
 void link_drop_replaced(Vcpu *cpu)
 {
     Engine *e = cpu->e;
     uint64_t seq = atomic_load(&e->replaced_seq);
-    unsigned shift = e->cfg.guest->pc_shift;
     bool missed = seq - cpu->replaced_seen > REPLACED;
 
-    for (uint64_t k = missed ? seq : cpu->replaced_seen; k < seq; k++) {
-        uint64_t pc = atomic_load_explicit(&e->replaced[k % REPLACED], memory_order_relaxed);
-        unsigned i = host_jcache_index(pc, shift);
-        if (cpu->h.jcache[i].pc == pc)
-            cpu->h.jcache[i].pc = jump_empty(i, shift);
-    }
+    for (uint64_t k = missed ? seq : cpu->replaced_seen; k < seq; k++)
+        link_drop(cpu, atomic_load_explicit(&e->replaced[k % REPLACED], memory_order_relaxed));
     /* Entries may have been written over while they were read. */
     if (missed || atomic_load(&e->replaced_seq) - cpu->replaced_seen > REPLACED)
         link_flush(cpu);
@@ -191,8 +218,10 @@ void link_drop_replaced(Vcpu *cpu)
 
 void link_flush(Vcpu *cpu)
 {
-    for (unsigned i = 0; i < 1u << HOST_JCACHE_BITS; i++)
-        cpu->h.jcache[i] = (HostJump){.pc = jump_empty(i, cpu->e->cfg.guest->pc_shift)};
+    /* No pc but 0, whose entry is the first, is in an entry of zeros. */
+    memset(cpu->h.jcache, 0, sizeof cpu->h.jcache);
+    memset(cpu->h.jcache2, 0, sizeof cpu->h.jcache2);
+    cpu->h.jcache[0].pc = cpu->h.jcache2[0].pc = jump_empty(0, cpu->e->cfg.guest->pc_shift);
     if (cpu->e->plan && cpu->e->host->drop_returns)
         cpu->e->host->drop_returns(cpu->e->plan, &cpu->h);
 }

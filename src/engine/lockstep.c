@@ -148,6 +148,16 @@ static bool check_rmw(IrCpu *cpu, uint64_t va, unsigned size, unsigned flags, Ir
     return check_store(cpu, va, size, flags, &new);
 }
 
+/* One thread: nobody else holds it. The translation is the one that locks. */
+static bool check_lock(IrCpu *cpu, uint64_t va, uint64_t version, unsigned how)
+{
+    return (how & IR_LOCK_ANY) || mem_ops.version(cpu, va) == version;
+}
+
+static void check_unlock(IrCpu *cpu, bool wrote)
+{
+}
+
 /* How exits poll makes no difference: they leave either way. */
 static bool check_poll(IrCpu *cpu)
 {
@@ -176,7 +186,8 @@ static Lockstep *lockstep_of(Vcpu *cpu)
         ls->world.poll = check_poll;
         ls->again = cpu->e->world;
         ls->again.poll = check_poll_again;
-        ls->world.mem = (IrMemOps){.load = check_load, .store = check_store, .cas = check_cas, .rmw = check_rmw};
+        ls->world.mem = (IrMemOps){.load = check_load, .store = check_store, .cas = check_cas, .rmw = check_rmw,
+                                   .version = mem_ops.version, .lock = check_lock, .unlock = check_unlock};
         cpu->lockstep = ls;
     }
     return ls;

@@ -109,6 +109,39 @@ static bool mem_rmw(IrCpu *cpu, uint64_t va, unsigned size, unsigned flags, IrRm
     }
 }
 
+/* --- versions --- */
+
+static uint64_t mem_version(IrCpu *cpu, uint64_t va)
+{
+    return __atomic_load_n(&vcpu_of(cpu)->h.versions[host_version_index(va)], __ATOMIC_ACQUIRE);
+}
+
+static bool mem_lock(IrCpu *cpu, uint64_t va, uint64_t version, unsigned how)
+{
+    HostCpu *h = &vcpu_of(cpu)->h;
+    uint64_t *at = &h->versions[host_version_index(va)];
+    uint64_t v = how & IR_LOCK_ANY ? __atomic_load_n(at, __ATOMIC_RELAXED) : version;
+
+    if ((how & IR_LOCK_WATCHED) && !(v & HOST_VERSION_WATCHED))
+        return true;
+    if ((v & HOST_VERSION_LOCKED) ||
+        !__atomic_compare_exchange_n(at, &v, v | HOST_VERSION_LOCKED, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+        return false;
+    h->version_held = at;
+    return true;
+}
+
+static void mem_unlock(IrCpu *cpu, bool wrote)
+{
+    HostCpu *h = &vcpu_of(cpu)->h;
+
+    if (!h->version_held)
+        return;
+    uint64_t v = *h->version_held - HOST_VERSION_LOCKED;
+    __atomic_store_n(h->version_held, v + (wrote ? HOST_VERSION_STEP : 0), __ATOMIC_RELEASE);
+    h->version_held = NULL;
+}
+
 static uint64_t mem_copy(IrCpu *cpu, uint64_t dst, uint64_t src, uint64_t n, bool backward)
 {
     size_t rest = backward ? safe_copy_down(host_ptr(dst), host_ptr(src), n) : safe_copy(host_ptr(dst), host_ptr(src), n);
@@ -137,6 +170,9 @@ const IrMemOps mem_ops = {
     .store = mem_store,
     .cas = mem_cas,
     .rmw = mem_rmw,
+    .version = mem_version,
+    .lock = mem_lock,
+    .unlock = mem_unlock,
     .copy = mem_copy,
     .fill = mem_fill,
 };

@@ -18,7 +18,7 @@ static bool wanted(const Engine *e)
 {
     const EngineConfig *c = &e->cfg;
 
-    return c->persist_dir && c->env->image && c->kind == ENGINE_JIT && !c->check && !c->one_insn && !c->no_chain &&
+    return c->persist_dir && c->env->image && c->kind == ENGINE_JIT && !c->check && !c->one_insn && !c->no_chain && !c->harden &&
            c->jit_limit == UINT64_MAX && !log_on(LOG_IN) && !log_on(LOG_IR) && !log_on(LOG_OPT) && !log_on(LOG_RA) &&
            !log_on(LOG_ASM) && !log_on(LOG_EXEC);
 }
@@ -37,7 +37,8 @@ static bool build_key(const Engine *e, Hash128 *key)
     uint8_t id[32], feat[128];
     size_t at = 0, idlen = os_build_id(id, sizeof id);
     const char *cpu = e->cfg.cpu_list ? e->cfg.cpu_list : "";
-    uint32_t options[] = {PERSIST_VERSION, e->opt_skip, e->cfg.exact_flags, e->cfg.fp_exact, e->cfg.ret_predict,
+    uint32_t options[] = {PERSIST_VERSION, e->opt_skip, e->cfg.exact_flags, e->cfg.fp_exact, e->cfg.llsc_strict,
+                          e->cfg.ret_predict, e->cfg.promote.slots > 0,
                           e->cfg.tier2 > 1 ? 2 : e->cfg.tier2, (uint32_t)strlen(cpu)};
 
     if (!idlen || strlen(cpu) > 512)
@@ -79,6 +80,7 @@ void persist_done(Engine *e)
         persist_file_close(&im->file);
         free(im->translation);
         free(atomic_load(&im->gone));
+        free(im->site_next);
         free((void *)im->page_hash);
         free(im);
     }
@@ -159,11 +161,13 @@ static Translation *from_entry(PersistImage *im, uint32_t k)
                        .rw = im->rw + en->code, .size = en->size, .nlink = m->nsite, .side = f->side + m->side,
                        .side_len = m->side_len, .nreloc = m->nreloc, .reloc = f->reloc + m->reloc, .kept = true,
                        .graph = m->tier == 2, .forms = m->forms};
+    atomic_init(&t->refused, m->refused);
     t->link = calloc(m->nsite ? m->nsite : 1, sizeof t->link[0]);
     CHECK(t->link != NULL);
     for (unsigned i = 0; i < m->nsite; i++) {
         const PersistSite *s = &f->site[m->site + i];
-        t->link[i] = (Link){.from = t, .site = {.offset = s->offset, .stub = s->stub, .target = s->target, .hot = s->hot}};
+        t->link[i] = (Link){.from = t, .site = {.offset = s->offset, .stub = s->stub, .target = s->target, .hot = s->hot,
+                                                   .indirect = s->indirect}};
     }
     return t;
 }
@@ -265,18 +269,18 @@ bool persist_place(Engine *e, const void *hpc, Translation *out)
     return true;
 }
 
-bool persist_drop_locked(Engine *e, uint64_t pc, uint32_t mode)
+bool persist_drop_locked(Engine *e, uint64_t pc, uint32_t mode, bool replaced)
 {
     PersistImage *im = e->persist ? persist_image_at(e->persist, pc) : NULL;
 
-    return im && im->file.map && persist_image_drop_locked(e, im, pc, mode, 0);
+    return im && im->file.map && persist_image_drop_locked(e, im, pc, mode, replaced);
 }
 
 bool persist_drop_page_locked(Engine *e, uint64_t va)
 {
     PersistImage *im = e->persist ? persist_image_at(e->persist, va) : NULL;
 
-    return im && im->file.map && persist_image_drop_locked(e, im, UINT64_MAX, 0, va >> GUEST_PAGE_BITS);
+    return im && im->file.map && persist_image_drop_page_locked(e, im, va >> GUEST_PAGE_BITS);
 }
 
 /* --- statistics ------------------------------------------------------------------------------------------------------ */

@@ -21,6 +21,10 @@
 
 typedef struct PersistImage PersistImage;
 
+/* What it takes to make a graph, or to find out that there will be none, in tier-1 translations. */
+#define PERSIST_GRAPH_COST 32
+#define PERSIST_REFUSAL_COST 8
+
 struct PersistImage {
     _Atomic(PersistImage *) next;
     uint64_t start, end;     /* guest addresses */
@@ -36,9 +40,11 @@ struct PersistImage {
     PersistImage *all_next;
     _Atomic uint64_t *page_hash; /* by page: when it was first translated from in this process; 0: it was not */
     _Atomic(uint8_t *) gone; /* by entry: not to be used any more; NULL: none */
+    uint32_t *site_first, *site_next, site_mask; /* the file's sites by target (persist_drop.c); NULL: not wanted yet */
     atomic_bool careful;     /* some of `made` are in careful form */
-    atomic_uint made;        /* translations of this process since the last save, or since it was forked */
-    atomic_uint had;         /* those before, and those of the file */
+    atomic_uint made;        /* cost of what this process made since the last save, or since it was forked */
+    atomic_uint had;         /* translations before, and those of the file */
+    atomic_bool refused;     /* some of its translations have been, since the last save */
 };
 
 typedef struct Persist {
@@ -68,11 +74,15 @@ PersistImage *persist_image_open(Vcpu *cpu, uint64_t pc);
 CacheRegion *persist_region_of(const PersistImage *im, uint32_t code);
 /* Kill an image. Caller holds kill_lock. */
 void persist_image_kill_locked(Engine *e, PersistImage *im);
+/* Drop what the calling thread remembers of an image's code; others do at their next poll. */
+void persist_forget_own(Engine *e, const PersistImage *im);
 /*
- * Take single translations out of an image: those at (pc, mode), or with pc UINT64_MAX those of page `page` of the guest.
- * Nothing leads to them any more. Returns how many. Caller holds kill_lock, in a section between write_begin and write_end.
+ * Take the translation of (pc, mode), or all of guest page `page`, out of an image that has a file (persist_drop.c). Returns
+ * whether there was one. Caller holds kill_lock, in a section between write_begin and write_end.
+ *   replaced  what vcpus remember of it is only slower than what there is now
  */
-unsigned persist_image_drop_locked(Engine *e, PersistImage *im, uint64_t pc, uint32_t mode, uint64_t page);
+bool persist_image_drop_locked(Engine *e, PersistImage *im, uint64_t pc, uint32_t mode, bool replaced);
+bool persist_image_drop_page_locked(Engine *e, PersistImage *im, uint64_t page);
 /* Whether the guest's memory is what the file's translations were made from. */
 bool persist_pages_match(const PersistFile *f, uint64_t start, uint64_t end);
 /* Hash of one page of guest memory; false when it cannot be read. */

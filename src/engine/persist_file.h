@@ -30,7 +30,7 @@
 #include <sys/stat.h>
 
 #define PERSIST_MAGIC "DRGCACHE"
-#define PERSIST_VERSION 1u
+#define PERSIST_VERSION 2u
 #define PERSIST_SUFFIX ".dgc"
 #define PERSIST_CHUNK (256u << 10) /* this much is copied when something in it has to be patched */
 #define PERSIST_CODE_MAX (128u << 20)
@@ -71,12 +71,13 @@ typedef struct PersistMore {
     uint8_t nref, tier;
     uint8_t forms;          /* careful ones, as in Lift.careful */
     bool is_counter;        /* counts for another one of the same pc and mode: not in the hash table */
-    uint8_t unused[2];
+    bool refused;           /* hot, but no graph will be made of it: not counted */
+    uint8_t unused;
     uint32_t counter;       /* entry + 1 of the one that counts for it; 0: none */
 } PersistMore;
 
 typedef struct PersistSite {
-    uint32_t offset, stub : 31, hot : 1; /* as in HostSite */
+    uint32_t offset, stub : 29, hot : 1, indirect : 2; /* as in HostSite */
     uint64_t target;
 } PersistSite;
 

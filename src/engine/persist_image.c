@@ -246,17 +246,13 @@ static void unlist_locked(Persist *p, PersistImage *im)
     }
 }
 
-/* Of the calling thread's own memory: others empty theirs at their next poll. */
-static void forget_own(Engine *e, const PersistImage *im)
+void persist_forget_own(Engine *e, const PersistImage *im)
 {
     Vcpu *self = fault_current();
 
     if (!self || self->e != e)
         return;
-    for (unsigned i = 0; i < 1u << HOST_JCACHE_BITS; i++) {
-        if ((uintptr_t)self->h.jcache[i].hpc - (uintptr_t)im->rx < im->file.code_room)
-            self->h.jcache[i].pc = jump_empty(i, e->cfg.guest->pc_shift);
-    }
+    link_drop_code(self, im->rx, im->file.code_room);
     self->drop_returns = true;
 }
 
@@ -277,75 +273,9 @@ void persist_image_kill_locked(Engine *e, PersistImage *im)
                 kill_translation_locked(e, t);
         }
     }
-    forget_own(e, im);
+    persist_forget_own(e, im);
     atomic_fetch_add(&e->flush_seq, 1);
     cache_retire_image(e, im);
-}
-
-static bool uses_page(const PersistImage *im, uint32_t k, uint64_t page)
-{
-    const PersistMore *m = &im->file.more[k];
-
-    for (unsigned i = 0; i < m->nref; i++) {
-        if ((im->start >> GUEST_PAGE_BITS) + im->file.page[im->file.ref[m->ref + i]].index == page)
-            return true;
-    }
-    return false;
-}
-
-/* Point the sites of entry k that lead to something gone, between guest addresses lo and hi, back at their stubs. */
-static void unlink_sites(Engine *e, PersistImage *im, uint32_t k, uint64_t lo, uint64_t hi)
-{
-    const PersistFile *f = &im->file;
-    const PersistEntry *en = &f->entry[k];
-
-    for (unsigned i = 0; i < f->more[k].nsite; i++) {
-        const PersistSite *s = &f->site[f->more[k].site + i];
-        HostSite site = {s->offset, s->stub, s->target};
-        if (s->target < lo || s->target > hi)
-            continue;
-        uint32_t to = persist_file_find(f, (uint32_t)(s->target - im->start), en->mode);
-        CacheRegion *r = persist_region_of(im, en->code);
-        if (to == UINT32_MAX || !im->gone[to] || !r || !persist_entry_ok(f, k))
-            continue;
-        pthread_mutex_lock(&r->lock);
-        bool own = !atomic_load(&r->frozen) || cache_writable_locked(r);
-        CHECK(own);
-        e->host->patch(&site, im->rw + en->code, im->rx - im->rw, NULL);
-        pthread_mutex_unlock(&r->lock);
-    }
-}
-
-unsigned persist_image_drop_locked(Engine *e, PersistImage *im, uint64_t pc, uint32_t mode, uint64_t page)
-{
-    const PersistFile *f = &im->file;
-    uint64_t lo = UINT64_MAX, hi = 0;
-    unsigned n = 0;
-    uint8_t *gone = atomic_load(&im->gone);
-
-    if (!gone)
-        gone = calloc(f->h->nentry + 1, 1);
-    CHECK(gone != NULL);
-    for (uint32_t k = 0; k < f->h->nentry; k++) {
-        uint64_t at = im->start + f->entry[k].pc;
-        if (gone[k] || !(pc == UINT64_MAX ? uses_page(im, k, page) : at == pc && f->entry[k].mode == mode))
-            continue;
-        gone[k] = 1;
-        n++;
-        lo = at < lo ? at : lo;
-        hi = at > hi ? at : hi;
-        Translation *t = im->translation ? im->translation[k] : NULL;
-        if (t && kill_mark(t))
-            kill_translation_locked(e, t);
-    }
-    atomic_store(&im->gone, gone);
-    for (uint32_t k = 0; n && k < f->h->nentry; k++)
-        unlink_sites(e, im, k, lo, hi);
-    if (n) {
-        forget_own(e, im);
-        atomic_fetch_add(&e->flush_seq, 1);
-    }
-    return n;
 }
 
 void persist_region_gone_locked(Engine *e, PersistImage *im)
@@ -358,6 +288,8 @@ void persist_region_gone_locked(Engine *e, PersistImage *im)
     free(im->translation);
     im->translation = NULL;
     free(atomic_exchange(&im->gone, NULL));
+    free(im->site_next);
+    im->site_next = im->site_first = NULL;
     persist_file_close(&im->file);
 }
 

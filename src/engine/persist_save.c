@@ -20,8 +20,8 @@
 #include <unistd.h>
 
 /*
- * A file is written again when this part of it is new: writing a translation costs a tenth of making it. Children of a
- * shell are many, and all translate the same few things.
+ * A file is written again when what was made anew took as long as making this part of it: writing a translation costs a
+ * tenth of making it. Children of a shell are many, and all translate the same few things.
  */
 #define NEW_PART 32
 #define NEW_LEAST 8
@@ -58,6 +58,7 @@ typedef struct Writer {
     PersistFile base, out;   /* what is there; what is made */
     Kept *kept;
     uint32_t n, cap, nnew;
+    bool refused;            /* some of what is there has been refused tier 2 */
     uint32_t ncode;          /* of kept, without the counters behind them */
     uint32_t *find, find_mask; /* hash table of these by pc and mode: index + 1 */
     uint8_t *counter_code;   /* HOST_COUNTER_BYTES each */
@@ -118,7 +119,7 @@ static void add_new(Writer *w, const Translation *t)
     k->entry = (PersistEntry){(uint32_t)(t->pc - w->im->start), t->mode, 0, t->size};
     k->more = (PersistMore){.side_len = t->side_len, .nsite = (uint16_t)t->nlink, .nreloc = (uint16_t)t->nreloc,
                             .guest_insns = (uint16_t)t->guest_insns, .nref = (uint8_t)t->npages, .tier = t->graph ? 2 : 1,
-                            .forms = t->forms};
+                            .forms = t->forms, .refused = atomic_load(&t->refused)};
     k->code = t->hpc;
     k->side = t->side;
     k->link = t->link;
@@ -159,6 +160,14 @@ static void collect_new(Writer *w, const Made *m)
     w->nnew = w->n;
 }
 
+/* Whether a kept translation was found not to become a graph, in this run. */
+static bool refused_now(const Writer *w, const PersistEntry *en)
+{
+    const Translation *t = w->refused ? table_find(&w->e->table, w->im->start + en->pc, en->mode) : NULL;
+
+    return t && t->kept && atomic_load(&t->refused);
+}
+
 static void add_old(Writer *w, uint32_t i)
 {
     const PersistFile *f = &w->base;
@@ -167,6 +176,7 @@ static void add_old(Writer *w, uint32_t i)
     k->entry = f->entry[i];
     k->more = f->more[i];
     k->more.counter = 0;
+    k->more.refused |= refused_now(w, &k->entry);
     k->code = f->code + f->entry[i].code;
     k->side = f->side + f->more[i].side;
     k->site = f->site + f->more[i].site;
@@ -256,7 +266,8 @@ static uint32_t find_kept(const Writer *w, uint64_t target, uint32_t mode)
 
 static PersistSite site_of(const HostSite *s)
 {
-    return (PersistSite){.offset = s->offset, .stub = s->stub & 0x7fffffff, .hot = s->hot, .target = s->target};
+    return (PersistSite){.offset = s->offset, .stub = s->stub & 0x1fffffff, .hot = s->hot, .indirect = s->indirect,
+                         .target = s->target};
 }
 
 static PersistSite kept_site(const Kept *k, unsigned i)
@@ -276,7 +287,7 @@ static uint8_t *find_reached(const Writer *w)
         const Kept *k = &w->kept[i];
         for (unsigned s = 0; s < k->more.nsite; s++) {
             PersistSite x = kept_site(k, s);
-            uint32_t to = find_kept(w, x.target, k->entry.mode);
+            uint32_t to = x.indirect ? UINT32_MAX : find_kept(w, x.target, k->entry.mode);
             if (to != UINT32_MAX)
                 reached[to] |= x.hot || k->more.tier > 1 ? REACHED_HOT : REACHED_DIRECTLY;
         }
@@ -299,7 +310,7 @@ static void add_counters(Writer *w)
     w->counter_reloc = malloc((size_t)w->n * 2 * sizeof w->counter_reloc[0] + 1);
     CHECK(w->counter_code && w->counter_site && w->counter_reloc);
     for (uint32_t i = 0; i < w->ncode; i++) {
-        if (w->kept[i].more.tier > 1 || reached[i] == REACHED_DIRECTLY)
+        if (w->kept[i].more.tier > 1 || w->kept[i].more.refused || reached[i] == REACHED_DIRECTLY)
             continue;
         HostSite site;
         HostReloc reloc[2];
@@ -419,10 +430,11 @@ static void fill_one(Writer *w, uint32_t i, PersistMore *next)
 /* The entry that a site of `from` is linked to in the file, UINT32_MAX for none: as link_chain does. */
 static uint32_t site_entry(const Writer *w, const Kept *from, const PersistSite *x)
 {
-    uint32_t k = find_kept(w, x->target, from->entry.mode);
+    uint32_t k = x->indirect ? UINT32_MAX : find_kept(w, x->target, from->entry.mode);
 
-    if (k < w->n && !from->more.is_counter && (x->hot || from->more.tier > 1) && w->kept[k].more.tier < 2)
-        k = w->kept[k].more.counter - 1;
+    const PersistMore *to = k < w->n ? &w->kept[k].more : NULL;
+    if (to && !from->more.is_counter && (x->hot || from->more.tier > 1) && to->tier < 2 && !to->refused)
+        k = to->counter - 1;
     return k < w->n ? k : UINT32_MAX;
 }
 
@@ -626,14 +638,15 @@ static bool lacking(const Writer *w)
 {
     uint32_t n = 0;
 
-    if (!w->base.map)
+    if (!w->base.map || w->refused)
         return true;
     for (uint32_t i = 0; i < w->nnew; i++) {
         const Kept *x = &w->kept[i];
         uint32_t k = persist_file_find(&w->base, x->entry.pc, x->entry.mode);
         if (k != UINT32_MAX && (x->more.forms & ~w->base.more[k].forms))
             return true; /* worth more than its making: it costs traps in every run */
-        n += k == UINT32_MAX || w->base.more[k].tier < x->more.tier;
+        if (k == UINT32_MAX || w->base.more[k].tier < x->more.tier)
+            n += x->more.tier > 1 ? PERSIST_GRAPH_COST : 1;
     }
     return worth_it(w->p, n, w->base.h->nentry);
 }
@@ -667,9 +680,10 @@ static bool save_image(Vcpu *cpu, PersistImage *im, Made *m)
     if (!m->at)
         gather(e, m);
     collect_new(&w, m);
-    if (w.nnew)
+    w.refused = atomic_exchange(&im->refused, false);
+    if (w.nnew || w.refused)
         open_base(&w, path);
-    if (w.nnew && lacking(&w)) {
+    if ((w.nnew || (w.refused && w.base.map)) && lacking(&w)) {
         collect_old(&w);
         index_kept(&w);
         add_counters(&w);
@@ -682,7 +696,8 @@ static bool save_image(Vcpu *cpu, PersistImage *im, Made *m)
         if (log_on(LOG_CACHE))
             log_line("cache: %s %s: %u translations, %u of them new", path, ok ? "written" : "not written", w.n, w.nnew);
     }
-    atomic_fetch_add(&im->had, atomic_exchange(&im->made, 0));
+    atomic_store(&im->made, 0);
+    atomic_fetch_add(&im->had, w.nnew);
     atomic_store(&im->careful, false);
     free_writer(&w);
     return ok;
@@ -721,7 +736,17 @@ void persist_improved(Engine *e, const Translation *t)
     PersistImage *im = e->persist ? persist_image_at(e->persist, t->pc) : NULL;
 
     if (im)
-        atomic_fetch_add(&im->made, 1);
+        atomic_fetch_add(&im->made, PERSIST_GRAPH_COST);
+}
+
+void persist_refused(Engine *e, const Translation *t)
+{
+    PersistImage *im = e->persist ? persist_image_at(e->persist, t->pc) : NULL;
+
+    if (!im)
+        return;
+    atomic_store(&im->refused, true);
+    atomic_fetch_add(&im->made, PERSIST_REFUSAL_COST);
 }
 
 void persist_made(Vcpu *cpu, const Translation *t)

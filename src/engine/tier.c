@@ -97,6 +97,7 @@ Translation *tier_part_locked(Translation *t)
 static void refuse(Engine *e, Translation *t)
 {
     atomic_store(&t->refused, true);
+    persist_refused(e, t);
     pthread_mutex_lock(&e->kill_lock);
     kill_counter_locked(e, t);
     pthread_mutex_unlock(&e->kill_lock);
@@ -260,6 +261,7 @@ void tier_init(Engine *e)
 
     pthread_mutex_init(&e->tier.lock, NULL);
     pthread_cond_init(&e->tier.wake, NULL);
+    pthread_cond_init(&e->tier.ended, NULL);
     e->tier.pid = getpid();
     e->tier.at_once = sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) == 1;
     if (e->tier.at_once && e->cfg.tier2 == TIER2_DEFAULT)
@@ -277,14 +279,19 @@ void engine_stop_background(Engine *e)
     Tier *tier = &e->tier;
 
     pthread_mutex_lock(&tier->lock);
-    bool running = tier->running;
-    tier->stop = true;
-    pthread_cond_signal(&tier->wake);
-    pthread_mutex_unlock(&tier->lock);
-    if (running)
+    while (tier->stop) /* another thread of the guest is at it: a thread is joined once */
+        pthread_cond_wait(&tier->ended, &tier->lock);
+    if (tier->running) {
+        tier->stop = true;
+        pthread_cond_signal(&tier->wake);
+        pthread_mutex_unlock(&tier->lock);
         pthread_join(tier->thread, NULL);
-    tier->running = tier->stop = false;
-    atomic_store(&tier->tid, 0);
+        pthread_mutex_lock(&tier->lock);
+        tier->running = tier->stop = false;
+        atomic_store(&tier->tid, 0);
+        pthread_cond_broadcast(&tier->ended);
+    }
+    pthread_mutex_unlock(&tier->lock);
 }
 
 void tier_fork_child(Engine *e)
@@ -294,11 +301,12 @@ void tier_fork_child(Engine *e)
     /* What the thread had taken out of the queue and not begun with: it was no writer yet. */
     if (tier->busy && tier->n < TIER_QUEUE)
         tier->queue[(tier->first + tier->n++) % TIER_QUEUE] = tier->current;
-    tier->busy = tier->running = false;
+    tier->busy = tier->running = tier->stop = false;
     tier->cpu = NULL; /* one of those that are buried */
     tier->pid = getpid();
     atomic_store(&tier->tid, 0);
     pthread_cond_init(&tier->wake, NULL);
+    pthread_cond_init(&tier->ended, NULL);
 #ifdef __SANITIZE_THREAD__ /* its runtime starts no thread in the child of a process that had several */
     tier->at_once = true;
 #endif
@@ -316,5 +324,6 @@ void tier_done(Engine *e)
         vcpu_free(e->tier.cpu);
     free(e->tier.env);
     pthread_cond_destroy(&e->tier.wake);
+    pthread_cond_destroy(&e->tier.ended);
     pthread_mutex_destroy(&e->tier.lock);
 }

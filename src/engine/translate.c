@@ -159,6 +159,7 @@ static void keep_code(Translation *t, const HostCode *code, int64_t delta)
     t->rw = code->rw;
     t->hpc = code->rw + delta;
     t->size = code->size;
+    t->insns = code->insns;
     t->nlink = code->nsite;
     t->link = calloc(code->nsite ? code->nsite : 1, sizeof t->link[0]);
     keep_side(t, code);
@@ -186,6 +187,7 @@ static Translated compile(Vcpu *cpu, const IrRegion *r, Translation *t)
         if (e->host->compile(e->plan, r, &cb, &code)) {
             keep_code(t, &code, cb.delta);
             cache_commit(cpu, &cb, t);
+            promote_attach(e, t);
             log_asm(e->host, t);
             return TRANSLATED;
         }
@@ -334,7 +336,7 @@ void translate_replace(Vcpu *cpu, Translation *t)
     if (dead)
         table_remove(&e->table, t); /* killed before it was put there */
     if (!dead) {
-        persist_drop_locked(e, t->pc, t->mode);
+        persist_drop_locked(e, t->pc, t->mode, true);
         persist_improved(e, t);
     }
     for (Translation *old; !dead && (old = table_find_other(&e->table, t)) != NULL;) {

@@ -83,10 +83,13 @@ Vcpu *vcpu_new(Engine *e)
     cpu->h.link = link_chain;
     cpu->h.lookup = link_lookup;
     cpu->h.hot = tier_hot;
+    cpu->h.versions = e->versions;
     cpu->h.tool = tools_code_call;
+    cpu->h.promote = promote_miss;
     arena_init(&cpu->arena);
     arena_init(&cpu->interp_arena);
     e->cfg.guest->reset(&cpu->h.ir, e->cfg.features);
+    versions_mode(cpu);
     cpu->mode_seen = cpu->h.ir.mode;
     if (e->plan) {
         shadow_init(cpu);
@@ -94,6 +97,7 @@ Vcpu *vcpu_new(Engine *e)
         e->host->cpu_init(e->plan, &cpu->h);
     }
     tier_vcpu_init(cpu);
+    promote_vcpu_init(cpu);
     link_flush(cpu);
     add_to_list(cpu);
     return cpu;
@@ -173,6 +177,7 @@ void engine_block_end(Vcpu *cpu)
     atomic_store(&cpu->blocked, false);
     /* First counted again, then a look at what was killed meanwhile: the jump cache may lead there. */
     atomic_store(&cpu->epoch, grace_now(cpu->e));
+    versions_mode(cpu);
     uint64_t flush = atomic_load(&cpu->e->flush_seq);
     if (flush != cpu->flush_seen) {
         link_flush(cpu);

@@ -13,7 +13,11 @@
  * Why a site must be translated in its careful form: it trapped in the common one (see engine/fault.c). Tagged pointers
  * concern an instruction, floating point a whole region, by its first pc (IrFpMode.careful).
  */
-enum { LIFT_CAREFUL_TAG = 1 /* tagged pointers */, LIFT_CAREFUL_FP = 2 /* times IR_FP_CAREFUL_* */ };
+enum {
+    LIFT_CAREFUL_TAG = 1,    /* tagged pointers */
+    LIFT_CAREFUL_FP = 2,     /* times IR_FP_CAREFUL_* */
+    LIFT_CAREFUL_ALONE = 8,  /* not one with the instructions behind it (Guest.joins) */
+};
 
 /* How a graph region goes on after an instruction: noted by the lift_* calls, for engine/region.c to act on. */
 typedef enum LiftKind {
@@ -33,7 +37,9 @@ typedef struct LiftFlow {
     uint64_t target;
 } LiftFlow;
 
-typedef struct Lift {
+typedef struct Lift Lift;
+
+struct Lift {
     IrBuilder b;              /* append here */
     const struct Guest *guest;
     uint64_t pc;              /* address of the instruction being lifted */
@@ -43,11 +49,16 @@ typedef struct Lift {
     bool guarded;             /* its page is guarded (EnvOps.guarded); known only when mode is not 0 */
     const void *cpu_features; /* the guest's own structure, from Guest.cpu_new */
     LiftFlow *flow;           /* graph regions: where control flow is noted; NULL: a trace, see lift.c */
+    bool inside;              /* of several instructions lifted as one: branches lead out at the side, and it goes on behind them */
     uint32_t budget;          /* guest instructions that the region may still take after this one; 0: lift_* end it */
     /* set by lift: */
     bool ended;               /* the region has its terminator */
     uint64_t cont;            /* address at which the region goes on, when !ended: next, or the target of a jump */
-} Lift;
+    /* Code at any address, at least one smallest instruction of it; NULL when it cannot be fetched. What `lift` was given is
+     * gone after it. NULL itself: nobody knows. */
+    const uint8_t *(*ahead)(void *ctx, uint64_t pc, size_t *avail);
+    void *ahead_ctx;
+};
 
 typedef struct Guest {
     const char *name;         /* "aarch64" */
@@ -62,10 +73,12 @@ typedef struct Guest {
     const uint16_t *pin_int, *pin_vec;
     const IrHelper *helpers;
     uint32_t nhelpers;
+    /* Mode bits of a process that keeps versions (ir.h), and of one whose plain stores do too; 0: such a guest has none. */
+    uint32_t mode_versions, mode_strict;
     uint64_t flags;           /* slots (bit set, < 64 only) that are condition flags: see engine/region.c */
-    unsigned careful;         /* LIFT_CAREFUL_* forms that lift_* has for this guest (tagged pointers: AArch64 only) */
+    unsigned careful;         /* LIFT_CAREFUL_* forms that this guest's lifters have */
 
-    /* Parse a feature list ("max", "max,-lse", "base,+crc"); returns a malloc'd structure, NULL with text in err. */
+    /* Parse a feature list ("max", "-lse", "base,+crc32"; NULL: the default); returns a malloc'd structure, NULL with text in err. */
     void *(*cpu_new)(const char *list, char *err, size_t errlen);
     /* Set the architectural reset state of a new thread: cpu->state zeroed first, cpu->fp, cpu->mode set. */
     void (*reset)(IrCpu *cpu, const void *features);
@@ -85,6 +98,9 @@ typedef struct Guest {
      * instructions along straight code. Used to drop dead flags at exits. May return 0.
      */
     uint64_t (*dead_slots)(const uint8_t *code, size_t avail);
+    /* Whether the instruction at `code` may be lifted as one with those behind it, so that a fault at it may be one of theirs:
+     * in that case it is to be done alone. */
+    bool (*joins)(const uint8_t *code, size_t avail);
     /* Print registers for --log=exec, --check and crash reports. */
     void (*dump)(FILE *f, const IrCpu *cpu);
 } Guest;
@@ -109,6 +125,8 @@ void lift_helper(Lift *l, unsigned helper, unsigned nargs, const IrRef *args);
 void lift_stop(Lift *l, IrStop why);
 /* Go on when cond (i8) is not 0, else leave by an EXIT_HELP helper with cpu->pc at this instruction. */
 void lift_guard(Lift *l, IrRef cond, unsigned helper, unsigned nargs, const IrRef *args);
+/* End the region by calling an EXIT_HELP helper instead of this instruction, with cpu->pc at it. */
+void lift_instead(Lift *l, unsigned helper, unsigned nargs, const IrRef *args);
 /* End the region and go on at l->next: what follows may have been changed by other code. */
 void lift_sync(Lift *l);
 /* Address for a guest access: strips the tag byte where this site needs it (LIFT_CAREFUL_TAG); else unchanged. */

@@ -80,7 +80,7 @@ void lift_branch(Lift *l, IrRef cond, uint64_t target)
         note(l, LIFT_BRANCH, cond, target);
         return;
     }
-    bool go_on = target > l->pc && l->budget;
+    bool go_on = l->inside || (target > l->pc && l->budget);
     uint32_t yes = exit_block(l, target, go_on);
     uint32_t no = go_on ? ir_block_new(l->b.r) : exit_block(l, l->next, false);
     ir_brif(&l->b, cond, yes, no);
@@ -137,6 +137,13 @@ void lift_guard(Lift *l, IrRef cond, unsigned helper, unsigned nargs, const IrRe
     l->b.r->block[failed].cold = true;
     note_helper(l, false);
     l->b.block = on;
+}
+
+void lift_instead(Lift *l, unsigned helper, unsigned nargs, const IrRef *args)
+{
+    ir_exit_help(&l->b, helper, l->pc, nargs, args);
+    note_helper(l, true);
+    end(l);
 }
 
 void lift_sync(Lift *l)

@@ -21,8 +21,9 @@
 
 #define HOST_JCACHE_BITS 12
 #define HOST_HOT_BITS 10
+#define HOST_MISS_BITS 8
 #define HOST_STATE_MAX 2048 /* bytes of guest state */
-#define HOST_GATES 12       /* room for the common stubs that translations refer to */
+#define HOST_GATES 16       /* room for the common stubs that translations refer to */
 #define HOST_GATE_BYTES 16
 #define HOST_COUNTER_BYTES 64
 
@@ -46,6 +47,8 @@ typedef struct HostCpu {
     void *shadow_base;       /* address of the sentinel frame of the return stack: 16 bytes, filled in by enter() */
     void *shadow_limit;      /* lowest usable address */
     const void *gate[HOST_GATES]; /* where the gates of code from the persistent cache lead; set by Host.cpu_init */
+    uint64_t *versions;      /* the process's table of versions (ir.h): by host_version_index */
+    uint64_t *version_held;  /* the one that this thread has locked; NULL: none */
     uint64_t link_site;      /* chain site (executable address of its displacement) passed to the link routine */
     uint64_t scratch[8];     /* host's use: spills around special sequences */
     _Alignas(64) uint8_t save[2048 + 512]; /* register save area of helper thunks; C signal handlers never use it */
@@ -57,10 +60,15 @@ typedef struct HostCpu {
     const void *(*lookup)(struct HostCpu *cpu);
     /* Called, under the same rules, by an exit with IR_EXIT_COUNT whose counter has come to zero: sets it anew. */
     const void *(*hot)(struct HostCpu *cpu);
+    /* Called, under the same rules, by an indirect branch at ir.pc's lookup whose count of misses has come to zero: sets it
+     * anew. The site's displacement is at link_site. */
+    const void *(*promote)(struct HostCpu *cpu);
     _Alignas(64) uint8_t spill[2048];      /* spill slots of translations */
     _Alignas(64) uint8_t state[HOST_STATE_MAX];
-    HostJump jcache[1 << HOST_JCACHE_BITS];
+    HostJump jcache[1 << HOST_JCACHE_BITS];  /* by host_jcache_index: probed inline */
+    HostJump jcache2[1 << HOST_JCACHE_BITS]; /* by host_jcache2_index: probed by the stub that inline misses go through */
     uint32_t counter[1 << HOST_HOT_BITS];  /* by host_hot_index: times until the target counts as hot */
+    uint32_t miss[1 << HOST_MISS_BITS];    /* by host_miss_index: misses of an indirect branch until `promote` is called */
     /* A TOOL operation: number `site`, which is even, operands in ir.call.arg. IR_STOP_NONE, or leave (slots and pc are exact
      * then). Or ROOM with no room: host_room_site; position in ir.call.arg[0], the new one in ir.call.ret. */
     IrStop (*tool)(struct HostCpu *cpu, uint64_t site);
@@ -73,10 +81,34 @@ static inline uint32_t host_jcache_index(uint64_t pc, unsigned pc_shift)
     return (uint32_t)(pc >> pc_shift) & ((1u << HOST_JCACHE_BITS) - 1);
 }
 
+/* The same in the second one, where pcs that share an entry in the first seldom meet again. */
+static inline uint32_t host_jcache2_index(uint64_t pc, unsigned pc_shift)
+{
+    return (uint32_t)(pc >> pc_shift ^ pc >> (pc_shift + HOST_JCACHE_BITS)) & ((1u << HOST_JCACHE_BITS) - 1);
+}
+
 /* Index of the counter of guest address pc; translated code has it as a displacement. */
 static inline uint32_t host_hot_index(uint64_t pc, unsigned pc_shift)
 {
     return (uint32_t)(pc >> pc_shift ^ pc >> (pc_shift + HOST_HOT_BITS)) & ((1u << HOST_HOT_BITS) - 1);
+}
+
+/*
+ * An entry of the table of versions: bit 0 locked, bit 1 watched (IR_LOCK_WATCHED), the version above. As IR_VERSION shows it.
+ */
+#define HOST_VERSION_BITS 14
+#define HOST_VERSION_GRANULE 4 /* log2 of its bytes */
+enum { HOST_VERSION_LOCKED = 1, HOST_VERSION_WATCHED = 2, HOST_VERSION_STEP = 4 };
+
+static inline uint32_t host_version_index(uint64_t va)
+{
+    return (uint32_t)(va >> HOST_VERSION_GRANULE) & ((1u << HOST_VERSION_BITS) - 1);
+}
+
+/* Index of the count of misses of the indirect branch at guest address pc. */
+static inline uint32_t host_miss_index(uint64_t pc, unsigned pc_shift)
+{
+    return (uint32_t)(pc >> pc_shift ^ pc >> (pc_shift + HOST_MISS_BITS)) & ((1u << HOST_MISS_BITS) - 1);
 }
 
 /* What HostCpu.tool is called with for a ROOM operation of the cell at `limit`. */
@@ -99,9 +131,12 @@ typedef struct CodeBuf {
 typedef struct HostSite {
     uint32_t offset;   /* of the displacement, from the code's start */
     uint32_t stub;     /* of the stub that it first leads to, from the code's start */
-    uint64_t target;   /* guest pc */
+    uint64_t target;   /* guest pc; of an indirect branch its own */
     bool hot;          /* a loop's way back, or a call: may be taken often */
+    uint8_t indirect;  /* HOST_SITE_JUMP or _CALL: an indirect branch, whose stub looks the target up; 0: a direct one */
 } HostSite;
+
+enum { HOST_SITE_JUMP = 1, HOST_SITE_CALL };
 
 /*
  * Position-dependent words, for the persistent cache. Guest addresses appear in more places than these (side tables,
@@ -118,6 +153,7 @@ typedef struct HostReloc {
 typedef struct HostCode {
     uint8_t *rw;       /* start of the code, writable view */
     uint32_t size;     /* bytes, padding included */
+    uint32_t insns;    /* bytes of it that are instructions or padding; constants follow */
     HostSite *site;   /* ascending by offset */
     uint32_t nsite;
     HostReloc *reloc;
@@ -127,6 +163,22 @@ typedef struct HostCode {
     uint32_t side_len;
 } HostCode;
 
+/* A promotion stub: what an indirect branch whose targets are known leads to. */
+typedef struct HostPromotion {
+    uint64_t pc;             /* guest address of the branch */
+    const uint64_t *target;  /* guest addresses, to be compared in this order */
+    unsigned n;              /* from 1 to HOST_PROMOTE_MAX */
+    const void *site;        /* executable address of the branch's displacement ... */
+    const void *lookup;      /* and of its own stub, for all other targets */
+    uint64_t *hits;          /* counters: by target, and at HOST_PROMOTE_MAX one for the rest; NULL: none */
+} HostPromotion;
+
+#define HOST_PROMOTE_MAX 8
+#define HOST_PROMOTE_BYTES(n) (64u + 96u * (n)) /* room for a stub of n targets */
+
+/* How indirect branches of translated code are kept from being predicted by what an attacker has trained. */
+typedef enum HostHarden { HARDEN_OFF, HARDEN_RETPOLINE, HARDEN_LFENCE } HostHarden;
+
 typedef struct HostConfig {
     const IrSlots *slots;
     const uint16_t *pin_int, *pin_vec; /* from the guest, in order of merit */
@@ -135,6 +187,8 @@ typedef struct HostConfig {
     uint32_t nhelpers;
     const char *cpu;       /* --host-cpu: "native", "avx2", "avx512" */
     bool ret_predict;      /* use the host's return predictor */
+    bool promote;          /* indirect branches are sites that can be patched */
+    HostHarden harden;
     bool count_polls;      /* POLL counts down HostCpu.polls_left, and is true when that comes to zero: for --check */
 } HostConfig;
 
@@ -151,6 +205,11 @@ typedef struct Host {
      * more values at once than this host can hold.
      */
     bool (*compile)(HostPlan *plan, const IrRegion *r, CodeBuf *cb, HostCode *out);
+    /*
+     * Write a promotion stub at cb->p; advances it and fills site[] with a chain site for each target. False (cb->overflow)
+     * when there is no room.
+     */
+    bool (*promotion)(const HostPlan *plan, CodeBuf *cb, const HostPromotion *what, HostSite *site);
     /* Run translated code from `hpc` (executable address) until it leaves; returns the IrStop. */
     IrStop (*enter)(HostPlan *plan, HostCpu *cpu, const void *hpc);
     /* Point a chain site at `target` or, with NULL, back at its stub. Any thread may be running it. */
@@ -205,6 +264,11 @@ typedef struct Host {
     void (*cpu_init)(const HostPlan *plan, HostCpu *cpu);
     void (*retarget)(uint8_t *word, const uint8_t *to);
     size_t (*features)(const HostPlan *plan, void *buf, size_t len);
+    /*
+     * The offset of the first jump or call in code[len) that a branch predictor could lead astray (HostConfig.harden), or
+     * len. Returns from subroutines are none: they are paired with calls. `code` NULL: the common stubs; 0 when all is well.
+     */
+    size_t (*unprotected)(const HostPlan *plan, const uint8_t *code, size_t len);
     /* Disassemble one host instruction for --log=asm; returns its length. */
     unsigned (*disas)(const uint8_t *rx, uint64_t addr, char *buf, size_t buflen);
 } Host;

@@ -80,8 +80,18 @@ static bool do_memory(Interp *t, const IrInsn *i, IrVal *out)
         ok = m->rmw(cpu, va, size, i->flags, (IrRmw)i->aux, &t->val[i->b], &res);
         break;
     }
+    if (i->flags & IR_MEM_UNLOCK)
+        m->unlock(cpu, ok && (i->op != IR_CAS || memcmp(&res, &t->val[i->b], size) == 0));
     *out = res;
     return ok;
+}
+
+static void do_version(Interp *t, const IrInsn *i, IrVal *out)
+{
+    const IrMemOps *m = &t->cpu->world->mem;
+    uint64_t va = t->val[i->a].u64[0];
+
+    *out = (IrVal){{i->op == IR_VERSION ? m->version(t->cpu, va) : m->lock(t->cpu, va, t->val[i->b].u64[0], i->aux), 0}};
 }
 
 static void do_fence(const IrInsn *i)
@@ -290,6 +300,7 @@ static void run(Interp *t, IrRef ref)
             }
             break;
         case IR_FENCE: do_fence(i); break;
+        case IR_VERSION: case IR_VLOCK: do_version(t, i, out); break;
         case IR_POLL: scalar_out(out, t->cpu->world->poll && t->cpu->world->poll(t->cpu)); break;
         case IR_CALL: do_call(t, i, out); break;
         case IR_TALLY: scalar_out(out, val[i->a].u64[0] + i->imm); break;

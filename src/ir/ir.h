@@ -86,6 +86,17 @@ typedef enum IrRmw {
     IR_RMW_SWAP
 } IrRmw;
 
+/*
+ * Versions: how exclusive loads and stores notice writes that leave the value as it was. A small table, by address, holds a number
+ * for each granule (16 bytes), which changes with each atomic write to it. An exclusive load notes it; the store locks the granule
+ * at that version, and unlocks it under the next. So do all other atomic operations, whatever the version is. The lock is
+ * held from VLOCK up to the next operation with IR_MEM_UNLOCK, which follows at once.
+ */
+typedef enum IrVersionLock {
+    IR_LOCK_ANY = 1,     /* whatever the version is; fails only when another thread holds the lock */
+    IR_LOCK_WATCHED = 2, /* only a granule that an exclusive load has named (IrWorld.monitor): for plain stores */
+} IrVersionLock;
+
 typedef enum IrHint { IR_HINT_JUMP, IR_HINT_CALL, IR_HINT_RET } IrHint;
 
 /* Why translated code returns to the run loop. Reported with cpu->pc at the instruction concerned. */
@@ -109,7 +120,8 @@ enum {
     IR_MEM_SOFT = 16,    /* through the software TLB (system mode); else a host address */
     IR_MEM_WATCH = 32,   /* tools watch it */
     IR_MEM_CAREFUL = 64, /* the address may carry a tag in bits 63:56, which must be stripped (this site trapped) */
-    IR_MEM_ALIGNED = 128 /* naturally aligned: the lifter has tested it where the guest would fault */
+    IR_MEM_ALIGNED = 128, /* naturally aligned: the lifter has tested it where the guest would fault */
+    IR_MEM_UNLOCK = 1024  /* STORE CAS RMW: then unlock the granule that VLOCK locked, under a new version if this one wrote */
 };
 /* FP operations (flag F): an equal operation before this one has raised all FP flags that it can raise, so it may be
  * removed when nobody uses its value. Set by passes. */
@@ -195,6 +207,10 @@ typedef struct IrMemOps {
     bool (*cas)(IrCpu *cpu, uint64_t va, unsigned size, unsigned flags, const IrVal *expect, const IrVal *desired,
                 IrVal *old);
     bool (*rmw)(IrCpu *cpu, uint64_t va, unsigned size, unsigned flags, IrRmw kind, const IrVal *val, IrVal *old);
+    /* VERSION, VLOCK, IR_MEM_UNLOCK. */
+    uint64_t (*version)(IrCpu *cpu, uint64_t va);
+    bool (*lock)(IrCpu *cpu, uint64_t va, uint64_t version, unsigned how);
+    void (*unlock)(IrCpu *cpu, bool wrote);
     /* Bulk copy (either direction of overlap handled as named) and fill; return the bytes done before a fault, n if none. */
     uint64_t (*copy)(IrCpu *cpu, uint64_t dst, uint64_t src, uint64_t n, bool backward);
     uint64_t (*fill)(IrCpu *cpu, uint64_t dst, uint8_t byte, uint64_t n);
@@ -212,6 +228,9 @@ typedef struct IrWorld {
     uint64_t (*counter)(IrCpu *cpu, uint64_t frequency);        /* virtual counter, in ticks of `frequency` */
     uint64_t (*random)(IrCpu *cpu);                             /* 64 random bits */
     void (*invalidate)(IrCpu *cpu, uint64_t va, uint64_t len);  /* guest asked that changed code be seen */
+    /* An exclusive load of va cannot go on yet: the versions are not kept so far, or va's granule is locked. May change cpu->mode. */
+    void (*monitor)(IrCpu *cpu, uint64_t va);
+    void (*yield)(IrCpu *cpu);                                  /* let other threads run: what this one waits for is held by one */
     bool (*poll)(IrCpu *cpu);                                   /* whether an exit request is pending */
     /*
      * TOOL number `site`. `state` is how to see guest state: it writes the slots as they are at the operation to its second

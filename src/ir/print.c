@@ -28,7 +28,7 @@ const char *const ir_rmw_names[] = {"add", "clr", "xor", "or", "maxs", "mins", "
 const char *const ir_hint_names[] = {"jump", "call", "ret", NULL};
 const char *const ir_stop_names[] = {"none", "check", "illegal", "break", "fault", "exit", "fetch", "resume", NULL};
 const char *const ir_order_names[] = {"", "acquire", "release", "acq_rel", "seq_cst", "tso", "acquire_pc", "order7", NULL};
-const char *const ir_attr_names[] = {"signed", "soft", "watch", "careful", "aligned", NULL};
+const char *const ir_attr_names[] = {"signed", "soft", "watch", "careful", "aligned", "attr5", "attr6", "unlock", NULL};
 
 IrForm ir_form(unsigned op)
 {

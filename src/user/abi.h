@@ -34,6 +34,7 @@ typedef struct UserAbi {
     const char *machine;     /* uname */
     const char *platform;    /* AT_PLATFORM */
     unsigned insn_size;      /* of the system call instruction */
+    uint32_t audit_arch;     /* AUDIT_ARCH_*: what seccomp filters see */
     uint64_t min_sigstack;   /* AT_MINSIGSTKSZ */
 
     void (*get_call)(IrCpu *cpu, uint64_t *nr, uint64_t arg[6]);

@@ -9,6 +9,7 @@
 #include "user/vdso.h"
 
 #include <errno.h>
+#include <linux/audit.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -372,7 +373,8 @@ static void cpuinfo(FILE *f, const void *features, unsigned ncpus)
 }
 
 const UserAbi abi_aarch64 = {
-    .guest = "aarch64", .machine = "aarch64", .platform = "aarch64", .insn_size = 4, .min_sigstack = sizeof(A64SigFrame) + 32,
+    .guest = "aarch64", .machine = "aarch64", .platform = "aarch64", .insn_size = 4,
+    .audit_arch = AUDIT_ARCH_AARCH64, .min_sigstack = sizeof(A64SigFrame) + 32,
     .get_call = get_call, .set_result = set_result, .start = start, .set_stack = set_stack, .set_tls = set_tls,
     .get_stack = get_stack, .clone_args = clone_args, .set_secrets = set_secrets, .hwcap = hwcap,
     .guard_pages = a64_guard_pages,

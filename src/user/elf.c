@@ -171,7 +171,7 @@ static bool reserve(Loader *l, bool main)
         flags |= MAP_FIXED_NOREPLACE;
     else if (main)
         want = mm_pie_base(l->mm, len);
-    int64_t at = mm_map(l->mm, want, len, PROT_NONE, flags, -1, 0);
+    int64_t at = l->eh.e_type == ET_EXEC && want < MM_MIN_ADDR ? -EPERM : mm_map(l->mm, want, len, PROT_NONE, flags, -1, 0);
     if (at < 0)
         return status_set(l->st, STATUS_NOT_RUN, "%s: cannot be placed at 0x%llx: %s", l->name, (unsigned long long)want,
                           strerror((int)-at));

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ipc.h>
@@ -15,6 +16,8 @@
 
 #define TASK_END 0x7ffffffff000u /* 47 bits, less the guard page that the host's kernel keeps */
 
+#define X86_ONLY_FLAGS 0xc0     /* MAP_32BIT, MAP_ABOVE4G: nothing to this guest */
+#define STACK_COUNTED (132u << 10) /* of a stack that is not much used */
 #define LOW_END 0x7fff0000u      /* below the address sanitizer's tables */
 
 /* Shared objects: see is_image. The area is below mmap_top and big enough that two of one program seldom meet. */
@@ -44,6 +47,8 @@ struct UserMm {
     MmSet set;
     MmSet files;     /* private mappings of files that were executable when made; see note_file */
     uint64_t brk_start, brk;
+    unsigned mdwe;   /* MM_MDWE_* */
+    const struct rlimit *limit_as, *limit_data; /* NULL: none */
 };
 
 static long call(UserMm *mm, long nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f)
@@ -126,6 +131,52 @@ void mm_set_engine(UserMm *mm, Engine *e)
     mm->engine = e;
 }
 
+void mm_set_limits(UserMm *mm, const struct rlimit *as, const struct rlimit *data)
+{
+    mm->limit_as = as;
+    mm->limit_data = data;
+}
+
+void mm_set_mdwe(UserMm *mm, unsigned bits)
+{
+    mm->mdwe = bits;
+}
+
+unsigned mm_mdwe(const UserMm *mm)
+{
+    return mm->mdwe;
+}
+
+/* Bytes that the kernel would count: the stack is mapped whole here, but natively grows with use. */
+static uint64_t counted(const UserMm *mm, uint64_t start, uint64_t end, bool data)
+{
+    uint64_t sum = 0;
+    for (size_t i = mmset_find(&mm->set, start); i < mm->set.n && mm->set.r[i].start < end; i++) {
+        const MmRange *r = &mm->set.r[i];
+        bool private = r->kind == MM_PLAIN || r->kind == MM_HEAP;
+        if (r->kind == MM_STACK ? data : data && !(private && (r->prot & PROT_WRITE)))
+            continue;
+        uint64_t from = r->start > start ? r->start : start, to = r->end < end ? r->end : end;
+        sum += r->kind == MM_STACK && to - from > STACK_COUNTED ? STACK_COUNTED : to - from;
+    }
+    return sum;
+}
+
+static bool fits(const UserMm *mm, const struct rlimit *limit, uint64_t start, uint64_t end, bool data)
+{
+    if (!limit || limit->rlim_cur == RLIM_INFINITY)
+        return true;
+    uint64_t sum = counted(mm, 0, TASK_END, data) - counted(mm, start, end, data) + (end - start);
+    return sum <= (limit->rlim_cur & ~(rlim_t)(MM_PAGE - 1));
+}
+
+/* Whether the limits allow a mapping of that kind in the place of what is at [start, end). */
+static bool may_grow(const UserMm *mm, uint64_t start, uint64_t end, uint32_t prot, uint32_t kind)
+{
+    bool data = (prot & PROT_WRITE) && (kind == MM_PLAIN || kind == MM_HEAP);
+    return fits(mm, mm->limit_as, start, end, false) && (!data || fits(mm, mm->limit_data, start, end, true));
+}
+
 void mm_fork_prepare(UserMm *mm)
 {
     pthread_rwlock_rdlock(mm->lock); /* no changes while the process is copied */
@@ -144,6 +195,8 @@ void mm_fork_child(UserMm *mm)
     pthread_rwlock_unlock(mm->lock);
     free(mm->lock);
     mm->lock = mm->child_lock;
+    if (mm->mdwe & MM_MDWE_NO_INHERIT)
+        mm->mdwe = 0;
 }
 
 static int host_prot(int prot)
@@ -225,6 +278,13 @@ static uint64_t place_image(UserMm *mm, uint64_t len)
     return 0;
 }
 
+/* What a mapping's address and length are multiples of: huge pages are 2 MiB unless the flags name another size. */
+static uint64_t map_unit(int flags)
+{
+    unsigned log = (unsigned)flags >> MAP_HUGE_SHIFT & MAP_HUGE_MASK;
+    return (flags & MAP_HUGETLB) && (flags & MAP_ANONYMOUS) ? UINT64_C(1) << (log ? log : 21) : MM_PAGE;
+}
+
 /* Choose or check the address of a new mapping; `image` when is_image. */
 static int64_t place(UserMm *mm, uint64_t addr, uint64_t len, int flags, bool image)
 {
@@ -235,8 +295,6 @@ static int64_t place(UserMm *mm, uint64_t addr, uint64_t len, int flags, bool im
             return -EINVAL;
         if (addr > TASK_END - len)
             return -ENOMEM;
-        if (addr < MM_MIN_ADDR)
-            return -EPERM;
         if ((flags & MAP_FIXED_NOREPLACE) && !mmset_is_free(&mm->set, addr, addr + len))
             return -EEXIST;
         int err = claim(mm, addr, addr + len);
@@ -247,9 +305,10 @@ static int64_t place(UserMm *mm, uint64_t addr, uint64_t len, int flags, bool im
     if (addr >= MM_MIN_ADDR && addr <= TASK_END - len && mmset_is_free(&mm->set, addr, addr + len) &&
         claim(mm, addr, addr + len) == 0)
         return (int64_t)addr;
-    uint64_t found = image ? place_image(mm, len) : 0;
+    uint64_t found = image ? place_image(mm, len) : 0, unit = map_unit(flags);
     if (!found)
-        found = mmset_find_free(&mm->set, mm->at->mmap_low, mm->at->mmap_top, len);
+        found = mmset_find_free(&mm->set, mm->at->mmap_low, mm->at->mmap_top, len + unit - MM_PAGE);
+    found = (found + unit - 1) & ~(unit - 1);
     return found ? (int64_t)found : -ENOMEM;
 }
 
@@ -272,8 +331,10 @@ int64_t mm_map(UserMm *mm, uint64_t addr, uint64_t len, int prot, int flags, int
         return -EINVAL;
     if (len > TASK_END)
         return -ENOMEM;
-    len = page_up(len);
-    flags &= ~(0x40 /* x86's MAP_32BIT: nothing to this guest */ | MAP_GROWSDOWN);
+    if (mm->mdwe && (prot & PROT_WRITE) && (prot & PROT_EXEC))
+        return -EACCES;
+    len = (len + map_unit(flags) - 1) & ~(map_unit(flags) - 1);
+    flags &= ~(X86_ONLY_FLAGS | MAP_GROWSDOWN);
     pthread_rwlock_wrlock(mm->lock);
     int64_t at = place(mm, addr, len, flags, is_image(len, prot, flags, fd));
     if (at < 0) {
@@ -281,11 +342,16 @@ int64_t mm_map(UserMm *mm, uint64_t addr, uint64_t len, int prot, int flags, int
         return at;
     }
     uint64_t start = (uint64_t)at, end = start + len;
+    MmKind kind = (flags & MAP_TYPE) == MAP_PRIVATE ? MM_PLAIN : MM_SHARED;
+    if (!may_grow(mm, start, end, (uint32_t)prot, kind)) {
+        pthread_rwlock_unlock(mm->lock);
+        return -ENOMEM;
+    }
     bool had_code = mmset_any_prot(&mm->set, start, end, PROT_EXEC);
     long got = call(mm, SYS_mmap, start, len, (uint64_t)host_prot(prot),
                     (uint64_t)((flags & ~MAP_FIXED_NOREPLACE) | MAP_FIXED), (uint64_t)(int64_t)fd, off);
     if (got >= 0) {
-        mmset_insert(&mm->set, start, end, (uint32_t)prot & MM_PROT_ALL, MM_PLAIN);
+        mmset_insert(&mm->set, start, end, (uint32_t)prot & MM_PROT_ALL, kind);
         note_file(mm, start, end, prot, flags, fd, off);
     }
     unlock_changed(mm, start, end, had_code);
@@ -313,9 +379,26 @@ int64_t mm_unmap(UserMm *mm, uint64_t addr, uint64_t len)
     return err;
 }
 
+/* What memory-deny-write-execute does not let happen to [start, end): code that is writable, or was not code before. */
+static bool gains_exec(const UserMm *mm, uint64_t start, uint64_t end, int prot)
+{
+    if (!mm->mdwe || !(prot & PROT_EXEC))
+        return false;
+    for (size_t i = mmset_find(&mm->set, start); i < mm->set.n && mm->set.r[i].start < end; i++)
+        if (!(mm->set.r[i].prot & PROT_EXEC))
+            return true;
+    return prot & PROT_WRITE;
+}
+
+static bool is_stack(const UserMm *mm, uint64_t addr)
+{
+    size_t i = mmset_find(&mm->set, addr);
+    return i < mm->set.n && mm->set.r[i].start <= addr && mm->set.r[i].kind == MM_STACK;
+}
+
 int64_t mm_protect(UserMm *mm, uint64_t addr, uint64_t len, int prot)
 {
-    const int known = MM_PROT_ALL | PROT_GROWSDOWN | PROT_GROWSUP;
+    const int known = MM_PROT_ALL | MM_PROT_SEM | PROT_GROWSDOWN;
     if (!page_aligned(addr) || (prot & ~known))
         return -EINVAL;
     if (len == 0)
@@ -323,16 +406,24 @@ int64_t mm_protect(UserMm *mm, uint64_t addr, uint64_t len, int prot)
     if (len > TASK_END || addr > TASK_END - len)
         return -ENOMEM;
     uint64_t end = addr + page_up(len);
-    prot &= ~(PROT_GROWSDOWN | PROT_GROWSUP);
     pthread_rwlock_wrlock(mm->lock);
-    if (!mmset_covers(&mm->set, addr, end)) {
+    uint64_t grows = prot & PROT_GROWSDOWN, low = addr; /* PROT_GROWSDOWN: all of the stack below too */
+    if (grows && !is_stack(mm, addr)) {
         pthread_rwlock_unlock(mm->lock);
-        return -ENOMEM;
+        return -EINVAL;
+    }
+    prot &= MM_PROT_ALL;
+    if (grows)
+        low = mm->set.r[mmset_find(&mm->set, addr)].start;
+    bool covered = mmset_covers(&mm->set, addr, end);
+    if (!covered || gains_exec(mm, addr, end, prot)) {
+        pthread_rwlock_unlock(mm->lock);
+        return covered ? -EACCES : -ENOMEM;
     }
     bool had_code = mmset_any_prot(&mm->set, addr, end, PROT_EXEC);
-    long err = call(mm, SYS_mprotect, addr, end - addr, (uint64_t)host_prot(prot), 0, 0, 0);
+    long err = call(mm, SYS_mprotect, addr, end - addr, (uint64_t)host_prot(prot) | grows, 0, 0, 0);
     if (err == 0)
-        mmset_set_prot(&mm->set, addr, end, (uint32_t)prot);
+        mmset_set_prot(&mm->set, low, end, (uint32_t)prot);
     unlock_changed(mm, addr, end, had_code);
     return err;
 }
@@ -384,6 +475,8 @@ static int64_t remap_locked(UserMm *mm, uint64_t addr, uint64_t old_len, uint64_
         return (int64_t)addr;
     }
     uint64_t end = addr + old_len;
+    if (!may_grow(mm, end, addr + new_len, was.prot, was.kind))
+        return -ENOMEM;
     if (old_len != 0 && in_window(mm, addr, addr + new_len) &&
         mmset_is_free(&mm->set, end, addr + new_len)) {
         long got = call(mm, SYS_mremap, addr, old_len, new_len, 0, 0, 0);
@@ -409,6 +502,8 @@ int64_t mm_remap(UserMm *mm, uint64_t addr, uint64_t old_len, uint64_t new_len, 
         return -EFAULT;
     if ((flags & MREMAP_FIXED) && new_addr > TASK_END - new_len)
         return -EINVAL;
+    if ((flags & MREMAP_DONTUNMAP) && (!page_aligned(new_addr) || old_len != new_len)) /* there it is a hint */
+        return -EINVAL;
     pthread_rwlock_wrlock(mm->lock);
     bool had_code = mmset_any_prot(&mm->set, addr, addr + old_len, PROT_EXEC);
     bool over = (flags & MREMAP_FIXED) && mmset_any_prot(&mm->set, new_addr, new_addr + new_len, PROT_EXEC);
@@ -428,7 +523,7 @@ int64_t mm_brk(UserMm *mm, uint64_t addr)
     bool ok = addr >= mm->brk_start && addr < mm->at->guest_top;
     if (ok && new > old) {
         /* one page is left free above, so that the heap never touches a mapping */
-        ok = mmset_is_free(&mm->set, old, new + MM_PAGE) &&
+        ok = mmset_is_free(&mm->set, old, new + MM_PAGE) && may_grow(mm, old, new, PROT_WRITE, MM_HEAP) &&
              call(mm, SYS_mmap, old, new - old, PROT_READ | PROT_WRITE,
                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, (uint64_t)-1, 0) >= 0;
         if (ok)
@@ -450,6 +545,11 @@ void mm_set_brk(UserMm *mm, uint64_t addr)
     mm->brk_start = mm->brk = page_up(addr);
 }
 
+uint64_t mm_set_address(uint64_t mm)
+{
+    return mm + offsetof(UserMm, set);
+}
+
 uint64_t mm_brk_start(const UserMm *mm)
 {
     return mm->brk_start;
@@ -467,16 +567,23 @@ void mm_set_kind(UserMm *mm, uint64_t addr, uint64_t len, MmKind kind)
     pthread_rwlock_unlock(mm->lock);
 }
 
-uint64_t mm_map_stack(UserMm *mm, uint64_t size)
+/*
+ * The kernel lets the stack grow as it is used, as far as RLIMIT_STACK says at that time; all that it may ever take is the
+ * stack's in the set. Nothing else is ever placed there.
+ */
+uint64_t mm_map_stack(UserMm *mm, uint64_t need)
 {
-    uint64_t room = mm->at->guest_top - mm->at->mmap_top - 256 * (uint64_t)MM_PAGE;
-    size = page_up(size < room ? size : room);
-    uint64_t top = mm->at->guest_top - 16 * MM_PAGE;
-    int64_t got = mm_map(mm, top - size, size, PROT_READ | PROT_WRITE,
-                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+    uint64_t top = mm->at->guest_top - 16 * MM_PAGE, low = mm->at->mmap_top + 256 * (uint64_t)MM_PAGE;
+    uint64_t size = page_up(need + STACK_COUNTED);
+    if (size > top - low)
+        return 0;
+    long got = call(mm, SYS_mmap, top - size, size, PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_GROWSDOWN | MAP_FIXED, (uint64_t)-1, 0);
     if (got < 0)
         return 0;
-    mm_set_kind(mm, top - size, size, MM_STACK);
+    pthread_rwlock_wrlock(mm->lock);
+    mmset_insert(&mm->set, low, top, PROT_READ | PROT_WRITE, MM_STACK);
+    pthread_rwlock_unlock(mm->lock);
     return top;
 }
 
@@ -501,6 +608,10 @@ int64_t mm_shmat(UserMm *mm, int id, uint64_t addr, int flags)
     if (at < 0) {
         pthread_rwlock_unlock(mm->lock);
         return at == -EEXIST ? -EINVAL : at;
+    }
+    if (!may_grow(mm, (uint64_t)at, (uint64_t)at + len, PROT_READ, MM_SHM)) {
+        pthread_rwlock_unlock(mm->lock);
+        return -ENOMEM;
     }
     bool had_code = mmset_any_prot(&mm->set, (uint64_t)at, (uint64_t)at + len, PROT_EXEC);
     long got = call(mm, SYS_shmat, (uint64_t)id, (uint64_t)at, (uint64_t)((flags & SHM_RDONLY) | SHM_REMAP), 0, 0, 0);
@@ -587,8 +698,9 @@ typedef struct LockAll {
 static void lock_range(void *ctx, const MmRange *r)
 {
     LockAll *l = ctx;
+    uint64_t start = r->kind == MM_STACK && r->end - r->start > STACK_COUNTED ? r->end - STACK_COUNTED : r->start;
     if (l->err == 0 && r->prot != PROT_NONE)
-        l->err = call(l->mm, SYS_mlock2, r->start, r->end - r->start, l->flags, 0, 0, 0);
+        l->err = call(l->mm, SYS_mlock2, start, r->end - start, l->flags, 0, 0, 0);
 }
 
 int64_t mm_lock_all(UserMm *mm, bool on_fault)

@@ -22,6 +22,7 @@
 
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 typedef struct UserMm UserMm;
 
@@ -29,7 +30,7 @@ typedef struct UserMm UserMm;
 #define MM_MIN_ADDR 0x10000u
 
 /* Guest protections beyond PROT_READ, PROT_WRITE, PROT_EXEC. */
-enum { MM_PROT_BTI = 0x10, MM_PROT_MTE = 0x20 };
+enum { MM_PROT_SEM = 8, MM_PROT_BTI = 0x10, MM_PROT_MTE = 0x20 };
 /* All that a guest may ask for. A guest's executable page is never executable on the host. */
 enum { MM_PROT_ALL = PROT_READ | PROT_WRITE | PROT_EXEC | MM_PROT_BTI }; /* of the guest */
 
@@ -40,12 +41,18 @@ typedef struct MmRange {
     uint32_t kind;   /* MmKind */
 } MmRange;
 
-typedef enum MmKind { MM_PLAIN, MM_HEAP, MM_STACK, MM_VDSO, MM_SHM } MmKind;
+typedef enum MmKind { MM_PLAIN, MM_SHARED, MM_HEAP, MM_STACK, MM_VDSO, MM_SHM } MmKind;
 
 UserMm *mm_new(Nondet *n, Status *st);
 void mm_free(UserMm *mm);
 /* Told once the engine exists: changes of code are reported to it. */
 void mm_set_engine(UserMm *mm, Engine *e);
+/* Limits that mappings are held to: RLIMIT_AS and RLIMIT_DATA, in the process's keeping. */
+void mm_set_limits(UserMm *mm, const struct rlimit *as, const struct rlimit *data);
+/* PR_SET_MDWE: MM_MDWE_* bits, which stay. */
+enum { MM_MDWE_REFUSE = 1, MM_MDWE_NO_INHERIT = 2 };
+void mm_set_mdwe(UserMm *mm, unsigned bits);
+unsigned mm_mdwe(const UserMm *mm);
 void mm_fork_prepare(UserMm *mm);
 void mm_fork_parent(UserMm *mm);
 void mm_fork_child(UserMm *mm);
@@ -66,8 +73,8 @@ int64_t mm_lock_all(UserMm *mm, bool on_fault);
 uint64_t mm_pie_base(UserMm *mm, uint64_t len);
 void mm_set_brk(UserMm *mm, uint64_t addr);
 void mm_set_kind(UserMm *mm, uint64_t addr, uint64_t len, MmKind kind);
-/* Map the main stack; returns its top, 0 when refused. */
-uint64_t mm_map_stack(UserMm *mm, uint64_t size);
+/* Map the main stack, `need` bytes of which are used at once; returns its top, 0 when refused. */
+uint64_t mm_map_stack(UserMm *mm, uint64_t need);
 
 /* EnvOps.code. */
 const uint8_t *mm_code(UserMm *mm, uint64_t pc, size_t *len);
@@ -80,6 +87,8 @@ void mm_guard(UserMm *mm, uint64_t start, uint64_t end);
 bool mm_owned(UserMm *mm, uint64_t addr, uint64_t len);
 /* Call fn for each range, in order of address, adjacent equal ones merged. */
 void mm_each(UserMm *mm, void (*fn)(void *ctx, const MmRange *r), void *ctx);
+/* Where in memory the MmSet of an address space lies, which may be another process's. */
+uint64_t mm_set_address(uint64_t mm);
 uint64_t mm_brk_start(const UserMm *mm);
 
 #endif

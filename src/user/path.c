@@ -172,8 +172,9 @@ int path_resolve(const PathEnv *env, const char *guest, unsigned how, char *out)
 int64_t path_lookup(UserThread *t, int dir, const char *guest, unsigned how, char *out)
 {
     UserProc *p = t->p;
-    if (!(how & PATH_NOFOLLOW) && procfs_is_exe(t, dir, guest))
-        return join(out, p->exe, "", "") ? 0 : -ENAMETOOLONG;
+    ProcExe exe;
+    if (!(how & PATH_NOFOLLOW) && procfs_exe(t, dir, guest, &exe))
+        return join(out, exe.host, "", "") ? 0 : -ENAMETOOLONG;
     if (guest[0] != '/' && (dir != AT_FDCWD || !p->cwd[0]))
         return join(out, guest, "", "") ? 0 : -ENAMETOOLONG;
     char cwd[PATH_MAX] = "";

@@ -1,6 +1,7 @@
 /* New processes and programs: fork, vfork, clone without CLONE_THREAD, execve. */
 #include "base/check.h"
 #include "base/os.h"
+#include "user/inherit.h"
 #include "user/path.h"
 #include "user/process.h"
 #include "user/procfs.h"
@@ -16,21 +17,19 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define VFORK_STACK (1u << 20)
+#define SET_TID_MAX 32 /* depth of namespaces of process numbers */
+#define CLONE3_FLAGS ((UINT64_C(0xffffff00) & ~(uint64_t)CLONE_DETACHED) | CLONE_CLEAR_SIGHAND_FLAG | CLONE_INTO_CGROUP_FLAG)
 #define EXEC_MAX_STRINGS (1u << 20)
-#define CLONE_CLEAR_SIGHAND_FLAG UINT64_C(0x100000000)
-#define HANDLED_HERE (CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID)
 
 /* --- fork ----------------------------------------------------------------------------------------------------------- */
 
-static void put_tid(UserThread *t, uint64_t va, int tid)
+void put_tid(UserThread *t, uint64_t va, int tid)
 {
     const uint32_t v = (uint32_t)tid;
     guest_write(t->cpu, va, &v, sizeof v);
 }
 
-/* Registers and identity of the child, in the child. */
-static void become_child(UserThread *t, const CloneArgs *a)
+void become_child(UserThread *t, const CloneArgs *a)
 {
     const UserAbi *abi = t->p->abi;
     IrCpu *ir = &t->cpu->h.ir;
@@ -71,14 +70,15 @@ static void child_process(UserThread *t, const CloneArgs *a)
 /* libc's fork() keeps its own locks right; it knows no flags, so a call with any goes to the kernel. */
 static long host_fork(UserThread *t, const CloneArgs *a)
 {
-    uint64_t flags = a->flags & ~(uint64_t)(HANDLED_HERE | CLONE_VFORK | CLONE_CLEAR_SIGHAND_FLAG);
-    if (flags == 0 && a->exit_signal == SIGCHLD) {
+    uint64_t flags = a->flags & ~(uint64_t)(CLONE_HANDLED_HERE | CLONE_VFORK | CLONE_CLEAR_SIGHAND_FLAG);
+    uint64_t signal = flags & CLONE_PARENT ? 0 : a->exit_signal; /* a sister has the signal of her elder sister */
+    if (flags == 0 && signal == SIGCHLD) {
         pid_t pid = fork();
         return pid < 0 ? -errno : pid;
     }
     const struct {
         uint64_t v[11];
-    } args = { { flags, a->pidfd, 0, 0, a->exit_signal, 0, 0, 0, a->set_tid, a->set_tid_size, a->cgroup } };
+    } args = { { flags, a->pidfd, 0, 0, signal, 0, 0, 0, a->set_tid, a->set_tid_size, a->cgroup } };
     return HOST2(t, SYS_clone3, (uintptr_t)&args, sizeof args);
 }
 
@@ -108,106 +108,17 @@ static int64_t do_fork(UserThread *t, const CloneArgs *a)
     return pid;
 }
 
-/* --- vfork ---------------------------------------------------------------------------------------------------------- */
-
-/*
- * A child that shares memory runs on this very host thread's data while the parent waits in the kernel: it has
- * structures of its own and a C stack of its own, borrows the vcpu, and the parent finds its registers again from a copy.
- * So what the child writes is seen by the parent, as posix_spawn in the guest's C library expects.
- */
-typedef struct Vfork {
-    UserThread *parent, *child;
-    const CloneArgs *args;
-} Vfork;
-
-static int vfork_child(void *arg)
-{
-    Vfork *v = arg;
-    UserThread *t = v->child;
-    engine_block_end(t->cpu);
-    user_set_self(t);
-    t->cpu->env = t;
-    become_child(t, v->args);
-    t->p->abi->set_result(&t->cpu->h.ir, 0);
-    if (v->args->flags & CLONE_CLEAR_SIGHAND_FLAG)
-        sigs_reset(t->p->sigs);
-    signal_unblock(t);
-    vcpu_run(t->cpu);
-    int status = t->exit_status;
-    thread_exit(t);
-    engine_block_begin(t->cpu);
-    _exit(status);
-}
-
-static UserThread *vfork_structures(UserThread *t)
-{
-    UserProc *p = malloc(sizeof *p);
-    CHECK(p != NULL);
-    pthread_mutex_lock(&t->p->lock); /* others may come and go */
-    *p = *t->p;
-    pthread_mutex_unlock(&t->p->lock);
-    pthread_mutex_init(&p->lock, NULL);
-    p->sigs = sigs_copy(t->p->sigs);
-    p->threads = NULL;
-    p->nthreads = 0;
-    UserThread *child = thread_new(p, t->cpu);
-    t->cpu->env = t;
-    child->mask = t->mask;
-    child->alt_sp = t->alt_sp;
-    child->alt_size = t->alt_size;
-    child->alt_flags = t->alt_flags;
-    child->vforked = true;
-    return child;
-}
-
-static int64_t do_vfork(UserThread *t, const CloneArgs *a)
-{
-    signal_block_all();
-    if (t->npend)
-        return SYS_AGAIN;
-    char *stack = os_alloc(VFORK_STACK);
-    if (!stack) {
-        signal_unblock(t);
-        return -ENOMEM;
-    }
-    const size_t saved = offsetof(HostCpu, jcache);
-    void *copy = malloc(saved);
-    CHECK(copy != NULL);
-    memcpy(copy, &t->cpu->h, saved);
-    Vfork v = { t, vfork_structures(t), a };
-    uint64_t passed = a->flags & ~(uint64_t)(HANDLED_HERE | CLONE_CLEAR_SIGHAND_FLAG | CLONE_SIGHAND);
-    engine_block_begin(t->cpu);
-    int pidfd = -1;
-    int pid = clone(vfork_child, stack + VFORK_STACK, (int)(passed | CLONE_VM | CLONE_VFORK | a->exit_signal), &v,
-                    a->flags & CLONE_PIDFD ? &pidfd : NULL);
-    int err = errno;
-    engine_block_end(t->cpu);
-    memcpy(&t->cpu->h, copy, saved);
-    t->cpu->env = t;
-    user_set_self(t);
-    engine_kick(t->cpu); /* a request made meanwhile was overwritten */
-    sigs_free(v.child->p->sigs);
-    free(v.child->p);
-    thread_free(v.child);
-    free(copy);
-    os_free(stack, VFORK_STACK);
-    if (pid > 0 && (a->flags & CLONE_PARENT_SETTID))
-        put_tid(t, a->parent_tid, pid);
-    if (pid > 0 && (a->flags & CLONE_PIDFD))
-        guest_write(t->cpu, a->pidfd, &pidfd, sizeof pidfd);
-    signal_unblock(t);
-    return pid < 0 ? -err : pid;
-}
-
 int64_t clone_process(UserThread *t, const CloneArgs *a)
 {
     if ((a->flags & CLONE_SIGHAND) && !(a->flags & CLONE_VM))
         return -EINVAL;
-    return a->flags & CLONE_VM ? do_vfork(t, a) : do_fork(t, a);
+    return a->flags & CLONE_VM ? clone_sharing(t, a) : do_fork(t, a);
 }
 
 static int64_t do_clone(UserThread *t, const CloneArgs *a)
 {
+    if ((a->flags & CLONE_FS) && (a->flags & (CLONE_NEWNS | CLONE_NEWUSER)))
+        return -EINVAL;
     return a->flags & CLONE_THREAD ? clone_thread(t, a) : clone_process(t, a);
 }
 
@@ -241,9 +152,15 @@ int64_t sys_clone3(UserThread *t, SysCall *c)
     }
     if (!guest_read(t->cpu, &a, c->arg[0], size < sizeof a ? size : sizeof a))
         return -EFAULT;
-    if ((a.flags & 0xff) || a.exit_signal > USER_NSIG || !a.stack != !a.stack_size)
+    if ((a.flags & ~CLONE3_FLAGS) || a.exit_signal > USER_NSIG || !a.stack != !a.stack_size)
         return -EINVAL;
-    if ((a.flags & CLONE_THREAD) && a.exit_signal)
+    if ((a.flags & (CLONE_THREAD | CLONE_PARENT)) && a.exit_signal)
+        return -EINVAL;
+    if ((a.flags & CLONE_SIGHAND) && (a.flags & CLONE_CLEAR_SIGHAND_FLAG))
+        return -EINVAL;
+    if (!a.set_tid != !a.set_tid_size || a.set_tid_size > SET_TID_MAX)
+        return -EINVAL;
+    if ((a.flags & CLONE_INTO_CGROUP_FLAG) && (size < sizeof a || a.cgroup > INT32_MAX))
         return -EINVAL;
     return do_clone(t, &a);
 }
@@ -311,6 +228,17 @@ static void add_options(UserThread *t, Strings *a)
     }
 }
 
+/* What the next dragoman must know of this process. Fills arg; returns the descriptor to close should execve fail, or an error. */
+static int add_inherited(UserThread *t, Strings *a, char arg[32])
+{
+    int fd = inherit_make(t);
+    if (fd >= 0) {
+        snprintf(arg, 32, "--inherit=%d", fd);
+        add(a, arg);
+    }
+    return fd;
+}
+
 /* Start dragoman again for a guest program or script. */
 static int64_t exec_guest(UserThread *t, const char *path, Strings *argv, Strings *envp)
 {
@@ -322,6 +250,12 @@ static int64_t exec_guest(UserThread *t, const char *path, Strings *argv, String
     add(&a, "dragoman");
     add(&a, "run");
     add_options(t, &a);
+    char inherit[32];
+    int state = add_inherited(t, &a, inherit);
+    if (state < -1) {
+        free(a.v);
+        return state;
+    }
     add(&a, "-0");
     add(&a, argv->n ? argv->v[0] : "");
     for (size_t i = 0; i < envp->n; i++) {
@@ -340,6 +274,8 @@ static int64_t exec_guest(UserThread *t, const char *path, Strings *argv, String
     const uint64_t by_name[6] = { (uintptr_t)self, (uintptr_t)a.v, (uintptr_t)(e.v ? e.v : none) };
     const uint64_t by_fd[6] = { (uint64_t)t->p->self_fd, (uintptr_t)"", (uintptr_t)a.v, (uintptr_t)(e.v ? e.v : none), AT_EMPTY_PATH };
     int64_t err = t->p->self_fd < 0 ? signal_exec(t, by_name, SYS_execve) : signal_exec(t, by_fd, SYS_execveat);
+    if (state >= 0)
+        close(state);
     free(a.v);
     free(e.v);
     return err;
@@ -348,6 +284,8 @@ static int64_t exec_guest(UserThread *t, const char *path, Strings *argv, String
 static int64_t exec_host(UserThread *t, const char *host_path, Strings *argv, Strings *envp)
 {
     char *none[1] = { NULL };
+    if (t->seccomp.mode) /* it would escape the guest's filters: as on a machine that does not run it */
+        return -ENOEXEC;
     const uint64_t arg[6] = { (uintptr_t)host_path, (uintptr_t)(argv->v ? argv->v : none), (uintptr_t)(envp->v ? envp->v : none) };
     return signal_exec(t, arg, SYS_execve);
 }
@@ -366,8 +304,9 @@ static int64_t do_exec(UserThread *t, const char *path, Strings *argv, Strings *
     char host[PATH_MAX];
     char cwd[PATH_MAX];
     memcpy(cwd, t->p->cwd, sizeof cwd);
-    if (procfs_is_exe(t, AT_FDCWD, path))
-        path = t->p->exe_guest;
+    ProcExe exe;
+    if (procfs_exe(t, AT_FDCWD, path, &exe))
+        path = exe.guest;
     const PathEnv env = { t->p->sysroot, cwd, t->p->whole_sysroot, t->p->nondet, t->tid };
     int64_t err = path_resolve(&env, path, 0, host);
     if (err)
@@ -376,7 +315,7 @@ static int64_t do_exec(UserThread *t, const char *path, Strings *argv, Strings *
     if (!program_find(&env, path, argv->v ? argv->v : noargs, &prog, &st))
         err = -prog.err;
     else if (prog.elf.guest && abi_by_guest(prog.elf.guest))
-        err = has_interp(&env, &prog) ? 0 : -ENOENT;
+        err = !has_interp(&env, &prog) ? -ENOENT : t->p->landlocked ? landlock_may_execute(t, prog.host) : 0;
     else
         err = 1; /* not a guest's: the host's kernel knows what to do with it */
     program_close(&prog);
@@ -432,7 +371,7 @@ static int64_t descriptor_path(UserThread *t, int fd, char *out)
 int64_t sys_execveat(UserThread *t, SysCall *c)
 {
     char *path = t->path[0];
-    int64_t err = path_read(t, c->arg[1], path);
+    int64_t err = c->arg[4] & ~(uint64_t)(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) ? -EINVAL : path_read(t, c->arg[1], path);
     if (err)
         return err;
     if (path[0] == 0) {

@@ -31,6 +31,12 @@ typedef struct UserSigs {
     uint64_t restorer;         /* the host's own return trampoline */
 } UserSigs;
 
+/* What a thread may do: see seccomp.h. */
+typedef struct Seccomp {
+    const struct SeccompFilter *newest;
+    uint32_t mode;             /* SECCOMP_MODE_* */
+} Seccomp;
+
 typedef struct UserProc {
     const UserConfig *cfg;
     const UserAbi *abi;
@@ -47,8 +53,11 @@ typedef struct UserProc {
     bool chrooted;             /* the sysroot was left behind */
     int self_fd;               /* dragoman's own file, once chrooted; -1 */
     bool tagged_addr;          /* PR_SET_TAGGED_ADDR_CTRL: system calls take tagged pointers */
+    bool landlocked;           /* execve must ask whether the program may be executed: see sys_sandbox.c */
     uint64_t persona;
-    struct rlimit limit_as, limit_data; /* shown, not enforced: the translator lives in the same space */
+    Seccomp seccomp;           /* the first thread's, inherited */
+    unsigned first_mdwe;       /* in force once the program is mapped, inherited */
+    struct rlimit limit_as, limit_data; /* not the host's: the translator lives in the same space; mm.c enforces them */
     char sysroot[PATH_MAX];    /* absolute, no slash at its end; "" when there is none */
     bool whole_sysroot;        /* it has a /usr/lib: see path.h */
     char cwd[PATH_MAX];        /* the guest's name of the directory, while relative paths are looked up in the sysroot; or "" */
@@ -82,12 +91,17 @@ struct UserThread {
 
     int exit_status;           /* of exit or exit_group */
     uint64_t clear_tid;        /* cleared and woken when the thread ends */
+    Seccomp seccomp;           /* other threads change it, under p->lock (SECCOMP_FILTER_FLAG_TSYNC) */
     char path[3][PATH_MAX];    /* looked-up paths of the call being answered */
 };
 
 /* The thread that runs here; NULL in host threads that run no guest. Async-signal-safe. */
 UserThread *user_self(void);
 void user_set_self(UserThread *t);
+
+/* stats.c: print what --stats asked for; the path of the file that is mapped at guest address pc, "" when there is none. */
+void user_stats(UserProc *p);
+void user_image_name(uint64_t pc, char *buf, size_t len);
 
 static inline UserThread *user_thread(Vcpu *cpu)
 {
@@ -108,5 +122,23 @@ typedef struct CloneArgs {
 } CloneArgs;
 int64_t clone_thread(UserThread *t, const CloneArgs *a);
 int64_t clone_process(UserThread *t, const CloneArgs *a);
+/* vfork.c: a new process in the same memory. */
+int64_t clone_sharing(UserThread *t, const CloneArgs *a);
+/* proc.c: registers and identity of the child, in the child; a thread's number as the kernel writes it for clone. */
+void become_child(UserThread *t, const CloneArgs *a);
+void put_tid(UserThread *t, uint64_t va, int tid);
+
+/* sys_proc.c: whether the thread has a capability (CAP_*) in effect. */
+bool has_capability(UserThread *t, unsigned which);
+struct utsname;
+/* sys_proc.c: the version of Linux that the guest is shown. */
+void guest_release(struct utsname *u);
+/* user.c: let the kernel take p's arguments and environment for the process's own. */
+void show_arguments(const UserProc *p);
+
+#define CLONE_CLEAR_SIGHAND_FLAG UINT64_C(0x100000000)
+#define CLONE_INTO_CGROUP_FLAG UINT64_C(0x200000000)
+/* Flags that the kernel is not told of: they are about the guest's registers and memory. */
+#define CLONE_HANDLED_HERE (CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID)
 
 #endif

@@ -2,49 +2,88 @@
 
 #include "base/check.h"
 #include "user/path.h"
+#include "user/procfs_files.h"
 
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* The part of a path in /proc below this process's own directory, or NULL when it is somebody else's. */
-static const char *own_entry(UserThread *t, const char *path)
+/* Files of a process. */
+static const struct {
+    const char *name;    /* below its directory; one that ends in a slash: all in that directory */
+    ProcWriter *write;
+    bool needs_host;     /* starts from the host's file of that name */
+    bool of_others;      /* also of other guests; what it is not, the host's kernel knows itself */
+} entries[] = {
+    { "cmdline", procfs_cmdline, false, true }, { "environ", procfs_environ, false, true }, { "auxv", procfs_auxv, false, true },
+    { "maps", procfs_maps, true, true },        { "smaps", procfs_smaps, true, true },      { "stat", procfs_stat, true, false },
+    { "status", procfs_status, true, true },   { "limits", procfs_limits, true, false },   { "fdinfo/", procfs_fdinfo, true, false },
+};
+
+/* Files of the whole machine. */
+static const struct {
+    const char *path;
+    ProcWriter *write;
+} machine[] = {
+    { "/proc/cpuinfo", procfs_cpuinfo },
+    { "/proc/sys/kernel/arch", procfs_arch },
+    { "/proc/sys/kernel/osrelease", procfs_osrelease },
+};
+
+/* --- which file is meant ------------------------------------------------------------------------------------------------- */
+
+/* A file in a process's directory. */
+typedef struct Place {
+    int pid;             /* 0: this process */
+    int tid;
+    const char *name;    /* below the directory; NULL: it is in none */
+} Place;
+
+static Place find_place(UserThread *t, const char *path)
 {
-    const char *p = path + 6;
+    Place at = { .tid = t->p->pid };
+    const char *p = path + 6; /* after "/proc/" */
+    char *end;
     if (strncmp(p, "self/", 5) == 0) {
         p += 5;
     } else if (strncmp(p, "thread-self/", 12) == 0) {
         p += 12;
+        at.tid = t->tid;
     } else {
-        char *end;
         long pid = strtol(p, &end, 10);
-        if (!isdigit((unsigned char)*p) || pid != t->p->pid || *end != '/')
-            return NULL;
+        if (!isdigit((unsigned char)*p) || *end != '/')
+            return at;
+        at.pid = pid == t->p->pid ? 0 : (int)pid;
         p = end + 1;
     }
     if (strncmp(p, "task/", 5) == 0) {
-        char *end;
-        strtol(p + 5, &end, 10);
-        if (end != p + 5 && *end == '/')
+        long tid = strtol(p + 5, &end, 10);
+        if (end != p + 5 && *end == '/') {
             p = end + 1;
+            at.tid = (int)tid;
+        }
     }
-    return p;
+    at.name = p;
+    return at;
 }
 
 /* Whether the last component is a name that may be ours in /proc: others need no look at where they are. */
 static bool may_be_ours(const char *path)
 {
-    static const char *const names[] = { "exe", "cpuinfo", "cmdline", "environ", "auxv", "maps", "stat", "status" };
     const char *base = strrchr(path, '/');
     base = base ? base + 1 : path;
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (strcmp(base, names[i]) == 0)
+    if (strcmp(base, "exe") == 0)
+        return true;
+    for (size_t i = 0; i < sizeof entries / sizeof entries[0]; i++)
+        if (strcmp(base, entries[i].name) == 0)
+            return true;
+    for (size_t i = 0; i < sizeof machine / sizeof machine[0]; i++)
+        if (strcmp(base, strrchr(machine[i].path, '/') + 1) == 0)
             return true;
     return false;
 }
@@ -68,199 +107,88 @@ static const char *in_proc(UserThread *t, int dir, const char *path, char buf[PA
     return buf;
 }
 
-bool procfs_is_exe(UserThread *t, int dir, const char *path)
+/* The two names of the program that `v` is about. */
+static void set_exe_names(const UserProc *p, ProcExe *out)
+{
+    memcpy(out->host, p->exe, sizeof out->host);
+    memcpy(out->guest, p->exe_guest, sizeof out->guest);
+}
+
+bool procfs_exe(UserThread *t, int dir, const char *path, ProcExe *out)
 {
     char buf[PATH_MAX];
-    const char *full = in_proc(t, dir, path, buf), *p = full ? own_entry(t, full) : NULL;
-    return p && strcmp(p, "exe") == 0;
-}
-
-/* --- the files ------------------------------------------------------------------------------------------------------ */
-
-typedef void Writer(UserThread *t, FILE *f, FILE *host);
-
-static void copy_guest(UserThread *t, FILE *f, uint64_t start, uint64_t end)
-{
-    char buf[4096];
-    while (start < end) {
-        size_t n = end - start < sizeof buf ? end - start : sizeof buf;
-        if (!guest_read(t->cpu, buf, start, n))
-            return;
-        fwrite(buf, 1, n, f);
-        start += n;
-    }
-}
-
-static void write_cmdline(UserThread *t, FILE *f, FILE *host)
-{
-    copy_guest(t, f, t->p->arg_start, t->p->arg_end);
-}
-
-static void write_environ(UserThread *t, FILE *f, FILE *host)
-{
-    copy_guest(t, f, t->p->env_start, t->p->env_end);
-}
-
-static void write_auxv(UserThread *t, FILE *f, FILE *host)
-{
-    copy_guest(t, f, t->p->auxv_start, t->p->auxv_end);
-}
-
-/* One line of the host's map, cut to what the guest owns of it. */
-typedef struct HostLine {
-    uint64_t start, end;
-    uint64_t offset, inode;
-    char dev[16], path[PATH_MAX];
-    char shared;
-} HostLine;
-
-typedef struct Ranges {
-    MmRange *r;
-    size_t n, cap;
-} Ranges;
-
-static void add_range(void *ctx, const MmRange *r)
-{
-    Ranges *a = ctx;
-    if (a->n == a->cap) {
-        a->cap = a->cap ? a->cap * 2 : 64;
-        a->r = realloc(a->r, a->cap * sizeof *a->r);
-        CHECK(a->r != NULL);
-    }
-    a->r[a->n++] = *r;
-}
-
-static bool read_host_line(FILE *host, HostLine *h)
-{
-    char line[PATH_MAX + 128], perm[8];
-    if (!fgets(line, sizeof line, host))
+    ProcView v;
+    const char *full = in_proc(t, dir, path, buf);
+    if (!full)
         return false;
-    int at = 0;
-    h->path[0] = 0;
-    if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %7s %" SCNx64 " %15s %" SCNu64 " %n", &h->start, &h->end, perm, &h->offset, h->dev,
-               &h->inode, &at) < 6)
+    Place at = find_place(t, full);
+    if (!at.name || strcmp(at.name, "exe") != 0)
         return false;
-    h->shared = perm[3];
-    if (at > 0) {
-        line[strcspn(line, "\n")] = 0;
-        snprintf(h->path, sizeof h->path, "%s", line + at);
+    if (at.pid == 0) {
+        set_exe_names(t->p, out);
+        return true;
     }
+    if (!procfs_other_open(t, at.pid, &v))
+        return false;
+    set_exe_names(v.p, out);
+    procfs_other_close(&v);
     return true;
 }
 
-static const char *range_name(const MmRange *r, const HostLine *h, const UserProc *p)
+/* --- making files -------------------------------------------------------------------------------------------------------- */
+
+static void add_range(void *ctx, const MmRange *r)
 {
-    switch (r->kind) {
-    case MM_HEAP: return "[heap]";
-    case MM_STACK: return "[stack]";
-    case MM_VDSO: return "[vdso]";
-    default: return h->path[0] == '/' ? path_guest_name(p, h->path) : "";
+    ProcView *v = ctx;
+    if (v->nranges % 64 == 0) {
+        v->range = realloc((MmRange *)v->range, (v->nranges + 64) * sizeof *v->range);
+        CHECK(v->range != NULL);
     }
+    ((MmRange *)v->range)[v->nranges++] = *r;
 }
-
-static void print_range(UserThread *t, FILE *f, const MmRange *r, const HostLine *h)
-{
-    uint64_t start = r->start > h->start ? r->start : h->start, end = r->end < h->end ? r->end : h->end;
-    const char *name = range_name(r, h, t->p);
-    int n = fprintf(f, "%08" PRIx64 "-%08" PRIx64 " %c%c%c%c %08" PRIx64 " %s %" PRIu64 " ", start, end,
-                    r->prot & PROT_READ ? 'r' : '-', r->prot & PROT_WRITE ? 'w' : '-', r->prot & PROT_EXEC ? 'x' : '-',
-                    h->shared, h->inode ? h->offset + (start - h->start) : 0, h->dev, h->inode);
-    if (*name)
-        fprintf(f, "%*s%s", n < 73 ? 73 - n : 0, "", name);
-    fputc('\n', f);
-}
-
-static void write_maps(UserThread *t, FILE *f, FILE *host)
-{
-    Ranges a = { 0 };
-    HostLine h;
-    mm_each(t->p->mm, add_range, &a);
-    size_t i = 0;
-    while (host && read_host_line(host, &h)) {
-        while (i < a.n && a.r[i].end <= h.start)
-            i++;
-        for (size_t k = i; k < a.n && a.r[k].start < h.end; k++)
-            print_range(t, f, &a.r[k], &h);
-    }
-    free(a.r);
-}
-
-/* The fields of /proc/self/stat that tell where the program lies; the others are the host's. */
-static void write_stat(UserThread *t, FILE *f, FILE *host)
-{
-    char line[2048];
-    size_t n = host ? fread(line, 1, sizeof line - 1, host) : 0;
-    line[n] = 0;
-    char *p = strrchr(line, ')');
-    if (!p)
-        return;
-    fwrite(line, 1, (size_t)(p + 1 - line), f);
-    int field = 3;
-    for (char *save, *w = strtok_r(p + 1, " \n", &save); w; w = strtok_r(NULL, " \n", &save), field++) {
-        const UserProc *pr = t->p;
-        uint64_t v = field == 26 ? pr->main.code_start : field == 27 ? pr->main.code_end : field == 28 ? pr->stack_start
-                   : field == 45 ? pr->main.data_start : field == 46 ? pr->main.data_end : field == 47 ? mm_brk_start(pr->mm)
-                   : field == 48 ? pr->arg_start : field == 49 ? pr->arg_end : field == 50 ? pr->env_start
-                   : field == 51 ? pr->env_end : 0;
-        if (field == 20) /* threads */
-            v = strtoull(w, NULL, 10) - (engine_background_tid(t->p->engine) != 0);
-        if (v)
-            fprintf(f, " %" PRIu64, v);
-        else
-            fprintf(f, " %s", w);
-    }
-    fputc('\n', f);
-}
-
-/* As the host has it, but for the number of threads: the translator's own is not the guest's business. */
-static void write_status(UserThread *t, FILE *f, FILE *host)
-{
-    char line[1024];
-    unsigned n;
-
-    while (host && fgets(line, sizeof line, host)) {
-        if (sscanf(line, "Threads: %u", &n) == 1)
-            fprintf(f, "Threads:\t%u\n", n - (engine_background_tid(t->p->engine) != 0));
-        else
-            fputs(line, f);
-    }
-}
-
-static void write_cpuinfo(UserThread *t, FILE *f, FILE *host)
-{
-    long n = sysconf(_SC_NPROCESSORS_ONLN);
-    t->p->abi->cpuinfo(f, t->p->cfg->engine.features, n > 0 ? (unsigned)n : 1);
-}
-
-static const struct {
-    const char *name;
-    Writer *write;
-    bool needs_host;   /* starts from the host's file of that name */
-} entries[] = {
-    { "cmdline", write_cmdline, false }, { "environ", write_environ, false }, { "auxv", write_auxv, false },
-    { "maps", write_maps, true }, { "stat", write_stat, true },
-    { "status", write_status, true },
-};
 
 /* Make a file of what `write` says; its descriptor is the guest's. */
-static int64_t make_file(UserThread *t, const char *path, Writer *write, bool needs_host, int flags)
+static int64_t make_file(const ProcView *v, const char *path, ProcWriter *write, bool needs_host, int flags)
 {
-    int fd = memfd_create("proc", flags & O_CLOEXEC ? MFD_CLOEXEC : 0);
-    if (fd < 0)
-        return -errno;
-    int copy = dup(fd);
-    FILE *f = copy < 0 ? NULL : fdopen(copy, "w");
-    if (!f) {
-        close(fd);
-        return -EMFILE;
-    }
     FILE *host = needs_host ? fopen(path, "re") : NULL;
-    write(t, f, host);
+    if (needs_host && !host)
+        return -errno;
+    int fd = memfd_create("proc", flags & O_CLOEXEC ? MFD_CLOEXEC : 0);
+    int copy = fd < 0 ? -1 : dup(fd);
+    FILE *f = copy < 0 ? NULL : fdopen(copy, "w");
+    if (f) {
+        write(v, f, host);
+        fclose(f);
+        lseek(fd, 0, SEEK_SET);
+    }
     if (host)
         fclose(host);
-    fclose(f);
-    lseek(fd, 0, SEEK_SET);
+    if (!f && fd >= 0)
+        close(fd);
+    return f ? fd : -EMFILE;
+}
+
+static int64_t open_entry(UserThread *t, const Place *at, const char *path, size_t i, int flags)
+{
+    if ((flags & O_ACCMODE) != O_RDONLY)
+        return -EACCES;
+    ProcView v = { .t = t, .p = t->p, .tid = at->tid, .mem = -1 };
+    if (at->pid == 0)
+        mm_each(t->p->mm, add_range, &v);
+    else if (!entries[i].of_others || !procfs_other_open(t, at->pid, &v))
+        return -ENXIO;
+    int64_t fd = make_file(&v, path, entries[i].write, entries[i].needs_host, flags);
+    if (at->pid == 0)
+        free((MmRange *)v.range);
+    else
+        procfs_other_close(&v);
     return fd;
+}
+
+static bool is_entry(const char *name, const char *entry)
+{
+    size_t n = strlen(entry);
+    return entry[n - 1] == '/' ? strncmp(name, entry, n) == 0 && name[n] : strcmp(name, entry) == 0;
 }
 
 int64_t procfs_open(UserThread *t, int dir, const char *name_in_dir, int flags)
@@ -269,18 +197,14 @@ int64_t procfs_open(UserThread *t, int dir, const char *name_in_dir, int flags)
     const char *path = in_proc(t, dir, name_in_dir, buf);
     if (!path)
         return -ENXIO;
-    if (strcmp(path, "/proc/cpuinfo") == 0)
-        return make_file(t, path, write_cpuinfo, false, flags);
-    const char *name = own_entry(t, path);
-    if (!name)
-        return -ENXIO;
-    for (size_t i = 0; i < sizeof entries / sizeof entries[0]; i++) {
-        if (strcmp(name, entries[i].name) != 0)
-            continue;
-        if ((flags & O_ACCMODE) != O_RDONLY)
-            return -EACCES;
-        return make_file(t, path, entries[i].write, entries[i].needs_host, flags);
-    }
+    const ProcView whole = { .t = t, .p = t->p, .mem = -1 };
+    for (size_t i = 0; i < sizeof machine / sizeof machine[0]; i++)
+        if (strcmp(path, machine[i].path) == 0)
+            return make_file(&whole, path, machine[i].write, false, flags);
+    Place at = find_place(t, path);
+    for (size_t i = 0; at.name && i < sizeof entries / sizeof entries[0]; i++)
+        if (is_entry(at.name, entries[i].name))
+            return open_entry(t, &at, path, i, flags);
     return -ENXIO;
 }
 

@@ -7,8 +7,13 @@
 
 #include "user/process.h"
 
-/* Whether `path`, relative to `dir`, names the link to this process's program (/proc/self/exe and its like). */
-bool procfs_is_exe(UserThread *t, int dir, const char *path);
+/* A program: the host's path of it, and the name that guests know it by. */
+typedef struct ProcExe {
+    char host[PATH_MAX], guest[PATH_MAX];
+} ProcExe;
+
+/* Whether `path`, relative to `dir`, names the link to a guest's program: /proc/self/exe and its like, or another guest's. */
+bool procfs_exe(UserThread *t, int dir, const char *path, ProcExe *out);
 /* Open `path`, relative to `dir`, when it is one of ours: a host descriptor, or -errno. -ENXIO: not one of ours. `flags` are the host's. */
 int64_t procfs_open(UserThread *t, int dir, const char *path, int flags);
 

@@ -243,8 +243,8 @@ void signal_default(UserThread *t, int sig)
     KernelSigAction k = { .handler = DEFAULT_ACTION };
     if (!(STOPS_BY_DEFAULT & SIG_BIT(sig)) && !t->vforked)
         engine_save(t->cpu);
-    if (!(STOPS_BY_DEFAULT & SIG_BIT(sig)) && t->p->cfg->stats)
-        engine_stats(t->p->engine, stderr);
+    if (!(STOPS_BY_DEFAULT & SIG_BIT(sig)))
+        user_stats(t->p);
     kernel_sigaction(sig, &k, NULL);
     syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), sig);
     kernel_mask(SIG_UNBLOCK, SIG_BIT(sig), NULL);
@@ -369,6 +369,14 @@ bool signal_fault(Vcpu *cpu, const GuestFault *f)
     deliver(t, &info, f);
     signal_unblock(t);
     return true;
+}
+
+void signal_force(UserThread *t, const siginfo_t *info)
+{
+    const GuestFault cause = { .sig = info->si_signo, .code = info->si_code };
+    signal_block_all();
+    deliver(t, info, &cause);
+    signal_unblock(t);
 }
 
 /* Whether a call that was waiting is made again: the kernel asks the first handler's SA_RESTART. */

@@ -32,6 +32,8 @@ uint64_t signal_host_mask(void);
 bool signal_pending(Vcpu *cpu);
 bool signal_fault(Vcpu *cpu, const GuestFault *f);
 void signal_async(int sig, siginfo_t *info, void *uc);
+/* Deliver a signal that the thread has brought about by what it did: neither blocking nor ignoring it helps. */
+void signal_force(UserThread *t, const siginfo_t *info);
 
 /*
  * After a system call returned `ret` (perhaps SYS_AGAIN or SYS_RESTART) with signals waiting: set the guest's result or back up

@@ -2,25 +2,12 @@
 
 #include <elf.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #ifndef AT_MINSIGSTKSZ
 #define AT_MINSIGSTKSZ 51
 #endif
-
-#define DEFAULT_STACK (8u << 20)   /* Linux's usual limit */
-#define MIN_STACK (1u << 20)
-#define MAX_STACK (UINT64_C(8) << 30)
-
-static uint64_t stack_size(void)
-{
-    struct rlimit rl;
-    if (getrlimit(RLIMIT_STACK, &rl) != 0 || rl.rlim_cur == RLIM_INFINITY)
-        return DEFAULT_STACK;
-    return rl.rlim_cur < MIN_STACK ? MIN_STACK : rl.rlim_cur > MAX_STACK ? MAX_STACK : rl.rlim_cur;
-}
 
 static size_t strings_size(char **v, size_t *count)
 {
@@ -93,10 +80,9 @@ uint64_t stack_build(UserProc *p, char **argv, char **envp, const char *execfn, 
     size_t argc, envc;
     size_t arg_size = strings_size(argv, &argc), env_size = strings_size(envp, &envc);
     size_t need = arg_size + env_size + strlen(execfn) + (argc + envc) * 8 + 4096;
-    uint64_t size = stack_size();
-    uint64_t top = mm_map_stack(p->mm, size > need + MIN_STACK ? size : need + MIN_STACK);
+    uint64_t top = mm_map_stack(p->mm, need);
     if (!top) {
-        status_set(st, STATUS_HOST, "no memory for a stack of %llu bytes", (unsigned long long)size);
+        status_set(st, STATUS_HOST, "no memory for a stack of %zu bytes", need);
         return 0;
     }
     uint64_t sp = top - 8;

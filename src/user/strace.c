@@ -1,4 +1,5 @@
 /* --strace: one line a call, decoded by the table. */
+#include "user/ioctls.h"
 #include "user/process.h"
 #include "user/signal.h"
 
@@ -201,6 +202,23 @@ static void put_struct(UserThread *t, Line *l, const SysArg *a, uint64_t va)
     case SCS_stat: /* dev, ino, mode and nlink, uid and gid, rdev, pad, size */
         put(l, "{mode=0%o, size=%" PRIu64 "}", (unsigned)v[2], v[6]);
         break;
+    case SCS_sched_param:
+        put(l, "[%d]", (int)v[0]);
+        break;
+    case SCS_epoll_event: /* the guest's layout has its data at the next 64 bits */
+        put(l, "{events=0x%x, data=0x%" PRIx64 "}", (unsigned)v[0], v[1]);
+        break;
+    case SCS_clone_args: /* flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls */
+        put(l, "{flags=0x%" PRIx64 ", exit_signal=", v[0]);
+        put_signal(l, (int)v[4]);
+        put(l, ", stack=0x%" PRIx64 ", size=0x%" PRIx64 "}", v[5], v[6]);
+        break;
+    case SCS_open_how:
+        put(l, "{flags=0%" PRIo64 ", mode=0%" PRIo64 ", resolve=0x%" PRIx64 "}", v[0], v[1], v[2]);
+        break;
+    case SCS_perf_event_attr:
+        put(l, "{type=%u, config=0x%" PRIx64 "}", (unsigned)v[0], v[1]);
+        break;
     case SCS_utsname:
         put(l, "{...}");
         break;
@@ -281,6 +299,32 @@ static void put_pointer(UserThread *t, Line *l, const SysCall *c, unsigned i, in
     }
 }
 
+static void put_request(Line *l, uint32_t request)
+{
+    IoctlDesc d = ioctl_describe(request);
+    if (d.name)
+        put(l, "%s", d.name);
+    else
+        put(l, "0x%x", request);
+}
+
+static void put_ioctl_arg(UserThread *t, Line *l, uint32_t request, uint64_t v, int64_t ret, bool done)
+{
+    IoctlDesc d = ioctl_describe(request);
+    uint64_t word = 0;
+    bool valid = d.arg == IOA_IN || (d.arg >= IOA_OUT && done && ret >= 0);
+    if (d.arg == IOA_NONE || d.arg == IOA_INT)
+        put(l, "%" PRId64, (int64_t)v);
+    else if (valid && d.size == sizeof(int) && v && guest_read(t->cpu, &word, v, d.size))
+        put(l, "[%d]", (int)word);
+    else if (valid && d.size <= sizeof word && v && guest_read(t->cpu, &word, v, d.size))
+        put(l, "[0x%" PRIx64 "]", word);
+    else if (valid && d.size <= SHOWN)
+        put_buffer(t, l, v, d.size);
+    else
+        put(l, v ? "0x%" PRIx64 : "NULL", v);
+}
+
 static void put_arg(UserThread *t, Line *l, const SysCall *c, unsigned i, int64_t ret, bool done)
 {
     const SysArg *a = &c->d->arg[i];
@@ -320,6 +364,12 @@ static void put_arg(UserThread *t, Line *l, const SysCall *c, unsigned i, int64_
         break;
     case SCA_STRS:
         put_strings(t, l, v);
+        break;
+    case SCA_IOCTL:
+        put_request(l, (uint32_t)v);
+        break;
+    case SCA_IOARG:
+        put_ioctl_arg(t, l, (uint32_t)c->arg[i - 1], v, ret, done);
         break;
     case SCA_IN: case SCA_OUT: case SCA_STRUCT_IN: case SCA_STRUCT_OUT: case SCA_STRUCT_IO:
         put_pointer(t, l, c, i, ret, done);

@@ -31,6 +31,21 @@ int64_t sys_openat(UserThread *t, SysCall *c)
     return err ? err : open_at(t, c, (int)c->arg[0], t->path[0], (uint32_t)c->arg[2], c->arg[3]);
 }
 
+/* Of a structure that may have grown since: what is beyond `known` of its `size` bytes must be zero. */
+static int64_t check_tail(UserThread *t, uint64_t va, uint64_t known, uint64_t size)
+{
+    if (size > MM_PAGE)
+        return -E2BIG;
+    for (uint64_t i = known; i < size; i++) {
+        uint8_t byte;
+        if (!guest_read(t->cpu, &byte, va + i, 1))
+            return -EFAULT;
+        if (byte)
+            return -E2BIG;
+    }
+    return 0;
+}
+
 int64_t sys_openat2(UserThread *t, SysCall *c)
 {
     struct {
@@ -40,7 +55,9 @@ int64_t sys_openat2(UserThread *t, SysCall *c)
         return -EINVAL;
     if (!guest_read(t->cpu, &how, c->arg[2], sizeof how))
         return -EFAULT;
-    int64_t err = path_read(t, c->arg[1], t->path[0]);
+    int64_t err = check_tail(t, c->arg[2], sizeof how, c->arg[3]);
+    if (!err)
+        err = path_read(t, c->arg[1], t->path[0]);
     if (err)
         return err;
     int64_t fd = how.resolve ? -ENXIO : procfs_open(t, (int)c->arg[0], t->path[0], (int)t->p->abi->open_flags_in(how.flags));
@@ -121,11 +138,6 @@ int64_t sys_fcntl(UserThread *t, SysCall *c)
     }
 }
 
-int64_t sys_ioctl(UserThread *t, SysCall *c)
-{
-    return host_block(t, c, c->arg); /* requests and structures are those of asm-generic on guest and host */
-}
-
 /* --- stat ----------------------------------------------------------------------------------------------------------- */
 
 static int64_t give_stat(UserThread *t, uint64_t va, const struct stat *st)
@@ -171,8 +183,9 @@ int64_t sys_readlinkat(UserThread *t, SysCall *c)
     if ((int)c->arg[3] <= 0)
         return -EINVAL;
     const char *text = NULL;
-    if (procfs_is_exe(t, (int)c->arg[0], t->path[0])) {
-        text = t->p->exe_guest;
+    ProcExe exe;
+    if (procfs_exe(t, (int)c->arg[0], t->path[0], &exe)) {
+        text = exe.guest;
     } else {
         err = path_lookup(t, (int)c->arg[0], t->path[0], PATH_NOFOLLOW, t->path[1]);
         if (err)

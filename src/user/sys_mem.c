@@ -67,3 +67,51 @@ int64_t sys_mlockall(UserThread *t, SysCall *c)
         return -EINVAL;
     return c->arg[0] & MCL_CURRENT ? mm_lock_all(t->p->mm, c->arg[0] & MCL_ONFAULT) : 0;
 }
+
+/* --- newer calls ------------------------------------------------------------------------------------------------------ */
+
+/* A mapping that is never to change; the host's kernel then refuses. */
+int64_t sys_mseal(UserThread *t, SysCall *c)
+{
+    uint64_t addr = c->arg[0], len = (c->arg[1] + MM_PAGE - 1) & ~(uint64_t)(MM_PAGE - 1);
+    if (c->arg[2] || (addr & (MM_PAGE - 1)) || len < c->arg[1] || addr + len < addr)
+        return -EINVAL;
+    if (len && !mm_owned(t->p->mm, addr, len))
+        return -ENOMEM;
+    return host_pass(t, c);
+}
+
+/* The pages of a shared mapping in another order: its place and protection stay. */
+int64_t sys_remap_file_pages(UserThread *t, SysCall *c)
+{
+    uint64_t start = c->arg[0] & ~(uint64_t)(MM_PAGE - 1), len = c->arg[1] & ~(uint64_t)(MM_PAGE - 1);
+    if (!len || !mm_owned(t->p->mm, start, len))
+        return -EINVAL;
+    return host_pass(t, c);
+}
+
+/* Protection keys, as on a processor without any: none can be had, and key -1 is plain mprotect. */
+int64_t sys_pkey_mprotect(UserThread *t, SysCall *c)
+{
+    return (int)c->arg[3] == -1 ? sys_mprotect(t, c) : -EINVAL;
+}
+
+int64_t sys_pkey_alloc(UserThread *t, SysCall *c)
+{
+    return c->arg[0] || (c->arg[1] & ~UINT64_C(15)) ? -EINVAL : -ENOSPC;
+}
+
+int64_t sys_pkey_free(UserThread *t, SysCall *c)
+{
+    return -EINVAL;
+}
+
+enum { MEMBARRIER_RSEQ = 128 | 256 }; /* _PRIVATE_EXPEDITED_RSEQ and its registration */
+
+int64_t sys_membarrier(UserThread *t, SysCall *c)
+{
+    if (c->arg[0] & MEMBARRIER_RSEQ)
+        return -EINVAL;
+    int64_t ret = host_pass(t, c);
+    return c->arg[0] == 0 && ret > 0 ? ret & ~(int64_t)MEMBARRIER_RSEQ : ret;
+}

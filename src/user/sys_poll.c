@@ -76,7 +76,7 @@ int64_t sys_epoll_ctl(UserThread *t, SysCall *c)
 {
     struct epoll_event ev = { 0 };
     const UserAbi *abi = t->p->abi;
-    if (c->arg[3]) {
+    if (c->arg[3] && (int)c->arg[1] != EPOLL_CTL_DEL) {
         uint8_t buf[16];
         if (!guest_read(t->cpu, buf, c->arg[3], abi->epoll_size))
             return -EFAULT;

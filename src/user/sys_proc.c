@@ -3,10 +3,11 @@
 #include "user/signal.h"
 
 #include <errno.h>
-#include <linux/prctl.h>
+#include <linux/capability.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/personality.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
@@ -49,6 +50,12 @@ int64_t sys_setns(UserThread *t, SysCall *c)
     return host_pass(t, c);
 }
 
+/* Of calls that waited for a time, which the kernel restarts by itself; a program that makes it has none. */
+int64_t sys_restart_syscall(UserThread *t, SysCall *c)
+{
+    return -EINTR;
+}
+
 int64_t sys_ptrace(UserThread *t, SysCall *c)
 {
     return -EPERM; /* a tracer would see the translator's registers, not the guest's */
@@ -64,6 +71,13 @@ int64_t sys_personality(UserThread *t, SysCall *c)
     return (int64_t)old;
 }
 
+void guest_release(struct utsname *u)
+{
+    int major = 0, minor = 0;
+    if (sscanf(u->release, "%d.%d", &major, &minor) < 2 || major < 6 || (major == 6 && minor < 12))
+        strcpy(u->release, OLDEST_RELEASE);
+}
+
 int64_t sys_uname(UserThread *t, SysCall *c)
 {
     struct utsname u;
@@ -73,9 +87,7 @@ int64_t sys_uname(UserThread *t, SysCall *c)
         return err;
     memset(u.machine, 0, sizeof u.machine);
     strcpy(u.machine, t->p->abi->machine);
-    int major = 0, minor = 0;
-    if (sscanf(u.release, "%d.%d", &major, &minor) < 2 || major < 6 || (major == 6 && minor < 12))
-        strcpy(u.release, OLDEST_RELEASE);
+    guest_release(&u);
     return guest_write(t->cpu, c->arg[0], &u, sizeof u) ? 0 : -EFAULT;
 }
 
@@ -83,7 +95,7 @@ int64_t sys_getrandom(UserThread *t, SysCall *c)
 {
     uint8_t buf[256];
     uint64_t n = c->arg[1] < INT32_MAX ? c->arg[1] : INT32_MAX;
-    if (c->arg[2] & ~7ull)
+    if ((c->arg[2] & ~7ull) || (c->arg[2] & (GRND_RANDOM | GRND_INSECURE)) == (GRND_RANDOM | GRND_INSECURE))
         return -EINVAL;
     for (uint64_t done = 0; done < n;) {
         size_t part = n - done < sizeof buf ? n - done : sizeof buf;
@@ -103,11 +115,19 @@ static struct rlimit *kept_limit(UserProc *p, uint64_t resource)
     return resource == RLIMIT_AS ? &p->limit_as : resource == RLIMIT_DATA ? &p->limit_data : NULL;
 }
 
+bool has_capability(UserThread *t, unsigned which)
+{
+    struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
+    struct __user_cap_data_struct cap[2] = { { 0 } };
+    const uint64_t arg[6] = { (uintptr_t)&head, (uintptr_t)cap };
+    return host_call_out(t, SYS_capget, arg, cap, sizeof cap) == 0 && (cap[which / 32].effective >> which % 32 & 1);
+}
+
 static int64_t set_kept(UserThread *t, struct rlimit *kept, const struct rlimit *new)
 {
     if (new->rlim_cur > new->rlim_max)
         return -EINVAL;
-    if (new->rlim_max > kept->rlim_max)
+    if (new->rlim_max > kept->rlim_max && !has_capability(t, CAP_SYS_RESOURCE))
         return -EPERM;
     *kept = *new;
     return 0;
@@ -144,41 +164,4 @@ int64_t sys_setrlimit(UserThread *t, SysCall *c)
     if (!kept)
         return host_pass(t, c);
     return guest_read(t->cpu, &new, c->arg[1], sizeof new) ? set_kept(t, kept, &new) : -EFAULT;
-}
-
-/* --- prctl ---------------------------------------------------------------------------------------------------------- */
-
-static int64_t tagged_addr_ctrl(UserThread *t, const uint64_t arg[6])
-{
-    if (arg[0] == PR_GET_TAGGED_ADDR_CTRL)
-        return arg[1] || arg[2] || arg[3] || arg[4] ? -EINVAL : t->p->tagged_addr;
-    if ((arg[1] & ~(uint64_t)PR_TAGGED_ADDR_ENABLE) || arg[2] || arg[3] || arg[4])
-        return -EINVAL;
-    t->p->tagged_addr = arg[1] & PR_TAGGED_ADDR_ENABLE;
-    return 0;
-}
-
-int64_t sys_prctl(UserThread *t, SysCall *c)
-{
-    int64_t ret;
-    if (t->p->abi->prctl(t->cpu, c->arg, &ret))
-        return ret;
-    switch ((int)c->arg[0]) {
-    case PR_SET_TAGGED_ADDR_CTRL:
-    case PR_GET_TAGGED_ADDR_CTRL:
-        return tagged_addr_ctrl(t, c->arg);
-    case PR_GET_TID_ADDRESS:
-        return guest_write(t->cpu, c->arg[1], &t->clear_tid, 8) ? 0 : -EFAULT;
-    case PR_SET_SECCOMP: /* filters would see the host's calls: as a kernel without them */
-    case PR_GET_SECCOMP:
-    case PR_SET_MM:
-    case PR_SET_SYSCALL_USER_DISPATCH:
-    case PR_SET_TSC:
-    case PR_GET_TSC:
-    case 65: /* PR_SET_MDWE, PR_GET_MDWE: newer than some hosts' headers */
-    case 66:
-        return -EINVAL;
-    default:
-        return host_pass(t, c);
-    }
 }

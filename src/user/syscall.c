@@ -5,6 +5,7 @@
 #include "engine/instrument.h"
 #include "user/path.h"
 #include "user/process.h"
+#include "user/seccomp.h"
 #include "user/signal.h"
 
 #include <assert.h>
@@ -63,14 +64,19 @@ static unsigned list_outs(UserThread *t, const SysDesc *d, const uint64_t arg[6]
     return n;
 }
 
+int64_t host_block_out(UserThread *t, const SysCall *c, const uint64_t arg[6], const NondetOut *outs, unsigned nouts)
+{
+    engine_block_begin(t->cpu);
+    int64_t ret = t->p->nondet->ops->syscall(t->p->nondet, t->tid, &t->stop, c->d->host, arg, outs, nouts);
+    engine_block_end(t->cpu);
+    return ret;
+}
+
 int64_t host_block(UserThread *t, const SysCall *c, const uint64_t arg[6])
 {
     NondetOut outs[MAX_OUTS];
     unsigned n = list_outs(t, c->d, arg, outs);
-    engine_block_begin(t->cpu);
-    int64_t ret = t->p->nondet->ops->syscall(t->p->nondet, t->tid, &t->stop, c->d->host, arg, outs, n);
-    engine_block_end(t->cpu);
-    return ret;
+    return host_block_out(t, c, arg, outs, n);
 }
 
 int64_t host_pass(UserThread *t, const SysCall *c)
@@ -160,15 +166,16 @@ IrStop user_syscall(Vcpu *cpu)
     SysCall c;
     t->p->abi->get_call(&cpu->h.ir, &c.nr, c.arg);
     c.d = c.nr < SYSCALL_LIMIT && syscall_table[c.nr].name ? &syscall_table[c.nr] : &unknown;
-    if (t->p->tagged_addr)
-        untag(&c);
     SysCall shown = c;
     if (t->p->cfg->strace)
         strace_enter(t, &shown);
     bool tools = engine_tools(t->p->engine) != NULL;
     int64_t ret;
-    if (!tools || !tool_syscall_before(t, &shown, &ret))
+    if ((t->seccomp.mode == 0 || seccomp_allows(t, &c, &ret)) && (!tools || !tool_syscall_before(t, &shown, &ret))) {
+        if (t->p->tagged_addr)
+            untag(&c);
         ret = dispatch(t, &c);
+    }
     t = user_thread(cpu); /* a vfork child has a thread structure of its own, and it returns here in both */
     if (t->p->cfg->strace)
         strace_leave(t, &shown, ret);

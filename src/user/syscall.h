@@ -11,6 +11,7 @@
 #define USER_SYSCALL_H
 
 #include "engine/engine.h"
+#include "replay/nondet.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -24,6 +25,7 @@ typedef enum SysArgKind {
     SCA_NONE, SCA_INT, SCA_UINT, SCA_LONG, SCA_HEX, SCA_OCT, SCA_SIZE, SCA_OFF, SCA_FD, SCA_PID, SCA_UID, SCA_SIG,
     SCA_CLOCK, SCA_DEV, SCA_DIRFD, SCA_PTR, SCA_PATH, SCA_LPATH, SCA_NPATH, SCA_APATH, SCA_STR, SCA_STRS, SCA_IN, SCA_OUT,
     SCA_IOV, SCA_OIOV, SCA_STRUCT_IN, SCA_STRUCT_OUT, SCA_STRUCT_IO, SCA_FLAGS, SCA_ENUM,
+    SCA_IOCTL, SCA_IOARG,
 } SysArgKind;
 
 /* One name of a flag set or list; ends with name NULL. */
@@ -89,6 +91,7 @@ IrStop user_syscall(Vcpu *cpu);
 int64_t host_call(UserThread *t, long nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f);
 int64_t host_call_out(UserThread *t, long nr, const uint64_t arg[6], void *out, size_t out_size);
 int64_t host_block(UserThread *t, const SysCall *c, const uint64_t arg[6]);
+int64_t host_block_out(UserThread *t, const SysCall *c, const uint64_t arg[6], const NondetOut *outs, unsigned nouts);
 /* The call itself with its (perhaps changed) arguments, as `pass` would do it, paths excepted. */
 int64_t host_pass(UserThread *t, const SysCall *c);
 
@@ -99,6 +102,12 @@ int64_t host_pass(UserThread *t, const SysCall *c);
 #define HOST4(t, nr, a, b, c, d) host_call(t, nr, (uint64_t)(a), (uint64_t)(b), (uint64_t)(c), (uint64_t)(d), 0, 0)
 #define HOST6(t, nr, a, b, c, d, e, f) \
     host_call(t, nr, (uint64_t)(a), (uint64_t)(b), (uint64_t)(c), (uint64_t)(d), (uint64_t)(e), (uint64_t)(f))
+
+/*
+ * sys_sandbox.c: whether Landlock, once in force, lets the program at a host path be executed: 0 or -errno. The host's kernel
+ * sees dragoman executed in its place.
+ */
+int64_t landlock_may_execute(UserThread *t, const char *host_path);
 
 /* strace.c: print a call as it begins and its result; only called when tracing. */
 void strace_enter(UserThread *t, const SysCall *c);

@@ -5,6 +5,7 @@
 #include "user/signal.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/futex.h>
 #include <sched.h>
 #include <semaphore.h>
@@ -47,8 +48,15 @@ static void unlink_thread(UserThread *t)
         p->threads = t->next;
     if (t->next)
         t->next->prev = t->prev;
-    p->nthreads--;
     pthread_mutex_unlock(&p->lock);
+}
+
+/* It counts no more: before others hear of its end, so that the last one knows that it is. */
+static void count_out(UserThread *t)
+{
+    pthread_mutex_lock(&t->p->lock);
+    t->p->nthreads--;
+    pthread_mutex_unlock(&t->p->lock);
 }
 
 /* --- robust mutexes ------------------------------------------------------------------------------------------------- */
@@ -113,6 +121,7 @@ static void abandon_locks(UserThread *t)
 void thread_exit(UserThread *t)
 {
     signal_block_all();
+    count_out(t);
     if (!t->vforked)
         abandon_locks(t);
     if (t->clear_tid) {
@@ -129,8 +138,7 @@ void process_exit(UserThread *t, int status)
 {
     if (!t->vforked)
         engine_save(t->cpu);
-    if (t->p->cfg->stats)
-        engine_stats(t->p->engine, stderr);
+    user_stats(t->p);
     if (!t->attached) /* the child of a thread that forked has no main thread: the checker misses its stack */
         os_leak_check();
     for (;;)
@@ -139,19 +147,42 @@ void process_exit(UserThread *t, int status)
 
 typedef struct Birth {
     UserThread *t;
-    uint64_t flags, parent_tid, child_tid;
-    int tid;
+    const CloneArgs *args;
+    int64_t tid;               /* or -errno */
     sem_t born;
 } Birth;
 
 /* Set what the kernel sets before a child runs. */
-static void announce(UserThread *t, uint64_t flags, uint64_t parent_tid, uint64_t child_tid)
+static void announce(UserThread *t, const CloneArgs *a)
 {
     const uint32_t tid = (uint32_t)t->tid;
-    if (flags & CLONE_PARENT_SETTID)
-        guest_write(t->cpu, parent_tid, &tid, sizeof tid);
-    if (flags & CLONE_CHILD_SETTID)
-        guest_write(t->cpu, child_tid, &tid, sizeof tid);
+    if (a->flags & CLONE_PARENT_SETTID)
+        guest_write(t->cpu, a->parent_tid, &tid, sizeof tid);
+    if (a->flags & CLONE_CHILD_SETTID)
+        guest_write(t->cpu, a->child_tid, &tid, sizeof tid);
+}
+
+/* Host threads share everything: what this one is to have for itself it takes apart. 0 or -errno. */
+static int64_t separate(UserThread *t, const CloneArgs *a)
+{
+    const uint64_t shared = CLONE_FS | CLONE_FILES | CLONE_SYSVSEM;
+    const uint64_t namespaces = CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET | CLONE_NEWCGROUP;
+    uint64_t apart = (~a->flags & shared) | (a->flags & namespaces);
+    int64_t err = apart ? HOST1(t, SYS_unshare, apart) : 0;
+    if (err || !(a->flags & CLONE_PIDFD))
+        return err;
+    int64_t fd = HOST2(t, SYS_pidfd_open, t->tid, O_EXCL /* PIDFD_THREAD, since Linux 6.9 */);
+    const int32_t pidfd = (int32_t)fd;
+    return fd < 0 ? fd : guest_write(t->cpu, a->pidfd, &pidfd, sizeof pidfd) ? 0 : -EFAULT;
+}
+
+static void thread_end(UserThread *t)
+{
+    Vcpu *cpu = t->cpu;
+    thread_exit(t);
+    vcpu_detach(cpu);
+    vcpu_free(cpu);
+    thread_free(t);
 }
 
 static void *thread_main(void *arg)
@@ -161,16 +192,18 @@ static void *thread_main(void *arg)
     t->tid = (int)syscall(SYS_gettid);
     user_set_self(t);
     vcpu_attach(t->cpu);
-    announce(t, b->flags, b->parent_tid, b->child_tid);
-    b->tid = t->tid;
+    int64_t err = separate(t, b->args);
+    if (!err)
+        announce(t, b->args);
+    else
+        t->clear_tid = 0;
+    b->tid = err ? err : t->tid;
     sem_post(&b->born); /* b is gone from here on */
-    signal_thread_start(t);
-    vcpu_run(t->cpu);
-    Vcpu *cpu = t->cpu;
-    thread_exit(t);
-    vcpu_detach(cpu);
-    vcpu_free(cpu);
-    thread_free(t);
+    if (!err) {
+        signal_thread_start(t);
+        vcpu_run(t->cpu);
+    }
+    thread_end(t);
     return NULL;
 }
 
@@ -191,6 +224,7 @@ static void setup_child(UserThread *child, const UserThread *parent, const Clone
     const UserAbi *abi = parent->p->abi;
     IrCpu *ir = &child->cpu->h.ir;
     child->mask = parent->mask;
+    child->seccomp = parent->seccomp;
     abi->set_result(ir, 0);
     if (a->stack)
         abi->set_stack(ir, a->stack + a->stack_size);
@@ -203,14 +237,14 @@ static void setup_child(UserThread *child, const UserThread *parent, const Clone
 int64_t clone_thread(UserThread *t, const CloneArgs *a)
 {
     const uint64_t needed = CLONE_VM | CLONE_SIGHAND | CLONE_THREAD;
-    if ((a->flags & needed) != needed)
+    if ((a->flags & needed) != needed || (a->flags & (CLONE_NEWUSER | CLONE_NEWPID)) || a->set_tid)
         return -EINVAL;
     signal_block_all(); /* the child starts with everything blocked */
     Vcpu *cpu = vcpu_clone(t->cpu);
     UserThread *child = thread_new(t->p, cpu);
     child->attached = true;
     setup_child(child, t, a);
-    Birth b = { child, a->flags, a->parent_tid, a->child_tid };
+    Birth b = { .t = child, .args = a };
     sem_init(&b.born, 0, 0);
     int64_t ret;
     if (start_host_thread(&b) == 0) {
@@ -218,6 +252,7 @@ int64_t clone_thread(UserThread *t, const CloneArgs *a)
             ;
         ret = b.tid; /* the child itself may be gone already */
     } else {
+        count_out(child);
         unlink_thread(child);
         vcpu_free(cpu);
         thread_free(child);

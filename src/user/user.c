@@ -4,7 +4,9 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/os.h"
+#include "user/inherit.h"
 #include "user/path.h"
+#include "user/procfs_files.h"
 #include "user/process.h"
 #include "user/program.h"
 #include "user/signal.h"
@@ -49,24 +51,9 @@ static bool env_image(Vcpu *cpu, uint64_t pc, EnvImage *out)
     return mm_image(user_thread(cpu)->p->mm, pc, out);
 }
 
-/* The host's kernel knows it. */
 static void env_image_name(Vcpu *cpu, uint64_t pc, char *buf, size_t len)
 {
-    char line[PATH_MAX + 128];
-    FILE *f = fopen("/proc/self/maps", "re");
-    buf[0] = 0;
-    while (f && fgets(line, sizeof line, f)) {
-        unsigned long long start, end;
-        char *name = strchr(line, '/');
-        if (sscanf(line, "%llx-%llx", &start, &end) != 2 || pc < start || pc >= end)
-            continue;
-        line[strcspn(line, "\n")] = 0;
-        if (name)
-            snprintf(buf, len, "%s", name);
-        break;
-    }
-    if (f)
-        fclose(f);
+    user_image_name(pc, buf, len);
 }
 
 static uint64_t env_counter(Vcpu *cpu, uint64_t frequency)
@@ -262,10 +249,12 @@ static UserProc *proc_new(const UserConfig *cfg, Status *st)
     getrlimit(RLIMIT_AS, &p->limit_as);
     getrlimit(RLIMIT_DATA, &p->limit_data);
     p->sigs = sigs_inherit();
-    if (!set_sysroot(p, cfg->sysroot, st))
+    if ((cfg->inherit >= 0 && !inherit_take(p, cfg->inherit, st)) || !set_sysroot(p, cfg->sysroot, st))
         return p;
     path_note_cwd(p, p->pid);
     p->mm = mm_new(p->nondet, st);
+    if (p->mm)
+        mm_set_limits(p->mm, &p->limit_as, &p->limit_data);
     return p;
 }
 
@@ -286,11 +275,30 @@ static void set_name(const char *program)
     prctl(PR_SET_NAME, base ? base + 1 : program);
 }
 
+#define HOST_AUXV 24 /* entries that every kernel has room for */
+
+/* The host's auxiliary vector with an entry by which other dragomans find this process (procfs_other.c); its length, 0: none. */
+static size_t add_own_entry(const UserProc *p, Elf64_auxv_t v[HOST_AUXV])
+{
+    int fd = open("/proc/self/auxv", O_RDONLY | O_CLOEXEC);
+    ssize_t got = fd < 0 ? 0 : read(fd, v, HOST_AUXV * sizeof v[0]);
+    size_t n = got > 0 ? (size_t)got / sizeof v[0] : 0, end = 0;
+    if (fd >= 0)
+        close(fd);
+    while (end < n && v[end].a_type != AT_NULL && v[end].a_type != PROCFS_AUXV_TYPE)
+        end++;
+    if (end == n || end + 2 > HOST_AUXV)
+        return 0;
+    v[end] = (Elf64_auxv_t){ .a_type = PROCFS_AUXV_TYPE, .a_un.a_val = (uintptr_t)p };
+    v[end + 1] = (Elf64_auxv_t){ .a_type = AT_NULL };
+    return end + 2;
+}
+
 /*
  * Let the kernel take the guest's arguments for the process's: ps, pgrep and /proc/PID/cmdline then show the guest's command.
  * Only arguments and environment change; everything else is given as it is. No matter if the kernel refuses.
  */
-static void show_arguments(const UserProc *p)
+void show_arguments(const UserProc *p)
 {
     struct prctl_mm_map m = { .brk = (uintptr_t)sbrk(0), .arg_start = p->arg_start, .arg_end = p->arg_end,
                               .env_start = p->env_start, .env_end = p->env_end, .exe_fd = (uint32_t)-1 };
@@ -314,6 +322,13 @@ static void show_arguments(const UserProc *p)
         case 47: m.start_brk = v; break;
         }
     }
+    Elf64_auxv_t auxv[HOST_AUXV];
+    m.auxv_size = (uint32_t)(add_own_entry(p, auxv) * sizeof auxv[0]);
+    m.auxv = (__u64 *)auxv;
+    if (prctl(PR_SET_MM, PR_SET_MM_MAP, &m, sizeof m, 0) == 0 || m.auxv_size == 0)
+        return;
+    m.auxv_size = 0; /* a kernel with fewer entries */
+    m.auxv = NULL;
     prctl(PR_SET_MM, PR_SET_MM_MAP, &m, sizeof m, 0);
 }
 
@@ -333,6 +348,7 @@ static int run_first(UserProc *p, uint64_t sp, uint64_t mask)
     uint8_t secrets[80];
     t->tid = p->pid;
     t->mask = mask;
+    t->seccomp = p->seccomp;
     user_set_self(t);
     vcpu_attach(cpu);
     p->nondet->ops->random(p->nondet, t->tid, secrets, sizeof secrets);
@@ -383,14 +399,14 @@ int user_run(const UserConfig *cfg, Status *st)
     program_close(&prog);
     EngineConfig ec = cfg->engine;
     ec.env = &env_ops;
+    mm_set_mdwe(p->mm, p->first_mdwe);
     p->engine = engine_new(&ec, st);
     if (!p->engine)
         goto out;
     mm_set_engine(p->mm, p->engine);
     status = run_first(p, sp, mask);
     engine_stop_background(p->engine); /* it uses what the caller is about to free */
-    if (cfg->stats)
-        engine_stats(p->engine, stderr);
+    user_stats(p);
     if (!os_tidy_exit())
         return status;
     engine_free(p->engine);

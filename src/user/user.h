@@ -9,16 +9,20 @@
 #include "base/status.h"
 #include "engine/engine.h"
 
+/* What is printed on stderr at the end: --stats. */
+enum { USER_STATS = 1, USER_STATS_BRANCHES = 2, USER_STATS_JSON = 4 /* branches as JSON */ };
+
 typedef struct UserConfig {
     const char *program;      /* path as the guest knows it: looked up in the sysroot, then on the host; may be a #! script */
     char **argv;              /* the guest's arguments, argv[0] included; NULL-terminated */
     char **envp;              /* the guest's whole environment; NULL-terminated */
     const char *argv0;        /* replaces argv[0]; NULL: as given */
     const char *sysroot;      /* absolute path of the tree that is searched first; NULL: none */
+    int inherit;              /* descriptor of what the dragoman that started this one tells (inherit.h); -1: nothing */
     bool strace;              /* print system calls on stderr */
     bool binfmt;              /* the kernel starts dragoman for guest programs: execve need not, where there is no sysroot */
     bool secure;              /* the program has other rights than who started it: AT_SECURE, and the environment is not trusted */
-    bool stats;               /* print engine statistics on stderr at the end */
+    unsigned stats;           /* USER_STATS... */
     /*
      * Options with which dragoman starts itself again on execve of a guest program, in order, without the program's name:
      * {"--cpu=max", "-L", "/sysroot", ...}. -E and -U do not belong here: the environment is passed as the guest gives

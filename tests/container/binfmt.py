@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 
-DRAGOMAN, STATIC, GUEST = sys.argv[1:4]
+DRAGOMAN, STATIC, GUEST = map(os.path.realpath, sys.argv[1:4])
 TABLE = "/proc/sys/fs/binfmt_misc"
 count = failed = 0
 

@@ -11,6 +11,7 @@ finds what get_X has fetched in the directory $FETCHED.
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -77,12 +78,18 @@ def run_case(case, dragoman, sysroot, fetched):
         cmd = [dragoman, "run", "-L", sysroot, *os.environ.get("DRAGOMAN_ARGS", "").split(), f"{sysroot}/bin/bash", "-c", script]
         if os.environ.get("NATIVE"):
             cmd = ["/bin/bash", "-c", script]
+        p = subprocess.Popen(cmd, cwd=tmp, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                             start_new_session=True)
+        late = False
         try:
-            p = subprocess.run(cmd, cwd=tmp, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE, timeout=case["limit"], check=False)
-        except subprocess.TimeoutExpired as e:
-            return f"no end after {case['limit']} s", (e.stdout or b"").decode(errors="replace"), (e.stderr or b"").decode(errors="replace")
-    out, err = p.stdout.decode(errors="replace"), p.stderr.decode(errors="replace")
+            out, err = p.communicate(timeout=case["limit"])
+        except subprocess.TimeoutExpired:
+            late = True
+            os.killpg(p.pid, signal.SIGKILL)  # what the shell has started, too
+            out, err = p.communicate()
+    out, err = out.decode(errors="replace"), err.decode(errors="replace")
+    if late:
+        return f"no end after {case['limit']} s", out, err
     if p.returncode != 0:
         return f"exit status {p.returncode}", out, err
     if case["expect"] and out != "".join(case["expect"]):

@@ -149,9 +149,10 @@ static HostCpu *env_cpu(Env *e)
     cpu->ir.world = &e->world;
     cpu->shadow_base = e->shadow + sizeof e->shadow - 64;
     cpu->shadow_limit = e->shadow;
+    cpu->versions = calloc(1u << HOST_VERSION_BITS, sizeof *cpu->versions);
     cpu->link = cpu->lookup = env_next;
     for (unsigned k = 0; k < 1u << HOST_JCACHE_BITS; k++)
-        cpu->jcache[k].pc = k ? 0 : UINT64_MAX;
+        cpu->jcache[k].pc = cpu->jcache2[k].pc = k ? 0 : 4; /* which no entry of that index can have */
     return cpu;
 }
 

@@ -355,13 +355,15 @@ static void test_cc(Gpr d)
 
 static void test_control(void)
 {
-    static const char *const plain[] = {"clc", "stc", "cmc", "ret", "ud2", "int3", "cdq", "cqo"};
+    static const char *const plain[] = {"clc", "stc", "cmc", "ret", "ud2", "int3", "cdq", "cqo", "lfence", "pause"};
     x64_clc(a), expect("%s", plain[0]);
     x64_stc(a), expect("%s", plain[1]);
     x64_cmc(a), expect("%s", plain[2]);
     x64_ret(a), expect("%s", plain[3]);
     x64_ud2(a), expect("%s", plain[4]);
     x64_int3(a), expect("%s", plain[5]);
+    x64_lfence(a), expect("%s", plain[8]);
+    x64_pause(a), expect("%s", plain[9]);
     x64_cdq(a, W32), expect("%s", plain[6]);
     x64_cdq(a, W64), expect("%s", plain[7]);
     for (unsigned r = 0; r < 16; r++) {

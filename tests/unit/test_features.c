@@ -23,7 +23,9 @@ int main(void)
     A64Features f, g;
     TEST_BEGIN();
     TEST("max", parse(&f, "max") && a64_has(&f, A64_F_LSE) && a64_has(&f, A64_F_MOPS));
-    TEST("nothing is max", parse(&g, "") && g.has == f.has);
+    TEST("nothing is all but MOPS", parse(&g, "") && g.has == (f.has & ~(1ull << A64_F_MOPS)));
+    TEST("which the guest is not told of", !(a64_hwcap2(&g) >> 43 & 1) && id(&g, 6, 2) != id(&f, 6, 2));
+    TEST("unless it is asked for", parse(&g, "+mops") && g.has == f.has);
     TEST("base", parse(&g, "base") && g.has == 0);
     TEST("base has FP, ASIMD, CPUID", a64_hwcap(&g) == (1 << 0 | 1 << 1 | 1 << 11) && a64_hwcap2(&g) == 0);
     TEST("base ID registers are empty", id(&g, 6, 0) == 0 && id(&g, 6, 1) == 0 && id(&g, 6, 2) == 0);
@@ -31,7 +33,7 @@ int main(void)
     TEST("their ID fields", id(&g, 6, 0) == (1ull << 16 | 2ull << 20));
     TEST("their HWCAPs", (a64_hwcap(&g) & ~(uint64_t)(1 << 0 | 1 << 1 | 1 << 11)) == (1 << 7 | 1 << 8));
     TEST("remove", parse(&g, "max,-lse") && g.has == (f.has & ~(1ull << A64_F_LSE)));
-    TEST("starts from max", parse(&g, "-lse") && g.has == (f.has & ~(1ull << A64_F_LSE)));
+    TEST("starts from nothing", parse(&g, "-lse,mops") && g.has == (f.has & ~(1ull << A64_F_LSE)));
     TEST("what needs it goes too", parse(&g, "-aes") && !a64_has(&g, A64_F_PMULL));
     TEST("unknown", !parse(&g, "max,+sve9"));
     TEST("base is no addition", !parse(&g, "max,+base"));

@@ -66,7 +66,7 @@ static void unlink_all(void)
     }
 }
 
-static void add(uint64_t pc, const char *text)
+static void add_careful(uint64_t pc, const char *text, unsigned careful)
 {
     char err[256];
     OptConfig cfg = {0};
@@ -76,12 +76,18 @@ static void add(uint64_t pc, const char *text)
         exit(1);
     }
     r->pc = pc;
+    r->fp.careful = (uint8_t)careful;
     opt_run(r, &cfg);
     Region *x = &regions[nregions++];
     x->pc = pc;
     if (!host_native.compile(env->plan, r, &env->cb, &x->code))
         exit(1);
     x->rx = x->code.rw + env->cb.delta;
+}
+
+static void add(uint64_t pc, const char *text)
+{
+    add_careful(pc, text, 0);
 }
 
 static uint64_t reg(unsigned n)
@@ -187,6 +193,21 @@ static void test_recursion(const char *name)
     TEST(t, why == IR_STOP_BREAK && reg(2) == 2000 && reg(0) == 0);
 }
 
+/* A flag that only the exit wants is evaluated there, out of line with arguments of its own: not over the helper's. */
+static void test_help_careful(const char *name)
+{
+    char t[80];
+    add_careful(0x5100,
+                "block0:\n insn 0x5100\n %1:i64 = const 0x7ff0000000000001\n %2:f64 = bitcast.i64 %1\n %3:i64 = const 9\n"
+                " %4:f64 = bitcast.i64 %3\n %5:i8 = fcmp.f64 un %2, %4\n put v, %5\n %6:i64 = get x6\n %7:i64 = const 7\n"
+                " %8:i64 = add %6, %7\n %9:i64 = const 0x4030\n exit.help next(%8), %9\n",
+                IR_FP_CAREFUL_COMPARE);
+    IrStop why = run(0x5100);
+    snprintf(t, sizeof t, "%s: a helper's arguments beside a careful comparison", name);
+    TEST(t, why == IR_STOP_CHECK && reg(4) == 7 && env->cpu->state[8 * S_NX + S_V] == 1);
+    env->cpu->exit_request = 0;
+}
+
 static void test_indirect(const char *name)
 {
     char t[80];
@@ -203,6 +224,13 @@ static void test_indirect(const char *name)
     why = run(0x4000);
     snprintf(t, sizeof t, "%s: the jump cache hits", name);
     TEST(t, why == IR_STOP_CHECK && nlookups == 0);
+    env->cpu->exit_request = 0;
+    HostJump *first = &env->cpu->jcache[host_jcache_index(0x4020, 2)];
+    env->cpu->jcache2[host_jcache2_index(0x4020, 2)] = *first;
+    first->pc ^= 4;
+    why = run(0x4000);
+    snprintf(t, sizeof t, "%s: so does the second one", name);
+    TEST(t, why == IR_STOP_CHECK && nlookups == 0 && reg(5) == 7);
     env->cpu->exit_request = 1;
     why = run(0x1014);
     env->cpu->exit_request = 0;
@@ -253,6 +281,7 @@ int main(void)
         test_calls(name);
         test_recursion(name);
         test_indirect(name);
+        test_help_careful(name);
         test_crowded_exit(name);
     }
     return TEST_END();

@@ -60,6 +60,56 @@ static int clone_fn(void *arg)
     return 33;
 }
 
+static volatile int released;
+
+/* A child that shares memory with a parent that does not wait for it. */
+static int beside(void *arg)
+{
+    while (!released)
+        usleep(1000);
+    *(int *)arg = getpid();
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(11);
+    return status_of(pid);
+}
+
+static int beside_exec(void *arg)
+{
+    execl("/proc/self/exe", "process", "plain", NULL);
+    return 1;
+}
+
+static int beside_killed(void *arg)
+{
+    return raise(SIGKILL);
+}
+
+static int sister(void *arg)
+{
+    return 34;
+}
+
+static void test_sharing(void)
+{
+    static char stack2[65536] __attribute__((aligned(16)));
+    int v = 0, pidfd = -1, tid = 0;
+    pid_t pid = clone(beside, stack2 + sizeof stack2, CLONE_VM | CLONE_PARENT_SETTID | SIGCHLD, &v, &tid);
+    OK(pid > 0 && tid == pid && v == 0);
+    released = 1;
+    OK(status_of(pid) == 11 && v == pid);
+    OK(status_of(clone(beside_exec, stack2 + sizeof stack2, CLONE_VM | SIGCHLD, NULL)) == 42);
+    OK(status_of(clone(beside_killed, stack2 + sizeof stack2, CLONE_VM | SIGCHLD, NULL)) == -SIGKILL);
+    pid = clone(sister, stack2 + sizeof stack2, CLONE_VM | CLONE_FILES | CLONE_PIDFD | SIGCHLD, NULL, &pidfd);
+    siginfo_t info;
+    OK(waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED) == 0 && info.si_status == 34 && info.si_pid == pid);
+    close(pidfd);
+    pid = fork();
+    if (pid == 0)
+        _exit(clone(sister, stack2 + sizeof stack2, CLONE_PARENT | SIGCHLD, NULL) > 0 ? 12 : 13);
+    OK(status_of(pid) == 12 && waitpid(-1, &v, 0) > 0 && WEXITSTATUS(v) == 34);
+}
+
 static void test_clone(void)
 {
     int v = 1;
@@ -203,6 +253,8 @@ static void test_inherit(const char *self)
 /* What the program was executed as, told by its exit status. */
 static int child(int argc, char **argv)
 {
+    if (!strcmp(argv[1], "plain"))
+        return 42;
     if (!strcmp(argv[1], "child"))
         return argc == 4 && !strcmp(argv[2], "a b") && !*argv[3] && getenv("X") && getenv("LD_TEST") &&
                !strcmp(getenv("LD_TEST"), "two") && getenv("LD_PRELOAD") && !getenv("HOME") ? 17 : 1;
@@ -232,6 +284,7 @@ int main(int argc, char **argv)
     self[n > 0 ? n : 0] = 0;
     test_fork();
     test_clone();
+    test_sharing();
     test_exec(self);
     test_spawn(self);
     test_inherit(self);

@@ -8,7 +8,9 @@
 #include <sys/mman.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 static char buf[1 << 20];
 
@@ -52,6 +54,81 @@ static int threads_listed(void)
     if (d)
         closedir(d);
     return n;
+}
+
+/* The rest of the line of /proc/self/FILE, now in buf, that begins with `key`. */
+static const char *field(const char *key)
+{
+    char *p = strstr(buf, key);
+    static char value[256];
+    if (!p)
+        return "";
+    snprintf(value, sizeof value, "%.*s", (int)strcspn(p + strlen(key), "\n"), p + strlen(key));
+    return value + strspn(value, " \t");
+}
+
+static void on_signal(int sig)
+{
+}
+
+static void test_status(void)
+{
+    struct rlimit r;
+    sigset_t set;
+    signal(SIGINT, SIG_DFL); /* ignored in what a shell starts in the background */
+    signal(SIGQUIT, SIG_DFL);
+    signal(SIGUSR1, on_signal);
+    signal(SIGSEGV, SIG_IGN);
+    sigemptyset(&set);
+    sigaddset(&set, SIGTRAP);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    raise(SIGTRAP);
+    OK(slurp("/proc/self/status") > 0 && strtoull(field("\nSigCgt:"), NULL, 16) == 1u << (SIGUSR1 - 1));
+    OK(strtoull(field("\nSigIgn:"), NULL, 16) == 1u << (SIGSEGV - 1) && strtoull(field("\nSigBlk:"), NULL, 16) == 1u << (SIGTRAP - 1));
+    OK(strtoull(field("\nSigPnd:"), NULL, 16) == 1u << (SIGTRAP - 1));
+    sigwaitinfo(&set, NULL);
+    sigprocmask(SIG_UNBLOCK, &set, NULL);
+    signal(SIGSEGV, SIG_DFL);
+    getrlimit(RLIMIT_DATA, &r);
+    r.rlim_cur = 1ul << 40;
+    OK(setrlimit(RLIMIT_DATA, &r) == 0 && slurp("/proc/self/limits") > 0 && strtoull(field("Max data size"), NULL, 10) == 1ul << 40);
+    int fd = open("/tmp", O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    char name[64];
+    snprintf(name, sizeof name, "/proc/self/fdinfo/%d", fd);
+    OK(slurp(name) > 0 && (strtoull(field("flags:"), NULL, 8) & (O_DIRECTORY | O_NOFOLLOW | O_DIRECT)) == (O_DIRECTORY | O_NOFOLLOW));
+    OK(slurp("/proc/self/smaps") > 0 && strstr(buf, "[stack]\nSize:") && strtoull(field("\nRss:"), NULL, 10) > 0);
+    if (slurp("/proc/sys/kernel/arch") > 0)
+        OK(!strcmp(buf, "aarch64\n"));
+    else
+        t_skip("no /proc/sys/kernel/arch");
+}
+
+/* What is seen of a child, which runs a guest program too. */
+static void test_other(const char *program)
+{
+    int fds[2], st;
+    char path[64], to[4096] = "", c;
+    pipe(fds);
+    pid_t pid = fork();
+    if (pid == 0) {
+        close(fds[1]);
+        signal(SIGUSR2, on_signal);
+        read(fds[0], &c, 1);
+        _exit(0);
+    }
+    usleep(50000);
+    snprintf(path, sizeof path, "/proc/%d/exe", pid);
+    OK(readlink(path, to, sizeof to - 1) > 0 && !strcmp(to, program));
+    snprintf(path, sizeof path, "/proc/%d/maps", pid);
+    OK(slurp(path) > 0 && strstr(buf, program) && strstr(buf, " r-xp ") && strstr(buf, "[stack]") && strstr(buf, "[vdso]"));
+    snprintf(path, sizeof path, "/proc/%d/status", pid);
+    OK(slurp(path) > 0 && (strtoull(field("\nSigCgt:"), NULL, 16) & 1u << (SIGUSR2 - 1)) &&
+       !(strtoull(field("\nSigCgt:"), NULL, 16) & 1u << (SIGSEGV - 1)));
+    snprintf(path, sizeof path, "/proc/%d/auxv", pid);
+    OK(slurp(path) > 0 && ((Elf64_auxv_t *)buf)->a_type == AT_SYSINFO_EHDR &&
+       ((Elf64_auxv_t *)buf)->a_un.a_val == getauxval(AT_SYSINFO_EHDR));
+    close(fds[1]);
+    OK(waitpid(pid, &st, 0) == pid && st == 0);
 }
 
 int main(int argc, char **argv)
@@ -108,5 +185,7 @@ int main(int argc, char **argv)
     OK(fstatat(proc, "self/exe", &a, 0) == 0 && a.st_ino == b.st_ino);
     OK(open("/proc/self/maps", O_WRONLY) == -1);
     OK(personality(PER_LINUX32) == -1 && personality(0xffffffff) == PER_LINUX); /* no 32-bit programs */
+    test_status();
+    test_other(path);
     return t_done();
 }

@@ -27,7 +27,8 @@ static inline bool a64_has(const A64Features *f, A64Feature k)
 
 /*
  * Parse a feature list: comma-separated names, each with `+` (or nothing) to add and `-` to remove; `base` is Armv8.0
- * with FP and Advanced SIMD only, `max` everything. Starts from `max` when the first item has a sign, or is empty.
+ * with FP and Advanced SIMD only, `max` everything. Without either, the changes are to what is shown when nothing is asked for:
+ * everything that programs gain from.
  * Returns false with a one-line message in err.
  */
 bool a64_features_parse(A64Features *f, const char *list, char *err, size_t errlen);

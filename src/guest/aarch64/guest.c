@@ -173,6 +173,14 @@ static uint64_t dead_slots(const uint8_t *code, size_t avail)
     return 0;
 }
 
+/* Exclusive loads: see lift_fuse.c. */
+static bool joins(const uint8_t *code, size_t avail)
+{
+    int id = avail < 4 ? -1 : a64_decode(UINT64_MAX, fetch(code));
+
+    return id == A64_INSN_ldxr || id == A64_INSN_ldxp;
+}
+
 static void dump(FILE *f, const IrCpu *cpu)
 {
     const A64State *s = (const A64State *)cpu->state;
@@ -196,12 +204,15 @@ const Guest guest_aarch64 = {
     .helpers = helpers,
     .nhelpers = A64_NHELPERS,
     .flags = FLAGS,
-    .careful = LIFT_CAREFUL_TAG,
+    .mode_versions = A64_MODE_VERSIONS,
+    .mode_strict = A64_MODE_STRICT,
+    .careful = LIFT_CAREFUL_TAG | LIFT_CAREFUL_ALONE,
     .cpu_new = cpu_new,
     .reset = reset,
     .fp_mode = fp_mode,
     .lift = lift,
     .disas = disas,
     .dead_slots = dead_slots,
+    .joins = joins,
     .dump = dump,
 };

@@ -30,6 +30,20 @@ uint64_t a64_help_unaligned(IrCpu *cpu, IrArgs *args)
     return IR_STOP_FAULT;
 }
 
+/* An exclusive load that has to wait, or is the first: then on at the same instruction. */
+uint64_t a64_help_monitor(IrCpu *cpu, IrArgs *args)
+{
+    cpu->world->monitor(cpu, args->arg[0].u64[0]);
+    return IR_STOP_CHECK;
+}
+
+/* An atomic operation whose granule another thread has locked: it is tried again. */
+uint64_t a64_help_locked(IrCpu *cpu, IrArgs *args)
+{
+    cpu->world->yield(cpu);
+    return IR_STOP_CHECK;
+}
+
 /* An indirect branch came to where none of its kind may: Linux sends SIGILL. */
 uint64_t a64_help_bad_target(IrCpu *cpu, IrArgs *args)
 {

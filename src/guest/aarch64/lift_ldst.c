@@ -2,7 +2,7 @@
  * Loads and stores of general and SIMD&FP registers: Arm ARM C6.2 and C7.2, in the order of spec/aarch64/ldst.insn. Results
  * (loaded values, then the written-back base) are put after the last access.
  */
-#include "guest/aarch64/lift_mem.h"
+#include "guest/aarch64/lift_excl.h"
 
 A64Addr a64_addr(Lift *l, IrRef base, int64_t disp)
 {
@@ -18,6 +18,7 @@ IrRef a64_load(Lift *l, IrType t, IrType mem, A64Addr at, unsigned flags)
 
 void a64_store(Lift *l, IrType mem, A64Addr at, IrRef v, unsigned flags)
 {
+    flags |= a64_lock_store(l, at);
     ir_store(&l->b, mem, at.base, at.disp, v, flags);
 }
 

@@ -82,7 +82,7 @@ bool a64_lift_dc_zva(Lift *l, const A64Args *a)
     IrRef va = a64_addr(l, a64_get_x(l, a->Rt), 0).base, zero = ir_vconst(&l->b, 0, 0);
     IrRef line = ir_op2(&l->b, IR_AND, IR_I64, va, a64_c64(l, -(uint64_t)CACHE_LINE));
     for (unsigned i = 0; i < CACHE_LINE; i += 16)
-        ir_store(&l->b, IR_V128, line, i, zero, 0);
+        a64_store(l, IR_V128, (A64Addr){line, i}, zero, 0);
     return true;
 }
 

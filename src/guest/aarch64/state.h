@@ -29,6 +29,7 @@ typedef struct A64State {
     uint64_t tpidr;         /* TPIDR_EL0 */
     uint64_t excl_addr;     /* address of the open exclusive, A64_NO_EXCL when none */
     uint64_t excl_lo, excl_hi; /* value that it loaded */
+    uint64_t excl_version;  /* and its granule's version */
     _Alignas(16) IrVal q[32];  /* V registers */
     IrVal qc;               /* any bit set: FPSR.QC */
     /* not slots */
@@ -46,6 +47,8 @@ typedef struct A64State {
 enum {
     A64_MODE_SOFTFP = 1, /* FPCR asks for what the host cannot do: FZ, DN, FZ16, AHP */
     A64_MODE_BTI = 2,    /* the process has mapped guarded pages: track BTYPE */
+    A64_MODE_VERSIONS = 8, /* the process keeps versions (ir.h) */
+    A64_MODE_STRICT = 16,  /* its plain stores too */
     A64_MODE_FPSR = 4,   /* the thread has accessed FPSR: every flag in it must be exact from now on */
 };
 
@@ -54,7 +57,7 @@ typedef enum A64Slot {
     A64_X0,
     A64_X30 = A64_X0 + 30,
     A64_SP,
-    A64_FPCR, A64_TPIDR, A64_EXCL_ADDR, A64_EXCL_LO, A64_EXCL_HI, A64_BTYPE, A64_SSBS,
+    A64_FPCR, A64_TPIDR, A64_EXCL_ADDR, A64_EXCL_LO, A64_EXCL_HI, A64_EXCL_VERSION, A64_BTYPE, A64_SSBS,
     A64_DIT,
     A64_V0,
     A64_V31 = A64_V0 + 31,

@@ -652,6 +652,19 @@ void x64_int3(Asm *a)
     asm_u8(a, 0xcc);
 }
 
+void x64_lfence(Asm *a)
+{
+    asm_u8(a, 0x0f);
+    asm_u8(a, 0xae);
+    asm_u8(a, 0xe8);
+}
+
+void x64_pause(Asm *a)
+{
+    asm_u8(a, 0xf3);
+    asm_u8(a, 0x90);
+}
+
 void x64_prefetch(Asm *a, Mem m, bool write)
 {
     op_rm(a, M0F | (write ? 0x0d : 0x18), W32, 1, rm_m(m), 0);

@@ -252,6 +252,8 @@ void x64_call_m(Asm *a, Mem m);
 void x64_ret(Asm *a);
 void x64_ud2(Asm *a);
 void x64_int3(Asm *a);
+void x64_lfence(Asm *a);
+void x64_pause(Asm *a);
 void x64_prefetch(Asm *a, Mem m, bool write);
 void x64_ldmxcsr(Asm *a, Mem m);                           /* VEX forms: no state transition penalty */
 void x64_stmxcsr(Asm *a, Mem m);

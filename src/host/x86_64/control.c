@@ -21,6 +21,8 @@ typedef struct Leave {
     uint32_t nent;
     Target target[PLAN_MAX_PINS + 2];
     unsigned ntarget;
+    const IrRef *arg; /* of a helper that the exit calls */
+    uint32_t narg;
     uint64_t over[IR_MAX_SLOTS / 64]; /* homes that will be written */
 } Leave;
 
@@ -43,6 +45,10 @@ static void collect(Leave *l, const IrInsn *i)
 
     l->ent = &s->r->snapent[snap->first];
     l->nent = snap->count;
+    if (i->op == IR_EXIT_HELP) {
+        l->arg = &s->r->pool[i->a];
+        l->narg = i->b;
+    }
     for (uint32_t k = 0; k < l->nent; k++) {
         unsigned slot = l->ent[k].slot, pin = s->plan->slot_pin[slot];
         IrRef root = ra_root(s, l->ent[k].val);
@@ -123,6 +129,8 @@ static void rescue_all(Leave *l)
     }
     for (unsigned k = 0; k < l->ntarget; k++)
         rescue(l, l->target[k].root);
+    for (uint32_t k = 0; k < l->narg; k++)
+        rescue(l, ra_root(l->s, l->arg[k]));
 }
 
 /* --- stores to homes --------------------------------------------------------------------------------------------------- */
@@ -325,6 +333,9 @@ static void leave_state(Sel *s, const IrInsn *i, const Target *extra, unsigned n
         add_target(l, extra[k].reg, extra[k].root);
     rescue_all(l);
     store_lazy(l);
+    /* not before: a careful comparison among the flags is evaluated with arguments of its own */
+    for (uint32_t k = 0; k < l->narg; k++)
+        sel_store_arg(s, k, l->arg[k]);
     store_slots(l);
     move_targets(l);
 }
@@ -357,21 +368,6 @@ static void emit_count(Sel *s, uint64_t pc)
     emit_guest_addr(s, RAX, pc);
     x64_jmp(s->a, label_stub(STUB_HOT));
     sel_cold_end(s);
-}
-
-/* The jump cache's entry for rax: flags say whether it matches; its hpc's operand is returned. Changes rcx. */
-static Mem emit_probe(Sel *s)
-{
-    unsigned shift = s->plan->cfg.pc_shift;
-    int32_t disp = plan_cpu_disp(offsetof(HostCpu, jcache));
-    unsigned scale = shift < 3 ? (unsigned[]){3, 3, 2}[shift] : 1;
-
-    x64_mov_rr(s->a, W32, RCX, RAX);
-    if (shift == 0)
-        x64_shift_i(s->a, SH_SHL, W32, RCX, 1);
-    x64_alu_ri(s->a, ALU_AND, W32, RCX, (int32_t)(((1u << HOST_JCACHE_BITS) - 1) << (shift ? shift : 1)));
-    x64_alu_rm(s->a, ALU_CMP, W64, RAX, rm_m(mem_bi(R15, RCX, scale, disp)));
-    return mem_bi(R15, RCX, scale, disp + (int32_t)offsetof(HostJump, hpc));
 }
 
 /* After a call has returned: drop the guest return address and go on there. */
@@ -420,6 +416,23 @@ static void exit_ret(Sel *s)
     x64_ret(s->a);
 }
 
+/* On to the guest address in rax. */
+static void exit_on(Sel *s, bool call, uint64_t pc)
+{
+    if (s->plan->cfg.promote) {
+        emit_indirect(s, call ? CHAIN_CALL : 0, pc);
+    } else if (!call) {
+        emit_lookup(s);
+    } else {
+        uint32_t lookup = sel_label(s);
+        x64_call(s->a, lookup);
+        sel_cold_begin(s);
+        sel_bind(s, lookup);
+        emit_lookup(s);
+        sel_cold_end(s);
+    }
+}
+
 static void exit_ind(Sel *s, const IrInsn *i)
 {
     bool predict = s->plan->cfg.ret_predict, call = i->aux == IR_HINT_CALL && predict;
@@ -433,30 +446,17 @@ static void exit_ind(Sel *s, const IrInsn *i)
         return;
     }
     emit_poll(s, NULL);
-    Mem hpc = emit_probe(s);
-    if (!call) {
-        x64_jcc(s->a, CC_NE, label_stub(STUB_LOOKUP));
-        x64_jmp_m(s->a, hpc);
-        return;
-    }
-    uint32_t miss = sel_label(s), back = sel_label(s);
-    push_return(s, known, ret);
-    x64_jcc(s->a, CC_NE, miss);
-    x64_call_m(s->a, hpc);
-    sel_bind(s, back);
-    sel_cold_begin(s);
-    sel_bind(s, miss);
-    x64_call(s->a, label_stub(STUB_LOOKUP));
-    x64_jmp(s->a, back);
-    sel_cold_end(s);
-    emit_return_point(s, known, ret);
+    if (call)
+        push_return(s, known, ret);
+    exit_on(s, call, s->r->snap[i->snap].pc);
+    if (call)
+        emit_return_point(s, known, ret);
 }
 
 static void exit_help(Sel *s, const IrInsn *i)
 {
     Target t = {RAX.n, ra_root(s, i->c)};
-    for (uint32_t k = 0; k < i->b; k++)
-        sel_store_arg(s, k, s->r->pool[i->a + k]);
+
     leave_state(s, i, &t, 1);
     x64_mov_mr(s->a, W64, sel_cpu(s, offsetof(HostCpu, ir.pc)), RAX);
     x64_mov_ri(s->a, RCX, i->imm);

@@ -14,6 +14,7 @@ typedef struct Site {
     uint32_t part, offset, stub; /* stub: offset in the cold part */
     uint64_t target;
     bool hot;
+    uint8_t indirect;
 } Site;
 
 typedef struct GuestReloc {
@@ -135,7 +136,8 @@ void emit_guest_addr(Sel *s, Gpr d, uint64_t addr)
     em->reloc[em->nreloc++] = (GuestReloc){part_of(s), asm_here(s->a) - 8};
 }
 
-void emit_chain(Sel *s, unsigned kind, uint64_t target)
+/* The jump or call of a site, then on in the cold part with its stub. Returns the label of the displacement. */
+static uint32_t site_begin(Sel *s, unsigned kind, uint64_t target, uint8_t indirect)
 {
     bool call = kind & CHAIN_CALL;
     SelEmit *em = s->em;
@@ -145,7 +147,7 @@ void emit_chain(Sel *s, unsigned kind, uint64_t target)
     x64_nop(a, (3 - asm_here(a)) & 3);
     (call ? x64_call : x64_jmp)(a, stub);
     em->site = grow(s->arena, em->site, em->nsite, &em->cap_site, sizeof *em->site);
-    em->site[em->nsite++] = (Site){part_of(s), asm_here(a) - 4, 0, target, kind & CHAIN_HOT};
+    em->site[em->nsite++] = (Site){part_of(s), asm_here(a) - 4, 0, target, kind & CHAIN_HOT, indirect};
     em->label[site] = (Label){part_of(s), asm_here(a) - 4};
     if (call && a == &s->cold) { /* the stub must not stand where the call returns to */
         sel_cold_begin(s);
@@ -154,12 +156,35 @@ void emit_chain(Sel *s, unsigned kind, uint64_t target)
     }
     sel_bind(s, stub);
     em->site[em->nsite - 1].stub = asm_here(s->a);
+    return site;
+}
+
+/* Back to the part of `a`, where the site is. */
+static void site_end(Sel *s, unsigned kind, Asm *a)
+{
+    if ((kind & CHAIN_CALL) && a == &s->cold)
+        sel_cold_end(s);
+    s->a = a;
+}
+
+void emit_chain(Sel *s, unsigned kind, uint64_t target)
+{
+    Asm *a = s->a;
+    uint32_t site = site_begin(s, kind, target, 0);
+
     emit_guest_addr(s, RAX, target);
     x64_lea(s->a, W64, RCX, (Mem){.base = MEM_NONE, .index = MEM_NONE, .rip = true, .label = site});
     x64_jmp(s->a, label_stub(STUB_LINK));
-    if (call && a == &s->cold)
-        sel_cold_end(s);
-    s->a = a;
+    site_end(s, kind, a);
+}
+
+void emit_indirect(Sel *s, unsigned kind, uint64_t pc)
+{
+    Asm *a = s->a;
+    uint32_t site = site_begin(s, kind, pc, kind & CHAIN_CALL ? HOST_SITE_CALL : HOST_SITE_JUMP);
+
+    emit_site_lookup(s, pc, site);
+    site_end(s, kind, a);
 }
 
 /* --- side table ------------------------------------------------------------------------------------------------------- */
@@ -344,7 +369,7 @@ static void finish_sites(Sel *s, const Layout *l, HostCode *out)
             HostSite *o = &out->site[out->nsite];
             if (x->part != part)
                 continue;
-            *o = (HostSite){l->part[part] + x->offset, l->part[PART_COLD] + x->stub, x->target, x->hot};
+            *o = (HostSite){l->part[part] + x->offset, l->part[PART_COLD] + x->stub, x->target, x->hot, x->indirect};
             CHECK(((uintptr_t)(l->rw + o->offset) & 3) == 0);
             out->nsite++;
         }
@@ -389,6 +414,7 @@ bool emit_finish(Sel *s, CodeBuf *cb, HostCode *out)
     memset(out, 0, sizeof *out);
     out->rw = l.rw;
     out->size = l.size;
+    out->insns = l.pool;
     out->reloc = ARENA_ARRAY(s->arena, HostReloc, s->main.nfix + s->cold.nfix + em->nreloc + 1);
     resolve(s, &l, &s->main, PART_MAIN, out);
     resolve(s, &l, &s->cold, PART_COLD, out);

@@ -38,6 +38,14 @@ void emit_init(Sel *s);
  */
 enum { CHAIN_CALL = 1, CHAIN_HOT = 2 };
 void emit_chain(Sel *s, unsigned kind, uint64_t target);
+/*
+ * The way on of an indirect branch at guest address pc to the guest address in rax (which the return stack is ready for):
+ * a jump, or with CHAIN_CALL a call, to its own lookup in the cold part; a site that a promotion stub can take over.
+ */
+void emit_indirect(Sel *s, unsigned kind, uint64_t pc);
+/* That lookup: without a site, and with the one at label `site`, for whose branch misses are counted. */
+void emit_lookup(Sel *s);
+void emit_site_lookup(Sel *s, uint64_t pc, uint32_t site);
 /* A guest address in a register, relocatable. */
 void emit_guest_addr(Sel *s, Gpr d, uint64_t addr);
 
@@ -75,6 +83,10 @@ void sel_store(Sel *s, const IrInsn *i);
 void sel_cas(Sel *s, const IrInsn *i);
 void sel_rmw(Sel *s, const IrInsn *i);
 void sel_fence(Sel *s, const IrInsn *i);
+void sel_version(Sel *s, const IrInsn *i);
+void sel_vlock(Sel *s, const IrInsn *i);
+/* Behind an operation with IR_MEM_UNLOCK; a CAS: with its outcome in the flags. `t` is overwritten. */
+void sel_unlock(Sel *s, const IrInsn *i, Gpr t);
 void sel_exit(Sel *s, const IrInsn *i);
 void sel_select(Sel *s, const IrInsn *i);
 

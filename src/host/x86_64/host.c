@@ -144,6 +144,7 @@ const Host host_native = {
     .plan_free = plan_free,
     .stubs = plan_stubs,
     .compile = host_compile,
+    .promotion = x64_promotion,
     .enter = host_enter,
     .patch = host_patch,
     .recover = x64_recover,
@@ -158,5 +159,6 @@ const Host host_native = {
     .cpu_init = host_cpu_init,
     .retarget = host_retarget,
     .features = host_features,
+    .unprotected = x64_unprotected,
     .disas = x64_disas,
 };

@@ -110,6 +110,18 @@ static void full_fence(Sel *s)
     x64_alu_mi(s->a, ALU_OR, W32, mem_b(RSP, 0), 0);
 }
 
+/* A register for `unlock`, if it will need one. */
+static Gpr unlock_tmp(Sel *s, const IrInsn *i)
+{
+    return i->flags & IR_MEM_UNLOCK ? sel_tmp_r(s) : RAX;
+}
+
+static void unlock(Sel *s, const IrInsn *i, Gpr t)
+{
+    if (i->flags & IR_MEM_UNLOCK)
+        sel_unlock(s, i, t);
+}
+
 static void store_r(Sel *s, const IrInsn *i, Mem m)
 {
     Width w = lane_width((IrType)i->lane);
@@ -122,18 +134,22 @@ static void store_r(Sel *s, const IrInsn *i, Mem m)
         x64_mov_rr(s->a, W64, t, v);
         side_here(s);
         x64_xchg_mr(s->a, w, m, t);
+        unlock(s, i, t);
         return;
     }
     if (sel_const(s, i->b, &c) && s->ra->val[ra_root(s, i->b)].reg == REG_NONE && (w != W64 || (int64_t)c == (int32_t)c)) {
+        Gpr t = unlock_tmp(s, i);
         side_open(s, i);
         side_here(s);
         x64_mov_mi(s->a, w, m, (int32_t)c);
+        unlock(s, i, t);
         return;
     }
-    Gpr v = sel_use_r(s, i->b);
+    Gpr v = sel_use_r(s, i->b), t = unlock_tmp(s, i);
     side_open(s, i);
     side_here(s);
     x64_mov_mr(s->a, w, m, v);
+    unlock(s, i, t);
 }
 
 void sel_store(Sel *s, const IrInsn *i)
@@ -144,8 +160,10 @@ void sel_store(Sel *s, const IrInsn *i)
         return;
     }
     Xmm x = sel_use_x(s, i->b);
+    Gpr t = unlock_tmp(s, i);
     side_open(s, i);
     store_x(s, ir_type_size((IrType)i->lane), m, x);
+    unlock(s, i, t);
     if (is_release(i))
         full_fence(s);
 }
@@ -168,6 +186,7 @@ static void cas16(Sel *s, const IrInsn *i)
     Xmm expect = sel_use_x(s, i->b), want = sel_use_x(s, i->c);
     Mem m = address(s, i);
     Xmm d = sel_def_x(s, i);
+    Gpr t = unlock_tmp(s, i);
 
     side_open(s, i);
     x64_gx(s->a, VMOVQ_GX, RAX, expect);
@@ -176,6 +195,7 @@ static void cas16(Sel *s, const IrInsn *i)
     x64_gxi(s->a, VPEXTRQ, RCX, want, 1);
     side_here(s);
     x64_cmpxchg16b(s->a, m);
+    unlock(s, i, t);
     x64_xg(s->a, VMOVQ_XG, d, RAX);
     x64_rvmi_g(s->a, VPINSRQ, d, d, RDX, 1);
 }
@@ -189,10 +209,11 @@ void sel_cas(Sel *s, const IrInsn *i)
     }
     sel_use_r_in(s, i->b, RAX);
     Mem m = address(s, i);
-    Gpr want = sel_use_r(s, i->c);
+    Gpr want = sel_use_r(s, i->c), t = unlock_tmp(s, i);
     side_open(s, i);
     side_here(s);
     x64_cmpxchg(s->a, w, m, want);
+    unlock(s, i, t);
     zero_extend(s, w, RAX);
     sel_def_r_in(s, i, RAX);
 }
@@ -237,6 +258,7 @@ static void rmw_loop(Sel *s, const IrInsn *i, Width w)
     side_here(s);
     x64_cmpxchg(s->a, w, m, t);
     x64_jcc(s->a, CC_NE, retry);
+    unlock(s, i, t);
     zero_extend(s, w, RAX);
     sel_def_r_in(s, i, RAX);
 }
@@ -250,7 +272,7 @@ static bool rmw_plain(Sel *s, const IrInsn *i, Width w)
         return false;
     Mem m = address(s, i);
     Gpr b = sel_use_r(s, i->b);
-    Gpr t = i->aux == IR_RMW_CLR ? sel_tmp_r(s) : b;
+    Gpr t = i->aux == IR_RMW_CLR ? sel_tmp_r(s) : b, u = unlock_tmp(s, i);
     side_open(s, i);
     if (i->aux == IR_RMW_CLR) {
         x64_mov_rr(s->a, W64, t, b);
@@ -259,6 +281,7 @@ static bool rmw_plain(Sel *s, const IrInsn *i, Width w)
     side_here(s);
     x64_lock(s->a);
     x64_alu_mr(s->a, (Alu)op[i->aux], w, m, t);
+    unlock(s, i, u);
     return true;
 }
 
@@ -273,7 +296,7 @@ void sel_rmw(Sel *s, const IrInsn *i)
     }
     Mem m = address(s, i);
     Gpr b = sel_use_r(s, i->b);
-    Gpr d = sel_def_r(s, i);
+    Gpr d = sel_def_r(s, i), t = unlock_tmp(s, i);
     side_open(s, i);
     x64_mov_rr(s->a, W64, d, b);
     side_here(s);
@@ -281,6 +304,7 @@ void sel_rmw(Sel *s, const IrInsn *i)
         x64_xadd(s->a, w, m, d);
     else
         x64_xchg_mr(s->a, w, m, d);
+    unlock(s, i, t);
     zero_extend(s, w, d);
 }
 

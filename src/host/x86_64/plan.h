@@ -34,6 +34,8 @@ typedef enum Stub {
     STUB_CALL,    /* helper number scratch[4]; clobbers nothing */
     STUB_HOT,     /* rax pc: its counter has come to zero; goes on where the engine says */
     STUB_TOOL,    /* HostCpu.tool with scratch[5], from the address behind which it was called; clobbers nothing, or leaves */
+    STUB_PROMOTE, /* rax pc, rcx site of an indirect branch: its count of misses has come to zero; goes on at pc */
+    STUB_THUNK,   /* rcx host address: go there by a return, which nothing but this predicts (HARDEN_RETPOLINE) */
     STUB_ESTIMATES, /* data: the table of select_est.c */
     STUB_COUNT
 } Stub;
@@ -108,6 +110,9 @@ uint64_t x64_show(HostPlan *plan, const HostCpu *cpu, const uint8_t *code_rx, co
                   const void *hpc, uint8_t *state);
 void x64_leave(HostPlan *plan, HostCpu *cpu, void *uc, IrStop why);
 bool x64_shadow_overflow(HostPlan *plan, HostCpu *cpu, void *uc, const void *fault_addr);
+/* indirect.c: see Host */
+size_t x64_unprotected(const HostPlan *plan, const uint8_t *code, size_t len);
+bool x64_promotion(const HostPlan *plan, CodeBuf *cb, const HostPromotion *what, HostSite *site);
 unsigned x64_fp_trap(HostCpu *cpu, void *uc); /* fptrap.c */
 void x64_fp_load(HostCpu *cpu);
 void x64_fp_store(HostCpu *cpu);

@@ -264,6 +264,8 @@ void sel_dispatch(Sel *s, const IrInsn *i)
     case IR_CAS: sel_cas(s, i); break;
     case IR_RMW: sel_rmw(s, i); break;
     case IR_FENCE: sel_fence(s, i); break;
+    case IR_VERSION: sel_version(s, i); break;
+    case IR_VLOCK: sel_vlock(s, i); break;
     case IR_PREFETCH: sel_prefetch(s, i); break;
     case IR_CALL: sel_call(s, i); break;
     case IR_CELL_GET: sel_cell_get(s, i); break;

@@ -78,10 +78,63 @@ static void guest_fp(Stubs *t)
     x64_ldmxcsr(&t->a, CPU(mxcsr));
 }
 
+/*
+ * Go to rcx by a return that was predicted to lead to the loop below, and so to nowhere that an attacker has chosen
+ * (retpoline). What it pushes it takes away again.
+ */
+static void stub_thunk_jump(Stubs *t)
+{
+    Asm *a = &t->a;
+    begin(t, STUB_THUNK);
+    asm_u8(a, 0xe8);
+    asm_u32(a, 7); /* over the loop */
+    x64_pause(a);
+    x64_lfence(a);
+    asm_u8(a, 0xeb);
+    asm_u8(a, (uint8_t)-7);
+    x64_mov_mr(a, W64, mem_b(RSP, 0), RCX);
+    x64_ret(a);
+}
+
+/* Jump to, or call, the address in rcx, as HostConfig.harden says. */
+static void go_rcx(Stubs *t, bool call)
+{
+    Asm *a = &t->a;
+    if (t->plan->cfg.harden == HARDEN_RETPOLINE) {
+        if (!call) {
+            jump_stub(t, STUB_THUNK);
+            return;
+        }
+        asm_u8(a, 0xe8);
+        asm_u32(a, (uint32_t)(t->plan->stub[STUB_THUNK] - (a->p + t->delta + 4)));
+        return;
+    }
+    if (t->plan->cfg.harden == HARDEN_LFENCE)
+        x64_lfence(a);
+    (call ? x64_call_r : x64_jmp_r)(a, RCX);
+}
+
+static void jump_to(Stubs *t, Mem m)
+{
+    if (t->plan->cfg.harden == HARDEN_OFF) {
+        x64_jmp_m(&t->a, m);
+        return;
+    }
+    x64_mov_rm(&t->a, W64, RCX, m);
+    go_rcx(t, false);
+}
+
+/* C functions: one whose address is in memory, and a given one; rcx is none of their arguments. */
+static void call_at(Stubs *t, Mem fn)
+{
+    x64_mov_rm(&t->a, W64, RCX, fn);
+    go_rcx(t, true);
+}
+
 static void call_abs(Stubs *t, uintptr_t fn)
 {
-    x64_mov_ri(&t->a, RAX, fn);
-    x64_call_r(&t->a, RAX);
+    x64_mov_ri(&t->a, RCX, fn);
+    go_rcx(t, true);
 }
 
 /* rdi: HostCpu, rsi: where to go */
@@ -104,7 +157,7 @@ static void stub_enter(Stubs *t)
     x64_mov_ri(a, RAX, (uintptr_t)t->plan->stub[STUB_RET_MISS]);
     x64_mov_mr(a, W64, mem_b(RSP, 0), RAX);
     x64_mov_mi(a, W64, mem_b(RSP, 8), 1);
-    x64_jmp_m(a, plan_scratch(SCRATCH_PC));
+    jump_to(t, plan_scratch(SCRATCH_PC));
 }
 
 /* eax: IrStop */
@@ -138,7 +191,7 @@ static void stub_engine(Stubs *t, Mem fn)
     pins(t, true);
     to_c(t);
     host_fp(t);
-    x64_call_m(a, fn);
+    call_at(t, fn);
     guest_fp(t);
     from_c(t);
     x64_test_rr(a, W64, RAX, RAX);
@@ -148,7 +201,7 @@ static void stub_engine(Stubs *t, Mem fn)
     asm_short_here(a, found);
     x64_mov_mr(a, W64, plan_scratch(SCRATCH_PC), RAX);
     pins(t, false);
-    x64_jmp_m(a, plan_scratch(SCRATCH_PC));
+    jump_to(t, plan_scratch(SCRATCH_PC));
 }
 
 static void stub_link(Stubs *t)
@@ -158,9 +211,27 @@ static void stub_link(Stubs *t)
     stub_engine(t, CPU(link));
 }
 
+/* Go on at rax if the jump cache at `table` has it. Its index is in the bits of ecx from pc_shift on. */
+static void probe(Stubs *t, size_t table)
+{
+    Asm *a = &t->a;
+    int32_t disp = plan_cpu_disp(table);
+    x64_alu_ri(a, ALU_AND, W32, RCX, (int32_t)(((1u << HOST_JCACHE_BITS) - 1) << t->plan->cfg.pc_shift));
+    x64_shift_i(a, SH_SHL, W32, RCX, 4 - t->plan->cfg.pc_shift);
+    x64_alu_rm(a, ALU_CMP, W64, RAX, rm_m(mem_bi(R15, RCX, 0, disp)));
+    uint32_t miss = x64_jcc_short(a, CC_NE);
+    jump_to(t, mem_bi(R15, RCX, 0, disp + (int32_t)offsetof(HostJump, hpc)));
+    asm_short_here(a, miss);
+}
+
+/* The first jump cache does not have rax. */
 static void stub_lookup(Stubs *t)
 {
     begin(t, STUB_LOOKUP);
+    x64_mov_rr(&t->a, W64, RCX, RAX);
+    x64_shift_i(&t->a, SH_SHR, W64, RCX, HOST_JCACHE_BITS);
+    x64_alu_rr(&t->a, ALU_XOR, W32, RCX, RAX);
+    probe(t, offsetof(HostCpu, jcache2));
     stub_engine(t, CPU(lookup));
 }
 
@@ -170,19 +241,18 @@ static void stub_hot(Stubs *t)
     stub_engine(t, CPU(hot));
 }
 
-/* Go on at rax by the jump cache, or by the engine. */
+static void stub_promote(Stubs *t)
+{
+    begin(t, STUB_PROMOTE);
+    x64_mov_mr(&t->a, W64, CPU(link_site), RCX);
+    stub_engine(t, CPU(promote));
+}
+
+/* Go on at rax by the jump caches, or by the engine. */
 static void probe_or_lookup(Stubs *t)
 {
-    Asm *a = &t->a;
-    int32_t disp = plan_cpu_disp(offsetof(HostCpu, jcache));
-    x64_mov_rr(a, W32, RCX, RAX);
-    x64_shift_i(a, SH_SHR, W32, RCX, t->plan->cfg.pc_shift ? t->plan->cfg.pc_shift : 32);
-    x64_alu_ri(a, ALU_AND, W32, RCX, (1 << HOST_JCACHE_BITS) - 1);
-    x64_shift_i(a, SH_SHL, W32, RCX, 4);
-    x64_alu_rm(a, ALU_CMP, W64, RAX, rm_m(mem_bi(R15, RCX, 0, disp)));
-    uint32_t miss = x64_jcc_short(a, CC_NE);
-    x64_jmp_m(a, mem_bi(R15, RCX, 0, disp + (int32_t)offsetof(HostJump, hpc)));
-    asm_short_here(a, miss);
+    x64_mov_rr(&t->a, W32, RCX, RAX);
+    probe(t, offsetof(HostCpu, jcache));
     jump_stub(t, STUB_LOOKUP);
 }
 
@@ -292,7 +362,7 @@ static void stub_tool(Stubs *t)
     x64_mov_rm(a, W64, RSI, plan_scratch(SCRATCH_IMM));
     to_c(t);
     host_fp(t);
-    x64_call_m(a, CPU(tool));
+    call_at(t, CPU(tool));
     guest_fp(t);
     from_c(t);
     x64_test_rr(a, W32, RAX, RAX);
@@ -322,11 +392,13 @@ bool plan_stubs(HostPlan *p, CodeBuf *cb)
         return false;
     }
     t.a = (Asm){.start = cb->p, .p = cb->p, .end = cb->end};
+    stub_thunk_jump(&t);
     stub_resume(&t);
     stub_leave(&t);
     stub_link(&t);
     stub_lookup(&t);
     stub_hot(&t);
+    stub_promote(&t);
     stub_ret_miss(&t);
     stub_enter(&t);
     stub_help(&t);

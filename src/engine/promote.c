@@ -1,0 +1,215 @@
+/*
+ * Promotion stubs: making, replacing and freeing them. What is promoted is promote_policy.c's affair.
+ *
+ * A stub is a Translation of a cell of its own (cells.h), in no table: its sites are chained, unchained and found like any
+ * others. It is what the site of an indirect branch is linked to (Link.to), and belongs to it alone. The branch's translation
+ * may be one of several of the same guest code: the record of the policy is the guest branch's, and each site gets a stub made from
+ * it when an event of its own shows that it has none, or one that is out of date.
+ *
+ * promote_lock covers the records and the sites' stubs. Events are rare: one in `miss` misses at the most. An old stub is
+ * retired like a translation (grace.c), for other threads may be in it.
+ */
+#include "engine/internal.h"
+
+#include "base/check.h"
+#include "base/log.h"
+#include "base/os.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define SETS 2048u
+#define WAYS 4u
+
+_Static_assert(PROMOTE_SLOTS_MAX == HOST_PROMOTE_MAX, "as many slots as a stub may have");
+
+struct Promote {
+    PromoteSite site[SETS][WAYS];
+    uint64_t uses;
+};
+
+void promote_init(Engine *e)
+{
+    pthread_mutex_init(&e->promote_lock, NULL);
+    if (e->cfg.promote.slots) {
+        e->promote = os_alloc(sizeof *e->promote);
+        CHECK(e->promote != NULL);
+    }
+}
+
+void promote_done(Engine *e)
+{
+    if (e->promote)
+        os_free(e->promote, sizeof *e->promote);
+    pthread_mutex_destroy(&e->promote_lock);
+}
+
+void promote_vcpu_init(Vcpu *cpu)
+{
+    for (unsigned i = 0; i < 1u << HOST_MISS_BITS; i++)
+        cpu->h.miss[i] = cpu->e->cfg.promote.miss;
+}
+
+/* The records among which that of the branch at pc is. */
+static PromoteSite *set_of(Engine *e, uint64_t pc)
+{
+    uint64_t k = pc >> e->cfg.guest->pc_shift;
+
+    return e->promote->site[(k ^ k >> 11) % SETS];
+}
+
+static PromoteSite *site_find_locked(Engine *e, uint64_t pc)
+{
+    PromoteSite *set = set_of(e, pc);
+
+    for (unsigned i = 0; i < WAYS; i++)
+        if (set[i].pc == pc)
+            return &set[i];
+    return NULL;
+}
+
+/* The record of the branch at pc, a new one if need be: that which was used longest ago makes room. */
+static PromoteSite *site_get_locked(Engine *e, uint64_t pc)
+{
+    PromoteSite *set = set_of(e, pc), *s = site_find_locked(e, pc);
+
+    if (!s) {
+        s = &set[0];
+        for (unsigned i = 1; i < WAYS; i++)
+            if (set[i].last_use < s->last_use)
+                s = &set[i];
+        promote_site_init(s, &e->cfg.promote, pc);
+    }
+    s->last_use = ++e->promote->uses;
+    return s;
+}
+
+/* --- stubs ---------------------------------------------------------------------------------------------------------- */
+
+static Translation *stub_new(Engine *e, const Link *l, PromoteSite *s)
+{
+    HostSite site[HOST_PROMOTE_MAX];
+    uint64_t target[HOST_PROMOTE_MAX];
+    HostPromotion what = {.pc = s->pc, .target = target, .n = s->n, .site = l->from->hpc + l->site.offset,
+                          .lookup = l->from->hpc + l->site.stub, .hits = e->cfg.count_branches ? s->hits : NULL};
+    CodeBuf cb;
+
+    if (!cells_get(e, HOST_PROMOTE_BYTES(e->cfg.promote.slots), &cb))
+        return NULL;
+    for (unsigned k = 0; k < s->n; k++)
+        target[k] = s->slot[k].target;
+    bool ok = e->host->promotion(e->plan, &cb, &what, site);
+    CHECK(ok);
+    Translation *t = calloc(1, sizeof *t);
+    CHECK(t != NULL);
+    t->link = calloc(s->n, sizeof t->link[0]);
+    CHECK(t->link != NULL);
+    for (unsigned k = 0; k < s->n; k++)
+        t->link[k] = (Link){.from = t, .site = site[k]};
+    t->pc = s->pc;
+    t->mode = l->from->mode;
+    t->rw = cb.start;
+    t->hpc = cb.start + cb.delta;
+    t->size = t->insns = (uint32_t)(cb.p - cb.start);
+    t->nlink = s->n;
+    t->promotion = s->changes + 1;
+    atomic_store(&t->state, TRANSLATION_LIVE);
+    cells_commit(e, &cb, t);
+    return t;
+}
+
+/* Lead the site to a stub of what is promoted now, or back to its lookup. */
+static void renew_locked(Engine *e, Link *l, PromoteSite *s)
+{
+    Translation *old = atomic_load(&l->to), *t = s->n ? stub_new(e, l, s) : NULL;
+
+    if (!link_point(e, l, t)) { /* a child of fork that may soon be another program */
+        if (t)
+            promote_stub_free(e, t);
+        return;
+    }
+    s->rebuilds += t != NULL;
+    atomic_store(&l->to, t);
+    if (old)
+        grace_retire(e, old);
+}
+
+void promote_attach(Engine *e, Translation *t)
+{
+    for (uint32_t i = 0; e->promote && i < t->nlink; i++) {
+        if (!t->link[i].site.indirect)
+            continue;
+        pthread_mutex_lock(&e->promote_lock);
+        PromoteSite *s = site_find_locked(e, t->link[i].site.target);
+        if (s && s->n)
+            renew_locked(e, &t->link[i], s);
+        pthread_mutex_unlock(&e->promote_lock);
+    }
+}
+
+void promote_stub_free(Engine *e, Translation *t)
+{
+    link_forget(e, t);
+    cells_put(e, t->hpc);
+    translation_free(t);
+}
+
+void promote_forget(Engine *e, Link *l)
+{
+    Translation *t = atomic_load(&l->to);
+
+    if (t)
+        promote_stub_free(e, t);
+}
+
+/* --- events --------------------------------------------------------------------------------------------------------- */
+
+static void log_event(const PromoteSite *s, uint64_t target)
+{
+    char text[24 * PROMOTE_SLOTS_MAX + 1] = "";
+
+    for (unsigned k = 0, at = 0; k < s->n; k++)
+        at += (unsigned)snprintf(text + at, sizeof text - at, " 0x%llx", (unsigned long long)s->slot[k].target);
+    log_line("branch 0x%llx to 0x%llx: %s:%s", (unsigned long long)s->pc, (unsigned long long)target, promote_state_name(s), text);
+}
+
+static void event(Vcpu *cpu, Link *l, uint64_t target)
+{
+    Engine *e = cpu->e;
+
+    pthread_mutex_lock(&e->promote_lock);
+    PromoteSite *s = site_get_locked(e, l->site.target);
+    s->call = l->site.indirect == HOST_SITE_CALL;
+    Translation *stub = atomic_load(&l->to);
+    promote_event(s, &e->cfg.promote, target, os_now_ns());
+    cpu->h.miss[host_miss_index(s->pc, e->cfg.guest->pc_shift)] = s->period;
+    if (stub ? stub->promotion != s->changes + 1 : s->n > 0)
+        renew_locked(e, l, s);
+    if (log_on_pc(LOG_LINK, s->pc))
+        log_event(s, target);
+    pthread_mutex_unlock(&e->promote_lock);
+}
+
+const void *promote_miss(HostCpu *h)
+{
+    Vcpu *cpu = (Vcpu *)h;
+
+    untag_pc(cpu);
+    write_begin(cpu);
+    Link *l = link_find(cpu->e, (const void *)(uintptr_t)h->link_site);
+    if (l && l->site.indirect)
+        event(cpu, l, h->ir.pc);
+    write_end(cpu);
+    return link_lookup(h);
+}
+
+void promote_each(Engine *e, void (*fn)(void *ctx, const PromoteSite *s), void *ctx)
+{
+    pthread_mutex_lock(&e->promote_lock);
+    for (unsigned i = 0; e->promote && i < SETS * WAYS; i++) {
+        const PromoteSite *s = &e->promote->site[i / WAYS][i % WAYS];
+        if (s->pc)
+            fn(ctx, s);
+    }
+    pthread_mutex_unlock(&e->promote_lock);
+}

@@ -1,0 +1,73 @@
+/*
+ * Promotion of hot indirect branches: in front of a branch's lookup stands a stub that compares the target with those that
+ * the branch went to lately, and jumps. Stubs are never changed, only replaced: whoever runs the old one is right too.
+ *
+ * Policy (promote_policy.c), for one branch of the guest. It hears of every so many'th *event*, an event being an execution
+ * that the first comparison did not serve (`period` of them, counted down in the vcpu):
+ *
+ *   learning   A target that is not promoted gets a slot: a free one, or that of the least recently added target but the first.
+ *              A promoted one moves up one place. Taking a slot away is a failure, unless the last one was long ago. After
+ *              too many failures the branch may have one slot more; at the limit it is judged.
+ *   judged     Without a stub, a sample of `window` targets is taken. Those that are frequent are promoted, in order, and
+ *              the branch is settled; when there are none it is megamorphic, which is settled with no slots.
+ *   settled    Few events are looked at. Three of one target that is not promoted, or many of any, and it learns again.
+ *
+ * So order is by heat, a change of phase costs `miss` misses, and a branch that no stub helps ends up without one.
+ */
+#ifndef ENGINE_PROMOTE_H
+#define ENGINE_PROMOTE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define PROMOTE_SLOTS_MAX 8
+#define PROMOTE_WINDOW_MAX 64
+
+/* --promote */
+typedef struct PromoteConfig {
+    unsigned slots;  /* most targets of a branch; 0: no promotion */
+    unsigned miss;   /* events until the policy hears of one, while learning */
+    unsigned window; /* targets that are sampled to judge a branch */
+} PromoteConfig;
+
+/* Measured: docs/branches.md */
+#define PROMOTE_SLOTS_DEFAULT UINT32_MAX /* PROMOTE_SLOTS, or PROMOTE_SLOTS_HARDENED */
+#define PROMOTE_SLOTS 3
+#define PROMOTE_SLOTS_HARDENED 8
+#define PROMOTE_MISS 32
+#define PROMOTE_WINDOW 32
+
+typedef enum PromoteState { PROMOTE_LEARNING, PROMOTE_JUDGED, PROMOTE_SETTLED } PromoteState;
+
+typedef struct PromoteSlot {
+    uint64_t target;
+    uint32_t added;   /* when, by PromoteSite.changes */
+} PromoteSlot;
+
+typedef struct PromoteSite {
+    uint64_t pc;                    /* of the branch; 0: a free record */
+    bool call;
+    uint64_t last_use;              /* promote.c: for reuse of records */
+    PromoteState state;
+    unsigned n, limit;              /* slots in use; that it may have now */
+    PromoteSlot slot[PROMOTE_SLOTS_MAX];
+    uint32_t changes;               /* of what is promoted: a stub made before the last one is out of date */
+    uint32_t period;                /* events until the next one that is looked at */
+    unsigned failures;
+    uint64_t failed_ns;             /* time of the last */
+    unsigned nsample;
+    uint64_t sample[PROMOTE_WINDOW_MAX];
+    unsigned patience, looked;      /* settled: events to look at before learning again, and those looked at */
+    uint64_t other;                 /* settled: the target of the last one, if not promoted ... */
+    unsigned others;                /* and how many in a row had it */
+    uint64_t hits[PROMOTE_SLOTS_MAX + 1]; /* --stats=branches: by slot, then of none; counted by the stubs */
+    uint64_t events, rebuilds;      /* for statistics: events so far, stubs made */
+} PromoteSite;
+
+/* A record for the branch at pc, in its first state. */
+void promote_site_init(PromoteSite *s, const PromoteConfig *cfg, uint64_t pc);
+/* An event at `target`, the period's last; `now` in nanoseconds. Changes s->changes when another stub is wanted. */
+void promote_event(PromoteSite *s, const PromoteConfig *cfg, uint64_t target, uint64_t now);
+const char *promote_state_name(const PromoteSite *s);
+
+#endif

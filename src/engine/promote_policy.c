@@ -1,0 +1,202 @@
+/* Which targets of an indirect branch are promoted: see promote.h. Knows no code and no threads. */
+#include "engine/promote.h"
+
+#include <string.h>
+
+/* Failures this far apart cost less than a hundredth of the time between them. */
+#define FORGIVEN_NS 1000000
+/* Failures that a branch may have, and so many more for each slot that it may use (a stub takes some microseconds). */
+#define FAILURES 8
+#define FAILURES_A_SLOT 8
+/* Events between two looks are doubled up to this, or while they bring nothing. A millisecond's worth at the most. */
+#define PERIOD_MAX (1u << 17)
+#define PERIOD_SETTLED (1u << 15)
+/* While it is judged every fifth execution is sampled, so that patterns of two to four are seen as they are. */
+#define PERIOD_JUDGED 5
+/* A target that is not promoted, so many times in a row, is a change of behaviour. */
+#define OTHERS 3
+#define PATIENCE 8
+#define PATIENCE_MAX 256
+
+void promote_site_init(PromoteSite *s, const PromoteConfig *cfg, uint64_t pc)
+{
+    memset(s, 0, sizeof *s);
+    s->pc = pc;
+    s->limit = cfg->slots < 2 ? cfg->slots : 2;
+    s->period = cfg->miss;
+    s->patience = PATIENCE;
+}
+
+static int find_slot(const PromoteSite *s, uint64_t target)
+{
+    for (unsigned k = 0; k < s->n; k++)
+        if (s->slot[k].target == target)
+            return (int)k;
+    return -1;
+}
+
+static void learn(PromoteSite *s, const PromoteConfig *cfg)
+{
+    s->state = PROMOTE_LEARNING;
+    s->failures = 0;
+    s->period = cfg->miss;
+}
+
+static void judge(PromoteSite *s)
+{
+    s->state = PROMOTE_JUDGED;
+    s->nsample = 0;
+    s->period = PERIOD_JUDGED;
+    s->n = 0;
+    s->changes++;
+}
+
+/* One of the slots has to go. Returns false when there were too many failures, and the branch is judged. */
+static bool may_replace(PromoteSite *s, const PromoteConfig *cfg, uint64_t now)
+{
+    if (now - s->failed_ns >= FORGIVEN_NS)
+        s->failures = 0;
+    s->failed_ns = now;
+    if (++s->failures <= FAILURES + FAILURES_A_SLOT * s->limit)
+        return true;
+    if (s->limit >= cfg->slots) {
+        judge(s);
+        return false;
+    }
+    s->limit++;
+    return true;
+}
+
+/* The slot of the least recently added target; never the first, which is the hottest, while there are others. */
+static unsigned oldest(const PromoteSite *s)
+{
+    unsigned best = s->n > 1;
+
+    for (unsigned k = best + 1; k < s->n; k++)
+        if ((int32_t)(s->slot[k].added - s->slot[best].added) < 0)
+            best = k;
+    return best;
+}
+
+static void add_target(PromoteSite *s, const PromoteConfig *cfg, uint64_t target, uint64_t now)
+{
+    s->period = cfg->miss;
+    if (s->n >= s->limit && !may_replace(s, cfg, now))
+        return;
+    unsigned at = s->n < s->limit ? s->n++ : oldest(s);
+    s->slot[at] = (PromoteSlot){.target = target, .added = ++s->changes};
+}
+
+static void move_up(PromoteSite *s, unsigned k)
+{
+    PromoteSlot up = s->slot[k];
+
+    s->slot[k] = s->slot[k - 1];
+    s->slot[k - 1] = up;
+    s->changes++;
+    if (s->period < PERIOD_MAX)
+        s->period *= 2;
+}
+
+static void on_learning(PromoteSite *s, const PromoteConfig *cfg, uint64_t target, uint64_t now)
+{
+    int k = find_slot(s, target);
+
+    if (k < 0)
+        add_target(s, cfg, target, now);
+    else if (k > 0)
+        move_up(s, (unsigned)k);
+}
+
+/* How often the sample has the target that is k'th in it, 0 when it was counted further in front. */
+static unsigned frequency(const PromoteSite *s, unsigned k)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < s->nsample; i++) {
+        if (s->sample[i] != s->sample[k])
+            continue;
+        if (i < k)
+            return 0;
+        n++;
+    }
+    return n;
+}
+
+/*
+ * Worth a comparison: each target that has a fair part of what those in front of it have left. The first must have a third of
+ * all, or nothing is worth while.
+ */
+static void settle(PromoteSite *s, const PromoteConfig *cfg)
+{
+    unsigned left = s->nsample;
+
+    while (s->n < cfg->slots) {
+        unsigned best = 0, most = 0;
+        for (unsigned k = 0; k < s->nsample; k++) {
+            unsigned f = find_slot(s, s->sample[k]) < 0 ? frequency(s, k) : 0;
+            if (f > most) {
+                most = f;
+                best = k;
+            }
+        }
+        if (most < 2 || 3 * most < left)
+            break;
+        s->slot[s->n++] = (PromoteSlot){.target = s->sample[best], .added = ++s->changes};
+        left -= most;
+    }
+    s->state = PROMOTE_SETTLED;
+    s->period = PERIOD_SETTLED;
+    s->looked = s->others = 0;
+}
+
+static void on_settled(PromoteSite *s, const PromoteConfig *cfg, uint64_t target)
+{
+    bool promoted = find_slot(s, target) >= 0;
+
+    s->others = promoted ? 0 : target == s->other ? s->others + 1 : 1;
+    s->other = promoted ? 0 : target;
+    if (s->others >= OTHERS) {
+        s->patience = PATIENCE;
+        judge(s);
+    } else if (++s->looked >= s->patience) {
+        if (s->patience < PATIENCE_MAX)
+            s->patience *= 2;
+        s->looked = 0;
+        if (s->n == 0)
+            judge(s);
+        else
+            learn(s, cfg);
+    }
+}
+
+void promote_event(PromoteSite *s, const PromoteConfig *cfg, uint64_t target, uint64_t now)
+{
+    s->events += s->period;
+    switch (s->state) {
+    case PROMOTE_LEARNING:
+        on_learning(s, cfg, target, now);
+        break;
+    case PROMOTE_JUDGED:
+        s->sample[s->nsample++] = target;
+        if (s->nsample >= cfg->window)
+            settle(s, cfg);
+        break;
+    case PROMOTE_SETTLED:
+        on_settled(s, cfg, target);
+        break;
+    }
+}
+
+const char *promote_state_name(const PromoteSite *s)
+{
+    switch (s->state) {
+    case PROMOTE_JUDGED:
+        return "judged";
+    case PROMOTE_SETTLED:
+        return s->n ? "settled" : "megamorphic";
+    case PROMOTE_LEARNING:
+        break;
+    }
+    return s->n == 1 ? "monomorphic" : "polymorphic";
+}

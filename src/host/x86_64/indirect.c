@@ -1,0 +1,233 @@
+/*
+ * Indirect branches: their sites, the lookup behind each, and the promotion stubs that stand in front of it
+ * (engine/promote.h). Convention: the guest address to go to is in rax, the guest state where it is between translations;
+ * rcx is free.
+ */
+#include "host/x86_64/emit.h"
+
+#include "base/check.h"
+#include "host/x86_64/disas.h"
+
+#include <string.h>
+
+/* --- hardening ---------------------------------------------------------------------------------------------------------- */
+
+/* Jump to an address in memory. */
+static void jump_to(Sel *s, Mem m)
+{
+    switch (s->plan->cfg.harden) {
+    case HARDEN_OFF:
+        x64_jmp_m(s->a, m);
+        break;
+    case HARDEN_LFENCE: /* the load is over before anything behind the jump is run on a guess */
+        x64_mov_rm(s->a, W64, RCX, m);
+        x64_lfence(s->a);
+        x64_jmp_r(s->a, RCX);
+        break;
+    case HARDEN_RETPOLINE:
+        x64_mov_rm(s->a, W64, RCX, m);
+        x64_jmp(s->a, label_stub(STUB_THUNK));
+        break;
+    }
+}
+
+/* --- in translations ------------------------------------------------------------------------------------------------------ */
+
+/* The jump cache's entry for rax: flags say whether it matches; its hpc's operand is returned. Changes rcx. */
+static Mem probe(Asm *a, unsigned shift)
+{
+    int32_t disp = plan_cpu_disp(offsetof(HostCpu, jcache));
+    unsigned scale = shift < 3 ? (unsigned[]){3, 3, 2}[shift] : 1;
+
+    x64_mov_rr(a, W32, RCX, RAX);
+    if (shift == 0)
+        x64_shift_i(a, SH_SHL, W32, RCX, 1);
+    x64_alu_ri(a, ALU_AND, W32, RCX, (int32_t)(((1u << HOST_JCACHE_BITS) - 1) << (shift ? shift : 1)));
+    x64_alu_rm(a, ALU_CMP, W64, RAX, rm_m(mem_bi(R15, RCX, scale, disp)));
+    return mem_bi(R15, RCX, scale, disp + (int32_t)offsetof(HostJump, hpc));
+}
+
+void emit_lookup(Sel *s)
+{
+    Mem hpc = probe(s->a, s->plan->cfg.pc_shift);
+
+    x64_jcc(s->a, CC_NE, label_stub(STUB_LOOKUP));
+    jump_to(s, hpc);
+}
+
+void emit_site_lookup(Sel *s, uint64_t pc, uint32_t site)
+{
+    uint32_t often = sel_label(s), k = host_miss_index(pc, s->plan->cfg.pc_shift);
+
+    x64_alu_mi(s->a, ALU_SUB, W32, sel_cpu(s, offsetof(HostCpu, miss) + 4 * k), 1);
+    x64_jcc(s->a, CC_E, often);
+    emit_lookup(s);
+    sel_bind(s, often);
+    x64_lea(s->a, W64, RCX, (Mem){.base = MEM_NONE, .index = MEM_NONE, .rip = true, .label = site});
+    x64_jmp(s->a, label_stub(STUB_PROMOTE));
+}
+
+/* --- promotion stubs ------------------------------------------------------------------------------------------------------ */
+
+typedef struct Stubs {
+    const HostPlan *plan;
+    Asm a;
+    int64_t delta;
+} Stubs;
+
+static const uint8_t *here(const Stubs *t)
+{
+    return t->a.p + t->delta;
+}
+
+/* A 32-bit displacement to an executable address. */
+static void rel32(Stubs *t, const void *to)
+{
+    asm_u32(&t->a, (uint32_t)((const uint8_t *)to - (here(t) + 4)));
+}
+
+/* lea rcx, [to] */
+static void lea_rcx(Stubs *t, const void *to)
+{
+    asm_u8(&t->a, 0x48);
+    asm_u8(&t->a, 0x8d);
+    asm_u8(&t->a, 0x0d);
+    rel32(t, to);
+}
+
+static void jump(Stubs *t, const void *to)
+{
+    asm_u8(&t->a, 0xe9);
+    rel32(t, to);
+}
+
+static void compare(Stubs *t, uint64_t pc)
+{
+    if ((int64_t)pc == (int32_t)pc) {
+        x64_alu_ri(&t->a, ALU_CMP, W64, RAX, (int32_t)pc);
+    } else {
+        x64_mov_ri(&t->a, RCX, pc);
+        x64_alu_rr(&t->a, ALU_CMP, W64, RAX, RCX);
+    }
+}
+
+static void count(Stubs *t, uint64_t *cell)
+{
+    x64_mov_ri(&t->a, RCX, (uintptr_t)cell);
+    x64_alu_mi(&t->a, ALU_ADD, W64, mem_b(RCX, 0), 1);
+}
+
+/* The aligned displacement of a jump of `opcode` bytes just to come. */
+static void align_site(Stubs *t, unsigned opcode)
+{
+    x64_nop(&t->a, (unsigned)(-((uintptr_t)t->a.p + opcode) & 3));
+}
+
+/*
+ * The first target is the hottest: its comparison and jump are all that it costs. The others count down the same count as
+ * misses do, so that the engine learns when the order has become wrong.
+ */
+static void one_target(Stubs *t, const HostPromotion *w, unsigned k, HostSite *site, uint8_t **often)
+{
+    unsigned miss = host_miss_index(w->pc, t->plan->cfg.pc_shift);
+
+    compare(t, w->target[k]);
+    if (k == 0 && !w->hits) {
+        align_site(t, 2);
+        asm_u8(&t->a, 0x0f);
+        asm_u8(&t->a, 0x84);
+        site->offset = (uint32_t)(t->a.p - t->a.start);
+        asm_u32(&t->a, 0);
+        return;
+    }
+    uint32_t next = x64_jcc_short(&t->a, CC_NE);
+    if (w->hits)
+        count(t, &w->hits[k]);
+    if (k > 0) {
+        x64_alu_mi(&t->a, ALU_SUB, W32, plan_cpu(offsetof(HostCpu, miss) + 4 * miss), 1);
+        asm_u8(&t->a, 0x0f);
+        asm_u8(&t->a, 0x84);
+        *often = t->a.p;
+        asm_u32(&t->a, 0);
+    }
+    align_site(t, 1);
+    asm_u8(&t->a, 0xe9);
+    site->offset = (uint32_t)(t->a.p - t->a.start);
+    asm_u32(&t->a, 0);
+    asm_short_here(&t->a, next);
+}
+
+/* What the site of a target leads to until it is linked. */
+static void link_stub(Stubs *t, uint64_t pc, HostSite *site)
+{
+    uint8_t *at = t->a.start + site->offset;
+
+    site->stub = (uint32_t)(t->a.p - t->a.start);
+    x64_mov_ri(&t->a, RAX, pc);
+    lea_rcx(t, at + t->delta);
+    jump(t, t->plan->stub[STUB_LINK]);
+    int32_t d = (int32_t)(site->stub - (site->offset + 4));
+    memcpy(at, &d, sizeof d);
+}
+
+bool x64_promotion(const HostPlan *plan, CodeBuf *cb, const HostPromotion *w, HostSite *site)
+{
+    Stubs t = {.plan = plan, .delta = cb->delta, .a = {.start = cb->p, .p = cb->p, .end = cb->end}};
+    uint8_t *often[HOST_PROMOTE_MAX];
+
+    CHECK(w->n >= 1 && w->n <= HOST_PROMOTE_MAX);
+    if ((size_t)(cb->end - cb->p) < HOST_PROMOTE_BYTES(w->n)) {
+        cb->overflow = true;
+        return false;
+    }
+    for (unsigned k = 0; k < w->n; k++) {
+        site[k] = (HostSite){.target = w->target[k], .hot = true};
+        one_target(&t, w, k, &site[k], &often[k]);
+    }
+    if (w->hits)
+        count(&t, &w->hits[HOST_PROMOTE_MAX]);
+    jump(&t, w->lookup);
+    for (unsigned k = 1; k < w->n; k++) {
+        int32_t d = (int32_t)(t.a.p - (often[k] + 4));
+        memcpy(often[k], &d, sizeof d);
+    }
+    if (w->n > 1) {
+        lea_rcx(&t, w->site);
+        jump(&t, plan->stub[STUB_PROMOTE]);
+    }
+    for (unsigned k = 0; k < w->n; k++)
+        link_stub(&t, w->target[k], &site[k]);
+    CHECK(t.a.p <= cb->end);
+    cb->p = t.a.p;
+    return true;
+}
+
+/* --- proof ---------------------------------------------------------------------------------------------------------------- */
+
+/* A jump or call, as the disassembler writes it, to what is in a register or in memory. */
+static bool is_indirect(const char *text)
+{
+    const char *p = !strncmp(text, "jmp ", 4) ? text + 4 : !strncmp(text, "call ", 5) ? text + 5 : NULL;
+
+    return p && strncmp(p, "0x", 2) != 0;
+}
+
+size_t x64_unprotected(const HostPlan *plan, const uint8_t *code, size_t len)
+{
+    bool fenced = false, stubs = !code;
+
+    if (stubs) {
+        code = plan->stub[STUB_THUNK];
+        len = (size_t)(plan->stub[STUB_ESTIMATES] - code);
+    }
+    for (size_t at = 0; at < len;) {
+        char text[128];
+        unsigned n = x64_disas(code + at, (uint64_t)(uintptr_t)(code + at), text, sizeof text);
+        CHECK(n > 0);
+        if (is_indirect(text) && !(fenced && plan->cfg.harden == HARDEN_LFENCE))
+            return at + stubs;
+        fenced = !strncmp(text, "lfence", 6);
+        at += n;
+    }
+    return stubs ? 0 : len;
+}

@@ -1,0 +1,117 @@
+/*
+ * Indirect branches for test_promote.py.
+ *   one N         N calls of one function through one place
+ *   two N         the second function half of the time, by turns
+ *   phases N      16 functions, N calls each, one after another
+ *   jump N        N jumps through a table of labels
+ *   race SECONDS  eight threads through the same places, while another changes where they lead thousands of times a second:
+ *                 each call says where it went, and that must be where it was sent
+ */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define THREADS 8
+#define PLACES 4
+
+#define F(n) static __attribute__((noinline)) unsigned f##n(unsigned x) { return x * 32 + n; }
+F(0) F(1) F(2) F(3) F(4) F(5) F(6) F(7) F(8) F(9) F(10) F(11) F(12) F(13) F(14) F(15)
+typedef unsigned Fn(unsigned);
+static Fn *const fn[16] = {f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15};
+
+__attribute__((noinline)) unsigned call_place(Fn *f, unsigned x)
+{
+    unsigned r = f(x);
+    __asm__ volatile("" : "+r"(r));
+    return r;
+}
+
+static unsigned jumps(long n)
+{
+    static const void *const to[] = {&&a, &&b, &&c};
+    unsigned x = 1;
+    for (long i = 0; i < n; i++) {
+        goto *to[i % 7 ? 0 : 1 + i % 2];
+    a:  x += 3; continue;
+    b:  x *= 5; continue;
+    c:  x ^= 7;
+    }
+    return x;
+}
+
+static _Atomic unsigned which[PLACES];
+static atomic_bool stop;
+static atomic_ulong calls, wrong;
+
+static __attribute__((noinline)) unsigned place0(unsigned k, unsigned x) { unsigned r = fn[k](x); __asm__ volatile("" : "+r"(r)); return r; }
+static __attribute__((noinline)) unsigned place1(unsigned k, unsigned x) { unsigned r = fn[k](x); __asm__ volatile("" : "+r"(r)); return r; }
+static __attribute__((noinline)) unsigned place2(unsigned k, unsigned x) { unsigned r = fn[k](x); __asm__ volatile("" : "+r"(r)); return r; }
+static __attribute__((noinline)) unsigned place3(unsigned k, unsigned x) { return fn[k](x); } /* a tail call: a jump */
+
+static void *racer(void *arg)
+{
+    unsigned (*const place[PLACES])(unsigned, unsigned) = {place0, place1, place2, place3};
+    unsigned long n = 0, bad = 0;
+    unsigned x = (unsigned)(uintptr_t)arg;
+    while (!atomic_load_explicit(&stop, memory_order_relaxed)) {
+        for (unsigned i = 0; i < 1000; i++) {
+            unsigned p = (x + i) % PLACES, k = atomic_load_explicit(&which[p], memory_order_relaxed);
+            bad += place[p](k, x + i) != (x + i) * 32 + k;
+        }
+        n += 1000;
+        x += 12345;
+    }
+    calls += n;
+    wrong += bad;
+    return NULL;
+}
+
+static int race(long seconds)
+{
+    pthread_t th[THREADS];
+    struct timespec start, now, pause = {0, 100000};
+    unsigned seed = 1, changes = 0;
+    for (uintptr_t i = 0; i < THREADS; i++)
+        pthread_create(&th[i], NULL, racer, (void *)i);
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    do {
+        seed = seed * 1664525u + 1013904223u;
+        unsigned spread = 1u << (seed >> 28) % 5; /* now few targets, now many */
+        atomic_store(&which[(seed >> 8) % PLACES], (seed >> 12) % spread);
+        changes++;
+        nanosleep(&pause, NULL);
+        clock_gettime(CLOCK_MONOTONIC, &now);
+    } while (now.tv_sec - start.tv_sec < seconds);
+    atomic_store(&stop, true);
+    for (unsigned i = 0; i < THREADS; i++)
+        pthread_join(th[i], NULL);
+    printf("wrong %lu\n", wrong);
+    fprintf(stderr, "%lu calls, %u changes\n", calls, changes);
+    return wrong != 0;
+}
+
+int main(int argc, char **argv)
+{
+    long n = argc > 2 ? atol(argv[2]) : 1;
+    unsigned x = 1;
+    if (argc < 2)
+        return 2;
+    if (!strcmp(argv[1], "race"))
+        return race(n);
+    if (!strcmp(argv[1], "jump"))
+        x = jumps(n);
+    for (long i = 0; !strcmp(argv[1], "one") && i < n; i++)
+        x = call_place(f3, x);
+    for (long i = 0; !strcmp(argv[1], "two") && i < n; i++)
+        x = call_place(fn[i % 2], x);
+    for (long k = 0; !strcmp(argv[1], "phases") && k < 16; k++)
+        for (long i = 0; i < n; i++)
+            x = call_place(fn[k], x);
+    printf("%u\n", x);
+    return 0;
+}

@@ -1,0 +1,109 @@
+#!/usr/bin/env python3
+"""Promotion of indirect branches and hardened code, seen from outside: TAP.
+
+usage: test_promote.py DRAGOMAN GUEST [SECONDS]     SECONDS: only the race, for so long
+"""
+import json
+import os
+import re
+import subprocess
+import sys
+
+DRAGOMAN, GUEST = sys.argv[1:3]
+SECONDS = sys.argv[3] if len(sys.argv) > 3 else None
+count = failed = 0
+
+
+def run(options, *args, limit=300):
+    p = subprocess.run([DRAGOMAN, "run", "--cache=off", *options, GUEST, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                       stdin=subprocess.DEVNULL, timeout=limit, check=False)
+    return p.returncode, p.stdout.decode(), p.stderr.decode()
+
+
+def check(name, good, *shown):
+    global count, failed
+    count += 1
+    failed += not good
+    print(f"{'ok' if good else 'not ok'} {count} - {name}", flush=True)
+    for s in shown if not good else ():
+        print("#", repr(s)[:2000])
+
+
+def branch(mode, n, name, *options):
+    """What --stats=branches says of the branch in function `name`, and the program's output."""
+    rc, out, err = run(["--stats=branches,json", *options], mode, str(n))
+    try:
+        sites = json.loads(err)
+    except ValueError:
+        check(f"{mode}: JSON", False, rc, err)
+        return None, out
+    found = [s for s in sites if re.match(name + r"(\+|\.|$)", s["branch"]["name"])]
+    return (max(found, key=lambda s: s["missed"] + sum(t["hits"] for t in s["slots"])) if found else None), out
+
+
+def targets(site):
+    return [t["target"]["name"] for t in site["slots"]]
+
+
+def statistics():
+    n = 100000
+    plain = run(["--promote=off"], "one", str(n))[1]
+    s, out = branch("one", n, "call_place")
+    check("one target: the result", out == plain)
+    check("one target is promoted", s and s["kind"] == "call" and s["state"] == "monomorphic" and targets(s) == ["f3"], s)
+    check("and counted, all but the first misses", s and n - 200 <= s["slots"][0]["hits"] <= n and s["stubs"] <= 3, s)
+    s, out = branch("two", n, "call_place")
+    check("two targets are promoted", s and sorted(targets(s)) == ["f0", "f1"] and s["state"] == "polymorphic", s)
+    check("and both counted", s and all(n // 2 - 2000 <= t["hits"] <= n // 2 + 2000 for t in s["slots"]), s)
+    s, out = branch("two", n, "call_place", "--promote=slots=1")
+    check("as many as are allowed", s and len(s["slots"]) <= 1, s)
+    s, out = branch("phases", n, "call_place")
+    check("after changes of phase the last target is in front", s and targets(s)[:1] == ["f15"], s)
+    check("and few executions were missed", s and s["missed"] < 16 * n // 20, s)
+    check("phases: the result", out == run(["--promote=off"], "phases", str(n))[1])
+    s, out = branch("jump", n, "jumps")
+    check("a table of labels: jumps", s and s["kind"] == "jump" and out == run(["--promote=off"], "jump", str(n))[1], s, out)
+    rc, out, err = run(["--stats=branches"], "one", str(n))
+    check("as text", rc == 0 and re.search(r"call_place\S* call: monomorphic, missed \d+.*\n +\d+  0x[0-9a-f]+ f3\n", err), err)
+
+
+def hardened():
+    n = "20000"
+    for mode in ("one", "phases", "jump"):
+        plain = run([], mode, n)[1]
+        for kind in ("retpoline", "lfence"):
+            for more in ([], ["--promote=off"], ["--no-ret-predict"], ["--tier2=1"]):
+                rc, out, err = run([f"--harden={kind}", "--stats", *more], mode, n)
+                m = re.search(r"hardened code, bytes +(\d+)\n.*unprotected branches +(\d+)\n", err)
+                check(f"{mode}, {kind} {' '.join(more)}", rc == 0 and out == plain and m and int(m[1]) > 1000 and m[2] == "0", rc, out, err)
+
+
+def bad_options():
+    for o in ("--promote=", "--promote=slots=0", "--promote=slots=9", "--promote=miss", "--promote=miss=x", "--promote=window=3",
+              "--promote=slots=2,", "--harden=", "--harden=magic", "--stats=", "--stats=leaves"):
+        rc, out, err = run([o], "one", "1")
+        check(f"{o} is refused", rc == 2 and out == "" and err.startswith("dragoman: ") and err.count("\n") == 1, rc, err)
+    check("several items", run(["--promote=slots=2,miss=8,window=16"], "one", "1000")[0] == 0)
+
+
+def race(seconds):
+    for options in ([], ["--promote=slots=8,miss=1"], ["--harden=retpoline", "--tier2=off"], ["--cache-size=1", "--promote=miss=2"]):
+        rc, out, err = run(options, "race", seconds, limit=int(seconds) * 4 + 120)
+        check(f"eight threads, changing targets {' '.join(options)}", rc == 0 and out == "wrong 0\n", rc, out, err)
+
+
+def main():
+    os.environ["XDG_CACHE_HOME"] = "/dev/null"
+    if SECONDS:
+        race(SECONDS)
+    else:
+        statistics()
+        hardened()
+        bad_options()
+        race("2")
+    print(f"1..{count}")
+    return failed != 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,145 @@
+/* The policy of promotion (engine/promote.h) on streams of targets: a stub is played as the host runs it. */
+#include "engine/promote.h"
+#include "test.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+static void check(bool good, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+static void check(bool good, const char *fmt, ...)
+{
+    char name[128];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(name, sizeof name, fmt, ap);
+    va_end(ap);
+    TEST(name, good);
+}
+
+static const PromoteConfig cfg = {.slots = 3, .miss = 32, .window = 32};
+
+typedef struct Play {
+    PromoteSite s;
+    uint64_t left;              /* events until the policy hears of one */
+    uint64_t now;               /* ns; an execution takes two */
+    uint64_t first, other, none; /* executions by what served them */
+} Play;
+
+static void start(Play *p)
+{
+    *p = (Play){.left = cfg.miss, .now = 1};
+    promote_site_init(&p->s, &cfg, 0x1000);
+}
+
+static void execute(Play *p, uint64_t target)
+{
+    unsigned k = 0;
+
+    p->now += 2;
+    while (k < p->s.n && p->s.slot[k].target != target)
+        k++;
+    if (p->s.n && k == 0) {
+        p->first++;
+        return;
+    }
+    *(k < p->s.n ? &p->other : &p->none) += 1;
+    if (--p->left == 0) {
+        promote_event(&p->s, &cfg, target, p->now);
+        p->left = p->s.period;
+        p->now += 4000;
+    }
+}
+
+static uint32_t seed = 1;
+
+static unsigned draw(unsigned n)
+{
+    seed = seed * 1664525u + 1013904223u;
+    return (seed >> 8) % n;
+}
+
+static void test_one(void)
+{
+    Play p;
+    start(&p);
+    for (unsigned i = 0; i < 1000; i++)
+        execute(&p, 7);
+    check(p.none == cfg.miss && p.first == 1000 - cfg.miss, "one target is promoted after so many misses: %u", (unsigned)p.none);
+    check(p.s.rebuilds == 0 && p.s.n == 1 && !strcmp(promote_state_name(&p.s), "monomorphic"), "and that is all");
+}
+
+static void test_order(void)
+{
+    Play p;
+    start(&p);
+    for (unsigned i = 0; i < 40; i++)
+        execute(&p, 1);
+    for (unsigned i = 0; i < 100000; i++)
+        execute(&p, draw(10) ? 2 : 1);
+    check(p.s.n == 2 && p.s.slot[0].target == 2, "the hotter of two comes to the front");
+}
+
+static void test_phases(void)
+{
+    Play p;
+    uint64_t worst = 0;
+    start(&p);
+    for (unsigned phase = 0; phase < 200; phase++) {
+        uint64_t before = p.none + p.other;
+        for (unsigned i = 0; i < 2000000; i++)
+            execute(&p, 100 + phase % 50);
+        if (p.none + p.other - before > worst)
+            worst = p.none + p.other - before;
+    }
+    /* 10 ms are five million executions of two nanoseconds */
+    check(worst < 500000, "a change of phase costs at most %u executions", (unsigned)worst);
+    check(p.first > 9 * (p.none + p.other), "and the first comparison serves the rest");
+}
+
+static void test_megamorphic(void)
+{
+    Play p;
+    start(&p);
+    for (unsigned i = 0; i < 20000000; i++)
+        execute(&p, draw(64));
+    check(p.s.n == 0 && !strcmp(promote_state_name(&p.s), "megamorphic"), "64 targets at random: megamorphic (%s)", promote_state_name(&p.s));
+    check(p.s.changes < 2000, "after few changes: %u", p.s.changes);
+    uint32_t before = p.s.changes;
+    for (unsigned i = 0; i < 1000000; i++)
+        execute(&p, 5);
+    check(p.s.n >= 1 && p.s.slot[0].target == 5, "and it finds a way back when one target is left");
+    check(p.s.changes - before < 50, "which takes %u changes", p.s.changes - before);
+}
+
+static void test_skewed(void)
+{
+    Play p;
+    start(&p);
+    for (unsigned i = 0; i < 10000000; i++)
+        execute(&p, draw(10) ? 3 : 1000 + draw(30));
+    check(p.s.n >= 1 && p.s.slot[0].target == 3, "nine in ten to one of many: that one stays in front");
+    check(p.first > 8000000, "and serves its share: %u", (unsigned)p.first);
+    check(p.s.changes < 5000, "after few changes: %u", p.s.changes);
+}
+
+static void test_uniform(void)
+{
+    Play p;
+    start(&p);
+    for (unsigned i = 0; i < 3000000; i++)
+        execute(&p, i % 3);
+    check(p.s.n == 3 && p.none < 20000, "three in turn are all promoted: %u not", (unsigned)p.none);
+}
+
+int main(void)
+{
+    TEST_BEGIN();
+    test_one();
+    test_order();
+    test_phases();
+    test_megamorphic();
+    test_skewed();
+    test_uniform();
+    return TEST_END();
+}

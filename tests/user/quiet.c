@@ -1,0 +1,53 @@
+/* unshare() from several threads at once, while there is always something hot: each call first ends the compiling thread. */
+#include "t.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <sys/wait.h>
+
+#define LOOP(n)                                                 \
+    static unsigned loop##n(unsigned x)                         \
+    {                                                           \
+        for (int i = 0; i < 200; i++)                           \
+            x = x * 1664525u + (x >> 7) + (n);                  \
+        return x;                                               \
+    }
+#define EIGHT(m, n) m(n##0) m(n##1) m(n##2) m(n##3) m(n##4) m(n##5) m(n##6) m(n##7)
+#define NAME(n) loop##n,
+EIGHT(LOOP, 1) EIGHT(LOOP, 2) EIGHT(LOOP, 3) EIGHT(LOOP, 4) EIGHT(LOOP, 5) EIGHT(LOOP, 6) EIGHT(LOOP, 7) EIGHT(LOOP, 8)
+static unsigned (*const loops[])(unsigned) = { EIGHT(NAME, 1) EIGHT(NAME, 2) EIGHT(NAME, 3) EIGHT(NAME, 4) EIGHT(NAME, 5)
+                                                   EIGHT(NAME, 6) EIGHT(NAME, 7) EIGHT(NAME, 8) };
+
+static void *unsharer(void *arg)
+{
+    unsigned x = 1;
+    for (size_t i = 0; i < sizeof loops / sizeof loops[0]; i++) {
+        x = loops[i](x);
+        if (unshare(0) != 0)
+            return NULL;
+    }
+    return (void *)(uintptr_t)(x | 1u);
+}
+
+int main(void)
+{
+    pthread_t t[6];
+    void *got[6];
+    alarm(60);
+    for (int round = 0; round < 4; round++) {
+        pid_t pid = fork(); /* each child finds nothing translated again */
+        if (pid == 0) {
+            int bad = 0;
+            for (int i = 0; i < 6; i++)
+                pthread_create(&t[i], NULL, unsharer, NULL);
+            for (int i = 0; i < 6; i++)
+                pthread_join(t[i], &got[i]);
+            for (int i = 0; i < 6; i++)
+                bad += got[i] == NULL || got[i] != got[0];
+            _exit(bad);
+        }
+        int st = 0;
+        OK(waitpid(pid, &st, 0) == pid && st == 0);
+    }
+    return t_done();
+}
