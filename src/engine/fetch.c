@@ -72,7 +72,8 @@ bool fetch_lift(Fetch *f, Lift *l)
     if (f->t)
         f->t->forms |= (uint8_t)l->careful;
     l->guarded = l->mode && f->cpu->e->cfg.env->guarded && f->cpu->e->cfg.env->guarded(f->cpu, l->pc);
-    l->ahead = ahead;
+    /* Tools are shown instructions one by one, so none is lifted as one with others for them. */
+    l->ahead = f->cpu->e->cfg.tools ? NULL : ahead;
     l->ahead_ctx = f;
     return g->lift(l, code, avail) > 0;
 }
