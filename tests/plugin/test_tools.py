@@ -123,6 +123,8 @@ def test_probe(dragoman, pure, guest, probe):
         for mode, total in ("write", 200 * 16), ("skip", 200 * 9):
             r = Run(dragoman, opts + [f"--plugin={probe},mode={mode}", guest, "probe"])
             check(r.status == 0 and r.out == f"probe {total}\n", f"a call changes registers, mode {mode}: {name}", r.out + r.err)
+        r = Run(dragoman, opts + [f"--plugin={probe},mode=watch", guest, "watch"])
+        check(r.status == 0 and r.out == "watch 134850\n" and r.err == "watched 150\n", f"watching on and off: {name}", r.out + r.err)
         r = Run(dragoman, opts + [f"--plugin={probe},mode=crash", guest, "probe"])
         check(r.status == 0 and r.out == "probe 59900\n" and "tool 'probe' crashed while being called" in r.err and
               r.err.count("\n") == 1, f"a tool that crashes: {name}", r.out + r.err)
@@ -209,6 +211,16 @@ def drcov_expected(dragoman, pure, tmp):
     return {int(line.split()[2], 16) + k for line in text.splitlines() if b" insn " in line for k in range(4)}
 
 
+def test_static(dragoman, pure, probe):
+    """The static program has the tools that ship, and says that it loads no others."""
+    if not os.path.exists(dragoman + "-static"):
+        return
+    r, want = Run(dragoman + "-static", ["--tool=count", pure]), Run(dragoman, ["--tool=count", pure])
+    check(r.status == 0 and r.err == want.err, "the static program: count", r.err)
+    r = Run(dragoman + "-static", [f"--plugin={probe},mode=both", pure])
+    check(r.status == 2 and "linked statically" in r.err and r.err.count("\n") == 1, "the static program: --plugin is refused", r.err)
+
+
 def test_errors(dragoman, pure, probe):
     for args, text in ((["--tool=nothing"], "there is no tool"), (["--tool=count,bogus=1"], "no option 'bogus'"),
                        (["--tool=count", "--tool=count"], "given twice"),
@@ -228,6 +240,7 @@ def main():
         test_probe(dragoman, pure, guest, probe)
         test_others(dragoman, pure, guest, tmp)
         test_errors(dragoman, pure, probe)
+        test_static(dragoman, pure, probe)
     print(f"1..{done}")
     return failed != 0
 
