@@ -16,6 +16,9 @@ PROGRAMS = [
     ("libm", "fp_libm", "-O2", 2000000), ("simd", "simd_matmul", "-O3", 80), ("simd", "simd_pixels", "-O3", 6000),
     ("simd", "simd_saxpy", "-O3", 20000), ("simd", "simd_intrin", "-O3", 30000), ("string", "str_libc", "-O2", 6000),
     ("string", "str_small", "-O2", 10000000), ("string", "str_format", "-O2", 500000),
+    # threads and processes at scale: a thousand threads, two thousand processes, 50,000 fresh functions from 8 threads and from one
+    ("scale", "scale_threads", "-O2", 100), ("scale", "scale_fork", "-O2", 2000), ("scale", "scale_fresh", "-O2", 50000),
+    ("scale", "scale_fresh1", "-O2", 50000),
 ]
 # Vectors of 128 bits on both sides, each machine's best code for them.
 NATIVE_SIMD = ["-march=x86-64-v3", "-mprefer-vector-width=128"]

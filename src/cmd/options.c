@@ -122,15 +122,16 @@ static bool opt_plugin(Options *o, char *arg, Status *st)
 
 static bool opt_stats(Options *o, char *arg, Status *st)
 {
-    if (!arg) {
-        o->user.stats |= USER_STATS;
-        o->user.engine.timing = true;
-    } else if (!strcmp(arg, "branches") || !strcmp(arg, "branches,json")) {
+    if (arg && (!strcmp(arg, "branches") || !strcmp(arg, "branches,json"))) {
         o->user.stats |= USER_STATS_BRANCHES | (arg[8] ? USER_STATS_JSON : 0);
         o->user.engine.count_branches = true;
-    } else {
-        return status_set(st, STATUS_USAGE, "--stats: '%s' is neither branches nor branches,json", arg);
+        return true;
     }
+    if (arg && strcmp(arg, "hot"))
+        return status_set(st, STATUS_USAGE, "--stats: '%s' is none of hot, branches, branches,json", arg);
+    o->user.stats |= USER_STATS;
+    o->user.engine.timing = true;
+    o->user.engine.count |= arg != NULL;
     return true;
 }
 
@@ -348,14 +349,20 @@ static const Option table[] = {
 
 #define NOPTIONS (sizeof table / sizeof table[0])
 
+/* Whether the argument may be left out: then it follows a `=` or is not there. */
+static bool may_lack(const Option *t)
+{
+    return t->arg && t->arg[0] == '[';
+}
+
 void options_help(FILE *f)
 {
     for (unsigned i = 0; i < NOPTIONS; i++) {
         const Option *t = &table[i];
         char left[64];
-        bool maybe = t->arg && t->arg[0] == '[';
+        const char *eq = !t->arg ? "" : may_lack(t) ? "[=" : "=";
         snprintf(left, sizeof left, "%c%c%s --%s%s%s", t->letter ? '-' : ' ', t->letter ? t->letter : ' ', t->letter ? "," : " ",
-                 t->name, !t->arg ? "" : maybe ? "[=" : "=", !t->arg ? "" : t->arg + maybe);
+                 t->name, eq, t->arg ? t->arg + may_lack(t) : "");
         fprintf(f, "  %-28s %s\n", left, t->doc);
     }
     fprintf(f, "  %-28s %s\n", "    --help", "this text");
@@ -437,7 +444,7 @@ static bool parse_long(Options *o, int argc, char **argv, int *i, Status *st)
     if (!t->arg && eq)
         return status_set(st, STATUS_USAGE, "option '--%s' takes no argument", t->name);
     char *arg = eq ? eq + 1 : NULL;
-    if (t->arg && !arg && t->arg[0] != '[') { /* one in brackets may be left out */
+    if (t->arg && !arg && !may_lack(t)) {
         if (*i + 1 >= argc)
             return status_set(st, STATUS_USAGE, "option '--%s' needs an argument (%s)", t->name, t->arg);
         arg = argv[++*i];

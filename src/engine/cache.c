@@ -14,6 +14,8 @@
 /* A small cache is cut into at least so many parts, or evicting one would empty it. */
 #define REGIONS_LEAST 16
 #define CODE_ALIGN 16
+/* A region of whose translations less than one in so many lives is evicted before its time. */
+#define WORN_PART 8
 
 bool cache_init(Cache *c, size_t size, Status *st)
 {
@@ -111,13 +113,19 @@ static CacheRegion *region_take(Cache *c, size_t size)
     return r;
 }
 
-/* Take the oldest region that nobody emits into out of the list. */
-static CacheRegion *pick_victim(Cache *c)
+/* Nearly all that was made in the region is dead. */
+static bool is_worn(const CacheRegion *r)
+{
+    return atomic_load_explicit(&r->live, memory_order_relaxed) <= r->made / WORN_PART;
+}
+
+/* Take the oldest region that nobody emits into, and that is worn when `worn`, out of the list. */
+static CacheRegion *pick_victim(Cache *c, bool worn)
 {
     CacheRegion *prev = NULL, *r;
 
     pthread_mutex_lock(&c->lock);
-    for (r = c->oldest; r && (r->owned || r->fixed || r->image); r = r->next)
+    for (r = c->oldest; r && (r->owned || r->fixed || r->image || (worn && !is_worn(r))); r = r->next)
         prev = r;
     if (r) {
         if (prev)
@@ -131,14 +139,14 @@ static CacheRegion *pick_victim(Cache *c)
     return r;
 }
 
-static bool evict_one(Engine *e)
+static bool evict_one(Engine *e, bool worn)
 {
     Cache *c = &e->cache;
 
     pthread_mutex_lock(&e->kill_lock);
-    CacheRegion *r = pick_victim(c);
+    CacheRegion *r = pick_victim(c, worn);
     for (Translation *t = r ? r->translations : NULL; t; t = t->region_next) {
-        if (kill_mark(t))
+        if (kill_mark(e, t))
             kill_translation_locked(e, t);
     }
     if (r) {
@@ -165,6 +173,22 @@ bool cache_room(Cache *c)
     return g >= 0;
 }
 
+size_t cache_wasted(Cache *c)
+{
+    size_t n = 0;
+
+    pthread_mutex_lock(&c->lock);
+    for (CacheRegion *r = c->oldest; r; r = r->next) {
+        if (r->fixed || r->image)
+            continue;
+        n += r->size;
+        for (Translation *t = r->translations; t; t = t->region_next)
+            n -= translation_dead(t) ? 0 : t->size;
+    }
+    pthread_mutex_unlock(&c->lock);
+    return n;
+}
+
 /* Bytes in regions that are not being evicted already. */
 static size_t live_bytes(Cache *c)
 {
@@ -182,8 +206,11 @@ CacheRegion *cache_region_new(Engine *e, size_t want)
     size_t size = (want + CACHE_GRANULE - 1) & ~(size_t)(CACHE_GRANULE - 1);
     CacheRegion *r = region_take(c, size);
 
+    /* A guest that makes code all the time and throws it away: its memory comes back as it goes. */
+    while (evict_one(e, true))
+        ;
     /* Evict ahead of need, for the memory comes back only after a grace period. */
-    while ((!r || live_bytes(c) > c->size - c->size / 8) && evict_one(e) && r)
+    while ((!r || live_bytes(c) > c->size - c->size / 8) && evict_one(e, false) && r)
         ;
     if (log_on(LOG_LINK))
         log_line("cache: region of %zu KiB%s", size >> 10, r ? "" : ": none free");
@@ -308,6 +335,8 @@ void cache_commit(Vcpu *cpu, CodeBuf *cb, Translation *t)
     if (r->used > r->size)
         r->used = r->size;
     t->region = r;
+    r->made++;
+    atomic_fetch_add_explicit(&r->live, 1, memory_order_relaxed);
     t->region_next = r->translations;
     r->translations = t;
     _Atomic(Translation *) *first = &c->page_first[(size_t)(t->hpc - c->rx) >> CACHE_PAGE_BITS];

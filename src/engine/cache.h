@@ -30,7 +30,8 @@
 #define GUEST_PAGE_BITS 12
 
 typedef struct Translation Translation;
-typedef enum TranslationState { TRANSLATION_NEW, TRANSLATION_LIVE, TRANSLATION_DEAD } TranslationState;
+/* Parked: as good as dead, but may come to life again (invalidate.c). */
+typedef enum TranslationState { TRANSLATION_NEW, TRANSLATION_LIVE, TRANSLATION_DEAD, TRANSLATION_PARKED } TranslationState;
 typedef struct CacheRegion CacheRegion;
 
 /* A chain site of `from`, and the translation that it leads to now. */
@@ -41,10 +42,11 @@ typedef struct Link {
     HostSite site;
 } Link;
 
-/* A guest page that a translation was made from. */
+/* A guest page that a translation was made from, and what of it. */
 typedef struct PageRef {
     Translation *t;
     uint64_t page;
+    uint16_t lo, hi; /* offsets in the page, hi past the end: written by the translation's maker, until it is live */
     struct PageRef *next, *prev;
 } PageRef;
 
@@ -52,7 +54,7 @@ struct Translation {
     uint64_t pc;
     uint32_t mode;
     uint32_t guest_insns;
-    atomic_uint state;                /* TranslationState; dead: never entered or linked to again */
+    atomic_uint state;                /* TranslationState; dead: never entered or linked to again; parked: not now */
     _Atomic(Translation *) hash_next; /* table bucket; kept after removal for readers that stand on it */
     const uint8_t *hpc;               /* executable address; NULL: interpreted */
     uint8_t *rw;                      /* the same, writable */
@@ -68,6 +70,8 @@ struct Translation {
     uint32_t nreloc;
     const uint32_t *reloc;            /* references to common stubs, offset << 8 | stub; in side's block */
     bool kept;                        /* of a file of the persistent cache, whose memory side and reloc are */
+    uint64_t parked_sum;              /* of the code that it was made from, when it was parked */
+    bool guarded;                     /* its pages are (EnvOps.guarded) */
     uint8_t forms;                    /* careful ones that some instruction is in */
     uint8_t fp_traps;                 /* operations that trapped; atomic */
     unsigned npages;
@@ -87,7 +91,7 @@ struct Translation {
 
 static inline bool translation_dead(Translation *t)
 {
-    return atomic_load_explicit(&t->state, memory_order_acquire) == TRANSLATION_DEAD;
+    return atomic_load_explicit(&t->state, memory_order_acquire) >= TRANSLATION_DEAD;
 }
 
 struct CacheRegion {
@@ -97,6 +101,8 @@ struct CacheRegion {
     pthread_mutex_t lock;   /* patches and un-freezing */
     atomic_bool frozen;     /* shared with another process since fork */
     unsigned wanted;        /* patches left out because the region is frozen */
+    unsigned made;          /* translations, dead ones too; the owner's */
+    atomic_uint live;       /* those that are not dead */
     bool owned;             /* some vcpu emits here */
     bool fixed;             /* common stubs: never evicted */
     struct PersistImage *image; /* code of a file of the persistent cache: goes with all of it only */
@@ -135,6 +141,8 @@ CacheRegion *cache_map_image(Cache *c, int fd, uint64_t off, size_t size, size_t
 void cache_retire_image(Engine *e, struct PersistImage *im);
 /* Whether some region could be had. */
 bool cache_room(Cache *c);
+/* Bytes of the cache that hold no translation which can be run: of parts that are not full, or hold dead ones. For statistics. */
+size_t cache_wasted(Cache *c);
 /* Give up the vcpu's region (its thread ends). */
 void cache_release(Vcpu *cpu);
 /* The translation whose code holds executable address hpc; NULL. Async-signal-safe. */

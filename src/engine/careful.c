@@ -27,11 +27,12 @@ static CarefulSite *find(Engine *e, uint64_t pc)
 unsigned careful_forms(Engine *e, uint64_t pc)
 {
     unsigned n = atomic_load_explicit(&e->careful_count, memory_order_relaxed);
+    unsigned always = e->cfg.tools ? e->cfg.guest->careful & LIFT_CAREFUL_ALONE : 0; /* tools see each instruction */
 
     if (n == 0)
-        return 0;
+        return always;
     CarefulSite *s = find(e, pc);
-    return (s ? atomic_load_explicit(&s->forms, memory_order_relaxed) : 0) |
+    return always | (s ? atomic_load_explicit(&s->forms, memory_order_relaxed) : 0) |
            (careful_everywhere(e) ? e->cfg.guest->careful & LIFT_CAREFUL_TAG : 0);
 }
 

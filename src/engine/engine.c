@@ -56,6 +56,7 @@ static bool host_init(Engine *e, Status *st)
         .helpers = g->helpers, .nhelpers = g->nhelpers,
         .cpu = e->cfg.host_cpu ? e->cfg.host_cpu : "native", .ret_predict = e->cfg.ret_predict,
         .count_polls = e->cfg.check, .promote = e->cfg.promote.slots > 0, .harden = e->cfg.harden,
+        .count_at = e->cfg.count ? vcpu_counters_at(e) : 0,
     };
 
     e->host = &host_native;
@@ -79,6 +80,7 @@ static void locks_init(Engine *e)
     pthread_mutex_init(&e->vcpu_lock, NULL);
     pthread_mutex_init(&e->retire_lock, NULL);
     pthread_mutex_init(&e->fork_lock, NULL);
+    pthread_mutex_init(&e->hot.lock, NULL);
 }
 
 /* Options that follow from others. */
@@ -168,6 +170,7 @@ void engine_free(Engine *e)
     careful_done(e);
     versions_done(e);
     tools_done(e);
+    hot_done(e);
     free(e);
 }
 
@@ -223,6 +226,7 @@ void engine_stats(Engine *e, FILE *f)
         print_rate(f, "  longest queue", e->tier.longest, 0, "");
     }
     print_rate(f, "cache bytes", e->cache.used, 0, "");
+    print_rate(f, "cache bytes wasted", cache_wasted(&e->cache), 0, "");
     print_rate(f, "links", s.links, 0, "");
     print_rate(f, "lookups", s.lookups, 0, "");
     print_rate(f, "faults", s.faults, 0, "");
@@ -230,9 +234,11 @@ void engine_stats(Engine *e, FILE *f)
     print_rate(f, "careful sites", atomic_load(&e->careful_count), 0, "");
     print_rate(f, "invalidations", atomic_load(&e->invalidations), 0, "");
     print_rate(f, "  translations killed", atomic_load(&e->killed), 0, "");
+    print_rate(f, "  parked, used again", atomic_load(&e->revived), 0, "");
     print_rate(f, "cache parts evicted", atomic_load(&e->evicted), 0, "");
     print_rate(f, "cache parts copied (fork)", atomic_load(&e->unshared), 0, "");
     persist_stats(e, f);
     if (e->cfg.harden)
         print_hardened(e, f);
+    hot_stats(e, f);
 }

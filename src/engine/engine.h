@@ -24,6 +24,7 @@ typedef struct EngineConfig {
     bool one_insn;             /* one guest instruction a region */
     bool no_chain;
     bool ret_predict;
+    bool count;                /* count executions, for engine_stats to show the hottest code (hot.c) */
     bool timing;               /* measure translation time for engine_stats */
     bool exact_flags;          /* never drop dead flags at exits */
     bool llsc_strict;          /* exclusive stores fail after plain stores of others too, whatever the value is */
@@ -70,6 +71,12 @@ void engine_kick_all(Engine *e);
  * any more once this returns, by any thread, except that a thread inside one finishes it up to its next branch or poll.
  */
 void engine_invalidate(Engine *e, uint64_t va, uint64_t len);
+
+/*
+ * Code in [va, va + len) cannot be executed any more, but is still there: as engine_invalidate, but when it is made executable
+ * again, what has not been invalidated meanwhile is used again.
+ */
+void engine_park(Engine *e, uint64_t va, uint64_t len);
 
 /*
  * Enter and leave a system call that may block: an extended quiescent state, so that others' reclamation does not wait

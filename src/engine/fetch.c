@@ -41,6 +41,18 @@ const uint8_t *fetch_at(Fetch *f, uint64_t pc, size_t *avail)
     return f->buf + (pc - f->va);
 }
 
+const uint8_t *fetch_look(Fetch *f, uint64_t pc, size_t most, size_t *avail)
+{
+    const uint8_t *code = fetch_at(f, pc, avail);
+
+    if (!code)
+        return NULL;
+    *avail = *avail < most ? *avail : most;
+    if (f->t)
+        page_note(f->t, pc, *avail);
+    return code;
+}
+
 static void log_insn(const Guest *g, uint64_t pc, const uint8_t *code, size_t avail)
 {
     char text[128];
@@ -54,7 +66,7 @@ static void log_insn(const Guest *g, uint64_t pc, const uint8_t *code, size_t av
 
 static const uint8_t *ahead(void *f, uint64_t pc, size_t *avail)
 {
-    return fetch_at(f, pc, avail);
+    return fetch_look(f, pc, ((Fetch *)f)->cpu->e->cfg.guest->min_insn, avail);
 }
 
 bool fetch_lift(Fetch *f, Lift *l)
@@ -72,8 +84,12 @@ bool fetch_lift(Fetch *f, Lift *l)
     if (f->t)
         f->t->forms |= (uint8_t)l->careful;
     l->guarded = l->mode && f->cpu->e->cfg.env->guarded && f->cpu->e->cfg.env->guarded(f->cpu, l->pc);
-    /* Tools are shown instructions one by one, so none is lifted as one with others for them. */
-    l->ahead = f->cpu->e->cfg.tools ? NULL : ahead;
+    if (f->t)
+        f->t->guarded |= l->guarded;
+    l->ahead = ahead;
     l->ahead_ctx = f;
-    return g->lift(l, code, avail) > 0;
+    unsigned len = g->lift(l, code, avail);
+    if (f->t)
+        page_note(f->t, l->pc, len);
+    return len > 0;
 }

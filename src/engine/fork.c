@@ -102,6 +102,7 @@ void engine_fork_child(Engine *e, Vcpu *self)
     self->thread = pthread_self();
     self->tid = os_tid();
     tier_fork_child(e);
+    hot_fork_child(e, self);
     unlock_all(e);
     persist_fork_child(e);
     versions_fork_child(e);

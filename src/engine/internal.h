@@ -58,6 +58,14 @@ typedef struct Tier {
 /* Translations that others took the place of, for vcpus to drop from their jump caches. */
 #define REPLACED 256
 
+/* Counted executions (hot.c). */
+typedef struct Hot {
+    pthread_mutex_t lock;        /* of the list */
+    struct HotCode *codes;
+    uint32_t next;               /* counter that is free; under lock */
+    uint64_t *past;              /* of vcpus that are gone; under vcpu_lock */
+} Hot;
+
 struct Engine {
     EngineConfig cfg;
     const Host *host;
@@ -96,11 +104,13 @@ struct Engine {
     struct Promote *promote;     /* promote.c; NULL: off */
 
     Tier tier;
+    Hot hot;
     _Atomic uint64_t replaced[REPLACED], replaced_seq; /* guest pcs; written under kill_lock */
 
     _Atomic uint64_t flush_seq;  /* kills so far: vcpus that have seen fewer drop their jump cache and return stack */
     _Atomic uint64_t jit_count;  /* translations made, for jit_limit */
-    _Atomic uint64_t invalidations, killed, unshared, evicted;
+    _Atomic uint64_t parked;     /* translations that are */
+    _Atomic uint64_t invalidations, killed, revived, unshared, evicted;
 
     /* Writers of the code cache stand aside while a thread forks (fork.c). */
     atomic_bool forking;
@@ -125,6 +135,8 @@ static inline void untag_pc(Vcpu *cpu)
 }
 
 /* --- vcpu.c ------------------------------------------------------------------------------------------------------- */
+/* Offset of hot.c's counters, which follow a vcpu and its tools' cells (instrument.h). */
+size_t vcpu_counters_at(const Engine *e);
 /* Free a vcpu that is in no list any more. */
 void vcpu_bury(Vcpu *cpu);
 /* Of all vcpus, past and present. Others may be counting: approximate while they run. */
@@ -134,6 +146,7 @@ struct VcpuStats vcpu_sum_stats(Engine *e);
 bool table_init(Table *tb, Status *st);
 void table_done(Table *tb);
 Translation *table_find(const Table *tb, uint64_t pc, uint32_t mode);
+Translation *table_find_parked(const Table *tb, uint64_t pc, uint32_t mode);
 /* Insert; returns `t`, or the live translation of the same key that was there first. */
 Translation *table_insert(Table *tb, Translation *t);
 /* A live translation of t's key that is not t. */
@@ -147,9 +160,20 @@ void table_remove(Table *tb, Translation *t);
 /* Note that t reads the page of va. False when t has too many pages already. */
 bool page_add(Engine *e, Translation *t, uint64_t va);
 void page_remove_all(Engine *e, Translation *t);
-/* Mark dead some live translation of a page in [first, last] and return it, to be killed; NULL when there is none. Those
- * still being made are marked as well: their maker will drop them. */
-Translation *page_condemn(Engine *e, uint64_t first, uint64_t last);
+/* t, which is being made, depends on the bytes [va, va + n) of a page that was added. */
+void page_note(Translation *t, uint64_t va, size_t n);
+/* A range of guest addresses whose translations are to go, page by page. */
+typedef struct PageWalk {
+    uint64_t va, last; /* both included */
+    uint64_t page;     /* next to be looked at; for a range of many pages: bucket */
+    bool park;         /* those that can be are to be parked instead */
+} PageWalk;
+PageWalk page_walk(uint64_t va, uint64_t len);
+/* Mark dead (or parked) the next live translation of something in the range and return it, to be seen to; NULL: no more. Those
+ * still being made from a page of it are marked as well: their maker will drop them. */
+Translation *page_condemn(Engine *e, PageWalk *w);
+/* Whether page_condemn would find or mark something. */
+bool page_concerns(Engine *e, uint64_t va, uint64_t len);
 
 /* --- fetch.c ------------------------------------------------------------------------------------------------------ */
 #define FETCH_BYTES 128
@@ -165,6 +189,8 @@ struct Fetch {
 
 /* Code at pc, at least one smallest instruction of it; NULL when it cannot be fetched. */
 const uint8_t *fetch_at(Fetch *f, uint64_t pc, size_t *avail);
+/* The same, of at most `most` bytes, all of which the translation then depends on. */
+const uint8_t *fetch_look(Fetch *f, uint64_t pc, size_t most, size_t *avail);
 /* Lift the instruction at l->pc. False when it cannot be fetched. */
 bool fetch_lift(Fetch *f, Lift *l);
 
@@ -249,7 +275,11 @@ void promote_forget(Engine *e, Link *l);
 /* Finish killing a translation whose state has been set to dead by the caller, who holds kill_lock. */
 void kill_translation_locked(Engine *e, Translation *t);
 /* Set a live translation's state to dead; false when somebody else did. */
-bool kill_mark(Translation *t);
+bool kill_mark(Engine *e, Translation *t);
+/* A translation whose code is in a region is dead now. */
+void kill_count(Translation *t);
+/* The parked translation of (pc, cpu's mode), live again; NULL when there is none that is still right. */
+Translation *park_revive(Vcpu *cpu, uint64_t pc);
 /* Kill the translations of va's page, which has not changed: they are to be made in careful forms. */
 void kill_page(Engine *e, uint64_t va);
 /* Make cpu->redo's translation anew at its next execution, in its careful forms. */
@@ -376,6 +406,19 @@ void tools_region(Fetch *f, IrRegion *r, unsigned tier, bool resumes);
 IrStop tools_code_call(HostCpu *h, uint64_t site);
 IrStop tools_world_call(IrCpu *ir, uint64_t site, const IrVal arg[2], IrShow *show);
 uint64_t tools_world_room(IrCpu *ir, uint64_t at, uint64_t limit);
+
+/* --- hot.c: counting executions for --stats=hot; each does nothing when that was not asked for ------------------------------ */
+/* Bytes behind each Vcpu for its counters. */
+size_t hot_bytes(const Engine *e);
+/* Give the blocks of a region counters. */
+void hot_reserve(Engine *e, IrRegion *r);
+/* Remember what was made of it. */
+void hot_note(Vcpu *cpu, const IrRegion *r, const Translation *t, const HostCode *code);
+/* A vcpu ends. Caller holds vcpu_lock. */
+void hot_past_locked(Engine *e, const Vcpu *cpu);
+void hot_fork_child(Engine *e, Vcpu *self);
+void hot_stats(Engine *e, FILE *f);
+void hot_done(Engine *e);
 
 /* --- run.c ---------------------------------------------------------------------------------------------------------- */
 /* Interpret one region as lifted from pc, at most `limit` instructions, without keeping it. */

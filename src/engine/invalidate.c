@@ -3,13 +3,26 @@
  */
 #include "engine/internal.h"
 
+#include "base/hash.h"
 #include "base/log.h"
+#include "base/safe.h"
 
-bool kill_mark(Translation *t)
+void kill_count(Translation *t)
 {
-    unsigned live = TRANSLATION_LIVE;
+    if (t->region && !t->kept)
+        atomic_fetch_sub_explicit(&t->region->live, 1, memory_order_relaxed);
+}
 
-    return atomic_compare_exchange_strong(&t->state, &live, TRANSLATION_DEAD);
+bool kill_mark(Engine *e, Translation *t)
+{
+    unsigned live = TRANSLATION_LIVE, parked = TRANSLATION_PARKED;
+
+    if (atomic_compare_exchange_strong(&t->state, &parked, TRANSLATION_DEAD))
+        atomic_fetch_sub(&e->parked, 1);
+    else if (!atomic_compare_exchange_strong(&t->state, &live, TRANSLATION_DEAD))
+        return false;
+    kill_count(t);
+    return true;
 }
 
 /* The calling thread must not wait for its next poll: what it remembers of t goes now. */
@@ -19,16 +32,31 @@ static void forget_own(Vcpu *self, Translation *t)
     self->drop_returns = true;
 }
 
-/* No way leads to t any more but those that vcpus remember. The same goes for its counter. */
-static void detach(Engine *e, Translation *t)
+/* No link leads to t or its counter any more. */
+static void unlink_locked(Engine *e, Translation *t)
 {
     Translation *c = tier_part_locked(t);
 
-    table_remove(&e->table, t);
     link_unchain(e, t);
-    page_remove_all(e, t);
-    if (c && kill_mark(c))
+    if (c && kill_mark(e, c))
         link_unchain(e, c);
+}
+
+/* No way leads to t any more but those that vcpus remember. The same goes for its counter. */
+static void detach(Engine *e, Translation *t)
+{
+    table_remove(&e->table, t);
+    unlink_locked(e, t);
+    page_remove_all(e, t);
+}
+
+/* What vcpus remember for pc is dead, or slower than what there is now: they drop it when they come by, entry by entry. */
+void kill_note_replaced_locked(Engine *e, uint64_t pc)
+{
+    uint64_t seq = atomic_load_explicit(&e->replaced_seq, memory_order_relaxed);
+
+    atomic_store_explicit(&e->replaced[seq % REPLACED], pc, memory_order_relaxed);
+    atomic_store(&e->replaced_seq, seq + 1);
 }
 
 void kill_translation_locked(Engine *e, Translation *t)
@@ -40,9 +68,82 @@ void kill_translation_locked(Engine *e, Translation *t)
         forget_own(self, t);
     atomic_fetch_add_explicit(&e->killed, 1, memory_order_relaxed);
     /* Before the epoch moves on: who publishes the later epoch has looked at this after reading it (run_poll). */
-    atomic_fetch_add(&e->flush_seq, 1);
+    kill_note_replaced_locked(e, t->pc);
     if (!t->hpc)
         grace_retire(e, t);
+}
+
+/*
+ * Parking. Compilers of managed languages make their code writable, change a little, and make it executable again: what they have
+ * not named (ic ivau) in between is the same. Parked translations stay in the table and in the lists of pages, but nobody finds or
+ * enters them. Code that was changed and not named is not found either, although the architecture would allow that: many processors
+ * show such a change, and programs rely on it without knowing.
+ */
+
+/* A sum of the guest code that t was made from; false when it cannot be read. */
+static bool code_sum(const Translation *t, uint64_t *sum)
+{
+    uint8_t buf[1 << GUEST_PAGE_BITS];
+
+    *sum = 0;
+    for (unsigned i = 0; i < t->npages; i++) {
+        const PageRef *ref = &t->page[i];
+        size_t n = ref->hi > ref->lo ? (size_t)(ref->hi - ref->lo) : 0;
+        if (safe_copy(buf, (const void *)(uintptr_t)((ref->page << GUEST_PAGE_BITS) + ref->lo), n))
+            return false;
+        *sum = *sum * 31 + hash64(buf, n);
+    }
+    return true;
+}
+
+static void park_locked(Engine *e, Translation *t)
+{
+    Vcpu *self = fault_current();
+
+    if (!code_sum(t, &t->parked_sum)) {
+        kill_mark(e, t);
+        kill_translation_locked(e, t);
+        return;
+    }
+    unlink_locked(e, t);
+    atomic_store(&t->asked, false);
+    if (self && self->e == e)
+        forget_own(self, t);
+    kill_note_replaced_locked(e, t->pc);
+}
+
+/* Whether t's pages can be executed, as those that it was made from could. */
+static bool still_right(Vcpu *cpu, const Translation *t)
+{
+    const EnvOps *env = cpu->e->cfg.env;
+    uint64_t sum;
+    size_t len;
+
+    for (unsigned i = 0; i < t->npages; i++) {
+        uint64_t va = t->page[i].page << GUEST_PAGE_BITS;
+        if (!env->code(cpu, va, &len) || (t->mode && env->guarded && env->guarded(cpu, va) != t->guarded))
+            return false;
+    }
+    return t->npages > 0 && code_sum(t, &sum) && sum == t->parked_sum;
+}
+
+Translation *park_revive(Vcpu *cpu, uint64_t pc)
+{
+    Engine *e = cpu->e;
+    unsigned parked = TRANSLATION_PARKED;
+
+    if (atomic_load_explicit(&e->parked, memory_order_relaxed) == 0)
+        return NULL;
+    pthread_mutex_lock(&e->kill_lock); /* it must not be killed while its pages are looked at */
+    Translation *t = table_find_parked(&e->table, pc, cpu->h.ir.mode);
+    if (t && (!still_right(cpu, t) || !atomic_compare_exchange_strong(&t->state, &parked, TRANSLATION_LIVE)))
+        t = NULL;
+    pthread_mutex_unlock(&e->kill_lock);
+    if (t) {
+        atomic_fetch_sub(&e->parked, 1);
+        atomic_fetch_add_explicit(&e->revived, 1, memory_order_relaxed);
+    }
+    return t;
 }
 
 static void kick_others(Engine *e, const Vcpu *self)
@@ -55,20 +156,11 @@ static void kick_others(Engine *e, const Vcpu *self)
     pthread_mutex_unlock(&e->vcpu_lock);
 }
 
-/* What vcpus remember for pc is only slower than what there is now: they drop it when they come by, entry by entry. */
-void kill_note_replaced_locked(Engine *e, uint64_t pc)
-{
-    uint64_t seq = atomic_load_explicit(&e->replaced_seq, memory_order_relaxed);
-
-    atomic_store_explicit(&e->replaced[seq % REPLACED], pc, memory_order_relaxed);
-    atomic_store(&e->replaced_seq, seq + 1);
-}
-
 void kill_counter_locked(Engine *e, Translation *t)
 {
     Translation *c = tier_part_locked(t);
 
-    if (c && kill_mark(c))
+    if (c && kill_mark(e, c))
         link_unchain(e, c);
     kill_note_replaced_locked(e, t->pc);
 }
@@ -116,7 +208,7 @@ void kill_redo(Vcpu *cpu)
     pthread_mutex_lock(&e->kill_lock);
     bool killed = persist_drop_locked(e, pc, cpu->redo.mode, false);
     Translation *t = table_find(&e->table, pc, cpu->redo.mode);
-    if (t && kill_mark(t)) {
+    if (t && kill_mark(e, t)) {
         kill_translation_locked(e, t);
         killed = true;
     }
@@ -128,23 +220,29 @@ void kill_redo(Vcpu *cpu)
         log_line("careful 0x%llx: forms 0x%x", (unsigned long long)pc, forms);
 }
 
-/* Translations of [va, va + len) are killed: because what is there changed, or to be made anew in careful forms. */
-static void invalidate(Engine *e, uint64_t va, uint64_t len, bool changed)
+/* Why translations are to go: what is there changed, is to be made anew in careful forms, cannot be executed any more. */
+typedef enum Reason { CODE_CHANGED, CODE_CAREFUL, CODE_PARKED } Reason;
+
+static void invalidate(Engine *e, uint64_t va, uint64_t len, Reason why)
 {
-    uint64_t first = va >> GUEST_PAGE_BITS, last = (va + len - 1) >> GUEST_PAGE_BITS;
+    PageWalk walk = page_walk(va, len);
     unsigned n = 0;
     Translation *t;
 
-    if (changed)
+    walk.park = why == CODE_PARKED;
+    if (why == CODE_CHANGED)
         persist_changed(e);
     Vcpu *self = fault_current();
     if (self)
         write_begin(self);
     pthread_mutex_lock(&e->kill_lock);
-    n += changed ? persist_invalidate_locked(e, va, len) : persist_drop_page_locked(e, va);
-    while ((t = page_condemn(e, first, last)) != NULL) {
-        kill_translation_locked(e, t);
-        n++;
+    if (why != CODE_PARKED)
+        n += why == CODE_CHANGED ? persist_invalidate_locked(e, va, len) : persist_drop_page_locked(e, va);
+    for (; (t = page_condemn(e, &walk)) != NULL; n++) {
+        if (atomic_load(&t->state) == TRANSLATION_PARKED)
+            park_locked(e, t);
+        else
+            kill_translation_locked(e, t);
     }
     pthread_mutex_unlock(&e->kill_lock);
     if (n)
@@ -155,6 +253,20 @@ static void invalidate(Engine *e, uint64_t va, uint64_t len, bool changed)
         log_line("invalidate 0x%llx..0x%llx: %u translations", (unsigned long long)va, (unsigned long long)(va + len), n);
 }
 
+/*
+ * A compiler that runs in the guest names all that it writes: mostly code that was never run. Where there is no translation, and
+ * no file whose translations might be kept, nothing is locked.
+ */
+static bool concerns(Engine *e, uint64_t va, uint64_t len)
+{
+    Vcpu *self = fault_current();
+    EnvImage im;
+
+    if (page_concerns(e, va, len))
+        return true;
+    return e->persist && (!self || !e->cfg.env->image || e->cfg.env->image(self, va, &im) || e->cfg.env->image(self, va + len - 1, &im));
+}
+
 void engine_invalidate(Engine *e, uint64_t va, uint64_t len)
 {
     if (len == 0)
@@ -162,10 +274,20 @@ void engine_invalidate(Engine *e, uint64_t va, uint64_t len)
     atomic_fetch_add_explicit(&e->invalidations, 1, memory_order_relaxed);
     if (e->cfg.tools)
         e->cfg.tools->ops->unmapped(e->cfg.tools, va, va + len);
-    invalidate(e, va, len, true);
+    /* The change is visible to who registers a page after this. */
+    atomic_thread_fence(memory_order_seq_cst);
+    if (!concerns(e, va, len))
+        return;
+    invalidate(e, va, len, CODE_CHANGED);
+}
+
+void engine_park(Engine *e, uint64_t va, uint64_t len)
+{
+    if (len)
+        invalidate(e, va, len, CODE_PARKED);
 }
 
 void kill_page(Engine *e, uint64_t va)
 {
-    invalidate(e, va, 1, false);
+    invalidate(e, va, 1, CODE_CAREFUL);
 }

@@ -3,6 +3,8 @@
  */
 #include "engine/internal.h"
 
+#define PAGE_MASK ((1u << GUEST_PAGE_BITS) - 1)
+
 static PageBucket *bucket_of(Engine *e, uint64_t page)
 {
     return &e->page[(page ^ page >> 12) % PAGE_BUCKETS];
@@ -29,6 +31,8 @@ bool page_add(Engine *e, Translation *t, uint64_t va)
     PageBucket *b = bucket_of(e, page);
     ref->t = t;
     ref->page = page;
+    ref->lo = UINT16_MAX;
+    ref->hi = 0;
     ref->prev = NULL;
     spin_lock(&b->lock);
     ref->next = atomic_load_explicit(&b->head, memory_order_relaxed);
@@ -38,6 +42,19 @@ bool page_add(Engine *e, Translation *t, uint64_t va)
     atomic_store(&b->head, ref);
     spin_unlock(&b->lock);
     return true;
+}
+
+void page_note(Translation *t, uint64_t va, size_t n)
+{
+    unsigned lo = (unsigned)va & PAGE_MASK, hi = n < PAGE_MASK + 1 - lo ? lo + (unsigned)n : PAGE_MASK + 1;
+
+    for (unsigned i = 0; i < t->npages; i++) {
+        PageRef *ref = &t->page[i];
+        if (ref->page != va >> GUEST_PAGE_BITS)
+            continue;
+        ref->lo = lo < ref->lo ? (uint16_t)lo : ref->lo;
+        ref->hi = hi > ref->hi ? (uint16_t)hi : ref->hi;
+    }
 }
 
 void page_remove_all(Engine *e, Translation *t)
@@ -58,8 +75,52 @@ void page_remove_all(Engine *e, Translation *t)
     t->npages = 0;
 }
 
+/* --- invalidation ---------------------------------------------------------------------------------------------------- */
+
+PageWalk page_walk(uint64_t va, uint64_t len)
+{
+    PageWalk w = {.va = va, .last = va + len - 1};
+
+    w.page = (w.last >> GUEST_PAGE_BITS) - (va >> GUEST_PAGE_BITS) >= PAGE_BUCKETS ? 0 : va >> GUEST_PAGE_BITS;
+    return w;
+}
+
+/* Whether something of `ref` is in the range: of one that is still being made the whole page is. */
+static bool is_in(const PageRef *ref, const PageWalk *w)
+{
+    uint64_t base = ref->page << GUEST_PAGE_BITS;
+    unsigned lo = 0, hi = PAGE_MASK + 1;
+
+    if (atomic_load_explicit(&ref->t->state, memory_order_acquire) != TRANSLATION_NEW) {
+        lo = ref->lo;
+        hi = ref->hi;
+    }
+    return hi > lo && base + lo <= w->last && base + hi - 1 >= w->va;
+}
+
+/* Take the state of one in the range from it. Returns whether the caller is to see to the rest. */
+static bool condemn(Engine *e, Translation *t, bool park)
+{
+    unsigned state = atomic_load(&t->state), to;
+
+    do {
+        if (state == TRANSLATION_DEAD || (park && state == TRANSLATION_PARKED))
+            return false;
+        to = park && state == TRANSLATION_LIVE && t->hpc ? TRANSLATION_PARKED : TRANSLATION_DEAD;
+    } while (!atomic_compare_exchange_weak(&t->state, &state, to));
+    if (state == TRANSLATION_NEW) /* its maker will see */
+        return false;
+    if (to == TRANSLATION_PARKED)
+        atomic_fetch_add(&e->parked, 1);
+    else
+        kill_count(t);
+    if (state == TRANSLATION_PARKED)
+        atomic_fetch_sub(&e->parked, 1);
+    return true;
+}
+
 /* The next translation of one bucket to be killed; NULL when none is left. */
-static Translation *condemn_in(PageBucket *b, uint64_t first, uint64_t last)
+static Translation *condemn_in(Engine *e, PageBucket *b, const PageWalk *w)
 {
     Translation *found = NULL;
 
@@ -67,25 +128,42 @@ static Translation *condemn_in(PageBucket *b, uint64_t first, uint64_t last)
         return NULL;
     spin_lock(&b->lock);
     for (PageRef *ref = atomic_load_explicit(&b->head, memory_order_relaxed); ref && !found; ref = ref->next) {
-        if (ref->page < first || ref->page > last)
-            continue;
-        if (atomic_exchange(&ref->t->state, TRANSLATION_DEAD) == TRANSLATION_LIVE)
+        if (is_in(ref, w) && condemn(e, ref->t, w->park))
             found = ref->t;
     }
     spin_unlock(&b->lock);
     return found;
 }
 
-Translation *page_condemn(Engine *e, uint64_t first, uint64_t last)
+Translation *page_condemn(Engine *e, PageWalk *w)
 {
+    uint64_t last = w->last >> GUEST_PAGE_BITS;
+    bool all = last - (w->va >> GUEST_PAGE_BITS) >= PAGE_BUCKETS;
     Translation *t = NULL;
 
-    if (last - first >= PAGE_BUCKETS) {
-        for (unsigned i = 0; i < PAGE_BUCKETS && !t; i++)
-            t = condemn_in(&e->page[i], first, last);
-        return t;
+    for (; w->page <= (all ? PAGE_BUCKETS - 1 : last); w->page++) {
+        t = condemn_in(e, all ? &e->page[w->page] : bucket_of(e, w->page), w);
+        if (t)
+            break;
     }
-    for (uint64_t page = first; page <= last && !t; page++)
-        t = condemn_in(bucket_of(e, page), first, last);
     return t;
+}
+
+bool page_concerns(Engine *e, uint64_t va, uint64_t len)
+{
+    PageWalk w = page_walk(va, len);
+    bool any = false;
+
+    if ((w.last - va) >> GUEST_PAGE_BITS)
+        return true;
+    for (uint64_t page = va >> GUEST_PAGE_BITS; page <= w.last >> GUEST_PAGE_BITS && !any; page++) {
+        PageBucket *b = bucket_of(e, page);
+        if (!atomic_load(&b->head))
+            continue;
+        spin_lock(&b->lock);
+        for (PageRef *ref = atomic_load_explicit(&b->head, memory_order_relaxed); ref && !any; ref = ref->next)
+            any = is_in(ref, &w) && atomic_load(&ref->t->state) != TRANSLATION_DEAD;
+        spin_unlock(&b->lock);
+    }
+    return any;
 }

@@ -19,6 +19,7 @@ static bool wanted(const Engine *e)
     const EngineConfig *c = &e->cfg;
 
     return c->persist_dir && c->env->image && c->kind == ENGINE_JIT && !c->check && !c->one_insn && !c->no_chain && !c->harden &&
+           !c->count &&
            c->jit_limit == UINT64_MAX && !log_on(LOG_IN) && !log_on(LOG_IR) && !log_on(LOG_OPT) && !log_on(LOG_RA) &&
            !log_on(LOG_ASM) && !log_on(LOG_EXEC);
 }

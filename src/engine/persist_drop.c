@@ -75,7 +75,7 @@ static void unlink_sites_to(Engine *e, PersistImage *im, uint64_t pc, uint32_t m
 
     index_sites(im);
     for (uint32_t s = im->site_first[bucket_of(im, pc)]; s; s = im->site_next[s - 1]) {
-        if (f->site[s - 1].target != pc)
+        if (f->site[s - 1].target != pc || f->site[s - 1].indirect)
             continue;
         uint32_t k = owner_of(f, s - 1);
         if (k != UINT32_MAX && f->entry[k].mode == mode)
@@ -103,7 +103,7 @@ static void take_out(Engine *e, PersistImage *im, uint32_t k, bool replaced)
 {
     Translation *t = im->translation ? im->translation[k] : NULL;
 
-    if (!t || !kill_mark(t))
+    if (!t || !kill_mark(e, t))
         return;
     if (replaced)
         kill_replaced_locked(e, t);

@@ -269,7 +269,7 @@ void persist_image_kill_locked(Engine *e, PersistImage *im)
     }
     for (CacheRegion *r = im->first; r && r->image == im; r = r->next) {
         for (Translation *t = r->translations; t; t = t->region_next) {
-            if (kill_mark(t))
+            if (kill_mark(e, t))
                 kill_translation_locked(e, t);
         }
     }

@@ -48,6 +48,15 @@ Translation *table_find(const Table *tb, uint64_t pc, uint32_t mode)
     return find_from(atomic_load_explicit(&tb->bucket[hash(pc, mode)], memory_order_acquire), pc, mode);
 }
 
+Translation *table_find_parked(const Table *tb, uint64_t pc, uint32_t mode)
+{
+    Translation *t = atomic_load_explicit(&tb->bucket[hash(pc, mode)], memory_order_acquire);
+
+    while (t && (t->pc != pc || t->mode != mode || atomic_load(&t->state) != TRANSLATION_PARKED))
+        t = atomic_load_explicit(&t->hash_next, memory_order_acquire);
+    return t;
+}
+
 Translation *table_insert(Table *tb, Translation *t)
 {
     size_t h = hash(t->pc, t->mode);

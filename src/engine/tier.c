@@ -46,7 +46,7 @@ static bool attach(Engine *e, Translation *t, Translation *c)
         c->counted = t;
         atomic_store(&t->counter, c);
     } else {
-        atomic_store(&c->state, TRANSLATION_DEAD);
+        kill_mark(e, c);
     }
     pthread_mutex_unlock(&e->kill_lock);
     return ok;

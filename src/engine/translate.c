@@ -22,6 +22,8 @@
 
 /* Guest instructions in a region: long enough for any straight code, short enough for a side table of 16-bit offsets. */
 #define REGION_INSNS 96
+/* Code at an exit's target that is looked at for what it overwrites. */
+#define DEAD_BYTES 24
 /* Room to start a translation with; the host says when it was not enough. */
 #define CODE_ROOM_MIN (4u << 10)
 #define CODE_ROOM_MAX (512u << 10)
@@ -103,7 +105,7 @@ static uint64_t dead_slots(void *ctx, uint64_t pc)
 {
     Fetch *f = ctx;
     size_t avail;
-    const uint8_t *code = fetch_at(f, pc, &avail);
+    const uint8_t *code = fetch_look(f, pc, DEAD_BYTES, &avail);
 
     return code ? f->cpu->e->cfg.guest->dead_slots(code, avail) : 0;
 }
@@ -174,13 +176,14 @@ static void keep_code(Translation *t, const HostCode *code, int64_t delta)
 }
 
 /* Compile into this thread's region. TRANSLATED_NOT: a graph that is too much for the host. */
-static Translated compile(Vcpu *cpu, const IrRegion *r, Translation *t)
+static Translated compile(Vcpu *cpu, IrRegion *r, Translation *t)
 {
     Engine *e = cpu->e;
     HostCode code;
     CodeBuf cb;
 
     check_context("compile", r->pc);
+    hot_reserve(e, r);
     for (size_t room = CODE_ROOM_MIN; room <= CODE_ROOM_MAX; room *= 8) {
         if (!cache_buf(cpu, room, &cb))
             return TRANSLATED_FULL;
@@ -189,6 +192,7 @@ static Translated compile(Vcpu *cpu, const IrRegion *r, Translation *t)
             cache_commit(cpu, &cb, t);
             promote_attach(e, t);
             log_asm(e->host, t);
+            hot_note(cpu, r, t, &code);
             return TRANSLATED;
         }
         if (!cb.overflow)
@@ -221,6 +225,7 @@ static Translation *publish(Vcpu *cpu, Translation *t)
     if (!atomic_compare_exchange_strong(&t->state, &new, TRANSLATION_LIVE)) {
         cpu->stats.discarded++;
         /* Compiled code stays listed in its cache region, which owns it. */
+        kill_count(t);
         page_remove_all(e, t);
         if (!t->hpc)
             translation_free(t);
@@ -230,7 +235,7 @@ static Translation *publish(Vcpu *cpu, Translation *t)
     if (first != t) {
         cpu->stats.discarded++;
         pthread_mutex_lock(&e->kill_lock);
-        if (kill_mark(t))
+        if (kill_mark(e, t))
             kill_translation_locked(e, t);
         pthread_mutex_unlock(&e->kill_lock);
     } else if (translation_dead(t)) {
@@ -327,6 +332,7 @@ void translate_replace(Vcpu *cpu, Translation *t)
 
     if (!atomic_compare_exchange_strong(&t->state, &new, TRANSLATION_LIVE)) { /* the code changed meanwhile */
         cpu->stats.discarded++;
+        kill_count(t);
         page_remove_all(e, t);
         return;
     }
@@ -340,7 +346,7 @@ void translate_replace(Vcpu *cpu, Translation *t)
         persist_improved(e, t);
     }
     for (Translation *old; !dead && (old = table_find_other(&e->table, t)) != NULL;) {
-        if (kill_mark(old))
+        if (kill_mark(e, old))
             kill_replaced_locked(e, old);
     }
     pthread_mutex_unlock(&e->kill_lock);
@@ -365,6 +371,8 @@ Translation *translate_get(Vcpu *cpu, uint64_t pc, Translated *why)
     Engine *e = cpu->e;
     Translation *t = table_find(&e->table, pc, cpu->h.ir.mode);
 
+    if (!t)
+        t = park_revive(cpu, pc);
     if (!t)
         t = persist_get(cpu, pc);
     *why = t ? TRANSLATED : TRANSLATED_CHANGED;

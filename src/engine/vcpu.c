@@ -48,6 +48,7 @@ static void remove_from_list(Vcpu *cpu)
     if (cpu->next)
         cpu->next->prev = cpu->prev;
     add_stats(&e->past, &cpu->stats);
+    hot_past_locked(e, cpu);
     pthread_mutex_unlock(&e->vcpu_lock);
 }
 
@@ -61,19 +62,16 @@ static void shadow_init(Vcpu *cpu)
     cpu->shadow = p;
     cpu->h.shadow_limit = p + SHADOW_GUARD;
     cpu->h.shadow_base = p + SHADOW_GUARD + SHADOW_BYTES - SHADOW_TOP;
-    /* No guest return address equals this: the frame matches nothing. */
-    memset(cpu->h.shadow_base, 0xff, SHADOW_TOP);
 }
 
-/* Tools' cells follow a vcpu, see instrument.h. */
-static size_t vcpu_bytes(const Engine *e)
+size_t vcpu_counters_at(const Engine *e)
 {
     return sizeof(Vcpu) + (e->cfg.tools ? CELL_BYTES : 0);
 }
 
 Vcpu *vcpu_new(Engine *e)
 {
-    Vcpu *cpu = os_alloc(vcpu_bytes(e));
+    Vcpu *cpu = os_alloc(vcpu_counters_at(e) + hot_bytes(e));
 
     CHECK(cpu != NULL);
     os_populate(cpu, sizeof *cpu);
@@ -123,7 +121,7 @@ void vcpu_bury(Vcpu *cpu)
     arena_done(&cpu->interp_arena);
     free(cpu->lockstep);
     os_release(cpu->shadow, SHADOW_BYTES + 2 * SHADOW_GUARD);
-    os_free(cpu, vcpu_bytes(cpu->e));
+    os_free(cpu, vcpu_counters_at(cpu->e) + hot_bytes(cpu->e));
 }
 
 void vcpu_free(Vcpu *cpu)
@@ -183,6 +181,8 @@ void engine_block_end(Vcpu *cpu)
         link_flush(cpu);
         cpu->flush_seen = flush;
     }
+    if (atomic_load(&cpu->e->replaced_seq) != cpu->replaced_seen)
+        link_drop_replaced(cpu);
 }
 
 void vcpu_fp_sync(Vcpu *cpu)

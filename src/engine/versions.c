@@ -21,7 +21,8 @@
 bool versions_init(Engine *e)
 {
     e->versions = os_alloc(TABLE_BYTES);
-    atomic_init(&e->versions_on, e->cfg.llsc_strict);
+    /* With tools from the start: what switches it on runs an instruction twice. */
+    atomic_init(&e->versions_on, e->cfg.llsc_strict || e->cfg.tools);
     return e->versions != NULL;
 }
 

@@ -9,9 +9,10 @@
  *     every register and runs the C function on the thread's C stack.
  *   - The host's "invalid operation" is unmasked: operations on NaNs whose results differ between guest and host trap, and
  *     fp_trap completes them. C code that thunks call without leaving the guest's FP environment must not compute in it.
- *   - The host stack pointer is the return predictor's stack: a guest call pushes {guest return address, host return
- *     address}; a guest return compares and returns. The stack is a small mapping of its own with guard pages; its lowest
- *     frame is a sentinel that matches no guest address. On a mismatch it is reset to that.
+ *   - The host stack pointer is the return predictor's stack: a guest call is a call, a guest return is a return with the
+ *     wanted guest address in a register, and where the call returns to that is compared with the address behind the call. The
+ *     stack is a small mapping of its own with guard pages; its lowest entry is a sentinel, which takes any address for a
+ *     mismatch. On a mismatch the stack is reset to that.
  */
 #ifndef HOST_HOST_H
 #define HOST_HOST_H
@@ -44,7 +45,7 @@ typedef struct HostCpu {
     uint32_t polls_left;     /* see HostConfig.count_polls */
     uint32_t in_code;        /* 1 while translated code or its thunks run (fault handler) */
     void *c_stack;           /* saved C stack pointer while in translated code */
-    void *shadow_base;       /* address of the sentinel frame of the return stack: 16 bytes, filled in by enter() */
+    void *shadow_base;       /* address of the sentinel of the return stack: 8 bytes, filled in by enter() */
     void *shadow_limit;      /* lowest usable address */
     const void *gate[HOST_GATES]; /* where the gates of code from the persistent cache lead; set by Host.cpu_init */
     uint64_t *versions;      /* the process's table of versions (ir.h): by host_version_index */
@@ -149,6 +150,18 @@ typedef struct HostReloc {
     uint8_t stub;      /* which common stub */
 } HostReloc;
 
+/* With HostConfig.count_at: whose the code from `offset` on is, up to the next mark. In ascending order. */
+typedef enum HostMarkKind {
+    HOST_MARK_INSN,  /* of the guest instruction at `what`, in the block that was named before */
+    HOST_MARK_BLOCK, /* of block `what` of the region */
+    HOST_MARK_RARE,  /* nobody's: run once, or hardly ever */
+} HostMarkKind;
+typedef struct HostMark {
+    uint32_t offset;
+    uint8_t kind;
+    uint64_t what;
+} HostMark;
+
 /* The result of compiling: arrays live in the region's arena. */
 typedef struct HostCode {
     uint8_t *rw;       /* start of the code, writable view */
@@ -161,6 +174,8 @@ typedef struct HostCode {
     /* Side table from host offsets to guest state: see host_recover. Byte-packed, position-independent. */
     uint8_t *side;
     uint32_t side_len;
+    HostMark *mark;
+    uint32_t nmark;
 } HostCode;
 
 /* A promotion stub: what an indirect branch whose targets are known leads to. */
@@ -190,6 +205,7 @@ typedef struct HostConfig {
     bool promote;          /* indirect branches are sites that can be patched */
     HostHarden harden;
     bool count_polls;      /* POLL counts down HostCpu.polls_left, and is true when that comes to zero: for --check */
+    uint32_t count_at;     /* where counters (uint64_t) are, from HostCpu; 0: IrRegion.counters is always 0 */
 } HostConfig;
 
 typedef struct Host {
@@ -242,7 +258,7 @@ typedef struct Host {
     /* Whether the interrupted context faulted by overrunning the return stack; if so resets it in `uc`. */
     bool (*shadow_overflow)(HostPlan *plan, HostCpu *cpu, void *uc, const void *fault_addr);
     /*
-     * Forget every predicted return: no frame that is on the return stack now matches a guest address any more. Called
+     * Forget every predicted return: nothing that is on the return stack now is returned to any more. Called
      * on the vcpu's own thread, by the run loop or inside a helper or link routine (translated code is suspended).
      */
     void (*drop_returns)(HostPlan *plan, HostCpu *cpu);

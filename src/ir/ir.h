@@ -303,6 +303,7 @@ typedef struct IrRegion {
     IrVal *vconst;
     uint32_t nvconst, cap_vconst;
     uint32_t guest_insns;
+    uint32_t counters;  /* number + 1 of the counter of block 0's executions, the others' follow; 0: not counted */
 } IrRegion;
 
 static inline IrInsn *ir_insn(const IrRegion *r, IrRef ref)

@@ -88,24 +88,12 @@ static void describe(const Plugins *p, const InsnView *v, DgInsnInfo *out)
         out->class_ &= ~(unsigned)DG_SYSTEM;
 }
 
-/* Whether the instruction is not done at all but a helper, behind which it is come to again (lift_instead). */
-static bool comes_again(const InsnView *v)
-{
-    const IrInsn *end = ir_insn(v->r, v->r->ninsn - 1);
-    uint64_t pc;
-
-    return v->kind == LIFT_LEFT && end->op == IR_EXIT_HELP && ir_is_const(v->r, end->c, &pc) && pc == v->pc;
-}
-
-/* NULL: nothing to be seen. */
 static DgInsn *look(Code *c, uint64_t pc)
 {
     DgInsn *i = arena_zalloc(&fetch_vcpu(c->f)->arena, sizeof *i);
     InsnView v;
 
     if (insn_view(c->f, pc, &c->scratch, &v)) {
-        if (comes_again(&v))
-            return NULL;
         describe(c->p, &v, &i->info);
         i->next = v.next;
         i->kind = v.kind;
@@ -186,8 +174,7 @@ static void walk(Code *c, uint32_t block, DgInsn *last, bool *seen)
         if (ir_insn(c->r, ref)->op != IR_INSN)
             continue;
         DgInsn *i = look(c, ir_insn(c->r, ref)->imm);
-        if (i)
-            append(c, piece_for(c, last, i), i);
+        append(c, piece_for(c, last, i), i);
         c->at[ref] = last = i;
     }
     walk_on(c, block, last, seen);

@@ -497,7 +497,7 @@ static void lower_block(Lower *l, uint32_t block)
                 lower_end(l, cur, 0);
             ir_link_last(r, block, ref);
             cur = l->c->at[ref];
-            if (cur && (!l->c->how->resumes || cur->info.pc != r->pc))
+            if (!l->c->how->resumes || cur->info.pc != r->pc)
                 lower_plain(l, cur, DG_BEFORE);
         } else if (i.op == IR_LOAD || i.op == IR_STORE || i.op == IR_CAS || i.op == IR_RMW) {
             lower_access(l, cur, ref);

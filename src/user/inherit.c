@@ -24,7 +24,9 @@ static bool same_limit(const struct rlimit *a, int resource)
 
 static bool is_plain(const UserThread *t)
 {
-    return t->seccomp.mode == 0 && !mm_mdwe(t->p->mm) && !t->p->landlocked && same_limit(&t->p->limit_as, RLIMIT_AS) && same_limit(&t->p->limit_data, RLIMIT_DATA);
+    const UserProc *p = t->p;
+    return t->seccomp.mode == 0 && !mm_mdwe(p->mm) && !p->landlocked && same_limit(&p->limit_as, RLIMIT_AS) &&
+           same_limit(&p->limit_data, RLIMIT_DATA);
 }
 
 static bool save(UserThread *t, int fd)
@@ -63,7 +65,7 @@ bool inherit_take(UserProc *p, int fd, Status *st)
 {
     Inherited h;
     FILE *f = lseek(fd, 0, SEEK_SET) == 0 ? fdopen(fd, "r") : NULL;
-    bool ok = f && fread(&h, sizeof h, 1, f) == 1 && memcmp(h.magic, magic, sizeof magic) == 0 && seccomp_load(&p->seccomp, f);
+    bool ok = f && fread(&h, sizeof h, 1, f) == 1 && memcmp(h.magic, magic, sizeof magic) == 0 && seccomp_load(p, f);
     if (f)
         fclose(f);
     if (!ok)

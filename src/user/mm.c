@@ -347,9 +347,15 @@ int64_t mm_map(UserMm *mm, uint64_t addr, uint64_t len, int prot, int flags, int
         pthread_rwlock_unlock(mm->lock);
         return -ENOMEM;
     }
-    bool had_code = mmset_any_prot(&mm->set, start, end, PROT_EXEC);
+    bool had_code = mmset_any_prot(&mm->set, start, end, MM_PROT_CODE);
     long got = call(mm, SYS_mmap, start, len, (uint64_t)host_prot(prot),
                     (uint64_t)((flags & ~MAP_FIXED_NOREPLACE) | MAP_FIXED), (uint64_t)(int64_t)fd, off);
+    if (got == -EINVAL && fd >= 0 && !(flags & (MAP_FIXED | MAP_FIXED_NOREPLACE | MAP_ANONYMOUS))) {
+        /* rings of io_uring go where the kernel says, and nowhere else */
+        got = call(mm, SYS_mmap, 0, len, (uint64_t)host_prot(prot), (uint64_t)flags, (uint64_t)(int64_t)fd, off);
+        start = got >= 0 ? (uint64_t)got : start;
+        end = start + len;
+    }
     if (got >= 0) {
         mmset_insert(&mm->set, start, end, (uint32_t)prot & MM_PROT_ALL, kind);
         note_file(mm, start, end, prot, flags, fd, off);
@@ -364,7 +370,7 @@ int64_t mm_unmap(UserMm *mm, uint64_t addr, uint64_t len)
         return -EINVAL;
     uint64_t end = addr + page_up(len);
     pthread_rwlock_wrlock(mm->lock);
-    bool had_code = mmset_any_prot(&mm->set, addr, end, PROT_EXEC);
+    bool had_code = mmset_any_prot(&mm->set, addr, end, MM_PROT_CODE);
     long err = 0;
     for (size_t i = mmset_find(&mm->set, addr); err == 0 && i < mm->set.n && mm->set.r[i].start < end; i++) {
         uint64_t s = mm->set.r[i].start > addr ? mm->set.r[i].start : addr;
@@ -396,6 +402,18 @@ static bool is_stack(const UserMm *mm, uint64_t addr)
     return i < mm->set.n && mm->set.r[i].start <= addr && mm->set.r[i].kind == MM_STACK;
 }
 
+/* Whether code in [start, end) stays what it is when the protection changes: it is of no file, nor guarded otherwise than before. */
+static bool keeps_code(UserMm *mm, uint64_t start, uint64_t end, int prot)
+{
+    if (!mmset_is_free(&mm->files, start, end))
+        return false;
+    for (size_t i = mmset_find(&mm->set, start); i < mm->set.n && mm->set.r[i].start < end; i++) {
+        if ((prot & mm->set.r[i].prot & PROT_EXEC) && ((mm->set.r[i].prot ^ (uint32_t)prot) & MM_PROT_BTI))
+            return false;
+    }
+    return true;
+}
+
 int64_t mm_protect(UserMm *mm, uint64_t addr, uint64_t len, int prot)
 {
     const int known = MM_PROT_ALL | MM_PROT_SEM | PROT_GROWSDOWN;
@@ -420,11 +438,14 @@ int64_t mm_protect(UserMm *mm, uint64_t addr, uint64_t len, int prot)
         pthread_rwlock_unlock(mm->lock);
         return covered ? -EACCES : -ENOMEM;
     }
-    bool had_code = mmset_any_prot(&mm->set, addr, end, PROT_EXEC);
+    bool had_code = mmset_any_prot(&mm->set, addr, end, MM_PROT_CODE);
+    bool keeps = keeps_code(mm, addr, end, prot), park = had_code && keeps && !(prot & PROT_EXEC);
     long err = call(mm, SYS_mprotect, addr, end - addr, (uint64_t)host_prot(prot) | grows, 0, 0, 0);
     if (err == 0)
-        mmset_set_prot(&mm->set, low, end, (uint32_t)prot);
-    unlock_changed(mm, addr, end, had_code);
+        mmset_set_prot(&mm->set, low, end, (uint32_t)prot | (park ? MM_PROT_PARKED : 0));
+    unlock_changed(mm, addr, end, had_code && !keeps);
+    if (park && mm->engine)
+        engine_park(mm->engine, addr, end - addr);
     return err;
 }
 
@@ -505,8 +526,8 @@ int64_t mm_remap(UserMm *mm, uint64_t addr, uint64_t old_len, uint64_t new_len, 
     if ((flags & MREMAP_DONTUNMAP) && (!page_aligned(new_addr) || old_len != new_len)) /* there it is a hint */
         return -EINVAL;
     pthread_rwlock_wrlock(mm->lock);
-    bool had_code = mmset_any_prot(&mm->set, addr, addr + old_len, PROT_EXEC);
-    bool over = (flags & MREMAP_FIXED) && mmset_any_prot(&mm->set, new_addr, new_addr + new_len, PROT_EXEC);
+    bool had_code = mmset_any_prot(&mm->set, addr, addr + old_len, MM_PROT_CODE);
+    bool over = (flags & MREMAP_FIXED) && mmset_any_prot(&mm->set, new_addr, new_addr + new_len, MM_PROT_CODE);
     int64_t ret = remap_locked(mm, addr, old_len, new_len, flags, new_addr);
     unlock_changed(mm, addr, addr + old_len, had_code);
     if (over && mm->engine)
@@ -613,7 +634,7 @@ int64_t mm_shmat(UserMm *mm, int id, uint64_t addr, int flags)
         pthread_rwlock_unlock(mm->lock);
         return -ENOMEM;
     }
-    bool had_code = mmset_any_prot(&mm->set, (uint64_t)at, (uint64_t)at + len, PROT_EXEC);
+    bool had_code = mmset_any_prot(&mm->set, (uint64_t)at, (uint64_t)at + len, MM_PROT_CODE);
     long got = call(mm, SYS_shmat, (uint64_t)id, (uint64_t)at, (uint64_t)((flags & SHM_RDONLY) | SHM_REMAP), 0, 0, 0);
     if (got >= 0) {
         uint32_t prot = PROT_READ | (flags & SHM_RDONLY ? 0 : PROT_WRITE) | (flags & SHM_EXEC ? PROT_EXEC : 0);

@@ -33,6 +33,8 @@ typedef struct UserMm UserMm;
 enum { MM_PROT_SEM = 8, MM_PROT_BTI = 0x10, MM_PROT_MTE = 0x20 };
 /* All that a guest may ask for. A guest's executable page is never executable on the host. */
 enum { MM_PROT_ALL = PROT_READ | PROT_WRITE | PROT_EXEC | MM_PROT_BTI }; /* of the guest */
+/* Of a range: it was executable, and what was translated of it is parked (engine_park); and whether there may be translations. */
+enum { MM_PROT_PARKED = 0x100, MM_PROT_CODE = PROT_EXEC | MM_PROT_PARKED };
 
 /* One stretch of the guest's address space. */
 typedef struct MmRange {

@@ -66,6 +66,8 @@ typedef struct UserProc {
     ElfImage main, interp;     /* what was loaded; interp.entry 0 when there is none */
     uint64_t arg_start, arg_end, env_start, env_end, auxv_start, auxv_end, stack_start;
     uint64_t vdso;
+    struct SeccompFilter *filters; /* seccomp.c */
+    struct Uring *rings;       /* sys_uring.c */
 } UserProc;
 
 struct UserThread {

@@ -155,6 +155,22 @@ static int64_t read_filter(UserThread *t, uint64_t va, SeccompFilter **out)
     return err;
 }
 
+/* Keep a filter that is in force from now on. */
+static void keep(UserProc *p, SeccompFilter *f)
+{
+    f->next = p->filters;
+    p->filters = f;
+}
+
+void seccomp_done(UserProc *p)
+{
+    while (p->filters) {
+        SeccompFilter *f = p->filters;
+        p->filters = f->next;
+        free(f);
+    }
+}
+
 /* The host's own filter: everything is allowed; what a listener is to see goes to it. */
 static int64_t host_filter(UserThread *t, uint64_t flags)
 {
@@ -199,6 +215,7 @@ static int64_t set_filter(UserThread *t, uint64_t flags, uint64_t va)
     bool listens = flags & SECCOMP_FILTER_FLAG_NEW_LISTENER;
     bool done = listens ? ret >= 0 : ret == 0; /* TSYNC returns the thread that it failed for */
     if (done) {
+        keep(t->p, f);
         t->seccomp.newest = f;
         t->seccomp.mode = SECCOMP_MODE_FILTER;
         if (flags & SECCOMP_FILTER_FLAG_TSYNC)
@@ -273,8 +290,9 @@ bool seccomp_save(const UserThread *t, FILE *f)
     return fwrite(head, sizeof head, 1, f) == 1 && save_chain(t->seccomp.newest, f);
 }
 
-bool seccomp_load(Seccomp *s, FILE *f)
+bool seccomp_load(UserProc *p, FILE *f)
 {
+    Seccomp *s = &p->seccomp;
     uint32_t head[2];
     if (fread(head, sizeof head, 1, f) != 1 || head[0] > SECCOMP_MODE_FILTER || (head[0] == SECCOMP_MODE_FILTER) != (head[1] != 0))
         return false;
@@ -287,6 +305,7 @@ bool seccomp_load(Seccomp *s, FILE *f)
             free(new);
             return false;
         }
+        keep(p, new);
         s->newest = new;
     }
     s->mode = head[0];

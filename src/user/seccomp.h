@@ -21,6 +21,7 @@
 typedef struct SeccompFilter SeccompFilter;
 struct SeccompFilter {
     const SeccompFilter *older;
+    SeccompFilter *next;   /* of all that the process has */
     uint32_t total; /* instructions of this and the older ones, and 4 for each, as the kernel counts */
     uint16_t n;
     struct sock_filter insn[];
@@ -36,7 +37,9 @@ int64_t seccomp_prctl(UserThread *t, uint64_t mode, uint64_t args);
 
 /* The filters of `t` as bytes, oldest first, for another dragoman; and back. Both keep the mode. */
 bool seccomp_save(const UserThread *t, FILE *f);
-bool seccomp_load(Seccomp *s, FILE *f);
+bool seccomp_load(UserProc *p, FILE *f);
+/* The process ends. */
+void seccomp_done(UserProc *p);
 
 /* Requests on a listener's descriptor: SECCOMP_IOCTL_NOTIF_*. */
 int64_t seccomp_ioctl(UserThread *t, SysCall *c);

@@ -145,6 +145,14 @@ static void install(const UserSigs *s, int sig)
     kernel_sigaction(sig, &k, NULL);
 }
 
+void signal_keep_own(UserThread *t)
+{
+    const int setxid = 33; /* glibc's, for setuid in all threads; installed with the first thread */
+    pthread_mutex_lock(&t->p->sigs->lock);
+    install(t->p->sigs, setxid);
+    pthread_mutex_unlock(&t->p->sigs->lock);
+}
+
 /* --- dispositions ----------------------------------------------------------------------------------------------------- */
 
 UserSigs *sigs_inherit(void)

@@ -22,6 +22,8 @@ void sigs_reset(UserSigs *s);
 
 /* Start of a thread: its signal stack; the guest's mask takes effect on the host. */
 void signal_thread_start(UserThread *t);
+/* After a host thread was made: the C library may have taken a signal of the guest's for itself. Every signal must be blocked. */
+void signal_keep_own(UserThread *t);
 /* Block everything on the host; signals stay with the kernel. signal_unblock puts the guest's mask in force again. */
 void signal_block_all(void);
 void signal_unblock(UserThread *t);

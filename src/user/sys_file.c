@@ -246,34 +246,3 @@ int64_t sys_fchdir(UserThread *t, SysCall *c)
 {
     return changed_directory(t, host_pass(t, c));
 }
-
-/* Dragoman's own file, for execve when /proc is out of reach; it stays open, so that the next dragoman has it as well. */
-static int open_self(void)
-{
-    int fd = open("/proc/self/exe", O_PATH | O_CLOEXEC);
-    int high = fd < 0 ? -1 : fcntl(fd, F_DUPFD, PRIVATE_FD);
-    if (fd >= 0)
-        close(fd);
-    return high;
-}
-
-/* chroot: the guest's root is a matter of lookup here; inside the sysroot it becomes the host's new root as well. */
-int64_t sys_chroot(UserThread *t, SysCall *c)
-{
-    int64_t err = path_arg(t, AT_FDCWD, c->arg[0], 0, t->path[0]);
-    int self = open_self();
-    if (!err)
-        err = HOST1(t, SYS_chroot, (uintptr_t)t->path[0]);
-    if (err && self >= 0)
-        close(self);
-    if (!err) {
-        if (self >= 0)
-            t->p->self_fd = self;
-        t->p->chrooted = true;
-        engine_persist_off(t->p->engine);
-        pthread_mutex_lock(&t->p->lock);
-        t->p->sysroot[0] = t->p->cwd[0] = 0;
-        pthread_mutex_unlock(&t->p->lock);
-    }
-    return err;
-}

@@ -1,5 +1,6 @@
 /* Memory: the calls of mm.c. */
 #include "user/process.h"
+#include "user/uring.h"
 
 #include <errno.h>
 #include <sys/mman.h>
@@ -15,7 +16,10 @@ int64_t sys_mmap(UserThread *t, SysCall *c)
 {
     if (!prot_allowed(t, c->arg[2]))
         return -EINVAL;
-    return mm_map(t->p->mm, c->arg[0], c->arg[1], (int)c->arg[2], (int)c->arg[3], (int)c->arg[4], c->arg[5]);
+    int64_t at = mm_map(t->p->mm, c->arg[0], c->arg[1], (int)c->arg[2], (int)c->arg[3], (int)c->arg[4], c->arg[5]);
+    if (at >= 0 && t->p->rings && !(c->arg[3] & MAP_ANONYMOUS))
+        uring_note_map(t->p, (int)c->arg[4], c->arg[5], (uint64_t)at);
+    return at;
 }
 
 int64_t sys_munmap(UserThread *t, SysCall *c)

@@ -44,12 +44,6 @@ int64_t sys_unshare(UserThread *t, SysCall *c)
     return host_pass(t, c);
 }
 
-int64_t sys_setns(UserThread *t, SysCall *c)
-{
-    engine_stop_background(t->p->engine);
-    return host_pass(t, c);
-}
-
 /* Of calls that waited for a time, which the kernel restarts by itself; a program that makes it has none. */
 int64_t sys_restart_syscall(UserThread *t, SysCall *c)
 {

@@ -259,6 +259,7 @@ int64_t clone_thread(UserThread *t, const CloneArgs *a)
         ret = -EAGAIN;
     }
     sem_destroy(&b.born);
+    signal_keep_own(t);
     signal_unblock(t);
     return ret;
 }

@@ -9,9 +9,11 @@
 #include "user/procfs_files.h"
 #include "user/process.h"
 #include "user/program.h"
+#include "user/seccomp.h"
 #include "user/signal.h"
 #include "user/stack.h"
 #include "user/symbol.h"
+#include "user/uring.h"
 
 #include <elf.h>
 #include <errno.h>
@@ -264,6 +266,8 @@ static void proc_free(UserProc *p)
         close(p->strace_fd);
     mm_free(p->mm);
     sigs_free(p->sigs);
+    seccomp_done(p);
+    uring_done(p);
     pthread_mutex_destroy(&p->lock);
     free(p);
 }

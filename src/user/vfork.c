@@ -207,6 +207,7 @@ static int64_t run_beside(UserThread *t, const CloneArgs *a, int *pidfd)
         *pidfd = b.pidfd;
     }
     sem_destroy(&b.sem);
+    signal_keep_own(t);
     return ret;
 }
 

@@ -227,7 +227,7 @@ def check_options(t):
     for opt in ("--sysroot", "-L", "--env", "-E", "--unset", "-U", "--argv0", "-0", "--cpu", "--engine", "--log", "--log-pc",
                 "--opt", "--opt-limit", "--jit-limit", "--cache-size", "--host-cpu"):
         u(f"{opt} without its argument", "needs an argument", opt)
-    for opt in ("--strace", "--stats", "--check", "--one-insn", "--no-chain", "--no-ret-predict"):
+    for opt in ("--strace", "--check", "--one-insn", "--no-chain", "--no-ret-predict"):
         u(f"{opt} with an argument", "takes no argument", opt + "=1", good)
     for opt, pattern in (("--engine=foo", "foo"), ("--engine=", "engine"), ("--cache-size=0", "1024"), ("--cache-size=abc", "abc"),
                          ("--cache-size=99999999", "1024"), ("--cache-size=-1", "-1"), ("--cache-size= -1", "-1"),
@@ -237,7 +237,8 @@ def check_options(t):
                          ("--log-pc=5..", r"5\.\."), ("--log-pc=9..3", r"9\.\.3"), ("--log-pc=-5", "-5"), ("--log-pc=", "log-pc"),
                          ("--opt=nonsense", "nonsense"), ("--opt=-nonsense", "nonsense"), ("--opt-limit=x", "x"),
                          ("--jit-limit=x", "x"), ("--jit-limit=99999999999999999999999", "9999"),
-                         ("--host-cpu=nonsense", "nonsense"), ("-Enothing", "nothing"), ("-E=x", "=x"), ("-UA=B", "A=B"),
+                         ("--host-cpu=nonsense", "nonsense"), ("--stats=cold", "cold"), ("--stats=", "--stats"),
+                         ("-Enothing", "nothing"), ("-E=x", "=x"), ("-UA=B", "A=B"),
                          ("-U=", "="), ("--sysroot=/no/such", "/no/such"), ("--sysroot=", "-L"), ("--sysroot=./good", "-L")):
         u(opt, pattern, opt, good)
     t.fails("log file that cannot be written", HOST, "/no/such/dir", "--log=in:/no/such/dir/file", good)

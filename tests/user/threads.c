@@ -264,10 +264,40 @@ static void leave_some(void)
     }
 }
 
+static void *wait_for_word(void *arg)
+{
+    while (!*(volatile int *)arg)
+        usleep(1000);
+    return NULL;
+}
+
+/* In a process that has had no thread: setuid in all threads, by a signal that the C library keeps to itself. */
+static int set_ids(void)
+{
+    pthread_t th;
+    int word = 0;
+    pthread_create(&th, NULL, wait_for_word, &word);
+    int ret = setuid(getuid());
+    word = 1;
+    pthread_join(th, NULL);
+    return ret == 0 ? 24 : 25;
+}
+
+static void test_ids(const char *self)
+{
+    int st;
+    pid_t pid = fork();
+    if (pid == 0)
+        execl("/proc/self/exe", self, "ids", NULL);
+    OK(waitpid(pid, &st, 0) == pid && WIFEXITED(st) && WEXITSTATUS(st) == 24);
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1 && !strcmp(argv[1], "exec"))
         return 23;
+    if (argc > 1 && !strcmp(argv[1], "ids"))
+        return set_ids();
     test_join();
     test_cond();
     test_kill();
@@ -275,6 +305,7 @@ int main(int argc, char **argv)
     test_many();
     test_ends();
     test_robust();
+    test_ids(argv[0]);
     OK(syscall(SYS_set_tid_address, &futex_word) == getpid());
     leave_some();
     return t_done();

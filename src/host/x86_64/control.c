@@ -370,50 +370,40 @@ static void emit_count(Sel *s, uint64_t pc)
     sel_cold_end(s);
 }
 
-/* After a call has returned: drop the guest return address and go on there. */
+/*
+ * Where a call returns to, with the guest address that the return wants in rax. When that is not the one behind the call, the
+ * guest has not returned from what it called last: what the return stack holds is not what the guest will do.
+ */
 static void emit_return_point(Sel *s, bool known, uint64_t ret)
 {
     if (!known) {
-        x64_pop(s->a, RAX);
         x64_jmp(s->a, label_stub(STUB_LOOKUP));
         return;
     }
-    x64_lea(s->a, W64, RSP, mem_b(RSP, 8));
+    if ((int64_t)ret == (int32_t)ret) {
+        x64_alu_ri(s->a, ALU_CMP, W64, RAX, (int32_t)ret);
+    } else {
+        emit_guest_addr(s, RCX, ret);
+        x64_alu_rr(s->a, ALU_CMP, W64, RAX, RCX);
+    }
+    x64_jcc(s->a, CC_NE, label_stub(STUB_RET_MISS));
     emit_chain(s, 0, ret);
-}
-
-/* Push the guest return address: a small constant, or the value that leave_state put into rdx. */
-static void push_return(Sel *s, bool known, uint64_t ret)
-{
-    if (known && (int64_t)ret == (int32_t)ret)
-        x64_push_i(s->a, (int32_t)ret);
-    else
-        x64_push(s->a, RDX);
 }
 
 static void exit_call(Sel *s, const IrInsn *i)
 {
     uint64_t ret;
-    bool known = sel_const(s, i->a, &ret), predict = s->plan->cfg.ret_predict;
-    Target t = {RDX.n, ra_root(s, i->a)};
+    bool known = sel_const(s, i->a, &ret);
 
-    leave_state(s, i, &t, predict && !(known && (int64_t)ret == (int32_t)ret));
+    leave_state(s, i, NULL, 0);
     if (i->aux & IR_EXIT_POLL)
         emit_poll(s, &i->imm);
-    if (!predict) {
+    if (!s->plan->cfg.ret_predict) {
         emit_chain(s, CHAIN_HOT, i->imm);
         return;
     }
-    push_return(s, known, ret);
     emit_chain(s, CHAIN_CALL | CHAIN_HOT, i->imm);
     emit_return_point(s, known, ret);
-}
-
-static void exit_ret(Sel *s)
-{
-    x64_alu_rm(s->a, ALU_CMP, W64, RAX, rm_m(mem_b(RSP, 8)));
-    x64_jcc(s->a, CC_NE, label_stub(STUB_RET_MISS));
-    x64_ret(s->a);
 }
 
 /* On to the guest address in rax. */
@@ -438,16 +428,14 @@ static void exit_ind(Sel *s, const IrInsn *i)
     bool predict = s->plan->cfg.ret_predict, call = i->aux == IR_HINT_CALL && predict;
     uint64_t ret = 0;
     bool known = call && sel_const(s, i->b, &ret);
-    Target t[2] = {{RAX.n, ra_root(s, i->a)}, {RDX.n, ra_root(s, i->b)}};
+    Target t = {RAX.n, ra_root(s, i->a)};
 
-    leave_state(s, i, t, call && !(known && (int64_t)ret == (int32_t)ret) ? 2 : 1);
+    leave_state(s, i, &t, 1);
     if (i->aux == IR_HINT_RET && predict) {
-        exit_ret(s);
+        x64_ret(s->a);
         return;
     }
     emit_poll(s, NULL);
-    if (call)
-        push_return(s, known, ret);
     exit_on(s, call, s->r->snap[i->snap].pc);
     if (call)
         emit_return_point(s, known, ret);

@@ -21,6 +21,11 @@ typedef struct GuestReloc {
     uint32_t part, offset;
 } GuestReloc;
 
+typedef struct Mark {
+    uint32_t part;
+    HostMark m;
+} Mark;
+
 typedef struct SideBuf {
     uint8_t *p;
     uint32_t len, cap;
@@ -39,6 +44,9 @@ typedef struct SelEmit {
     SideBuf side[3];       /* by part */
     uint8_t *open;         /* collected by side_open */
     uint32_t open_len;
+    Mark *mark;
+    uint32_t nmark, cap_mark;
+    uint32_t in_block;     /* whose code is being emitted */
     Asm *over_part;        /* sel_cold_begin inside cold code jumps over it */
     uint32_t over;
 } SelEmit;
@@ -92,14 +100,52 @@ void sel_cold_begin(Sel *s)
         x64_jmp(s->a, em->over);
     }
     s->a = &s->cold;
+    emit_mark_rare(s);
 }
 
 void sel_cold_end(Sel *s)
 {
     SelEmit *em = s->em;
     s->a = em->over_part;
-    if (s->a == &s->cold)
+    if (s->a == &s->cold) {
         sel_bind(s, em->over);
+        emit_mark_block(s, em->in_block, false);
+    }
+}
+
+/* --- marks ------------------------------------------------------------------------------------------------------------ */
+
+static void put_mark(Sel *s, HostMarkKind kind, uint64_t what)
+{
+    SelEmit *em = s->em;
+
+    if (!s->r->counters)
+        return;
+    em->mark = grow(s->arena, em->mark, em->nmark, &em->cap_mark, sizeof *em->mark);
+    em->mark[em->nmark++] = (Mark){part_of(s), {asm_here(s->a), (uint8_t)kind, what}};
+}
+
+void emit_mark_block(Sel *s, uint32_t block, bool begins)
+{
+    put_mark(s, HOST_MARK_BLOCK, block);
+    s->em->in_block = block;
+    if (begins && s->r->counters)
+        x64_alu_mi(s->a, ALU_ADD, W64, plan_cpu(s->plan->cfg.count_at + 8 * (size_t)(s->r->counters - 1 + block)), 1);
+}
+
+uint32_t emit_block(const Sel *s)
+{
+    return s->em->in_block;
+}
+
+void emit_mark_insn(Sel *s, uint64_t pc)
+{
+    put_mark(s, HOST_MARK_INSN, pc);
+}
+
+void emit_mark_rare(Sel *s)
+{
+    put_mark(s, HOST_MARK_RARE, 0);
 }
 
 /* --- constants and addresses ------------------------------------------------------------------------------------------ */
@@ -153,6 +199,7 @@ static uint32_t site_begin(Sel *s, unsigned kind, uint64_t target, uint8_t indir
         sel_cold_begin(s);
     } else {
         s->a = &s->cold;
+        emit_mark_rare(s);
     }
     sel_bind(s, stub);
     em->site[em->nsite - 1].stub = asm_here(s->a);
@@ -392,6 +439,21 @@ static void finish_side(Sel *s, const Layout *l, HostCode *out)
     out->side_len = (uint32_t)(p + c->len - out->side);
 }
 
+static void finish_marks(Sel *s, const Layout *l, HostCode *out)
+{
+    SelEmit *em = s->em;
+
+    out->mark = ARENA_ARRAY(s->arena, HostMark, em->nmark ? em->nmark : 1);
+    for (unsigned part = PART_MAIN; part <= PART_COLD; part++) {
+        for (uint32_t k = 0; k < em->nmark; k++) {
+            if (em->mark[k].part != part)
+                continue;
+            out->mark[out->nmark] = em->mark[k].m;
+            out->mark[out->nmark++].offset += l->part[part];
+        }
+    }
+}
+
 bool emit_finish(Sel *s, CodeBuf *cb, HostCode *out)
 {
     SelEmit *em = s->em;
@@ -420,6 +482,7 @@ bool emit_finish(Sel *s, CodeBuf *cb, HostCode *out)
     resolve(s, &l, &s->cold, PART_COLD, out);
     finish_sites(s, &l, out);
     finish_side(s, &l, out);
+    finish_marks(s, &l, out);
     cb->p = l.rw + l.size;
     return true;
 }

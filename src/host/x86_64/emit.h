@@ -50,6 +50,16 @@ void emit_site_lookup(Sel *s, uint64_t pc, uint32_t site);
 void emit_guest_addr(Sel *s, Gpr d, uint64_t addr);
 
 /*
+ * For regions whose blocks are counted: what follows belongs to `block`, whose execution is counted here (`begins`) or was; to the
+ * guest instruction at pc; to nobody. They do nothing for other regions.
+ */
+void emit_mark_block(Sel *s, uint32_t block, bool begins);
+/* The block that was marked last. */
+uint32_t emit_block(const Sel *s);
+void emit_mark_insn(Sel *s, uint64_t pc);
+void emit_mark_rare(Sel *s);
+
+/*
  * Collect where the state of operation `i`'s snapshot is now, for side_here. Before any of these places is changed by
  * code of the operation itself.
  */

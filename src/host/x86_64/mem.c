@@ -1,12 +1,11 @@
 /*
- * Memory operations. Order costs nothing for loads (x86's loads are acquire loads) and plain stores; a releasing store is
- * an exchange, so that a later acquiring load stays behind it; a full fence is a locked operation on the stack (a
- * quarter of mfence's time). Accesses that must be aligned are: lifters test before them.
+ * Memory operations. What their order becomes is in order.h. Accesses that must be aligned are: lifters test before them.
  */
 #include "host/x86_64/emit.h"
 
 #include "base/check.h"
 #include "host/x86_64/asm_vec.h"
+#include "host/x86_64/order.h"
 
 static Width lane_width(IrType t)
 {
@@ -98,10 +97,9 @@ static void store_x(Sel *s, unsigned size, Mem m, Xmm x)
         x64_mri_m(s->a, VPEXTRB, m, x, 0);
 }
 
-static bool is_release(const IrInsn *i)
+static bool is_locked(X64Access access, const IrInsn *i)
 {
-    unsigned order = i->flags & IR_ORDER_MASK;
-    return order == IR_RELEASE || order == IR_ACQ_REL || order == IR_SEQ_CST;
+    return x64_orders[access][i->flags & IR_ORDER_MASK] == X64_LOCKED;
 }
 
 static void full_fence(Sel *s)
@@ -127,7 +125,7 @@ static void store_r(Sel *s, const IrInsn *i, Mem m)
     Width w = lane_width((IrType)i->lane);
     uint64_t c;
 
-    if (is_release(i)) {
+    if (is_locked(X64_STORE, i)) {
         Gpr v = sel_use_r(s, i->b);
         Gpr t = sel_tmp_r(s);
         side_open(s, i);
@@ -164,7 +162,7 @@ void sel_store(Sel *s, const IrInsn *i)
     side_open(s, i);
     store_x(s, ir_type_size((IrType)i->lane), m, x);
     unlock(s, i, t);
-    if (is_release(i))
+    if (is_locked(X64_STORE, i))
         full_fence(s);
 }
 
@@ -310,6 +308,6 @@ void sel_rmw(Sel *s, const IrInsn *i)
 
 void sel_fence(Sel *s, const IrInsn *i)
 {
-    if ((i->flags & IR_ORDER_MASK) == IR_SEQ_CST)
+    if (is_locked(X64_FENCE, i))
         full_fence(s);
 }

@@ -311,10 +311,12 @@ static void sel_side(Sel *s, const IrInsn *i, SelCond c, uint32_t side, uint32_t
     if (!inline_side)
         sel_bind(s, label);
     ra->pos++;
+    uint32_t block = emit_block(s);
     sel_block(s, side);
     s->a = from;
     if (inline_side)
         sel_bind(s, label);
+    emit_mark_block(s, block, false);
     ra_scope_leave(s, save);
 }
 
@@ -323,10 +325,14 @@ static const IrInsn *sel_insns(Sel *s, uint32_t block)
 {
     SelAlloc *ra = s->ra;
     const IrInsn *i = NULL;
+
+    emit_mark_block(s, block, true);
     for (IrRef ref = s->r->block[block].first; ref; ref = i->next) {
         i = &s->r->insn[ref];
         if (i->op == IR_BR || i->op == IR_BRIF)
             return i;
+        if (i->op == IR_INSN)
+            emit_mark_insn(s, i->imm);
         if ((ra->val[ref].flags & VAL_NEEDED) && i->op != IR_PARAM) {
             ra_insn_begin(s, ref);
             sel_dispatch(s, i);

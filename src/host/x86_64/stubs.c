@@ -153,10 +153,8 @@ static void stub_enter(Stubs *t)
     guest_fp(t);
     pins(t, false);
     x64_mov_rm(a, W64, RSP, CPU(shadow_base));
-    /* the sentinel frame: a guest may return to any number, so its host address must be safe too */
-    x64_mov_ri(a, RAX, (uintptr_t)t->plan->stub[STUB_RET_MISS]);
+    x64_mov_ri(a, RAX, (uintptr_t)t->plan->stub[STUB_RET_MISS]); /* the sentinel */
     x64_mov_mr(a, W64, mem_b(RSP, 0), RAX);
-    x64_mov_mi(a, W64, mem_b(RSP, 8), 1);
     jump_to(t, plan_scratch(SCRATCH_PC));
 }
 

@@ -1,0 +1,33 @@
+#!/usr/bin/env python3
+"""--stats=hot on tests/run/start.S, whose instructions can be counted by hand, in traces, graphs and single instructions.
+
+usage: hot.py DRAGOMAN START    (TAP on standard output)
+"""
+import re
+import subprocess
+import sys
+
+INSNS = 5 + 2 + 10 * 7 + 4
+bad = 0
+
+
+def check(n, good, what, text):
+    global bad
+    bad += not good
+    print(f"{'ok' if good else 'not ok'} {n} - {what}")
+    for line in text.splitlines() if not good else ():
+        print("# " + line)
+
+
+modes = [[], ["--tier2=1"], ["--tier2=off"], ["--one-insn"], ["--host-cpu=avx2"]]
+for n, options in enumerate(modes):
+    p = subprocess.run([sys.argv[1], "run", "--stats=hot", *options, sys.argv[2]], capture_output=True, text=True, check=False)
+    executed = dict(re.findall(r"^  (guest|host) instructions executed +(\d+)", p.stderr, re.M))
+    what = " ".join(options) or "default"
+    check(2 * n + 1, executed.get("guest") == str(INSNS), f"{what}: {INSNS} guest instructions", p.stderr)
+    # Each of `twice` shows with the host code that it became, under a block that ran ten times.
+    blocks = re.split(r"^    block ", p.stderr, flags=re.M)
+    twice = [b for b in blocks if re.match(r"\d+: 10 times\n", b) and re.search(r"add\s+x0, x0, x0 +\| \w+", b)]
+    check(2 * n + 2, len(twice) == 1 and int(executed["host"]) > INSNS, f"{what}: what is called ten times, in both languages", p.stderr)
+print(f"1..{2 * len(modes)}")
+sys.exit(bad != 0)
