@@ -18,6 +18,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+/*
+ * Until the policy hears of a branch for the first time it is missed so many times more: a short program has many branches that
+ * run a few thousand times, and stubs for all of them would cost it more than they bring. (python3 -c pass: 66.9 ms with 1,
+ * 49.5 with 128, 43.6 without promotion.)
+ */
+#define FIRST 256u
 #define SETS 2048u
 #define WAYS 4u
 
@@ -47,7 +53,7 @@ void promote_done(Engine *e)
 void promote_vcpu_init(Vcpu *cpu)
 {
     for (unsigned i = 0; i < 1u << HOST_MISS_BITS; i++)
-        cpu->h.miss[i] = cpu->e->cfg.promote.miss;
+        cpu->h.miss[i] = cpu->e->cfg.promote.miss * FIRST;
 }
 
 /* The records among which that of the branch at pc is. */
