@@ -44,7 +44,8 @@
  * lock and no shared cache line is involved until somebody asks for a total.
  *
  * Versions. DG_ABI changes when something that exists changes, which is not planned. Tables begin with their size in bytes and
- * only grow at their end: test DG_HAS(dg, function) before using what came later, or ask dg->has("name.version").
+ * only grow at their end: test DG_HAS(dg, function) before using what came later, or ask dg->has("name.version"). What a
+ * dragoman does not offer is NULL in the table.
  */
 #ifndef DRAGOMAN_PLUGIN_H
 #define DRAGOMAN_PLUGIN_H
@@ -232,6 +233,7 @@ static inline uint32_t dg_hash(uint64_t key, uint32_t length)
 typedef void DgConsumeFn(void *data, uint32_t thread, const void *records, size_t bytes);
 
 enum {
+    /* Only where dg->has("streams.thread.1"), else refused. */
     DG_STREAM_OWN_THREAD = 1, /* the consumer runs on a thread of its own: buffers are handed over, in order for each guest thread */
 };
 
@@ -302,7 +304,8 @@ typedef struct DgApi {
     const char *version;     /* of dragoman */
 
     /* Whether this dragoman has "cells.1", "programs.1", "streams.1", "regs.1", "syscalls.1", "signals.1", "threads.1",
-     * "images.1", "symbols.1", "lines.1", "wrap.1", "windows.1", "fault.1" ... */
+     * "images.1", "symbols.1", "access.1", "fault.1", "compress.1", "watch.1"; "lines.1" (line_at), "wrap.1" (wrap),
+     * "windows.1" (window), "streams.thread.1". */
     bool (*has)(const char *capability);
 
     /* The tool's options, "NAME=VALUE" or "NAME" (value ""). Looked up in start(): those never asked for are an error. `out` and
@@ -399,7 +402,9 @@ typedef struct DgApi {
 
     /* Windows. Without them a tool watches always. NULL: that end is not triggered. */
     bool (*window)(DgHost *h, const DgTrigger *start, const DgTrigger *stop);
-    void (*watch)(DgHost *h, bool on);                  /* by hand, from any call or event */
+    /* By hand, from start(), any call or event. A tool that does not watch is shown no code, and code made meanwhile has nothing
+     * of it; events and totals go on. */
+    void (*watch)(DgHost *h, bool on);
     void (*retranslate)(DgHost *h);                     /* show all code to on_translate again as it runs next */
 
     /* A zstd frame of `n` bytes in `to`, which has room for `room`; returns its length, 0 when that is not enough (more than

@@ -43,7 +43,7 @@ static bool api_has(const char *name)
 {
     static const char *const all[] = {"cells.1",   "programs.1", "streams.1", "regs.1",    "syscalls.1",
                                       "signals.1", "threads.1",  "images.1",  "symbols.1", "access.1",
-                                      "fault.1",   "compress.1", NULL};
+                                      "fault.1",   "compress.1", "watch.1", NULL};
 
     for (unsigned k = 0; all[k]; k++)
         if (strcmp(all[k], name) == 0)
@@ -215,6 +215,17 @@ static void api_on_fork(DgHost *h, void (*fn)(void *data), void *data)
 static void api_on_finish(DgHost *h, void (*fn)(void *data), void *data)
 {
     HOOK(h, EV_FINISH, fn, data);
+}
+
+static void api_retranslate(DgHost *h)
+{
+    engine_invalidate(h->p->tools.e, 0, UINT64_MAX);
+}
+
+static void api_watch(DgHost *h, bool on)
+{
+    if (atomic_exchange(&h->blind, !on) == on && h->p->running)
+        api_retranslate(h);
 }
 
 /* --- cells -------------------------------------------------------------------------------------------------------- */
@@ -475,7 +486,7 @@ const DgApi *plugin_api(void)
         .symbol_at = api_symbol_at,
         .symbol_find = api_symbol_find,
         .text_at = api_text_at,
-        .compress = api_compress,
+        .watch = api_watch, .retranslate = api_retranslate, .compress = api_compress,
     };
 
     code_api(&api);

@@ -53,6 +53,8 @@ static void show_code(Code *c)
 {
     for (unsigned h = 0; h < c->p->nhost; h++) {
         c->now = c->p->host[h];
+        if (atomic_load(&c->now->blind))
+            continue;
         for (unsigned k = 0; k < c->now->nhook[EV_TRANSLATE]; k++)
             for (uint32_t b = 0; b < c->nblock; b++) {
                 Call cx = {.hook = c->now->hook[EV_TRANSLATE][k], .arg = c->block[b]};

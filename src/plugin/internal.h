@@ -53,6 +53,7 @@ struct DgHost {
     char *out_path;
     Hook hook[EV_COUNT][HOOKS_MAX];
     unsigned nhook[EV_COUNT];
+    atomic_bool blind;           /* it does not watch: it is shown no code */
     atomic_bool ended; /* crashed or failed: nothing of it is called any more */
     char error[200];   /* from fail() in start() */
 };

@@ -2,8 +2,8 @@
 #include "plugin/internal.h"
 
 #include "base/check.h"
+#include "plugin/library.h"
 
-#include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,7 +39,7 @@ static void free_host(DgHost *h)
         free(h->option[k].name);
     free(h->out_path);
     if (h->library)
-        dlclose(h->library);
+        library_close(h->library);
     free(h);
 }
 
@@ -122,9 +122,9 @@ bool plugins_add_file(Plugins *p, const char *spec, Status *st)
 
     CHECK(path != NULL);
     snprintf(path, n + 3, "%s%.*s", memchr(spec, '/', n) ? "" : "./", (int)n, spec);
-    void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    const char *why = library ? NULL : dlerror();
-    const DgTool *tool = library ? dlsym(library, "dragoman_tool") : NULL;
+    const char *why;
+    void *library = library_open(path, &why);
+    const DgTool *tool = library ? library_symbol(library, "dragoman_tool") : NULL;
     bool ok = false;
     if (!library)
         status_set(st, STATUS_USAGE, "--plugin: %s", why);
@@ -136,7 +136,7 @@ bool plugins_add_file(Plugins *p, const char *spec, Status *st)
     else
         ok = plugins_add(p, tool, library, spec + n, st);
     if (!ok && library && !(p->nhost && p->host[p->nhost - 1]->library == library))
-        dlclose(library);
+        library_close(library);
     free(path);
     return ok;
 }

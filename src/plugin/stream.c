@@ -16,8 +16,7 @@ DgStream *stream_new(DgHost *h, uint32_t record, size_t buffer, DgConsumeFn *fn,
     Plugins *p = h->p;
     size_t page = os_page_size();
 
-    if (p->running || p->nstream == STREAMS_MAX || record == 0 || record > 4096 || buffer > BUFFER_MAX || !fn ||
-        (flags & ~(unsigned)DG_STREAM_OWN_THREAD))
+    if (p->running || p->nstream == STREAMS_MAX || record == 0 || record > 4096 || buffer > BUFFER_MAX || !fn || flags)
         return NULL;
     DgStream *s = &p->stream[p->nstream];
     *s = (DgStream){.h = h, .number = p->nstream, .record = record, .fn = fn, .data = data};

@@ -53,6 +53,8 @@ static int by_start(const void *x, const void *y)
         return a->start < b->start ? -1 : 1;
     if (a->global != b->global)
         return a->global ? -1 : 1;
+    if ((a->name[0] == '_') != (b->name[0] == '_')) /* of several names for one thing, the one that people use */
+        return b->name[0] == '_' ? -1 : 1;
     return strcmp(a->name, b->name);
 }
 

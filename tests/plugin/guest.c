@@ -93,6 +93,14 @@ int main(int argc, char **argv)
         for (long i = 0; i < 200; i++)
             sum += probe_me(i);
         printf("probe %ld\n", sum);
+    } else if (strcmp(what, "watch") == 0) {
+        long sum = 0;
+        for (long i = 0; i < 300; i++) { /* what is watched lies between the calls of getppid */
+            if (i == 100 || i == 250)
+                getppid();
+            sum += probe_me(i);
+        }
+        printf("watch %ld\n", sum);
     } else if (strcmp(what, "fork") == 0) {
         if (fork() == 0)
             _exit((int)spin(10) & 1);

@@ -1,8 +1,11 @@
 /*
- * A tool of the tests': does one thing in two ways, by inline operations and by calls, and prints both; or changes the
- * guest. mode=both   counts of instructions, taken branches, bytes accessed, a table by hash; values of accesses
- * against memory mode=write  probe_me's argument becomes 5;  mode=skip: it returns at once, with 9;  mode=after: its
- * first result register mode=crash  dereferences nothing in the 10th call
+ * A tool of the tests': does one thing in two ways, by inline operations and by calls, and prints both; or changes the guest.
+ *
+ *   mode=both   counts of instructions, taken branches, bytes accessed, a table by hash; values of accesses against memory
+ *   mode=write  probe_me's argument becomes 5
+ *   mode=skip   it returns at once, with 9
+ *   mode=watch  watches between two calls of getppid, and counts calls of probe_me
+ *   mode=crash  dereferences nothing in the 10th call
  */
 #include "dragoman/plugin.h"
 
@@ -112,6 +115,15 @@ static void both(DgInsn *i)
     dg->call(i, DG_MEM_AFTER, 0, on_mem, NULL, DG_NONE);
 }
 
+static bool on_syscall(DgThread *t, void *data, DgSyscall *s)
+{
+    static bool on;
+
+    if (s->name && strcmp(s->name, "getppid") == 0)
+        dg->watch(data, on = !on);
+    return false;
+}
+
 static bool is_probe(DgHost *h, uint64_t pc)
 {
     DgSymbol s = {.size = sizeof s};
@@ -127,6 +139,8 @@ static void translate(void *data, DgBlock *b)
             both(i);
         } else if (strcmp(mode, "crash") == 0) {
             dg->call(i, DG_BEFORE, 0, crash, NULL, DG_NONE);
+        } else if (is_probe(data, dg->insn_pc(i)) && strcmp(mode, "watch") == 0) {
+            dg->add(i, DG_BEFORE, 0, insns, 1);
         } else if (is_probe(data, dg->insn_pc(i))) {
             if (strcmp(mode, "skip") == 0)
                 dg->call(i, DG_BEFORE, 0, skip, NULL, DG_PC_WRITE);
@@ -141,6 +155,8 @@ static void finish(void *data)
     DgHost *h = data;
     uint64_t wrong = 0;
 
+    if (strcmp(mode, "watch") == 0)
+        dg->print(h, "watched %llu\n", (unsigned long long)dg->cell_total(h, insns));
     if (strcmp(mode, "both"))
         return;
     for (uint32_t k = 0; k < TABLE; k++)
@@ -174,6 +190,10 @@ static int start(DgHost *h)
     x0 = dg->reg_find(h, "x0");
     dg->on_translate(h, translate, h);
     dg->on_finish(h, finish, h);
+    if (strcmp(mode, "watch") == 0) {
+        dg->watch(h, false);
+        dg->on_syscall(h, on_syscall, NULL, h, false);
+    }
     return 0;
 }
 

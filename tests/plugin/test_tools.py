@@ -13,6 +13,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import xml.etree.ElementTree
 
 ENGINES = {"interp": ["--engine=interp"], "one-insn": ["--one-insn"], "tier 1": ["--tier2=off"], "tier 2": ["--tier2=20"],
            "graphs": ["--tier2=1"], "graphs interp": ["--tier2=1", "--engine=interp"]}
@@ -122,6 +123,8 @@ def test_probe(dragoman, pure, guest, probe):
         for mode, total in ("write", 200 * 16), ("skip", 200 * 9):
             r = Run(dragoman, opts + [f"--plugin={probe},mode={mode}", guest, "probe"])
             check(r.status == 0 and r.out == f"probe {total}\n", f"a call changes registers, mode {mode}: {name}", r.out + r.err)
+        r = Run(dragoman, opts + [f"--plugin={probe},mode=watch", guest, "watch"])
+        check(r.status == 0 and r.out == "watch 134850\n" and r.err == "watched 150\n", f"watching on and off: {name}", r.out + r.err)
         r = Run(dragoman, opts + [f"--plugin={probe},mode=crash", guest, "probe"])
         check(r.status == 0 and r.out == "probe 59900\n" and "tool 'probe' crashed while being called" in r.err and
               r.err.count("\n") == 1, f"a tool that crashes: {name}", r.out + r.err)
@@ -144,6 +147,10 @@ def test_others(dragoman, pure, guest, tmp):
         r = Run(dragoman, opts + ["--tool=count,insns", "--tool=hot", pure])
         n = r.numbers()["instructions"]
         check(re.search(rf"^ *{n} instructions$", r.err, re.M) and "work+0x" in r.err, f"hot: as count has it: {name}", r.err)
+        r = Run(dragoman, opts + ["--tool=count,insns", "--tool=flame", pure])
+        folded = dict(line.rsplit(" ", 1) for line in r.err.splitlines() if ";" in line or line.startswith("(start) "))
+        check(sum(map(int, folded.values())) == r.numbers()["instructions"] and set(folded) == {"(start)", "(start);work"},
+              f"flame: stacks: {name}", r.err)
         out = os.path.join(tmp, "drcov")
         r = Run(dragoman, opts + [f"--tool=cover,out={out}", pure])
         pcs = drcov_bytes(out)
@@ -153,6 +160,10 @@ def test_others(dragoman, pure, guest, tmp):
     out = os.path.join(tmp, "trace")
     _, text, _ = trace(dragoman, [], [guest, "probe"], out)
     check(d1[2:] == lru_misses(text, 1024, 2, 32), "cache: misses as simulated here", f"{d1} {lru_misses(text, 1024, 2, 32)}\n{r.err}")
+    r = Run(dragoman, ["--tool=flame,svg", guest, "threads"])
+    svg = xml.etree.ElementTree.fromstring(r.err)
+    titles = [t.text for t in svg.iter("{http://www.w3.org/2000/svg}title")]
+    check(svg.tag.endswith("svg") and any(t.startswith("spin: ") for t in titles), "flame: a picture", r.err)
     r = Run(dragoman, ["--tool=syscalls,json", guest, "fork"])
     rows = [json.loads(line) for line in r.err.splitlines()]
     names = [row.get("name") for row in rows]
@@ -200,6 +211,16 @@ def drcov_expected(dragoman, pure, tmp):
     return {int(line.split()[2], 16) + k for line in text.splitlines() if b" insn " in line for k in range(4)}
 
 
+def test_static(dragoman, pure, probe):
+    """The static program has the tools that ship, and says that it loads no others."""
+    if not os.path.exists(dragoman + "-static"):
+        return
+    r, want = Run(dragoman + "-static", ["--tool=count", pure]), Run(dragoman, ["--tool=count", pure])
+    check(r.status == 0 and r.err == want.err, "the static program: count", r.err)
+    r = Run(dragoman + "-static", [f"--plugin={probe},mode=both", pure])
+    check(r.status == 2 and "linked statically" in r.err and r.err.count("\n") == 1, "the static program: --plugin is refused", r.err)
+
+
 def test_errors(dragoman, pure, probe):
     for args, text in ((["--tool=nothing"], "there is no tool"), (["--tool=count,bogus=1"], "no option 'bogus'"),
                        (["--tool=count", "--tool=count"], "given twice"),
@@ -219,6 +240,7 @@ def main():
         test_probe(dragoman, pure, guest, probe)
         test_others(dragoman, pure, guest, tmp)
         test_errors(dragoman, pure, probe)
+        test_static(dragoman, pure, probe)
     print(f"1..{done}")
     return failed != 0
 

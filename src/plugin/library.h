@@ -1,0 +1,12 @@
+/*
+ * Shared objects, for tools that do not ship: library_load.c. A program that is linked statically cannot load any: library_none.c.
+ */
+#ifndef PLUGIN_LIBRARY_H
+#define PLUGIN_LIBRARY_H
+
+/* NULL: *why says why not. */
+void *library_open(const char *path, const char **why);
+void *library_symbol(void *library, const char *name);
+void library_close(void *library);
+
+#endif
