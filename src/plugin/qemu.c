@@ -2,8 +2,8 @@
 #include "plugin/qemu.h"
 
 #include "base/check.h"
+#include "plugin/library.h"
 
-#include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -94,7 +94,7 @@ static int start(DgHost *h)
 {
     QemuPlugin *q = (QemuPlugin *)h->tool; /* its first member */
     QemuInstall *install;
-    *(void **)&install = dlsym(q->library, "qemu_plugin_install");
+    *(void **)&install = library_symbol(q->library, "qemu_plugin_install");
     const qemu_info_t info = {.target_name = q->api->guest(h), .version = {QEMU_API_MIN, QEMU_API_CUR}};
 
     q->h = h;
@@ -133,11 +133,12 @@ static void divide(QemuPlugin *q, const char *args)
 
 static bool load(QemuPlugin *q, Status *st)
 {
-    q->library = dlopen(q->path, RTLD_NOW);
+    const char *why;
+    q->library = library_open(q->path, &why);
     if (!q->library)
-        return status_set(st, STATUS_USAGE, "--qemu-plugin: %s", dlerror());
-    const int *version = dlsym(q->library, "qemu_plugin_version");
-    if (!version || !dlsym(q->library, "qemu_plugin_install"))
+        return status_set(st, STATUS_USAGE, "--qemu-plugin: %s", why);
+    const int *version = library_symbol(q->library, "qemu_plugin_version");
+    if (!version || !library_symbol(q->library, "qemu_plugin_install"))
         return status_set(st, STATUS_USAGE, "--qemu-plugin: %s is no plugin for QEMU: it has no %s", q->path,
                           version ? "qemu_plugin_install" : "qemu_plugin_version");
     if (*version < QEMU_API_MIN || *version > QEMU_API_CUR)
@@ -229,7 +230,10 @@ QEMU_EXPORT void qemu_plugin_reset(qemu_plugin_id_t id, QemuSimple *fn)
     QemuPlugin *q = qemu_plugin_by_id(id);
 
     forget(q);
-    q->api->retranslate(q->h);
+    if (q->shown)
+        q->stale = true; /* code cannot be shown again meanwhile: when the block runs */
+    else
+        q->api->retranslate(q->h);
     fn(id);
 }
 
@@ -343,7 +347,7 @@ static void append(ByteArray *to, const void *from, unsigned n)
 {
     ByteArray *(*fn)(ByteArray *, const uint8_t *, unsigned);
 
-    *(void **)&fn = dlsym(qemu_plugin_any()->library, "g_byte_array_append");
+    *(void **)&fn = library_symbol(qemu_plugin_any()->library, "g_byte_array_append");
     if (fn) {
         fn(to, from, n);
         return;
@@ -360,8 +364,8 @@ static Array *array_of(const qemu_plugin_reg_descriptor *d, unsigned n)
     Array *(*new)(int zero, int clear, unsigned size);
     Array *(*add)(Array *, const void *, unsigned);
 
-    *(void **)&new = dlsym(library, "g_array_new");
-    *(void **)&add = dlsym(library, "g_array_append_vals");
+    *(void **)&new = library_symbol(library, "g_array_new");
+    *(void **)&add = library_symbol(library, "g_array_append_vals");
     if (new && add)
         return add(new (0, 0, sizeof *d), d, n);
     Array *a = malloc(sizeof *a);

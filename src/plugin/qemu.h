@@ -102,6 +102,7 @@ typedef struct QemuPlugin {
     QemuSyscallRet *syscall_ret;
     QemuData *atexit;
     void *atexit_data;
+    bool shown, stale;  /* it is being shown code; what it attached before is to be undone */
     struct QemuPlugin *next;
     const DgApi *api;
 } QemuPlugin;

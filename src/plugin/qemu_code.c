@@ -22,6 +22,13 @@ static const DgApi *api(void)
     return qemu_now.plugin->api;
 }
 
+static void run_reset(DgThread *t, void *data, const DgEvent *ev)
+{
+    QemuPlugin *q = data;
+
+    q->api->retranslate(q->h);
+}
+
 void qemu_translate(void *data, DgBlock *b)
 {
     QemuPlugin *q = data;
@@ -38,8 +45,13 @@ void qemu_translate(void *data, DgBlock *b)
         q->api->insn_info(tb.insn[k].insn, &tb.insn[k].info);
     }
     qemu_now = (QemuNow){.plugin = q};
+    q->shown = true;
     if (tb.n)
         q->trans(q->h->number + 1, &tb);
+    q->shown = false;
+    if (q->stale)
+        q->api->call(tb.insn[0].insn, DG_BEFORE, 0, run_reset, q, DG_NONE);
+    q->stale = false;
     qemu_now = outer;
     free(tb.insn);
 }

@@ -203,10 +203,7 @@ static void on_mem(unsigned vcpu, uint32_t info, uint64_t va, void *data)
 
 static void translate(Id id, Tb *tb);
 
-static void after_reset(Id id)
-{
-    qemu_plugin_register_vcpu_tb_trans_cb(id, translate);
-}
+static void register_all(Id id);
 
 static void translate(Id id, Tb *tb)
 {
@@ -237,7 +234,7 @@ static void translate(Id id, Tb *tb)
     }
     if (do_reset) {
         do_reset = false;
-        qemu_plugin_reset(id, after_reset);
+        qemu_plugin_reset(id, register_all);
     }
 }
 
@@ -277,6 +274,20 @@ static void finish(Id id, void *data)
     qemu_plugin_uninstall(id, gone);
 }
 
+static void register_all(Id id)
+{
+    qemu_plugin_register_vcpu_tb_trans_cb(id, translate);
+    qemu_plugin_register_vcpu_init_cb(id, vcpu_init);
+    qemu_plugin_register_vcpu_exit_cb(id, vcpu_exit);
+    qemu_plugin_register_vcpu_idle_cb(id, vcpu_other);
+    qemu_plugin_register_vcpu_resume_cb(id, vcpu_other);
+    qemu_plugin_register_flush_cb(id, flush);
+    qemu_plugin_register_vcpu_syscall_cb(id, on_syscall);
+    qemu_plugin_register_vcpu_syscall_ret_cb(id, on_return);
+    qemu_plugin_register_atexit_cb(id, finish, "mine");
+}
+
+int qemu_plugin_install(Id id, const Info *info, int argc, char **argv);
 int qemu_plugin_install(Id id, const Info *info, int argc, char **argv)
 {
     bool on = false;
@@ -294,14 +305,6 @@ int qemu_plugin_install(Id id, const Info *info, int argc, char **argv)
     qemu_plugin_update_ns(handle, 12345);
     score = qemu_plugin_scoreboard_new(sizeof(Counts));
     spare = qemu_plugin_scoreboard_new(1);
-    qemu_plugin_register_vcpu_tb_trans_cb(id, translate);
-    qemu_plugin_register_vcpu_init_cb(id, vcpu_init);
-    qemu_plugin_register_vcpu_exit_cb(id, vcpu_exit);
-    qemu_plugin_register_vcpu_idle_cb(id, vcpu_other);
-    qemu_plugin_register_vcpu_resume_cb(id, vcpu_other);
-    qemu_plugin_register_flush_cb(id, flush);
-    qemu_plugin_register_vcpu_syscall_cb(id, on_syscall);
-    qemu_plugin_register_vcpu_syscall_ret_cb(id, on_return);
-    qemu_plugin_register_atexit_cb(id, finish, "mine");
+    register_all(id);
     return 0;
 }
