@@ -126,6 +126,11 @@ static bool opt_plugin(Options *o, char *arg, Status *st)
     return make_plugins(o, st) && plugins_add_file(o->plugins, arg, st);
 }
 
+static bool opt_qemu_plugin(Options *o, char *arg, Status *st)
+{
+    return make_plugins(o, st) && plugins_add_qemu(o->plugins, arg, st);
+}
+
 static bool opt_stats(Options *o, char *arg, Status *st)
 {
     if (arg && (!strcmp(arg, "branches") || !strcmp(arg, "branches,json"))) {

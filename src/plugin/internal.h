@@ -180,6 +180,8 @@ extern const ToolOps plugin_ops;
 
 /* load.c */
 bool plugins_start(Tools *t, Status *st);
+/* Add a tool of `library`, NULL: it ships; `options`: ",a=1,b". */
+bool plugins_add(Plugins *p, const DgTool *tool, void *library, const char *options, Status *st);
 
 /* symbol.c */
 Image *image_at(Plugins *p, uint64_t va);

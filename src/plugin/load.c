@@ -91,7 +91,7 @@ static bool take_options(DgHost *h, const char *text, Status *st)
     return true;
 }
 
-static bool add(Plugins *p, const DgTool *tool, void *library, const char *options, Status *st)
+bool plugins_add(Plugins *p, const DgTool *tool, void *library, const char *options, Status *st)
 {
     if (p->nhost == TOOLS_MAX)
         return status_set(st, STATUS_USAGE, "more than %d tools", TOOLS_MAX);
@@ -111,7 +111,7 @@ bool plugins_add_tool(Plugins *p, const char *spec, Status *st)
 
     for (unsigned k = 0; k < NSHIPPED; k++)
         if (strlen(shipped[k]->name) == n && memcmp(shipped[k]->name, spec, n) == 0)
-            return add(p, shipped[k], NULL, spec + n, st);
+            return plugins_add(p, shipped[k], NULL, spec + n, st);
     return status_set(st, STATUS_USAGE, "--tool: there is no tool '%.*s' (--tool=help lists them)", (int)n, spec);
 }
 
@@ -134,7 +134,7 @@ bool plugins_add_file(Plugins *p, const char *spec, Status *st)
         status_set(st, STATUS_USAGE, "--plugin: %s is for version %u of the tool interface, this is %u", path,
                    tool->abi, DG_ABI);
     else
-        ok = add(p, tool, library, spec + n, st);
+        ok = plugins_add(p, tool, library, spec + n, st);
     if (!ok && library && !(p->nhost && p->host[p->nhost - 1]->library == library))
         library_close(library);
     free(path);

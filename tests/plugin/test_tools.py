@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Tools against each other, against other engines, and against QEMU: exact numbers.
 
-usage: test_tools.py DRAGOMAN PURE GUEST PROBE.so
+usage: test_tools.py DRAGOMAN PURE GUEST PROBE.so QEMU_PLUGIN.so
 Without arguments: skipped, for want of a cross compiler.
 """
 import hashlib
@@ -230,10 +230,32 @@ def test_errors(dragoman, pure, probe):
         check(r.status == 2 and text in r.err and r.err.count("\n") == 1, "refused: " + " ".join(args), r.err)
 
 
+def test_qemu(dragoman, pure, guest, probe, plugin):
+    """A plugin with QEMU's interface, which checks much itself and counts the same in several ways."""
+    counted = Run(dragoman, ["--tool=count", pure]).numbers()
+    for name, opts in ENGINES.items():
+        n = Run(dragoman, opts + ["--qemu-plugin", plugin, pure]).numbers()
+        check(n.get("bad") == 0 and n["insns"] == n["called"] == counted["instructions"] and n["accesses"] == n["mem_called"] and
+              n["stores"] == counted["writes"] and n["hundred"] == n["conditions"] == n["insns"] // 100 and n["blocks"] == 1 and
+              n["inits"] == n["exits"] == n["vcpus"] == 1 and n["texts"] == n["symbols"] == 1, f"QEMU's interface: {name}", n)
+    r = Run(dragoman, ["--qemu-plugin", plugin, guest, "threads"])
+    n = r.numbers()
+    check(n.get("bad") == 0 and n["insns"] == n["called"] and n["accesses"] == n["mem_called"] and n["inits"] == n["exits"] == 5 and
+          n["syscalls"] > n["returns"] > 10 and "data mine" in r.err and "uninstalled" in r.err, "QEMU's interface: threads", r.err)
+    n = Run(dragoman, ["--qemu-plugin", plugin + ",reset=on", pure]).numbers()
+    check(n.get("bad") == 0 and 0 < counted["instructions"] - n["insns"] < 100, "QEMU's interface: reset", n)
+    r = Run(dragoman, ["--qemu-plugin", plugin, "--tool=count", pure])
+    check(r.numbers().get("instructions") == counted["instructions"] == r.numbers().get("insns"), "and a tool beside it", r.err)
+    for what, file, text in ("an argument that it refuses", plugin + ",x", "returned -1"), ("no such plugin", probe, "no plugin for QEMU"), \
+            ("no such file", "/nonesuch.so", "nonesuch"):
+        r = Run(dragoman, ["--qemu-plugin", file, pure])
+        check(r.status == 2 and text in r.err and r.err.count("\n") == 1, "QEMU's interface: " + what, r.err)
+
+
 def main():
-    if len(sys.argv) < 5:
+    if len(sys.argv) < 6:
         sys.exit(77)
-    dragoman, pure, guest, probe = sys.argv[1:5]
+    dragoman, pure, guest, probe, plugin = sys.argv[1:6]
     with tempfile.TemporaryDirectory() as tmp:
         test_count(dragoman, pure, guest)
         test_memtrace(dragoman, pure, guest, tmp)
@@ -241,6 +263,7 @@ def main():
         test_others(dragoman, pure, guest, tmp)
         test_errors(dragoman, pure, probe)
         test_static(dragoman, pure, probe)
+        test_qemu(dragoman, pure, guest, probe, plugin)
     print(f"1..{done}")
     return failed != 0
 

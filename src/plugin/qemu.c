@@ -1,0 +1,429 @@
+/* Plugins made for QEMU: loading them, their events, and the functions about the process, registers and memory. */
+#include "plugin/qemu.h"
+
+#include "base/check.h"
+#include "plugin/library.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+_Thread_local QemuNow qemu_now;
+
+static QemuPlugin *list; /* QEMU's interface has no argument to find it by */
+
+QemuPlugin *qemu_plugin_by_id(qemu_plugin_id_t id)
+{
+    for (QemuPlugin *q = list; q; q = q->next)
+        if (q->h->number + 1 == id)
+            return q;
+    CHECK(!"a plugin passes the id that it was given");
+    return NULL;
+}
+
+QemuPlugin *qemu_plugin_any(void)
+{
+    CHECK(list != NULL);
+    return qemu_now.plugin ? qemu_now.plugin : list;
+}
+
+/* --- events ----------------------------------------------------------------------------------------------------------------- */
+
+static void thread_start(DgThread *t, void *data)
+{
+    QemuPlugin *q = data;
+    const QemuNow outer = qemu_now;
+
+    if (q == list) /* once for all plugins */
+        qemu_scores_start(t);
+    qemu_now = (QemuNow){q, t, NULL};
+    if (q->vcpu_init)
+        q->vcpu_init(q->h->number + 1, t->number);
+    qemu_now = outer;
+}
+
+static void thread_end(DgThread *t, void *data)
+{
+    QemuPlugin *q = data;
+    const QemuNow outer = qemu_now;
+
+    qemu_now = (QemuNow){q, t, NULL};
+    if (q->vcpu_exit)
+        q->vcpu_exit(q->h->number + 1, t->number);
+    qemu_now = outer;
+    if (!q->next) /* the last one */
+        qemu_scores_end(t);
+}
+
+static bool syscall_before(DgThread *t, void *data, DgSyscall *s)
+{
+    QemuPlugin *q = data;
+    const QemuNow outer = qemu_now;
+
+    qemu_now = (QemuNow){q, t, NULL};
+    if (q->syscall)
+        q->syscall(q->h->number + 1, t->number, s->number, s->arg[0], s->arg[1], s->arg[2], s->arg[3], s->arg[4], s->arg[5], 0, 0);
+    qemu_now = outer;
+    return false;
+}
+
+static void syscall_after(DgThread *t, void *data, const DgSyscall *s)
+{
+    QemuPlugin *q = data;
+    const QemuNow outer = qemu_now;
+
+    qemu_now = (QemuNow){q, t, NULL};
+    if (q->syscall_ret)
+        q->syscall_ret(q->h->number + 1, t->number, s->number, s->result);
+    qemu_now = outer;
+}
+
+static void finish(void *data)
+{
+    QemuPlugin *q = data;
+    const QemuNow outer = qemu_now;
+
+    qemu_now = (QemuNow){.plugin = q};
+    if (q->atexit)
+        q->atexit(q->h->number + 1, q->atexit_data);
+    qemu_now = outer;
+}
+
+/* --- loading ------------------------------------------------------------------------------------------------------------------ */
+
+static int start(DgHost *h)
+{
+    QemuPlugin *q = (QemuPlugin *)h->tool; /* its first member */
+    QemuInstall *install;
+    *(void **)&install = library_symbol(q->library, "qemu_plugin_install");
+    const qemu_info_t info = {.target_name = q->api->guest(h), .version = {QEMU_API_MIN, QEMU_API_CUR}};
+
+    q->h = h;
+    for (QemuPlugin **at = &list;; at = &(*at)->next) {
+        if (!*at) {
+            *at = q;
+            break;
+        }
+    }
+    q->api->on_translate(h, qemu_translate, q);
+    q->api->on_access(h, qemu_access, q);
+    q->api->on_thread_start(h, thread_start, q);
+    q->api->on_thread_end(h, thread_end, q);
+    q->api->on_syscall(h, syscall_before, syscall_after, q, false);
+    q->api->on_finish(h, finish, q);
+    qemu_now = (QemuNow){.plugin = q};
+    int r = install(h->number + 1, &info, q->argc, q->argv);
+    qemu_now = (QemuNow){0};
+    if (r != 0)
+        q->api->fail(h, "qemu_plugin_install returned %d", r);
+    return r;
+}
+
+/* "a=1,b" behind the file's name: argv, as QEMU divides it. */
+static void divide(QemuPlugin *q, const char *args)
+{
+    while (*args == ',') {
+        size_t n = strcspn(++args, ",");
+        q->argv = realloc(q->argv, ((size_t)q->argc + 2) * sizeof *q->argv);
+        CHECK(q->argv != NULL);
+        q->argv[q->argc++] = strndup(args, n);
+        q->argv[q->argc] = NULL;
+        args += n;
+    }
+}
+
+static bool load(QemuPlugin *q, Status *st)
+{
+    const char *why;
+    q->library = library_open(q->path, &why);
+    if (!q->library)
+        return status_set(st, STATUS_USAGE, "--qemu-plugin: %s", why);
+    const int *version = library_symbol(q->library, "qemu_plugin_version");
+    if (!version || !library_symbol(q->library, "qemu_plugin_install"))
+        return status_set(st, STATUS_USAGE, "--qemu-plugin: %s is no plugin for QEMU: it has no %s", q->path,
+                          version ? "qemu_plugin_install" : "qemu_plugin_version");
+    if (*version < QEMU_API_MIN || *version > QEMU_API_CUR)
+        return status_set(st, STATUS_USAGE, "--qemu-plugin: %s is for version %d of QEMU's interface; here are %d to %d", q->path, *version,
+                          QEMU_API_MIN, QEMU_API_CUR);
+    return true;
+}
+
+bool plugins_add_qemu(Plugins *p, const char *spec, Status *st)
+{
+    static const DgApi *api; /* where DgTool wants the table to be put */
+    size_t n = strcspn(spec, ",");
+    QemuPlugin *q = calloc(1, sizeof *q);
+
+    CHECK(q != NULL);
+    q->path = malloc(n + 3);
+    CHECK(q->path != NULL);
+    snprintf(q->path, n + 3, "%s%.*s", memchr(spec, '/', n) ? "" : "./", (int)n, spec);
+    divide(q, spec + n);
+    if (!load(q, st))
+        return false;
+    const char *slash = strrchr(q->path, '/');
+    q->tool = (DgTool){.size = sizeof q->tool, .abi = DG_ABI, .name = slash + 1, .summary = "a plugin for QEMU", .options = "",
+                       .start = start, .api = &api};
+    q->api = plugin_api();
+    return plugins_add(p, &q->tool, q->library, "", st);
+}
+
+/* --- registrations -------------------------------------------------------------------------------------------------------------- */
+
+QEMU_EXPORT void qemu_plugin_register_vcpu_tb_trans_cb(qemu_plugin_id_t id, QemuTrans *fn)
+{
+    qemu_plugin_by_id(id)->trans = fn;
+}
+
+QEMU_EXPORT void qemu_plugin_register_vcpu_init_cb(qemu_plugin_id_t id, QemuVcpu *fn)
+{
+    qemu_plugin_by_id(id)->vcpu_init = fn;
+}
+
+QEMU_EXPORT void qemu_plugin_register_vcpu_exit_cb(qemu_plugin_id_t id, QemuVcpu *fn)
+{
+    qemu_plugin_by_id(id)->vcpu_exit = fn;
+}
+
+/* The vcpus of a process do not idle, and nothing is ever flushed: as in QEMU's user mode these are never called. */
+QEMU_EXPORT void qemu_plugin_register_vcpu_idle_cb(qemu_plugin_id_t id, QemuVcpu *fn)
+{
+}
+
+QEMU_EXPORT void qemu_plugin_register_vcpu_resume_cb(qemu_plugin_id_t id, QemuVcpu *fn)
+{
+}
+
+QEMU_EXPORT void qemu_plugin_register_flush_cb(qemu_plugin_id_t id, QemuSimple *fn)
+{
+}
+
+QEMU_EXPORT void qemu_plugin_register_vcpu_syscall_cb(qemu_plugin_id_t id, QemuSyscall *fn)
+{
+    qemu_plugin_by_id(id)->syscall = fn;
+}
+
+QEMU_EXPORT void qemu_plugin_register_vcpu_syscall_ret_cb(qemu_plugin_id_t id, QemuSyscallRet *fn)
+{
+    qemu_plugin_by_id(id)->syscall_ret = fn;
+}
+
+QEMU_EXPORT void qemu_plugin_register_atexit_cb(qemu_plugin_id_t id, QemuData *fn, void *data)
+{
+    QemuPlugin *q = qemu_plugin_by_id(id);
+
+    q->atexit = fn;
+    q->atexit_data = data;
+}
+
+static void forget(QemuPlugin *q)
+{
+    q->trans = NULL;
+    q->vcpu_init = q->vcpu_exit = NULL;
+    q->syscall = NULL;
+    q->syscall_ret = NULL;
+    q->atexit = NULL;
+}
+
+/* All registrations are undone, also those at instructions that have been translated; then fn makes new ones. */
+QEMU_EXPORT void qemu_plugin_reset(qemu_plugin_id_t id, QemuSimple *fn)
+{
+    QemuPlugin *q = qemu_plugin_by_id(id);
+
+    forget(q);
+    if (q->shown)
+        q->stale = true; /* code cannot be shown again meanwhile: when the block runs */
+    else
+        q->api->retranslate(q->h);
+    fn(id);
+}
+
+QEMU_EXPORT void qemu_plugin_uninstall(qemu_plugin_id_t id, QemuSimple *fn)
+{
+    QemuPlugin *q = qemu_plugin_by_id(id);
+
+    forget(q);
+    fn(id);
+    atomic_store(&q->h->ended, true);
+}
+
+/* --- the process ---------------------------------------------------------------------------------------------------------------- */
+
+QEMU_EXPORT void qemu_plugin_outs(const char *text)
+{
+    plugin_print(qemu_plugin_any()->h, text, strlen(text));
+}
+
+QEMU_EXPORT bool qemu_plugin_bool_parse(const char *name, const char *value, bool *out)
+{
+    static const char *const words[] = {"off", "on", "no", "yes", "false", "true", "n", "y"};
+
+    for (unsigned k = 0; name && value && k < sizeof words / sizeof words[0]; k++) {
+        if (strcmp(value, words[k]) == 0) {
+            *out = k & 1;
+            return true;
+        }
+    }
+    return false;
+}
+
+QEMU_EXPORT int qemu_plugin_num_vcpus(void)
+{
+    Plugins *p = qemu_plugin_any()->h->p;
+
+    pthread_mutex_lock(&p->list_lock);
+    int n = (int)p->nthread;
+    pthread_mutex_unlock(&p->list_lock);
+    return n;
+}
+
+QEMU_EXPORT void qemu_plugin_vcpu_for_each(qemu_plugin_id_t id, QemuVcpu *fn)
+{
+    int n = qemu_plugin_num_vcpus();
+
+    for (int k = 0; k < n; k++)
+        fn(id, (unsigned)k);
+}
+
+QEMU_EXPORT const char *qemu_plugin_path_to_binary(void)
+{
+    QemuPlugin *q = qemu_plugin_any();
+
+    return strdup(q->api->program(q->h));
+}
+
+/* The program's file is the first image. */
+static bool main_image(DgImage *i)
+{
+    QemuPlugin *q = qemu_plugin_any();
+
+    *i = (DgImage){.size = sizeof *i};
+    return q->api->image(q->h, 0, i);
+}
+
+QEMU_EXPORT uint64_t qemu_plugin_start_code(void)
+{
+    DgImage i;
+    return main_image(&i) ? i.start : 0;
+}
+
+QEMU_EXPORT uint64_t qemu_plugin_end_code(void)
+{
+    DgImage i;
+    return main_image(&i) ? i.end : 0;
+}
+
+QEMU_EXPORT uint64_t qemu_plugin_entry_code(void)
+{
+    DgImage i;
+    return main_image(&i) ? i.entry : 0;
+}
+
+/* Time is the host's in a process: as in QEMU's user mode, who controls it changes nothing. */
+QEMU_EXPORT const void *qemu_plugin_request_time_control(void)
+{
+    static atomic_flag taken = ATOMIC_FLAG_INIT;
+
+    return atomic_flag_test_and_set(&taken) ? NULL : &qemu_now;
+}
+
+QEMU_EXPORT void qemu_plugin_update_ns(const void *handle, int64_t ns)
+{
+}
+
+/* --- registers and memory ------------------------------------------------------------------------------------------------------- */
+
+/* What plugins see of GLib's arrays; the functions that make and fill them are those that the plugin itself is linked with. */
+typedef struct ByteArray {
+    uint8_t *data;
+    unsigned len;
+} ByteArray;
+
+typedef struct Array {
+    char *data;
+    unsigned len;
+} Array;
+
+static void append(ByteArray *to, const void *from, unsigned n)
+{
+    ByteArray *(*fn)(ByteArray *, const uint8_t *, unsigned);
+
+    *(void **)&fn = library_symbol(qemu_plugin_any()->library, "g_byte_array_append");
+    if (fn) {
+        fn(to, from, n);
+        return;
+    }
+    to->data = realloc(to->data, to->len + n + 1); /* a plugin without GLib: plain memory */
+    CHECK(to->data != NULL);
+    memcpy(to->data + to->len, from, n);
+    to->len += n;
+}
+
+static Array *array_of(const qemu_plugin_reg_descriptor *d, unsigned n)
+{
+    void *library = qemu_plugin_any()->library;
+    Array *(*new)(int zero, int clear, unsigned size);
+    Array *(*add)(Array *, const void *, unsigned);
+
+    *(void **)&new = library_symbol(library, "g_array_new");
+    *(void **)&add = library_symbol(library, "g_array_append_vals");
+    if (new && add)
+        return add(new (0, 0, sizeof *d), d, n);
+    Array *a = malloc(sizeof *a);
+    CHECK(a != NULL);
+    *a = (Array){malloc(n * sizeof *d), n};
+    CHECK(a->data != NULL);
+    memcpy(a->data, d, n * sizeof *d);
+    return a;
+}
+
+/* Handles are numbers of registers, from 1; behind the last is pc. */
+QEMU_EXPORT void *qemu_plugin_get_registers(void)
+{
+    QemuPlugin *q = qemu_plugin_any();
+    uint32_t n = q->api->reg_count(q->h);
+    qemu_plugin_reg_descriptor *d = calloc(n + 1, sizeof *d);
+
+    CHECK(d != NULL);
+    for (uint32_t k = 0; k <= n; k++) {
+        const char *name = k < n ? q->api->reg_name(q->h, k) : "pc";
+        bool fp = k < n && (q->api->reg_bytes(q->h, k) == 16 || name[0] == 'f');
+        d[k] = (qemu_plugin_reg_descriptor){(struct qemu_plugin_register *)(uintptr_t)(k + 1), name,
+                                            fp ? "org.gnu.gdb.aarch64.fpu" : "org.gnu.gdb.aarch64.core"};
+    }
+    Array *a = array_of(d, n + 1);
+    free(d);
+    return a;
+}
+
+QEMU_EXPORT int qemu_plugin_read_register(struct qemu_plugin_register *handle, void *to)
+{
+    QemuPlugin *q = qemu_plugin_any();
+    uint32_t k = (uint32_t)(uintptr_t)handle - 1, n = q->api->reg_count(q->h);
+    uint8_t buf[16];
+
+    if (!qemu_now.thread || k > n)
+        return -1;
+    if (k == n) {
+        uint64_t pc = q->api->pc_read(qemu_now.thread);
+        append(to, &pc, sizeof pc);
+        return sizeof pc;
+    }
+    if (!q->api->reg_read(qemu_now.thread, k, buf))
+        return -1;
+    append(to, buf, q->api->reg_bytes(q->h, k));
+    return (int)q->api->reg_bytes(q->h, k);
+}
+
+QEMU_EXPORT bool qemu_plugin_read_memory_vaddr(uint64_t va, void *to, size_t len)
+{
+    ByteArray *a = to;
+    uint8_t *buf = malloc(len ? len : 1);
+    bool ok = buf && qemu_now.thread && len <= UINT32_MAX / 2 && qemu_plugin_any()->api->mem_read(qemu_now.thread, va, buf, len);
+
+    if (ok) {
+        a->len = 0;
+        append(a, buf, (unsigned)len);
+    }
+    free(buf);
+    return ok;
+}

@@ -1,0 +1,143 @@
+/*
+ * QEMU's plugin interface, as far as programs see it: the names, types and numbers that a plugin compiled against QEMU's own
+ * header expects, written from its documentation (QEMU, "TCG Plugins"; API versions 2 to 4). docs/qemu-plugins.md says what each
+ * function does here. The functions are in qemu*.c and exported by the program.
+ */
+#ifndef PLUGIN_QEMU_H
+#define PLUGIN_QEMU_H
+
+#include "plugin/internal.h"
+
+#define QEMU_API_MIN 2
+#define QEMU_API_CUR 4
+#define QEMU_EXPORT __attribute__((visibility("default"), used))
+
+typedef uint64_t qemu_plugin_id_t;
+
+/* What qemu_plugin_install is told. */
+typedef struct qemu_info_t {
+    const char *target_name;
+    struct {
+        int min, cur;
+    } version;
+    bool system_emulation;
+    union {
+        struct {
+            int smp_vcpus, max_vcpus;
+        } system;
+    };
+} qemu_info_t;
+
+typedef int QemuInstall(qemu_plugin_id_t id, const qemu_info_t *info, int argc, char **argv);
+
+struct qemu_plugin_insn;
+struct qemu_plugin_tb;
+struct qemu_plugin_register;
+struct qemu_plugin_hwaddr;
+
+/* A piece of memory for each vcpu. Here: cells of each thread. */
+struct qemu_plugin_scoreboard {
+    DgHost *h;
+    DgCell first;
+    uint32_t cells;
+    uint8_t **gone; /* by vcpu: contents before it started or after it ended; NULL: nothing */
+    uint32_t ngone;
+    struct qemu_plugin_scoreboard *next;
+};
+
+/* A number in it; passed by value. */
+typedef struct qemu_plugin_u64 {
+    struct qemu_plugin_scoreboard *score;
+    size_t offset;
+} qemu_plugin_u64;
+
+enum { QEMU_CB_NO_REGS, QEMU_CB_R_REGS, QEMU_CB_RW_REGS };
+enum { QEMU_MEM_R = 1, QEMU_MEM_W, QEMU_MEM_RW };
+enum { QEMU_COND_NEVER, QEMU_COND_ALWAYS, QEMU_COND_EQ, QEMU_COND_NE, QEMU_COND_LT, QEMU_COND_LE, QEMU_COND_GT, QEMU_COND_GE };
+enum { QEMU_INLINE_ADD_U64, QEMU_INLINE_STORE_U64 };
+
+typedef uint32_t qemu_plugin_meminfo_t; /* here: log2 of the size, then bits */
+enum { QEMU_INFO_SHIFT = 15, QEMU_INFO_STORE = 16, QEMU_INFO_SIGNED = 32 };
+
+typedef struct qemu_plugin_mem_value {
+    int type; /* log2 of its bytes */
+    union {
+        uint8_t u8;
+        uint16_t u16;
+        uint32_t u32;
+        uint64_t u64;
+        struct {
+            uint64_t low, high;
+        } u128;
+    } data;
+} qemu_plugin_mem_value;
+
+typedef struct qemu_plugin_reg_descriptor {
+    struct qemu_plugin_register *handle;
+    const char *name, *feature;
+} qemu_plugin_reg_descriptor;
+
+typedef void QemuSimple(qemu_plugin_id_t id);
+typedef void QemuData(qemu_plugin_id_t id, void *data);
+typedef void QemuVcpu(qemu_plugin_id_t id, unsigned vcpu);
+typedef void QemuVcpuData(unsigned vcpu, void *data);
+typedef void QemuTrans(qemu_plugin_id_t id, struct qemu_plugin_tb *tb);
+typedef void QemuMem(unsigned vcpu, qemu_plugin_meminfo_t info, uint64_t va, void *data);
+typedef void QemuSyscall(qemu_plugin_id_t id, unsigned vcpu, int64_t number, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,
+                         uint64_t a5, uint64_t a6, uint64_t a7, uint64_t a8);
+typedef void QemuSyscallRet(qemu_plugin_id_t id, unsigned vcpu, int64_t number, int64_t result);
+
+/* --- inside --------------------------------------------------------------------------------------------------------------- */
+
+/* A plugin that is loaded. Its id is its place in the list of tools, from 1. */
+typedef struct QemuPlugin {
+    DgTool tool;
+    DgHost *h;
+    char *path, **argv; /* argv: as qemu_plugin_install wants them */
+    int argc;
+    void *library;
+    QemuTrans *trans;
+    QemuVcpu *vcpu_init, *vcpu_exit;
+    QemuSyscall *syscall;
+    QemuSyscallRet *syscall_ret;
+    QemuData *atexit;
+    void *atexit_data;
+    bool shown, stale;  /* it is being shown code; what it attached before is to be undone */
+    struct QemuPlugin *next;
+    const DgApi *api;
+} QemuPlugin;
+
+/* One registration at an instruction: what its call needs. They live as long as the process. */
+typedef struct QemuHook {
+    union {
+        QemuVcpuData *exec;
+        QemuMem *mem;
+    };
+    void *data;
+    uint64_t pc;
+    unsigned rw;
+    struct QemuHook *next; /* memory hooks of instructions that helpers serve, by pc */
+} QemuHook;
+
+/* What a plugin's calls are about: the plugin, the thread and the access of the call that is going on in this host thread. */
+typedef struct QemuNow {
+    QemuPlugin *plugin;
+    DgThread *thread;
+    const DgEvent *ev;
+} QemuNow;
+
+extern _Thread_local QemuNow qemu_now;
+
+QemuPlugin *qemu_plugin_by_id(qemu_plugin_id_t id);
+/* Any plugin: functions without an id are about the process. */
+QemuPlugin *qemu_plugin_any(void);
+/* Threads begin and end: scoreboards follow. */
+void qemu_scores_start(DgThread *t);
+void qemu_scores_end(DgThread *t);
+/* The cell of an entry; DG_NO_CELL when it is none. */
+DgCell qemu_entry_cell(qemu_plugin_u64 entry);
+/* on_translate, on_access */
+void qemu_translate(void *data, DgBlock *b);
+void qemu_access(DgThread *t, void *data, const DgEvent *ev);
+
+#endif
