@@ -8,6 +8,9 @@
 
 #include "plugin/internal.h"
 
+/* The prototypes of exported functions are in QEMU's header, not here. */
+#pragma GCC diagnostic ignored "-Wmissing-prototypes"
+
 #define QEMU_API_MIN 2
 #define QEMU_API_CUR 4
 #define QEMU_EXPORT __attribute__((visibility("default"), used))
