@@ -100,7 +100,8 @@ bool plugins_add(Plugins *p, const DgTool *tool, void *library, const char *opti
             return status_set(st, STATUS_USAGE, "tool '%s' is given twice", tool->name);
     DgHost *h = calloc(1, sizeof *h);
     CHECK(h != NULL);
-    *h = (DgHost){.p = p, .tool = tool, .number = p->nhost, .library = library, .out = -1};
+    *h = (DgHost){.p = p, .tool = tool, .number = p->nhost, .out = -1};
+    h->library = library;
     p->host[p->nhost++] = h;
     return take_options(h, options, st);
 }

@@ -261,7 +261,7 @@ static void finish(Id id, void *data)
     bad_if(entry < start || entry >= end, "where the program starts");
     bad_if(flushes, "something that never happens");
     snprintf(text, sizeof text,
-             "insns %llu\ncalled %llu\naccesses %llu\nmem_called %llu\nstores %llu\nhundred %llu\nconditions %llu\nblocks %d\n"
+             "insns %llu\ncalled %llu\naccesses %llu\ntold %llu\nstores %llu\nhundred %llu\nconditions %llu\nblocks %d\n"
              "inits %llu\nexits %llu\nsyscalls %llu\nreturns %llu\nvcpus %llu\ntexts %d\nsymbols %d\ndata %s\nbad %llu\n",
              (unsigned long long)qemu_plugin_u64_sum(AT(insns)), (unsigned long long)qemu_plugin_u64_sum(AT(called)),
              (unsigned long long)qemu_plugin_u64_sum(AT(accesses)), (unsigned long long)qemu_plugin_u64_sum(AT(mem_called)),
