@@ -28,7 +28,7 @@
 
 /* Times that a hot site goes through the engine before its target gets a counter. */
 #define WANTED 4
-#define HELPER_STACK (512u << 10)
+#define HELPER_STACK (4u << 20) /* what a sanitizer makes of the decoder takes most of it; only what is used is memory */
 
 /* --- counters ------------------------------------------------------------------------------------------------------ */
 
