@@ -60,7 +60,7 @@ void tools_init(Engine *e)
     CHECK(e->cell_slots != NULL);
     memcpy(e->cell_slots, g->slots.slot, n * sizeof *e->cell_slots);
     for (unsigned k = 0; k < room; k++)
-        e->cell_slots[n + k] = (IrSlot){.name = "cell", .type = IR_I64, .offset = (uint16_t)(first_cell(g) + 8 * k)};
+        e->cell_slots[n + k] = (IrSlot){.name = "cell", .type = IR_I64, .offset = (uint16_t)(first_cell(g) + 8 * k), .cell = true};
     e->slots = (IrSlots){e->cell_slots, n + room, HOST_STATE_MAX};
 }
 

@@ -179,6 +179,7 @@ typedef struct IrSlot {
     const char *name;
     uint8_t type;    /* IrType */
     uint16_t offset; /* bytes from the start of the guest state */
+    bool cell;       /* a tool's, not the guest's: a fault keeps what was put there before it */
 } IrSlot;
 
 typedef struct IrSlots {

@@ -426,7 +426,7 @@ static bool check_insns(Verify *v, bool *any_snap, bool *any_missing, bool *any_
                 return fail(v, "uses a value that is not defined here");
             if (i.op == IR_INSN)
                 put = false;
-            put |= i.op == IR_PUT;
+            put |= i.op == IR_PUT && !r->slots->slot[i.imm].cell;
             *any_put |= i.op == IR_PUT;
             if (!(ir_ops[i.op].flags & IRF_SNAP)) {
                 if (i.snap)

@@ -188,5 +188,6 @@ Image *image_at(Plugins *p, uint64_t va);
 bool symbol_at(Plugins *p, uint64_t va, DgSymbol *out);
 bool symbol_find(Plugins *p, const char *name, DgSymbol *out);
 void image_unmapped(Plugins *p, uint64_t start, uint64_t end);
+void images_free(Plugins *p);
 
 #endif

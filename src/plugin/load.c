@@ -49,6 +49,7 @@ void plugins_free(Plugins *p)
         return;
     for (unsigned k = 0; k < p->nhost; k++)
         free_host(p->host[k]);
+    images_free(p);
     free(p->range);
     free(p->program);
     arena_done(&p->arena);

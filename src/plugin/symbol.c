@@ -302,3 +302,17 @@ bool symbol_find(Plugins *p, const char *name, DgSymbol *out)
             }
     return false;
 }
+
+void images_free(Plugins *p)
+{
+    for (Image *im = p->images, *next; im; im = next) {
+        next = im->next;
+        for (size_t k = 0; im->symbols && k < im->symbols->n; k++)
+            free((char *)(uintptr_t)im->symbols->symbol[k].name);
+        if (im->symbols)
+            free(im->symbols->symbol);
+        free(im->symbols);
+        free((char *)(uintptr_t)im->dg.path);
+        free(im);
+    }
+}
