@@ -271,7 +271,7 @@ static bool promote_item(PromoteConfig *p, const char *item, size_t len, Status 
         *(unsigned *)((char *)p + table[i].at) = (unsigned)v;
         return true;
     }
-    return status_set(st, STATUS_USAGE, "--promote: '%.*s' is none of off, slots=N, miss=N, window=N", (int)len, item);
+    return status_set(st, STATUS_USAGE, "--promote: '%.*s' is none of on, off, slots=N, miss=N, window=N", (int)len, item);
 }
 
 static bool opt_promote(Options *o, char *arg, Status *st)
@@ -282,6 +282,10 @@ static bool opt_promote(Options *o, char *arg, Status *st)
         p->slots = 0;
         return true;
     }
+    if (!p->slots)
+        p->slots = PROMOTE_SLOTS_DEFAULT;
+    if (!strcmp(arg, "on"))
+        return true;
     for (const char *item = arg; ; item += strcspn(item, ",") + 1) {
         size_t len = strcspn(item, ",");
         if (!promote_item(p, item, len, st))
@@ -388,7 +392,7 @@ void options_init(Options *o)
     o->user.engine.ret_predict = true;
     o->user.engine.jit_limit = UINT64_MAX;
     o->user.engine.tier2 = TIER2_DEFAULT;
-    o->user.engine.promote = (PromoteConfig){PROMOTE_SLOTS_DEFAULT, PROMOTE_MISS, PROMOTE_WINDOW};
+    o->user.engine.promote = (PromoteConfig){0, PROMOTE_MISS, PROMOTE_WINDOW};
 }
 
 void options_done(Options *o)
