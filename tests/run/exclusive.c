@@ -161,6 +161,8 @@ static u64 cas_x(u64 *p, u64 expect, u64 new)
     u64 old, st = 77;
     asm volatile("1: ldaxr %0, [%2]\n cmp %0, %3\n b.ne 2f\n stlxr %w1, %4, [%2]\n cbnz %w1, 1b\n2:"
                  : "=&r"(old), "+&r"(st) : "r"(p), "r"(expect), "r"(new) : "memory", "cc");
+    if (old != expect && st == 1) /* a store failed, for another thread had changed the cell */
+        st = 77;
     check("cas status", st, old == expect ? 0 : 77);
     return old;
 }
