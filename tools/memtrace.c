@@ -203,7 +203,8 @@ static int start(DgHost *h)
     null = dg->option(h, "null") != NULL;
     want_insns = dg->option(h, "insns") != NULL;
     bool system = dg->option(h, "system") != NULL;
-    stream = dg->stream_new(h, sizeof(MemtraceRecord), 0, consume, h, 0);
+    bool thread = dg->option(h, "thread") != NULL;
+    stream = dg->stream_new(h, sizeof(MemtraceRecord), 0, consume, h, thread ? DG_STREAM_OWN_THREAD : 0);
     if (!stream || (!null && !open_file(h))) {
         dg->fail(h, "cannot write %s", path ? path : "a trace");
         return 1;
@@ -220,4 +221,5 @@ DG_TOOL("memtrace", "every memory access, to a compressed file", start,
         "out=FILE  the file (%p: the process id); default memtrace.out\n"
         "insns     every instruction as well\n"
         "system    accesses of system calls, signals and helpers as well\n"
+        "thread    compress and write on a thread of its own, beside the program\n"
         "null      make the records and drop them: for measuring")

@@ -283,13 +283,14 @@ typedef struct DgImage {
 /* --- windows ---------------------------------------------------------------------------------------------------------------- */
 
 /*
- * When a tool watches. Outside its windows plain code runs, at full speed. Conditions of one kind are all optional; the first
- * that holds starts or ends a window. Counts are of instructions of the thread, since the start of the process or the
- * beginning of the window.
+ * When a tool watches. Outside its windows plain code runs, at full speed: code of both kinds is kept side by side. All conditions are
+ * optional; the first that holds starts or ends a window. A count of instructions is each thread's own since its start, and starts a
+ * window once; the count that ends one is that of the thread which began it (at the process's beginning: the first), since then. The
+ * instruction that a window starts at is in it, the one that it ends at is not.
  */
 typedef struct DgTrigger {
     uint32_t size;
-    int32_t signal;        /* when the process gets this host signal; 0: none */
+    int32_t signal;        /* when the process gets this host signal, which the guest then never sees; 0: none */
     uint64_t count;        /* at this many instructions; 0: none */
     uint64_t addr;         /* when this guest address is reached; 0: none */
     const char *symbol;    /* the same by name; NULL: none */
@@ -397,10 +398,13 @@ typedef struct DgApi {
     size_t (*text_at)(DgHost *h, uint64_t va, char *buf, size_t len, uint32_t *length); /* disassembly of guest memory; 0: none */
 
     /* Function wrapping: `enter` at each entry of a function of this name in any image, `leave` when it has returned, both with
-     * DG_PC_WRITE access; the result is in the ABI's register. Either may be NULL. To replace a function, set pc in `enter`. */
+     * DG_PC_WRITE access; see wrap_arg and what follows it. Either may be NULL. To replace a function, set pc in `enter`. What is left
+     * by longjmp or an exception has no `leave`. False: refused. */
     bool (*wrap)(DgHost *h, const char *name, DgCallFn *enter, DgCallFn *leave, void *data);
 
-    /* Windows. Without them a tool watches always. NULL: that end is not triggered. */
+    /* In start(), once: when the tool watches; otherwise always. NULL: that end is not triggered; without a start the first window is
+     * open from the beginning. False: refused. A window opens and closes for the whole process, exactly at the instruction for the
+     * thread that causes it, for others at their next poll. */
     bool (*window)(DgHost *h, const DgTrigger *start, const DgTrigger *stop);
     /* By hand, from start(), any call or event. A tool that does not watch is shown no code, and code made meanwhile has nothing
      * of it; events and totals go on. */
@@ -410,6 +414,15 @@ typedef struct DgApi {
     /* A zstd frame of `n` bytes in `to`, which has room for `room`; returns its length, 0 when that is not enough (more than
      * n + n / 128 + 512 is). Any thread. */
     size_t (*compress)(void *to, size_t room, const void *from, size_t n);
+
+    /* In functions given to wrap: the call's integer and pointer arguments, by the guest's calling convention, in `enter`; its result,
+     * in `leave`. False: there is no such argument in a register. */
+    bool (*wrap_arg)(DgThread *t, unsigned n, uint64_t *value);
+    bool (*wrap_set_arg)(DgThread *t, unsigned n, uint64_t value);
+    bool (*wrap_result)(DgThread *t, uint64_t *value);
+    bool (*wrap_set_result)(DgThread *t, uint64_t value);
+    /* In `enter`: the function is not run, and returns this. `leave` is not called. */
+    bool (*wrap_skip)(DgThread *t, uint64_t result);
 } DgApi;
 
 #define DG_HAS(api, function) ((api)->size > offsetof(DgApi, function) && (api)->function)

@@ -126,6 +126,11 @@ static bool opt_plugin(Options *o, char *arg, Status *st)
     return make_plugins(o, st) && plugins_add_file(o->plugins, arg, st);
 }
 
+static bool opt_window(Options *o, char *arg, Status *st)
+{
+    return make_plugins(o, st) && plugins_window(o->plugins, arg, st);
+}
+
 static bool opt_qemu_plugin(Options *o, char *arg, Status *st)
 {
     return make_plugins(o, st) && plugins_add_qemu(o->plugins, arg, st);
@@ -237,6 +242,17 @@ static bool opt_opt_limit(Options *o, char *arg, Status *st)
 static bool opt_jit_limit(Options *o, char *arg, Status *st)
 {
     return parse_number("jit-limit", arg, &o->user.engine.jit_limit, st);
+}
+
+static bool opt_perf(Options *o, char *arg, Status *st)
+{
+    if (strcmp(arg, "map") == 0)
+        o->user.engine.perf = PERF_MAP;
+    else if (strcmp(arg, "jitdump") == 0)
+        o->user.engine.perf = PERF_JITDUMP;
+    else
+        return status_set(st, STATUS_USAGE, "--perf: '%s' is neither map nor jitdump", arg);
+    return true;
 }
 
 static bool opt_tier2(Options *o, char *arg, Status *st)

@@ -17,7 +17,9 @@
 
 static IrStop world_syscall(IrCpu *cpu)
 {
-    return vcpu_of(cpu)->e->cfg.env->syscall(vcpu_of(cpu));
+    IrStop stop = vcpu_of(cpu)->e->cfg.env->syscall(vcpu_of(cpu));
+
+    return stop == IR_STOP_NONE && tools_mode(vcpu_of(cpu)) ? IR_STOP_CHECK : stop;
 }
 
 static uint64_t world_counter(IrCpu *cpu, uint64_t frequency)
@@ -92,7 +94,7 @@ static bool settle(Engine *e, Status *st)
         return status_set(st, STATUS_USAGE, "--opt: no pass that can be left out at '%s'", bad);
     if (e->cfg.check && e->cfg.tools)
         return status_set(st, STATUS_USAGE, "--check compares what tools would change: it goes with no tool");
-    if (e->cfg.tools) /* code that is kept would be that of other tools */
+    if (e->cfg.tools || e->cfg.perf) /* code that is kept would be that of other tools, or have no names */
         e->cfg.persist_dir = NULL;
     if (e->cfg.check) {
         e->cfg.no_chain = true;
@@ -135,7 +137,7 @@ Engine *engine_new(const EngineConfig *cfg, Status *st)
     locks_init(e);
     tier_init(e);
     if (settle(e, st) && versions_init(e) && table_init(&e->table, st) && cache_init(&e->cache, e->cfg.cache_bytes, st) &&
-        (e->cfg.kind == ENGINE_INTERP || host_init(e, st)) && fault_install(e, st) &&
+        (e->cfg.kind == ENGINE_INTERP || host_init(e, st)) && fault_install(e, st) && perf_init(e, st) &&
         (!e->cfg.tools || e->cfg.tools->ops->start(e->cfg.tools, st))) {
         promote_init(e);
         persist_init(e);
@@ -158,6 +160,7 @@ static void free_list(Translation *t)
 void engine_free(Engine *e)
 {
     tier_done(e);
+    perf_done(e);
     fault_uninstall();
     /* Compiled translations belong to their cache region; interpreted ones to the table or the list of retired ones. */
     table_done(&e->table);

@@ -6,6 +6,7 @@
 #define ENGINE_ENGINE_H
 
 #include "engine/env.h"
+#include "engine/perf.h"
 #include "engine/promote.h"
 #include "engine/vcpu.h"
 
@@ -43,6 +44,7 @@ typedef struct EngineConfig {
     PromoteConfig promote;     /* of indirect branches; slots may be PROMOTE_SLOTS_DEFAULT */
     HostHarden harden;
     bool count_branches;       /* promotion stubs count, for engine_branches */
+    PerfKind perf;             /* files for Linux's perf */
     uint64_t jit_limit;        /* translate only this many regions, interpret the rest; UINT64_MAX: no limit */
 } EngineConfig;
 
@@ -110,8 +112,11 @@ void engine_persist_off(Engine *e);
 /* End the engine's own thread, if there is one: the calling thread is about to do what only a process of one thread may. It
  * is started again when it is needed. */
 void engine_stop_background(Engine *e);
-/* Kernel id of that thread, to hide it from the guest; 0: there is none. */
-int engine_background_tid(Engine *e);
+/* Kernel id of that thread (0), or of one of the tools' (1), to hide it from the guest; 0: there is none. */
+#define ENGINE_BACKGROUND 2
+int engine_background_tid(Engine *e, unsigned n);
+/* Start a thread that is not the guest's: no signal but those of faults is delivered to it. */
+bool engine_spawn(pthread_t *thread, void *(*fn)(void *), void *arg);
 
 /* Print --stats to f. */
 void engine_stats(Engine *e, FILE *f);

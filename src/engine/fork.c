@@ -79,6 +79,8 @@ void engine_fork_prepare(Engine *e)
 
     if (e->cfg.tools && self)
         rest_others(self); /* nobody is in a tool, with a lock of it that the child would wait for */
+    if (e->cfg.tools)
+        e->cfg.tools->ops->fork(e->cfg.tools, true);
     writers_stop(e);
     for (unsigned i = 0; lock_at(e, i); i++)
         pthread_mutex_lock(lock_at(e, i));
@@ -88,6 +90,8 @@ void engine_fork_prepare(Engine *e)
 void engine_fork_parent(Engine *e)
 {
     unlock_all(e);
+    if (e->cfg.tools)
+        e->cfg.tools->ops->fork(e->cfg.tools, false);
     if (fault_current())
         engine_go_on(fault_current());
 }
@@ -109,6 +113,7 @@ void engine_fork_child(Engine *e, Vcpu *self)
     self->tid = os_tid();
     tier_fork_child(e);
     hot_fork_child(e, self);
+    perf_fork_child(e);
     atomic_store(&e->resting_for, NULL); /* that was the parent's */
     unlock_all(e);
     persist_fork_child(e);

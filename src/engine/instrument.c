@@ -131,6 +131,35 @@ unsigned insn_text(const Engine *e, uint64_t pc, char *buf, size_t len)
     return n >= g->min_insn ? g->disas(pc, code, n, buf, len) : 0;
 }
 
+void tools_set_state(Engine *e, unsigned state)
+{
+    atomic_store(&e->cfg.tools->state, state);
+    engine_kick_all(e);
+}
+
+void tools_thread_begin(Vcpu *cpu)
+{
+    fault_attach(cpu);
+}
+
+void tools_thread_end(Vcpu *cpu)
+{
+    fault_detach(cpu);
+}
+
+bool tools_mode(Vcpu *cpu)
+{
+    Tools *t = cpu->e->cfg.tools;
+    uint32_t had = cpu->h.ir.mode;
+
+    if (!t)
+        return false;
+    if (atomic_load_explicit(&t->signalled, memory_order_relaxed))
+        t->ops->signalled(t);
+    cpu->h.ir.mode = (had & ((1u << TOOL_STATE_SHIFT) - 1)) | atomic_load(&t->state) << TOOL_STATE_SHIFT;
+    return cpu->h.ir.mode != had;
+}
+
 /* --- calls -------------------------------------------------------------------------------------------------------- */
 
 typedef struct CodeShow {
@@ -159,7 +188,10 @@ IrStop tools_code_call(HostCpu *h, uint64_t site)
         h->ir.call.ret.u64[0] = tools_world_room(&h->ir, arg[0].u64[0], site >> 1);
         return IR_STOP_NONE;
     }
-    return cpu->e->cfg.tools->ops->call(cpu->e->cfg.tools, cpu, site, arg, &show.s);
+    IrStop stop = cpu->e->cfg.tools->ops->call(cpu->e->cfg.tools, cpu, site, arg, &show.s);
+    if (stop != IR_STOP_NONE)
+        h->flags_from = 0; /* the vcpu's state has been put there whole, flags and all */
+    return stop;
 }
 
 IrStop tools_world_call(IrCpu *ir, uint64_t site, const IrVal arg[2], IrShow *show)

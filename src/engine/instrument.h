@@ -33,6 +33,19 @@ typedef struct ToolRegion {
 /* By whom a range of guest memory was read or written. */
 typedef enum ToolAccess { TOOL_BY_HELPER, TOOL_BY_SYSCALL, TOOL_BY_SIGNAL } ToolAccess;
 
+/*
+ * States. Which of the tools watch may change while the guest runs: each combination that comes up is a state, a number that is part
+ * of the mode of a vcpu, by which translations are found. So code of several states lies side by side, chained within its state
+ * alone, and a change makes nothing anew.
+ */
+#define TOOL_STATES 128
+#define TOOL_STATE_SHIFT 24 /* in Vcpu's mode; guests have the bits below */
+
+static inline unsigned tool_state(uint32_t mode)
+{
+    return mode >> TOOL_STATE_SHIFT;
+}
+
 typedef struct ToolSyscall {
     uint64_t nr, arg[6], pc;
     const char *name;
@@ -59,9 +72,15 @@ typedef struct ToolOps {
     bool (*syscall_before)(Tools *t, Vcpu *cpu, ToolSyscall *s);
     void (*syscall_after)(Tools *t, Vcpu *cpu, const ToolSyscall *s);
     void (*signal)(Tools *t, Vcpu *cpu, int number, int code, uint64_t addr, uint64_t handler);
+    /* Some of Tools.signals have come: Tools.signalled. */
+    void (*signalled)(Tools *t);
     /* Code in [start, end) is no longer what it was: unmapped, mapped over, or written anew. */
     void (*unmapped)(Tools *t, uint64_t start, uint64_t end);
+    /* Around a fork in the parent, with other threads at rest (rest.c); in the child. */
+    void (*fork)(Tools *t, bool begin);
     void (*fork_child)(Tools *t, Vcpu *self);
+    /* End threads of the tools' own for now: as engine_stop_background. */
+    void (*stop_threads)(Tools *t);
     /* The process ends, or is about to become another program (which may fail: then it goes on, and ends once more). */
     void (*finish)(Tools *t, Vcpu *cpu);
 } ToolOps;
@@ -70,7 +89,14 @@ struct Tools {
     const ToolOps *ops;
     Engine *e;      /* set by engine_new */
     bool want_text; /* of system calls */
+    uint64_t signals; /* host signals that are the tools' alone, by number - 1: set before the guest runs */
+    _Atomic uint64_t signalled; /* of these, those that have come */
+    atomic_uint state;
+    atomic_int thread; /* kernel id of a thread of the tools' own, to hide it from the guest; 0: there is none */
 };
+
+/* All vcpus go over to code of another state: at their next poll, the calling thread when its system call or tool's call ends. */
+void tools_set_state(Engine *e, unsigned state);
 
 /* The engine's tools, or NULL. */
 Tools *engine_tools(const Engine *e);
@@ -112,6 +138,10 @@ const Guest *engine_guest(const Engine *e);
 unsigned insn_text(const Engine *e, uint64_t pc, char *buf, size_t len);
 
 /* --- for tools' calls --------------------------------------------------------------------------------------------- */
+
+/* A thread of the tools' own (engine_spawn), with a vcpu that never runs: crashes in it are caught as on a guest's thread. */
+void tools_thread_begin(Vcpu *cpu);
+void tools_thread_end(Vcpu *cpu);
 
 /* A tool's own code runs with Vcpu.escape set: when it crashes, execution goes on there. */
 

@@ -103,6 +103,8 @@ struct Engine {
     pthread_mutex_t promote_lock;
     struct Promote *promote;     /* promote.c; NULL: off */
 
+    struct Perf *perf;           /* perf.c; NULL: off */
+
     Tier tier;
     Hot hot;
     _Atomic uint64_t replaced[REPLACED], replaced_seq; /* guest pcs; written under kill_lock */
@@ -333,6 +335,13 @@ void grace_collect(Engine *e);
 void write_begin(Vcpu *cpu);
 void write_end(Vcpu *cpu);
 
+/* --- perf.c --------------------------------------------------------------------------------------------------------- */
+bool perf_init(Engine *e, Status *st);
+void perf_done(Engine *e);
+/* Code was made. */
+void perf_note(Vcpu *cpu, const Translation *t);
+void perf_fork_child(Engine *e);
+
 /* --- rest.c --------------------------------------------------------------------------------------------------------- */
 /* Let every other thread come to rest, for as long as the process lives or until engine_go_on. Outside translated code. */
 void rest_others(Vcpu *self);
@@ -416,6 +425,8 @@ void tools_init(Engine *e);
 void tools_done(Engine *e);
 /* The stage of the pipeline; `tier` if it will be translated at all. */
 void tools_region(Fetch *f, IrRegion *r, unsigned tier, bool resumes);
+/* Give the vcpu the mode of the tools' state. Own thread, before it runs translated code again. Whether that is another one. */
+bool tools_mode(Vcpu *cpu);
 /* The routines behind HostCpu.tool, IrWorld.tool and IrWorld.room. */
 IrStop tools_code_call(HostCpu *h, uint64_t site);
 IrStop tools_world_call(IrCpu *ir, uint64_t site, const IrVal arg[2], IrShow *show);

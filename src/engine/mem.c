@@ -177,12 +177,17 @@ const IrMemOps mem_ops = {
     .fill = mem_fill,
 };
 
+static ToolAccess accessor(const Vcpu *cpu)
+{
+    return cpu->signalling ? TOOL_BY_SIGNAL : TOOL_BY_SYSCALL;
+}
+
 bool guest_read(Vcpu *cpu, void *dst, uint64_t va, size_t n)
 {
     bool ok = safe_copy(dst, host_ptr(va), n) == 0;
 
     if (ok)
-        tools_access(cpu, va, n, false, TOOL_BY_SYSCALL);
+        tools_access(cpu, va, n, false, accessor(cpu));
     return ok;
 }
 
@@ -191,7 +196,7 @@ bool guest_write(Vcpu *cpu, uint64_t va, const void *src, size_t n)
     bool ok = safe_copy(host_ptr(va), src, n) == 0;
 
     if (ok)
-        tools_access(cpu, va, n, true, TOOL_BY_SYSCALL);
+        tools_access(cpu, va, n, true, accessor(cpu));
     return ok;
 }
 

@@ -70,6 +70,7 @@ static bool run_poll(Vcpu *cpu)
     /* The epoch is read first, so that what was killed before it is forgotten before it is published. */
     uint64_t epoch = grace_now(e), flush = atomic_load(&e->flush_seq);
     versions_mode(cpu);
+    tools_mode(cpu);
     if (flush != cpu->flush_seen || cpu->h.ir.mode != cpu->mode_seen) {
         link_flush(cpu);
         cpu->flush_seen = flush;

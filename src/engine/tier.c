@@ -175,7 +175,7 @@ static void *tier_main(void *arg)
     return NULL;
 }
 
-static bool create_thread(Tier *tier, Engine *e)
+bool engine_spawn(pthread_t *thread, void *(*fn)(void *), void *arg)
 {
     pthread_attr_t attr;
     sigset_t block, old;
@@ -185,7 +185,7 @@ static bool create_thread(Tier *tier, Engine *e)
     pthread_sigmask(SIG_SETMASK, &block, &old);
     pthread_attr_init(&attr);
     pthread_attr_setstacksize(&attr, HELPER_STACK);
-    bool ok = pthread_create(&tier->thread, &attr, tier_main, e) == 0;
+    bool ok = pthread_create(thread, &attr, fn, arg) == 0;
     pthread_attr_destroy(&attr);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     return ok;
@@ -207,7 +207,7 @@ static bool start_locked(Tier *tier, Vcpu *cpu)
             tier->env = e->cfg.env->translator(cpu);
         tier->cpu->env = tier->env ? tier->env : cpu->env;
     }
-    tier->running = create_thread(tier, e);
+    tier->running = engine_spawn(&tier->thread, tier_main, e);
     return tier->running;
 }
 
@@ -278,6 +278,8 @@ void engine_stop_background(Engine *e)
 {
     Tier *tier = &e->tier;
 
+    if (e->cfg.tools)
+        e->cfg.tools->ops->stop_threads(e->cfg.tools);
     pthread_mutex_lock(&tier->lock);
     while (tier->stop) /* another thread of the guest is at it: a thread is joined once */
         pthread_cond_wait(&tier->ended, &tier->lock);
@@ -312,8 +314,10 @@ void tier_fork_child(Engine *e)
 #endif
 }
 
-int engine_background_tid(Engine *e)
+int engine_background_tid(Engine *e, unsigned n)
 {
+    if (n == 1)
+        return e->cfg.tools ? atomic_load(&e->cfg.tools->thread) : 0;
     return atomic_load(&e->tier.tid);
 }
 

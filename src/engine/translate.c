@@ -209,6 +209,7 @@ static Translated compile(Vcpu *cpu, IrRegion *r, Translation *t)
             promote_attach(e, t);
             log_asm(e->host, t);
             hot_note(cpu, r, t, &code);
+            perf_note(cpu, t);
             return TRANSLATED;
         }
         if (!cb.overflow)

@@ -88,6 +88,7 @@ Vcpu *vcpu_new(Engine *e)
     arena_init(&cpu->interp_arena);
     e->cfg.guest->reset(&cpu->h.ir, e->cfg.features);
     versions_mode(cpu);
+    tools_mode(cpu);
     cpu->mode_seen = cpu->h.ir.mode;
     if (e->plan) {
         shadow_init(cpu);

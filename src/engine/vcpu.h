@@ -43,6 +43,7 @@ struct Vcpu {
     struct Lockstep *lockstep; /* --check */
     void *tool;                /* the tools' own structure for this thread; NULL: it has not started, or is over */
     bool unseen;               /* accesses to guest memory now are nobody's business */
+    bool signalling;           /* they are of a signal's frame */
     void *escape;              /* sigjmp_buf to go to when a tool crashes that is being called; NULL: none is */
     void *altstack, *shadow;   /* host signal stack; return stack with its guard pages */
     Vcpu *next, *prev;         /* engine's list of vcpus */

@@ -61,6 +61,12 @@ struct Lift {
     void *ahead_ctx;
 };
 
+/* How functions are called, as slots: for tools. */
+typedef struct GuestCall {
+    uint16_t sp, link, result; /* link: where the return address is on entry */
+    uint16_t nargs, args[8];   /* integers and pointers */
+} GuestCall;
+
 typedef struct Guest {
     const char *name;         /* "aarch64" */
     const char *deb_arch;     /* Debian's name: "arm64" */
@@ -77,6 +83,7 @@ typedef struct Guest {
     const uint16_t *flag_slot; /* the slots by FlagRole, NULL: it has no such flags */
     /* Mode bits of a process that keeps versions (ir.h), and of one whose plain stores do too; 0: such a guest has none. */
     uint32_t mode_versions, mode_strict;
+    const GuestCall *call;    /* NULL: not known */
     uint64_t flags;           /* slots (bit set, < 64 only) that are condition flags: see engine/region.c */
     unsigned careful;         /* LIFT_CAREFUL_* forms that this guest's lifters have */
 

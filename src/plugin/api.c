@@ -43,7 +43,8 @@ static bool api_has(const char *name)
 {
     static const char *const all[] = {"cells.1",   "programs.1", "streams.1", "regs.1",    "syscalls.1",
                                       "signals.1", "threads.1",  "images.1",  "symbols.1", "access.1",
-                                      "fault.1",   "compress.1", "watch.1", NULL};
+                                      "fault.1",   "compress.1", "watch.1",   "windows.1",
+                                      "wrap.1",    "streams.thread.1", NULL};
 
     for (unsigned k = 0; all[k]; k++)
         if (strcmp(all[k], name) == 0)
@@ -224,8 +225,18 @@ static void api_retranslate(DgHost *h)
 
 static void api_watch(DgHost *h, bool on)
 {
-    if (atomic_exchange(&h->blind, !on) == on && h->p->running)
-        api_retranslate(h);
+    uint64_t bit = UINT64_C(1) << h->number;
+
+    window_change(h->p, on ? 0 : bit, on ? bit : 0);
+}
+
+static bool api_window(DgHost *h, const DgTrigger *start, const DgTrigger *stop)
+{
+    Window *w = h->window ? NULL : window_new(h->p, start, stop, !start);
+
+    if (w)
+        h->window = w;
+    return w != NULL;
 }
 
 /* --- cells -------------------------------------------------------------------------------------------------------- */
@@ -326,7 +337,7 @@ static int api_reg_find(DgHost *h, const char *name)
 }
 
 /* The thread's state: in the vcpu outside translated code, else found out when first asked for. */
-static uint8_t *state_of(DgThread *t)
+uint8_t *thread_state(DgThread *t)
 {
     if (!t->show)
         return t->cpu->h.state;
@@ -344,7 +355,7 @@ static bool api_reg_read(DgThread *t, uint32_t reg, void *buf)
 
     if (!s || (t->show && !(t->access & DG_REGS_READ)))
         return false;
-    memcpy(buf, state_of(t) + s->offset, ir_type_size((IrType)s->type));
+    memcpy(buf, thread_state(t) + s->offset, ir_type_size((IrType)s->type));
     return true;
 }
 
@@ -354,7 +365,7 @@ static bool api_reg_write(DgThread *t, uint32_t reg, const void *buf)
 
     if (!s || (t->show && (t->access & DG_REGS_WRITE) != DG_REGS_WRITE))
         return false;
-    memcpy(state_of(t) + s->offset, buf, ir_type_size((IrType)s->type));
+    memcpy(thread_state(t) + s->offset, buf, ir_type_size((IrType)s->type));
     t->wrote = true;
     return true;
 }
@@ -363,7 +374,7 @@ static uint64_t api_pc_read(DgThread *t)
 {
     if (!t->show)
         return t->cpu->h.ir.pc;
-    state_of(t);
+    thread_state(t);
     return t->pc;
 }
 
@@ -371,7 +382,7 @@ static bool api_pc_write(DgThread *t, uint64_t pc)
 {
     if (t->show && (t->access & DG_PC_WRITE) != DG_PC_WRITE)
         return false;
-    state_of(t);
+    thread_state(t);
     if (!t->show)
         t->cpu->h.ir.pc = pc;
     t->pc = pc;
@@ -486,10 +497,11 @@ const DgApi *plugin_api(void)
         .symbol_at = api_symbol_at,
         .symbol_find = api_symbol_find,
         .text_at = api_text_at,
-        .watch = api_watch, .retranslate = api_retranslate, .compress = api_compress,
+        .window = api_window, .watch = api_watch, .retranslate = api_retranslate, .compress = api_compress,
     };
 
     code_api(&api);
     attach_api(&api);
+    wrap_api(&api);
     return &api;
 }

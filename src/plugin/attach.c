@@ -15,6 +15,7 @@ static Attach *attach(DgInsn *i, DgPoint at, unsigned filter, AttachKind kind)
     a->kind = kind;
     a->filter = filter & (DG_READ | DG_WRITE) ? filter : DG_READ | DG_WRITE;
     a->h = c->now;
+    a->order = i->count[at]++;
     *i->last[at] = a;
     i->last[at] = &a->next;
     return a;

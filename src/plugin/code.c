@@ -192,6 +192,16 @@ void code_read(Code *c)
         walk(c, b, NULL, seen);
 }
 
+void code_split(Code *c, DgBlock *b, uint32_t at)
+{
+    if (at == 0 || at >= b->n)
+        return;
+    DgBlock *rest = piece_for(c, NULL, NULL);
+    for (uint32_t k = at; k < b->n; k++)
+        append(c, rest, b->insn[k]);
+    b->n = at;
+}
+
 /* --- the public view ---------------------------------------------------------------------------------------------- */
 
 static uint64_t block_pc(const DgBlock *b)

@@ -14,6 +14,7 @@ typedef enum AttachKind { ATTACH_ADD, ATTACH_PROGRAM, ATTACH_CALL, ATTACH_RECORD
 typedef struct Attach {
     AttachKind kind;
     unsigned filter; /* DG_READ, DG_WRITE */
+    unsigned order;  /* at its point of the instruction */
     DgHost *h;
     struct Attach *next;
     DgCell cell;
@@ -34,6 +35,7 @@ struct DgInsn {
     LiftKind kind;
     IrHint hint;
     Attach *first[POINTS], **last[POINTS];
+    unsigned count[POINTS];
 };
 
 struct DgBlock {
@@ -42,7 +44,7 @@ struct DgBlock {
     uint32_t n, cap;
 };
 
-typedef struct Code {
+struct Code {
     Plugins *p;
     Fetch *f;
     IrRegion *r;
@@ -55,10 +57,13 @@ typedef struct Code {
     DgBlock **block; /* all pieces */
     uint32_t nblock, cap_block;
     IrRegion *scratch;
-} Code;
+    const Site *after; /* the first instruction goes on behind this; NULL: nothing in front of it is done (ToolRegion.resumes) */
+};
 
 /* code.c: find the pieces; code->block. */
 void code_read(Code *c);
+/* Let a piece begin at instruction `at` of b, which keeps those in front of it. */
+void code_split(Code *c, DgBlock *b, uint32_t at);
 void code_api(DgApi *api);
 
 /* attach.c */

@@ -51,9 +51,14 @@ static void body_translate(void *ctx)
 
 static void show_code(Code *c)
 {
+    uint64_t key = window_key(c->p, tool_state(fetch_vcpu(c->f)->h.ir.mode));
+
+    c->now = c->p->self;
+    window_attach(c, key);
+    wrap_attach(c);
     for (unsigned h = 0; h < c->p->nhost; h++) {
         c->now = c->p->host[h];
-        if (atomic_load(&c->now->blind))
+        if (!window_watches(c->now, key))
             continue;
         for (unsigned k = 0; k < c->now->nhook[EV_TRANSLATE]; k++)
             for (uint32_t b = 0; b < c->nblock; b++) {
@@ -67,8 +72,13 @@ static void on_region(Tools *t, Fetch *f, IrRegion *r, const ToolRegion *how)
 {
     Plugins *p = of(t);
     Code c = {.p = p, .f = f, .r = r, .how = how};
+    DgThread *thread = fetch_vcpu(f)->tool;
 
-    if (!wanted(p, EV_TRANSLATE))
+    if (thread && how->resumes) {
+        c.after = thread->resume;
+        thread->resume = NULL;
+    }
+    if (!wanted(p, EV_TRANSLATE) && !p->nwindow && !p->wraps)
         return;
     code_read(&c);
     pthread_mutex_lock(&p->lock);
@@ -93,15 +103,16 @@ static void body_site(void *ctx)
     c->s->fn(c->t, c->s->data, &c->ev);
 }
 
-/* What a tool has written goes to the vcpu: the guest goes on with it. */
+/* The thread leaves translated code, and goes on with what a tool has written. */
 static IrStop go_on(DgThread *t, Vcpu *cpu, const Site *s)
 {
-    memcpy(cpu->h.state, t->state, sizeof t->state);
+    memcpy(cpu->h.state, thread_state(t), sizeof t->state);
     vcpu_fp_changed(cpu);
-    if (t->wrote_pc) {
-        cpu->h.ir.pc = t->pc;
+    if (t->wrote_pc || t->leave) {
+        cpu->h.ir.pc = t->wrote_pc ? t->pc : s->ev.pc;
         return IR_STOP_CHECK;
     }
+    t->resume = s;
     cpu->h.ir.pc = s->ev.point == DG_AFTER ? s->next : s->ev.pc;
     return s->ev.point == DG_AFTER ? IR_STOP_CHECK : IR_STOP_RESUME;
 }
@@ -117,11 +128,12 @@ static IrStop on_call(Tools *tools, Vcpu *cpu, uint64_t site, const IrVal arg[2]
     cpu->h.ir.pc = s->ev.pc; /* for reports; whoever leaves translated code sets it */
     t->show = show;
     t->access = s->access;
-    t->seen = t->wrote = t->wrote_pc = false;
+    t->seen = t->wrote = t->wrote_pc = t->leave = t->again = false;
     plugin_guard(s->h, cpu, "being called", body_site, &c);
+    IrStop stop = t->wrote || t->wrote_pc || t->leave || t->again ? go_on(t, cpu, s) : IR_STOP_NONE;
     t->show = NULL;
     t->access = 0;
-    return t->wrote || t->wrote_pc ? go_on(t, cpu, s) : IR_STOP_NONE;
+    return stop;
 }
 
 /* --- events with guest state in the vcpu -------------------------------------------------------------------------- */
@@ -223,6 +235,11 @@ static void body_signal(void *ctx)
     ((SignalFn *)c->hook.fn)(c->t, c->hook.data, c->arg);
 }
 
+static void on_signalled(Tools *tools)
+{
+    window_signalled(of(tools), atomic_exchange(&tools->signalled, 0));
+}
+
 static void on_signal(Tools *tools, Vcpu *cpu, int number, int code, uint64_t addr, uint64_t handler)
 {
     DgSignal s = {
@@ -268,6 +285,7 @@ static void on_thread_start(Tools *tools, Vcpu *cpu)
     pthread_mutex_unlock(&p->list_lock);
     *cell_of(cpu, cell_disp(p->tools.e, p->thread_cell)) = t->number;
     stream_thread_start(t);
+    window_thread_start(t);
     each(p, cpu, EV_THREAD_START, "hearing of a new thread", body_thread, &c);
 }
 
@@ -299,6 +317,7 @@ static void on_thread_end(Tools *tools, Vcpu *cpu)
         free(d->mem);
         free(d);
     }
+    free(t->frame);
     free(t);
 }
 
@@ -307,12 +326,26 @@ static void on_fork_child(Tools *tools, Vcpu *self)
     Plugins *p = of(tools);
     Call c = {.t = self->tool};
 
+    feed_fork_child(p);
     p->threads = c.t; /* the others are not here: their memory was the parent's */
     c.t->next = NULL;
     cells_fork_child(p, self);
     *cell_of(self, cell_disp(p->tools.e, p->thread_cell)) = c.t->number;
     stream_fork_child(c.t);
     each(p, self, EV_FORK, "hearing of a fork", body_plain, &c);
+}
+
+static void on_fork(Tools *tools, bool begin)
+{
+    if (begin)
+        feed_fork_begin(of(tools));
+    else
+        feed_fork_end(of(tools));
+}
+
+static void on_stop_threads(Tools *tools)
+{
+    feed_stop(of(tools));
 }
 
 static void on_finish(Tools *tools, Vcpu *cpu)
@@ -353,7 +386,10 @@ const ToolOps plugin_ops = {
     .syscall_before = on_syscall_before,
     .syscall_after = on_syscall_after,
     .signal = on_signal,
+    .signalled = on_signalled,
     .unmapped = on_unmapped,
+    .fork = on_fork,
     .fork_child = on_fork_child,
+    .stop_threads = on_stop_threads,
     .finish = on_finish,
 };

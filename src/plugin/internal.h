@@ -15,6 +15,9 @@
 #define HOOKS_MAX   8  /* functions for one event of one tool */
 #define STREAMS_MAX 16 /* of all tools */
 #define OPTIONS_MAX 32
+#define WINDOWS_MAX 8
+#define PLACE_BUCKETS 256
+#define FEED_QUEUE  32 /* full buffers that wait for a consumer's thread */
 
 /* A function of a tool's for an event. */
 typedef struct Hook {
@@ -53,7 +56,7 @@ struct DgHost {
     char *out_path;
     Hook hook[EV_COUNT][HOOKS_MAX];
     unsigned nhook[EV_COUNT];
-    atomic_bool blind;           /* it does not watch: it is shown no code */
+    struct Window *window; /* NULL: it watches always, unless it has said that it does not */
     atomic_bool ended; /* crashed or failed: nothing of it is called any more */
     char error[200];   /* from fail() in start() */
 };
@@ -66,7 +69,29 @@ struct DgStream {
     DgConsumeFn *fn;
     void *data;
     uint32_t pos, limit; /* cells */
+    bool own_thread;     /* consumed by feed.c's */
+    uint8_t *spare;      /* its buffers that nobody uses, each with a pointer to the next; under Feed.lock */
 };
+
+/* Records on their way to a consumer. */
+typedef struct Buffer {
+    DgStream *s;
+    uint32_t thread;
+    uint8_t *mem;
+    size_t bytes;
+} Buffer;
+
+/* See feed.c. */
+typedef struct Feed {
+    pthread_mutex_t lock;
+    pthread_cond_t wake, room; /* something to do; something has been done */
+    Buffer queue[FEED_QUEUE];
+    unsigned first, n;
+    bool running, busy, stop;
+    int pid;                   /* whose thread it may be */
+    pthread_t thread;
+    Vcpu *cpu;                 /* for catching crashes */
+} Feed;
 
 /* Room behind a buffer's limit: what is written between two tests. */
 #define STREAM_SLACK (64u << 10)
@@ -76,6 +101,41 @@ typedef struct ThreadData {
     void *mem;
     struct ThreadData *next;
 } ThreadData;
+
+/* When tools watch: window.c. */
+typedef struct Window {
+    unsigned number;
+    DgTrigger start, stop;       /* size 0: that end has none */
+    bool counts;                 /* instructions, in cell `count` of each thread; at `limit` something happens */
+    bool counted;                /* its start by count has been */
+    DgCell count, limit;
+    pthread_mutex_t lock;        /* of those who open and close it */
+    atomic_bool open;
+    atomic_ullong reached;       /* times that the place of the next trigger has been */
+    uint32_t opener;             /* number of the thread, and its count then */
+    uint64_t opened_at;
+} Window;
+
+/* A function of a name, to be told of: wrap.c. */
+typedef struct Wrap {
+    DgHost *h;
+    char *name;
+    DgCallFn *enter, *leave;
+    void *data;
+    struct Wrap *next;
+} Wrap;
+
+/* One that a thread is in. */
+typedef struct WrapFrame {
+    const Wrap *w;
+    uint64_t sp, ret;
+} WrapFrame;
+
+/* A guest address that wrapped functions return to. */
+typedef struct ReturnPlace {
+    uint64_t pc;
+    struct ReturnPlace *next;
+} ReturnPlace;
 
 struct DgThread {
     Plugins *p;
@@ -89,7 +149,16 @@ struct DgThread {
     IrShow *show; /* NULL: guest state is in the vcpu */
     unsigned access;
     bool seen, wrote, wrote_pc;
+    bool leave;   /* translated code, before the instruction and all that is done before it */
+    bool again;   /* leave it, and do the instruction */
+    bool skipped; /* the wrapped function */
     uint64_t pc;
+    /* between calls */
+    const struct Site *resume; /* what was done last before the instruction that is done next; NULL: everything */
+    const Window *turned;      /* the window that was opened or closed last, at this instruction */
+    uint64_t turned_at;
+    WrapFrame *frame;
+    unsigned nframe, cap_frame;
     _Alignas(16) uint8_t state[HOST_STATE_MAX];
 };
 
@@ -112,6 +181,7 @@ typedef struct Site {
     DgCallFn *fn;
     void *data;
     unsigned access;
+    unsigned order; /* among what is done at its point of the instruction */
     uint64_t next; /* where the guest goes on after it, at DG_AFTER */
     DgEvent ev;    /* but for what is known at run time only */
 } Site;
@@ -144,13 +214,23 @@ struct Plugins {
     uint32_t npast;
     DgStream stream[STREAMS_MAX];
     unsigned nstream;
+    Feed feed;
     DgThread *threads;
     uint32_t nthread; /* ever */
     Image *images;
     uint32_t nimage;
     _Atomic(FaultHook *) faults[FAULT_BUCKETS];
     atomic_uint nfault;
-    bool any_code; /* some tool wants to be shown code */
+    DgHost *self;          /* what the program itself attaches to code */
+    pthread_mutex_t state_lock;
+    uint64_t key;          /* which tools do not watch, by number; which windows are open or near */
+    _Atomic uint64_t state[TOOL_STATES]; /* the keys that the engine's states stand for */
+    unsigned nstate;
+    Window window[WINDOWS_MAX];
+    unsigned nwindow;
+    char *window_spec; /* of --window; NULL: none */
+    Wrap *wraps;
+    _Atomic(ReturnPlace *) place[PLACE_BUCKETS];
 };
 
 /* api.c */
@@ -159,6 +239,8 @@ const DgApi *plugin_api(void);
 typedef void Body(void *ctx);
 bool plugin_guard(DgHost *h, Vcpu *cpu, const char *where, Body *body, void *ctx);
 bool plugin_hook(DgHost *h, EventKind ev, void (*fn)(void), void *data);
+/* The guest state of a thread during a call: found out when first asked for. */
+uint8_t *thread_state(DgThread *t);
 /* The tool's print: one write. */
 void plugin_print(DgHost *h, const char *text, size_t len);
 
@@ -176,6 +258,42 @@ void stream_thread_start(DgThread *t);
 void stream_thread_end(DgThread *t);
 void stream_fork_child(DgThread *t);
 
+/* feed.c */
+void feed_init(Plugins *p);
+/* A buffer to be filled, and one that is not needed any more. */
+uint8_t *feed_buffer(DgStream *s);
+void feed_spare(DgStream *s, uint8_t *mem);
+/* Hand a buffer over; waits while the queue is full. */
+void feed_put(Plugins *p, Vcpu *cpu, const Buffer *b);
+/* Wait until everything has been consumed; the same, and end the thread, which is started again when it is needed. */
+void feed_drain(Plugins *p);
+void feed_stop(Plugins *p);
+/* Between the two the thread stands still. */
+void feed_fork_begin(Plugins *p);
+void feed_fork_end(Plugins *p);
+void feed_fork_child(Plugins *p);
+
+/* window.c */
+typedef struct Code Code;
+/* The key of an engine's state; whether a tool watches under it. */
+uint64_t window_key(const Plugins *p, unsigned state);
+bool window_watches(const DgHost *h, uint64_t key);
+/* Set and clear bits of the key. Every thread goes over to code of the new one at its next poll. */
+void window_change(Plugins *p, uint64_t set, uint64_t clear);
+Window *window_new(Plugins *p, const DgTrigger *start, const DgTrigger *stop, bool open);
+/* Attach what opens and closes windows: before anything of tools. */
+void window_attach(Code *c, uint64_t key);
+void window_signalled(Plugins *p, uint64_t signals);
+void window_thread_start(DgThread *t);
+/* Make that of --window, for all tools that have none. */
+bool windows_start(Plugins *p, Status *st);
+void windows_free(Plugins *p);
+
+/* wrap.c */
+void wrap_attach(Code *c);
+void wrap_api(DgApi *api);
+void wraps_free(Plugins *p);
+
 /* event.c */
 extern const ToolOps plugin_ops;
 
@@ -187,6 +305,8 @@ bool plugins_add(Plugins *p, const DgTool *tool, void *library, const char *opti
 /* symbol.c */
 Image *image_at(Plugins *p, uint64_t va);
 bool symbol_at(Plugins *p, uint64_t va, DgSymbol *out);
+/* Whether some symbol of that name is at va. */
+bool symbol_is(Plugins *p, uint64_t va, const char *name);
 bool symbol_find(Plugins *p, const char *name, DgSymbol *out);
 void image_unmapped(Plugins *p, uint64_t start, uint64_t end);
 void images_free(Plugins *p);

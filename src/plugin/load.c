@@ -20,6 +20,8 @@ static const DgTool *const shipped[] = {
 
 #define NSHIPPED (sizeof shipped / sizeof shipped[0])
 
+static const DgTool own = {.size = sizeof own, .abi = DG_ABI, .name = "dragoman"};
+
 Plugins *plugins_new(void)
 {
     Plugins *p = calloc(1, sizeof *p);
@@ -29,7 +31,12 @@ Plugins *plugins_new(void)
     p->tools.ops = &plugin_ops;
     pthread_mutex_init(&p->lock, NULL);
     pthread_mutex_init(&p->list_lock, NULL);
+    pthread_mutex_init(&p->state_lock, NULL);
+    p->self = calloc(1, sizeof *p->self);
+    CHECK(p->self != NULL);
+    *p->self = (DgHost){.p = p, .tool = &own, .out = -1};
     arena_init(&p->arena);
+    feed_init(p);
     return p;
 }
 
@@ -50,11 +57,15 @@ void plugins_free(Plugins *p)
     for (unsigned k = 0; k < p->nhost; k++)
         free_host(p->host[k]);
     images_free(p);
+    windows_free(p);
+    wraps_free(p);
+    free(p->self);
     free(p->range);
     free(p->program);
     arena_done(&p->arena);
     pthread_mutex_destroy(&p->lock);
     pthread_mutex_destroy(&p->list_lock);
+    pthread_mutex_destroy(&p->state_lock);
     free(p);
 }
 
@@ -163,6 +174,10 @@ bool plugins_start(Tools *t, Status *st)
             return false;
     if (p->nhost)
         p->thread_cell = cells_new(p->host[0], DG_MAX, 1);
+    if (!windows_start(p, st))
+        return false;
+    atomic_init(&p->state[0], p->key);
+    p->nstate = 1;
     p->running = true;
     return true;
 }

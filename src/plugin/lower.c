@@ -150,14 +150,15 @@ static IrRef arg(Lower *l, unsigned which, uint32_t number)
 
 /* --- calls -------------------------------------------------------------------------------------------------------- */
 
-static Site *site_new(Lower *l, DgHost *h, DgCallFn *fn, void *data, unsigned access)
+static Site *site_new(Lower *l, const Attach *a, DgCallFn *fn, void *data, unsigned access)
 {
     Site *s = arena_zalloc(&l->c->p->arena, sizeof *s);
 
-    *s = (Site){h,
+    *s = (Site){a->h,
                 fn,
                 data,
                 access,
+                a->order,
                 l->insn->next,
                 {.size = sizeof s->ev,
                  .point = (uint8_t)l->at,
@@ -183,7 +184,7 @@ static void emit_tool(Lower *l, const Site *s, IrRef cond, IrRef addr, IrRef val
 
 static void lower_call(Lower *l, const Attach *a)
 {
-    emit_tool(l, site_new(l, a->h, a->fn, a->data, a->access), l->cond, l->addr, l->at == DG_MEM_AFTER ? l->value : 0);
+    emit_tool(l, site_new(l, a, a->fn, a->data, a->access), l->cond, l->addr, l->at == DG_MEM_AFTER ? l->value : 0);
 }
 
 /* --- records ------------------------------------------------------------------------------------------------------ */
@@ -391,7 +392,7 @@ static void lower_op(Lower *l, const Attach *at, Program *p, unsigned k)
         break;
     }
     case DG_OP_CALL:
-        emit_tool(l, site_new(l, at->h, o->fn, o->data, o->access), both(l, cond, is_set(l, a)), l->addr, b);
+        emit_tool(l, site_new(l, at, o->fn, o->data, o->access), both(l, cond, is_set(l, a)), l->addr, b);
         break;
     default:
         p->temp[o->d] = if_set(l, cond, compute(l, o, a, b), p->temp[o->d]);
@@ -411,7 +412,8 @@ static void lower_program(Lower *l, const Attach *a)
 
 /* --- points ------------------------------------------------------------------------------------------------------- */
 
-static void lower_point(Lower *l, const DgInsn *i, DgPoint at)
+/* What is attached from `a` on. */
+static void lower_list(Lower *l, const DgInsn *i, DgPoint at, const Attach *a)
 {
     static void (*const lower[])(Lower *, const Attach *) = {[ATTACH_ADD] = lower_add,
                                                              [ATTACH_PROGRAM] = lower_program,
@@ -419,9 +421,14 @@ static void lower_point(Lower *l, const DgInsn *i, DgPoint at)
                                                              [ATTACH_RECORD] = lower_record};
     l->insn = i;
     l->at = at;
-    for (const Attach *a = i->first[at]; a; a = a->next)
+    for (; a; a = a->next)
         if ((at != DG_MEM_BEFORE && at != DG_MEM_AFTER) || (a->filter & l->kind))
             lower[a->kind](l, a);
+}
+
+static void lower_point(Lower *l, const DgInsn *i, DgPoint at)
+{
+    lower_list(l, i, at, i->first[at]);
 }
 
 static void lower_plain(Lower *l, const DgInsn *i, DgPoint at)
@@ -429,6 +436,18 @@ static void lower_plain(Lower *l, const DgInsn *i, DgPoint at)
     l->cond = l->addr = l->value = 0;
     l->kind = l->bytes = 0;
     lower_point(l, i, at);
+}
+
+/* Before an instruction that was begun already: what is behind the call that left for it. */
+static void lower_rest(Lower *l, const DgInsn *i)
+{
+    const Attach *a = i->first[DG_BEFORE];
+
+    while (a && (!l->c->after || a->order <= l->c->after->order))
+        a = a->next;
+    l->cond = l->addr = l->value = 0;
+    l->kind = l->bytes = 0;
+    lower_list(l, i, DG_BEFORE, a);
 }
 
 /* The instruction is over, and goes where the terminator `end` leads; 0: to a target that is in the same block. */
@@ -497,7 +516,9 @@ static void lower_block(Lower *l, uint32_t block)
                 lower_end(l, cur, 0);
             ir_link_last(r, block, ref);
             cur = l->c->at[ref];
-            if (!l->c->how->resumes || cur->info.pc != r->pc)
+            if (l->c->how->resumes && cur->info.pc == r->pc)
+                lower_rest(l, cur);
+            else
                 lower_plain(l, cur, DG_BEFORE);
         } else if (i.op == IR_LOAD || i.op == IR_STORE || i.op == IR_CAS || i.op == IR_RMW) {
             lower_access(l, cur, ref);

@@ -21,6 +21,8 @@ bool plugins_add_tool(Plugins *p, const char *spec, Status *st);
 bool plugins_add_file(Plugins *p, const char *spec, Status *st);
 /* A plugin made for QEMU ("FILE.so,arg,arg"): qemu.h. */
 bool plugins_add_qemu(Plugins *p, const char *spec, Status *st);
+/* When tools watch (--window). */
+bool plugins_window(Plugins *p, const char *spec, Status *st);
 /* For EngineConfig.tools: engine_new starts them. `program`: the guest's. */
 Tools *plugins_tools(Plugins *p, const char *program);
 /* The tools that ship, with their options, for --help and --tool=help. */

@@ -16,10 +16,11 @@ DgStream *stream_new(DgHost *h, uint32_t record, size_t buffer, DgConsumeFn *fn,
     Plugins *p = h->p;
     size_t page = os_page_size();
 
-    if (p->running || p->nstream == STREAMS_MAX || record == 0 || record > 4096 || buffer > BUFFER_MAX || !fn || flags)
+    if (p->running || p->nstream == STREAMS_MAX || record == 0 || record > 4096 || buffer > BUFFER_MAX || !fn ||
+        flags > DG_STREAM_OWN_THREAD)
         return NULL;
     DgStream *s = &p->stream[p->nstream];
-    *s = (DgStream){.h = h, .number = p->nstream, .record = record, .fn = fn, .data = data};
+    *s = (DgStream){.h = h, .number = p->nstream, .record = record, .fn = fn, .data = data, .own_thread = flags};
     s->buffer = ((buffer ? buffer : BUFFER_DEFAULT) + STREAM_SLACK + page - 1) / page * page;
     s->pos = cells_new(h, DG_SUM, 1);
     s->limit = cells_new(h, DG_SUM, 1);
@@ -56,6 +57,28 @@ static void empty(DgThread *t, DgStream *s, uint64_t at)
         plugin_guard(s->h, t->cpu, "consuming a stream", consume, &c);
 }
 
+static void buffer_new(DgThread *t, DgStream *s)
+{
+    uint8_t *mem = s->own_thread ? feed_buffer(s) : os_alloc(s->buffer);
+
+    CHECK(mem != NULL);
+    t->buffer[s->number] = mem;
+    *cell(t, s->limit) = (uintptr_t)mem + s->buffer - STREAM_SLACK;
+}
+
+/* Let what is in the buffer up to `at` be consumed; the buffer, or another one, is empty then. */
+static void hand_over(DgThread *t, DgStream *s, uint64_t at)
+{
+    uint8_t *mem = t->buffer[s->number];
+
+    if (!s->own_thread) {
+        empty(t, s, at);
+    } else if (at > (uintptr_t)mem) {
+        feed_put(t->p, t->cpu, &(Buffer){s, t->number, mem, (size_t)(at - (uintptr_t)mem)});
+        buffer_new(t, s);
+    }
+}
+
 uint64_t stream_room(Tools *tools, Vcpu *cpu, uint64_t at, uint64_t limit)
 {
     DgThread *t = cpu->tool;
@@ -65,13 +88,10 @@ uint64_t stream_room(Tools *tools, Vcpu *cpu, uint64_t at, uint64_t limit)
         DgStream *s = &p->stream[k];
         if (cell_disp(p->tools.e, s->limit) != limit)
             continue;
-        if (t->buffer[k]) {
-            empty(t, s, at);
-        } else {
-            t->buffer[k] = os_alloc(s->buffer);
-            CHECK(t->buffer[k] != NULL);
-            *cell(t, s->limit) = (uintptr_t)t->buffer[k] + s->buffer - STREAM_SLACK;
-        }
+        if (t->buffer[k])
+            hand_over(t, s, at);
+        else
+            buffer_new(t, s);
         return (uintptr_t)t->buffer[k];
     }
     CHECK(!"the stream is known");
@@ -83,16 +103,21 @@ static void forget(DgThread *t, DgStream *s)
 {
     *cell(t, s->pos) = 1;
     *cell(t, s->limit) = 0;
-    if (t->buffer[s->number])
+    if (t->buffer[s->number] && s->own_thread)
+        feed_spare(s, t->buffer[s->number]);
+    else if (t->buffer[s->number])
         os_free(t->buffer[s->number], s->buffer);
     t->buffer[s->number] = NULL;
 }
 
 void stream_flush(DgThread *t, DgStream *s)
 {
-    empty(t, s, *cell(t, s->pos));
-    if (t->buffer[s->number])
-        *cell(t, s->pos) = (uintptr_t)t->buffer[s->number];
+    if (!t->buffer[s->number])
+        return;
+    hand_over(t, s, *cell(t, s->pos));
+    *cell(t, s->pos) = (uintptr_t)t->buffer[s->number];
+    if (s->own_thread)
+        feed_drain(t->p);
 }
 
 void stream_thread_start(DgThread *t)
@@ -104,8 +129,10 @@ void stream_thread_start(DgThread *t)
 void stream_thread_end(DgThread *t)
 {
     for (unsigned k = 0; k < t->p->nstream; k++) {
-        stream_flush(t, &t->p->stream[k]);
-        forget(t, &t->p->stream[k]);
+        DgStream *s = &t->p->stream[k];
+        if (t->buffer[k])
+            hand_over(t, s, *cell(t, s->pos));
+        forget(t, s);
     }
 }
 

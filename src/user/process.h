@@ -30,6 +30,8 @@ typedef struct UserSigs {
     pthread_mutex_t lock;
     UserSigAction act[USER_NSIG + 1];
     uint64_t restorer;         /* the host's own return trampoline */
+    uint64_t of_tools;         /* signals that the guest has no part in (Tools.signals) */
+    bool tell_end;             /* somebody wants to know of the end by a signal */
 } UserSigs;
 
 /* What a thread may do: see seccomp.h. */

@@ -211,8 +211,8 @@ int64_t procfs_open(UserThread *t, int dir, const char *name_in_dir, int flags)
     return -ENXIO;
 }
 
-/* The translator's own thread in the directory of threads that `fd` is; 0: it is none, or has no such thread. */
-static int hidden_task(UserThread *t, int fd)
+/* The translator's own thread number n in the directory of threads that `fd` is; 0: it is none, or has no such thread. */
+static int hidden_task(UserThread *t, int fd, unsigned n)
 {
     char to[64];
     int pid, end = 0;
@@ -221,15 +221,14 @@ static int hidden_task(UserThread *t, int fd)
     if (!procfs_fd_link(t, fd, to, sizeof to) || sscanf(to, "/proc/%d/task%n", &pid, &end) != 1 || end == 0 || to[end])
         return 0;
     if (pid == t->p->pid)
-        return engine_background_tid(t->p->engine);
-    uint64_t table = ptrace_table_of(t, pid, NULL);
+        return engine_background_tid(t->p->engine, n);
+    uint64_t table = n == 0 ? ptrace_table_of(t, pid, NULL) : 0;
     return table && ptrace_read(t, pid, &tid, table + offsetof(PtraceTable, background_tid), sizeof tid) ? tid : 0;
 }
 
-size_t procfs_hide(UserThread *t, int fd, uint64_t va, size_t size)
+static size_t hide_one(UserThread *t, int tid, uint64_t va, size_t size)
 {
     struct { uint64_t ino, off; uint16_t len; uint8_t type; char name[21]; } d;
-    int tid = hidden_task(t, fd);
     size_t head = offsetof(__typeof__(d), name);
     char rest[4096];
 
@@ -250,5 +249,12 @@ size_t procfs_hide(UserThread *t, int fd, uint64_t va, size_t size)
         }
         return size - d.len;
     }
+    return size;
+}
+
+size_t procfs_hide(UserThread *t, int fd, uint64_t va, size_t size)
+{
+    for (unsigned n = 0; n < ENGINE_BACKGROUND; n++)
+        size = hide_one(t, hidden_task(t, fd, n), va, size);
     return size;
 }

@@ -85,7 +85,10 @@ static Sets signal_sets(const ProcView *v)
 
 static unsigned hidden_threads(const ProcView *v)
 {
-    return v->mem < 0 && engine_background_tid(v->t->p->engine) != 0;
+    unsigned sum = 0;
+    for (unsigned n = 0; v->mem < 0 && n < ENGINE_BACKGROUND; n++)
+        sum += engine_background_tid(v->t->p->engine, n) != 0;
+    return sum;
 }
 
 void procfs_status(const ProcView *v, FILE *f, FILE *host)

@@ -116,7 +116,7 @@ void ptrace_publish(UserThread *t)
     t->p->abi->get_regs(t->cpu, b->regs);
     b->mask = t->mask;
     b->dirty = 0;
-    t->p->trace->background_tid = engine_background_tid(t->p->engine);
+    t->p->trace->background_tid = engine_background_tid(t->p->engine, 0);
 }
 
 /* Take over what the tracer wrote. */

@@ -151,6 +151,17 @@ void signal_async(int sig, siginfo_t *info, void *uc)
     }
 }
 
+/* One that opens or closes tools' windows: the guest never hears of it. */
+static void on_tools_signal(int sig, siginfo_t *info, void *uc)
+{
+    UserThread *t = self_thread;
+    Tools *tools = t && t->p->engine ? engine_tools(t->p->engine) : NULL;
+    if (tools) {
+        atomic_fetch_or(&tools->signalled, SIG_BIT(sig));
+        leave_code(t, uc); /* to the run loop, which asks the tools */
+    }
+}
+
 /* libc's return trampoline, found by letting libc install a handler for a signal that is put back at once. */
 static uint64_t libc_restorer(void)
 {
@@ -162,6 +173,13 @@ static uint64_t libc_restorer(void)
     return k.restorer;
 }
 
+/* Whether the process is to end by `sig` through signal_default, and not at once by the host's kernel. */
+static bool ends_here(const UserSigs *s, int sig)
+{
+    const uint64_t others = IGNORED_BY_DEFAULT | STOPS_BY_DEFAULT | NEVER_BLOCKED;
+    return s->tell_end && s->act[sig].handler == DEFAULT_ACTION && !(others & SIG_BIT(sig));
+}
+
 /* Make the host's disposition of `sig` follow the guest's. */
 static void install(const UserSigs *s, int sig)
 {
@@ -169,11 +187,13 @@ static void install(const UserSigs *s, int sig)
     KernelSigAction k = { .handler = a->handler, .mask = signal_host_set(~UINT64_C(0)) };
     if (SYNC_SIGNALS & SIG_BIT(sig))
         return;
-    if (a->handler != DEFAULT_ACTION && a->handler != IGNORE_ACTION) {
+    if ((a->handler != DEFAULT_ACTION && a->handler != IGNORE_ACTION) || ends_here(s, sig)) {
         k.handler = (uint64_t)(uintptr_t)on_signal;
         k.flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART | SA_RESTORER_FLAG;
         k.restorer = s->restorer;
     }
+    if (s->of_tools & SIG_BIT(sig))
+        k = (KernelSigAction){ (uint64_t)(uintptr_t)on_tools_signal, SA_SIGINFO | SA_ONSTACK | SA_RESTART | SA_RESTORER_FLAG, s->restorer, k.mask };
     k.flags |= a->flags & (SA_NOCLDSTOP | SA_NOCLDWAIT);
     kernel_sigaction(sig, &k, NULL);
 }
@@ -202,6 +222,15 @@ UserSigs *sigs_inherit(void)
     return s;
 }
 
+void sigs_of_tools(UserSigs *s, uint64_t set)
+{
+    s->of_tools = set;
+    s->tell_end = true;
+    for (int sig = 1; sig <= USER_NSIG; sig++)
+        if ((set & SIG_BIT(sig)) || ends_here(s, sig))
+            install(s, sig);
+}
+
 UserSigs *sigs_copy(UserSigs *from)
 {
     UserSigs *s = calloc(1, sizeof *s);
@@ -209,6 +238,8 @@ UserSigs *sigs_copy(UserSigs *from)
     pthread_mutex_lock(&from->lock);
     memcpy(s->act, from->act, sizeof s->act);
     s->restorer = from->restorer;
+    s->of_tools = from->of_tools;
+    s->tell_end = from->tell_end;
     pthread_mutex_unlock(&from->lock);
     pthread_mutex_init(&s->lock, NULL);
     return s;
@@ -364,7 +395,10 @@ static bool deliver(UserThread *t, const siginfo_t *info, const GuestFault *faul
     };
     t->restore_mask = false;
     settle_call(t, &a);
-    if (!t->p->abi->push_frame(t->cpu, &f))
+    t->cpu->signalling = true;
+    bool pushed = t->p->abi->push_frame(t->cpu, &f);
+    t->cpu->signalling = false;
+    if (!pushed)
         return no_room(t, sig);
     if (t->alt_flags & ALT_AUTODISARM)
         t->alt_size = 0;
@@ -594,7 +628,10 @@ int64_t sys_rt_sigtimedwait(UserThread *t, SysCall *c)
 int64_t sys_rt_sigreturn(UserThread *t, SysCall *c)
 {
     AbiReturn r;
-    if (!t->p->abi->pop_frame(t->cpu, &r)) {
+    t->cpu->signalling = true;
+    bool popped = t->p->abi->pop_frame(t->cpu, &r);
+    t->cpu->signalling = false;
+    if (!popped) {
         const GuestFault f = { .sig = SIGSEGV, .code = SEGV_ACCERR, .addr = t->p->abi->get_stack(&t->cpu->h.ir) };
         signal_fault(t->cpu, &f);
         return SYS_NORETURN;

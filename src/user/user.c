@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/os.h"
+#include "engine/instrument.h"
 #include "user/inherit.h"
 #include "user/path.h"
 #include "user/procfs_files.h"
@@ -422,6 +423,8 @@ int user_run(const UserConfig *cfg, Status *st)
     p->engine = engine_new(&ec, st);
     if (!p->engine)
         goto out;
+    if (ec.tools)
+        sigs_of_tools(p->sigs, ec.tools->signals);
     mm_set_engine(p->mm, p->engine);
     ptrace_process_start(p);
     status = run_first(p, sp, mask);

@@ -1,5 +1,6 @@
 /* What tools must get right: faults in the middle of blocks and pairs, loops that timers interrupt, threads, forks. */
 #include <pthread.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -42,6 +43,47 @@ __attribute__((noinline)) static long rounds(char *edge, long n)
 __attribute__((noinline)) long probe_me(long x)
 {
     return x * 3 + 1;
+}
+
+/* What tools wrap: recursion, and what is left by a jump. */
+__attribute__((noinline)) long wrap_me(long n)
+{
+    volatile long here = n;
+    return here <= 0 ? 1 : here + wrap_me(here - 1);
+}
+
+__attribute__((noinline)) long jump_me(jmp_buf *to, long n)
+{
+    volatile long here = n;
+    if (here == 0)
+        longjmp(*to, 1);
+    return here < 0 ? here : jump_me(to, here - 1);
+}
+
+static void *wrap_thread(void *arg)
+{
+    long sum = 0;
+    for (volatile long i = 0; i < 50; i++) {
+        jmp_buf to;
+        sum += wrap_me(i % 12);
+        if (setjmp(to) == 0) /* it returns every third time */
+            sum += jump_me(&to, i % 3 ? i % 3 : -1);
+    }
+    return (void *)sum;
+}
+
+static long run_wrap(void)
+{
+    pthread_t t[3];
+    void *sum;
+    long all = (long)wrap_thread(NULL);
+    for (int i = 0; i < 3; i++)
+        pthread_create(&t[i], NULL, wrap_thread, NULL);
+    for (int i = 0; i < 3; i++) {
+        pthread_join(t[i], &sum);
+        all += (long)sum;
+    }
+    return all;
 }
 
 static long spin(long n)
@@ -139,6 +181,8 @@ int main(int argc, char **argv)
         for (long i = 0; i < 200; i++)
             sum += probe_me(i);
         printf("probe %ld\n", sum);
+    } else if (strcmp(what, "wrap") == 0) {
+        printf("wrap %ld\n", run_wrap());
     } else if (strcmp(what, "watch") == 0) {
         long sum = 0;
         for (long i = 0; i < 300; i++) { /* what is watched lies between the calls of getppid */
@@ -147,6 +191,19 @@ int main(int argc, char **argv)
             sum += probe_me(i);
         }
         printf("watch %ld\n", sum);
+    } else if (strcmp(what, "sleep") == 0) {
+        static char line[2] = "\n";
+        setvbuf(stdout, NULL, _IONBF, 0);
+        printf("ready\n");
+        for (int i = 0; i < 3 && read(0, line, 1) == 1; i++) {
+            spin(20000); /* of these the second is watched */
+            printf("line\n");
+        }
+    } else if (strcmp(what, "spin") == 0) {
+        spin(20000000);
+    } else if (strcmp(what, "abort") == 0) {
+        spin(10000);
+        abort();
     } else if (strcmp(what, "fork") == 0) {
         if (fork() == 0)
             _exit((int)spin(10) & 1);

@@ -5,6 +5,10 @@
  *   mode=write  probe_me's argument becomes 5
  *   mode=skip   it returns at once, with 9
  *   mode=watch  watches between two calls of getppid, and counts calls of probe_me
+ *   mode=wrap   wrap_me and jump_me are wrapped: how often, and whether results belong to arguments
+ *   mode=around probe_me's argument becomes 5 and its result one more, by wrapping
+ *   mode=instead probe_me is not run and returns 9
+ *   mode=access what system calls and signals access, in order
  *   mode=crash  dereferences nothing in the 10th call
  */
 #include "dragoman/plugin.h"
@@ -82,6 +86,91 @@ static void crash(DgThread *t, void *data, const DgEvent *ev)
         *(volatile int *)data = 1;
 }
 
+/* --- wrapping --- */
+
+typedef struct Depth {
+    uint32_t n;
+    uint64_t arg[64];
+} Depth;
+
+static uint64_t entered, left, jumps, jumped, bad_results;
+
+static void wrap_enter(DgThread *t, void *data, const DgEvent *ev)
+{
+    Depth *d = dg->thread_data(t, data, sizeof *d);
+
+    __atomic_fetch_add(&entered, 1, __ATOMIC_RELAXED);
+    if (d->n < 64 && !dg->wrap_arg(t, 0, &d->arg[d->n++]))
+        bad_results++;
+}
+
+static void wrap_leave(DgThread *t, void *data, const DgEvent *ev)
+{
+    Depth *d = dg->thread_data(t, data, sizeof *d);
+    uint64_t n = d->n ? d->arg[--d->n] : 0, result;
+
+    __atomic_fetch_add(&left, 1, __ATOMIC_RELAXED);
+    if (!dg->wrap_result(t, &result) || result != n * (n + 1) / 2 + 1)
+        __atomic_fetch_add(&bad_results, 1, __ATOMIC_RELAXED);
+}
+
+static void jump_enter(DgThread *t, void *data, const DgEvent *ev)
+{
+    __atomic_fetch_add(&jumps, 1, __ATOMIC_RELAXED);
+}
+
+static void jump_leave(DgThread *t, void *data, const DgEvent *ev)
+{
+    uint64_t result;
+
+    __atomic_fetch_add(&jumped, 1, __ATOMIC_RELAXED);
+    if (!dg->wrap_result(t, &result) || result != UINT64_MAX)
+        __atomic_fetch_add(&bad_results, 1, __ATOMIC_RELAXED);
+}
+
+static void around_enter(DgThread *t, void *data, const DgEvent *ev)
+{
+    dg->wrap_set_arg(t, 0, 5);
+}
+
+static void around_leave(DgThread *t, void *data, const DgEvent *ev)
+{
+    uint64_t v = 0;
+
+    if (dg->wrap_result(t, &v))
+        dg->wrap_set_result(t, v + 1);
+}
+
+static void instead(DgThread *t, void *data, const DgEvent *ev)
+{
+    dg->wrap_skip(t, 9);
+}
+
+static void wrap_all(DgHost *h)
+{
+    bool ok = true;
+
+    if (strcmp(mode, "wrap") == 0)
+        ok = dg->wrap(h, "wrap_me", wrap_enter, wrap_leave, h) && dg->wrap(h, "jump_me", jump_enter, jump_leave, h);
+    else if (strcmp(mode, "around") == 0)
+        ok = dg->wrap(h, "probe_me", around_enter, around_leave, h);
+    else if (strcmp(mode, "instead") == 0)
+        ok = dg->wrap(h, "probe_me", instead, NULL, h);
+    if (!ok)
+        dg->fail(h, "wrap is refused");
+}
+
+/* --- accesses that no instruction makes --- */
+
+static void on_access(DgThread *t, void *data, const DgEvent *ev)
+{
+    dg->print(data, "%s %s 0x%llx %llu\n",
+              ev->kind & DG_BY_SIGNAL    ? "signal"
+              : ev->kind & DG_BY_SYSCALL ? "syscall"
+                                         : "helper",
+              ev->kind & DG_WRITE ? "write" : "read", (unsigned long long)ev->addr, (unsigned long long)ev->length);
+}
+
 static void both(DgInsn *i)
 {
     static DgInsnInfo infos[1 << 16];
@@ -139,6 +228,8 @@ static void translate(void *data, DgBlock *b)
             both(i);
         } else if (strcmp(mode, "crash") == 0) {
             dg->call(i, DG_BEFORE, 0, crash, NULL, DG_NONE);
+        } else if (strcmp(mode, "write") && strcmp(mode, "skip") && strcmp(mode, "watch") && strcmp(mode, "after")) {
+            return;
         } else if (is_probe(data, dg->insn_pc(i)) && strcmp(mode, "watch") == 0) {
             dg->add(i, DG_BEFORE, 0, insns, 1);
         } else if (is_probe(data, dg->insn_pc(i))) {
@@ -157,6 +248,9 @@ static void finish(void *data)
 
     if (strcmp(mode, "watch") == 0)
         dg->print(h, "watched %llu\n", (unsigned long long)dg->cell_total(h, insns));
+    if (strcmp(mode, "wrap") == 0)
+        dg->print(h, "entered %llu\nleft %llu\njumps %llu\njumped %llu\nbad %llu\n", (unsigned long long)entered, (unsigned long long)left,
+                  (unsigned long long)jumps, (unsigned long long)jumped, (unsigned long long)bad_results);
     if (strcmp(mode, "both"))
         return;
     for (uint32_t k = 0; k < TABLE; k++)
@@ -190,6 +284,9 @@ static int start(DgHost *h)
     x0 = dg->reg_find(h, "x0");
     dg->on_translate(h, translate, h);
     dg->on_finish(h, finish, h);
+    wrap_all(h);
+    if (strcmp(mode, "access") == 0)
+        dg->on_access(h, on_access, h);
     if (strcmp(mode, "watch") == 0) {
         dg->watch(h, false);
         dg->on_syscall(h, on_syscall, NULL, h, false);

@@ -9,10 +9,12 @@ import json
 import os
 import re
 import shutil
+import signal
 import struct
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
 import xml.etree.ElementTree
 
@@ -130,6 +132,172 @@ def test_probe(dragoman, pure, guest, probe):
         r = Run(dragoman, opts + [f"--plugin={probe},mode=crash", guest, "probe"])
         check(r.status == 0 and r.out == "probe 59900\n" and "tool 'probe' crashed while being called" in r.err and
               r.err.count("\n") == 1, f"a tool that crashes: {name}", r.out + r.err)
+
+
+def test_wrap(dragoman, guest, probe):
+    # What the guest does, counted by hand: wrap_me(n) makes n + 1 calls, jump_me n + 1 of which none returns, or one that does.
+    threads, rounds = 4, range(50)
+    entered = threads * sum(i % 12 + 1 for i in rounds)
+    jumps = threads * sum(i % 3 + 1 for i in rounds)
+    jumped = threads * sum(i % 3 == 0 for i in rounds)
+    plain = Run(dragoman, [guest, "wrap"]).out
+    for name, opts in ENGINES.items():
+        r = Run(dragoman, opts + [f"--plugin={probe},mode=wrap", guest, "wrap"])
+        check(r.status == 0 and r.out == plain and
+              r.numbers() == {"entered": entered, "left": entered, "jumps": jumps, "jumped": jumped, "bad": 0},
+              f"wrapping: recursion, jumps, threads: {name}", r.out + r.err)
+        for mode, total in ("around", 200 * 17), ("instead", 200 * 9):
+            r = Run(dragoman, opts + [f"--plugin={probe},mode={mode}", "--tool=count,insns", guest, "probe"])
+            same = Run(dragoman, opts + ["--tool=count,insns", f"--plugin={probe},mode={mode}", guest, "probe"])
+            check(r.status == 0 and r.out == f"probe {total}\n" and r.err == same.err and r.numbers(),
+                  f"wrapping: argument and result, mode {mode}: {name}", r.out + r.err + same.err)
+
+
+def insn_lines(dragoman, opts, program, out):
+    """Addresses of the instructions that a memory trace has, in order."""
+    _, text, _ = trace(dragoman, opts, program, out, ",insns")
+    return [int(line.split()[2], 16) for line in text.splitlines() if b" insn " in line]
+
+
+def windowed(pcs, start, stop, open_):
+    """The reference: an instruction at a time. start and stop: (address, times)."""
+    out, reached = [], 0
+    for pc in pcs:
+        place, times = stop if open_ else start
+        if pc == place:
+            reached += 1
+            if reached == times:
+                open_, reached = not open_, 0
+        if open_:
+            out.append(pc)
+    return out
+
+
+def test_windows(dragoman, pure, guest, tmp):
+    out = os.path.join(tmp, "trace")
+    pcs = insn_lines(dragoman, ["--engine=interp"], [pure], out)
+    symbol = {m[2]: int(m[1], 16) for m in re.finditer(r"^(\w+) \w (\w+)$",
+              subprocess.run(["nm", pure], capture_output=True, text=True).stdout, re.M)}
+    work, case0, never = symbol["work"], symbol["case0"], (None, 1)
+    middle = work + 8 # in the middle of a block
+    for name, opts in ENGINES.items():
+        for window, want in (("start=insns:1000,stop=insns:500", pcs[1000:1500]), ("stop=insns:777", pcs[:777]), ("start=insns:5000", pcs[5000:]),
+                             ("start=symbol:work,stop=symbol:case0", windowed(pcs, (work, 1), (case0, 1), False)),
+                             ("start=symbol:work*10,stop=symbol:work*3", windowed(pcs, (work, 10), (work, 3), False)),
+                             (f"start=addr:{middle:#x}*7,stop=addr:{middle + 4:#x}*5", windowed(pcs, (middle, 7), (middle + 4, 5), False)),
+                             (f"stop=addr:{middle:#x}*100", windowed(pcs, never, (middle, 100), True)[:0] or
+                              pcs[:[k for k, pc in enumerate(pcs) if pc == middle][99]]), ("off", [])):
+            got = insn_lines(dragoman, opts + ["--window=" + window], [pure], out)
+            n = Run(dragoman, opts + ["--tool=count,insns", "--tool=hot", "--window=" + window, pure])
+            hot = re.search(r"^ *(\d+) instructions$", n.err, re.M)
+            check(got == want and n.numbers()["instructions"] == len(want) == int(hot[1]), f"window {window}: {name}",
+                  f"{len(got)} of {len(want)}\n{n.err}")
+    # A signal that the guest never sees.
+    p = subprocess.Popen([dragoman, "--tool=count,insns", "--window=start=signal:USR1,stop=signal:USR1", guest, "sleep"], env=ENV,
+                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    lines = [p.stdout.readline()]
+    for _ in range(2):
+        p.send_signal(signal.SIGUSR1)
+        time.sleep(0.1)
+        p.stdin.write("\n")
+        p.stdin.flush()
+        lines.append(p.stdout.readline())
+    rest, err = p.communicate("\n", timeout=60)
+    n = int(re.search(r"instructions +(\d+)", err)[1])
+    check(p.returncode == 0 and lines == ["ready\n", "line\n", "line\n"] and rest == "line\n" and 100000 < n < 900000,
+          "window: from one signal to the next", f"{lines} {rest} {n} {err}")
+    for bad in "start=", "start=insns:0", "stop=addr:x", "x", "start=symbol:a,start=symbol:b", "start=signal:KILL", "stop=insns:5*2", "start=foo:1":
+        r = Run(dragoman, ["--tool=count", "--window=" + bad, pure])
+        check(r.status == 2 and "--window" in r.err and r.err.count("\n") == 1, f"window {bad}: refused", r.err)
+    r = Run(dragoman, ["--window=off", pure])
+    check(r.status == 2 and r.err.count("\n") == 1, "a window without a tool: refused", r.err)
+
+
+def test_streams(dragoman, pure, guest, tmp):
+    """Consumed on a thread of its own, the same trace."""
+    out = os.path.join(tmp, "trace")
+    for what, program in ("pure", [pure]), ("with faults", [guest, "faults"]):
+        for name, opts in ENGINES.items():
+            texts = [trace(dragoman, opts, program, out, ",insns" + more)[1] for more in ("", ",thread")]
+            check(texts[0] == texts[1] and texts[0], f"memtrace,thread: {what}: {name}", [len(t) for t in texts])
+    for what in "threads", "leave", "over":
+        r, text, total = trace(dragoman, [], [guest, what], out, ",insns,thread")
+        n = r.numbers()
+        check(r.status == 0 and n["reads"] == total["reads"] and n["writes"] == total["writes"] and
+              n["instructions"] == total["instructions"], f"memtrace,thread: {what}", f"{n}\n{total}\n{r.err}")
+    # A child has its own; and a fatal signal loses nothing.
+    r = Run(dragoman, [f"--tool=memtrace,insns,thread,out={out}.%p", "--tool=count", guest, "fork"])
+    totals = [subprocess.run([dragoman, "memtrace", "--summary", os.path.join(tmp, f)], capture_output=True, text=True, timeout=60).stdout
+              for f in os.listdir(tmp) if f.startswith("trace.")]
+    want = sorted(re.findall(r"^instructions +(\d+)$", r.err, re.M))
+    got = sorted(re.search(r"^instructions (\d+)$", t, re.M)[1] for t in totals)
+    check(r.status == 0 and len(got) == 2 and got == want, "memtrace,thread: parent and child", f"{got} {want} {r.err}")
+    r, text, total = trace(dragoman, [], [guest, "abort"], out, ",insns,thread")
+    check(r.status == -6 and r.numbers().get("instructions") == total["instructions"], "memtrace,thread: a fatal signal",
+          f"{r.status} {r.err} {total}")
+
+
+def test_accesses(dragoman, guest, probe):
+    """What signals and system calls access, against what the calls' arguments say."""
+    for name, opts in ENGINES.items():
+        r = Run(dragoman, opts + [f"--plugin={probe},mode=access", guest, "faults"])
+        rows = [line.split() for line in r.err.splitlines()]
+        signals = [(kind, int(size)) for by, kind, _, size in rows if by == "signal"]
+        frames = sum(kind == "write" and size > 4096 for kind, size in signals)
+        check(frames == 500 and signals == signals[:3] * 500 and [k for k, _ in signals[:3]] == ["write", "write", "read"] and
+              signals[1][1] == signals[2][1], f"accesses: frames of signals: {name}", signals[:6])
+        calls = [json.loads(line) for line in Run(dragoman, opts + ["--tool=syscalls,json", guest, "faults"]).err.splitlines()]
+        text = [c["args"] for c in calls if c.get("name") == "write"][0]
+        check(["syscall", "read", hex(text[1]), str(text[2])] in rows, f"accesses: of write(): {name}", r.err[-300:])
+
+
+def map_rows(text):
+    return [(int(a, 16), int(b, 16), c) for a, b, c in (line.split(" ", 2) for line in text.splitlines())]
+
+
+def dump_rows(data):
+    """The code that a jitdump has: address, size, name, bytes. Raises when it is not one."""
+    magic, version, size, machine, _, pid, when, flags = struct.unpack_from("<IIIIIIQQ", data)
+    assert (magic, version, size, machine, flags) == (0x4a695444, 1, 40, 62, 0) and when
+    rows, at = [], 40
+    while at < len(data):
+        kind, size, stamp, rpid, _, vma, code, length, index = struct.unpack_from("<IIQIIQQQQ", data, at)
+        name, _, rest = data[at + 56:at + size].partition(b"\0")
+        assert kind == 0 and stamp and rpid == pid and vma == code and len(rest) == length and index == len(rows)
+        rows.append((code, length, name.decode(), rest))
+        at += size
+    assert at == len(data)
+    return pid, rows
+
+
+def test_perf(dragoman, guest, tmp):
+    p = subprocess.Popen([dragoman, "--perf=map", guest, "sleep"], env=ENV, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    p.communicate("\n\n\n", timeout=60)
+    path = f"/tmp/perf-{p.pid}.map"
+    with open(path, encoding="ascii") as f:
+        rows = map_rows(f.read())
+    os.unlink(path)
+    ends = sorted((a, a + n) for a, n, _ in rows)
+    check(p.returncode == 0 and {"main", "spin", "_start"} <= {c for _, _, c in rows} and all(n for _, n, _ in rows) and
+          all(x[1] <= y[0] for x, y in zip(ends, ends[1:])), "perf: the map has functions, which do not overlap", rows[:5])
+    here = os.path.join(tmp, "jit")
+    os.mkdir(here)
+    p = subprocess.run([dragoman, "--perf=jitdump", guest, "fork"], env=ENV, cwd=here, capture_output=True, timeout=60)
+    dumps = [dump_rows(open(os.path.join(here, name), "rb").read()) for name in os.listdir(here)]
+    names = [{name for _, _, name, _ in rows} for _, rows in dumps]
+    check(p.returncode == 0 and len(dumps) == 2 and all("main" in n for n in names) and sum("spin" in n for n in names) == 1,
+          "perf: a jitdump of parent and child", names)
+    perf = shutil.which("perf")
+    data, named = os.path.join(tmp, "perf.data"), os.path.join(tmp, "named.data")
+    record = perf and subprocess.run([perf, "record", "-q", "-k", "mono", "-o", data, dragoman, "--perf=jitdump", guest, "spin"], env=ENV, cwd=here,
+                                     capture_output=True, timeout=120)
+    if record and record.returncode == 0: # else the machine has no perf, or does not let us
+        inject = subprocess.run([perf, "inject", "--jit", "-i", data, "-o", named], cwd=here, env=ENV, capture_output=True, timeout=120)
+        report = subprocess.run([perf, "report", "--stdio", "-i", named], cwd=here, env=ENV, capture_output=True, text=True, timeout=120)
+        check(inject.returncode == 0 and re.search(r"jitted-\d+-\d+\.so +\[\.\] spin", report.stdout), "perf: reports the guest's functions",
+              f"{inject.stderr}{report.stdout[:1500]}{report.stderr}")
+    r = Run(dragoman, ["--perf=x", guest])
+    check(r.status == 2 and "--perf" in r.err and r.err.count("\n") == 1, "perf: an unknown kind is refused", r.err)
 
 
 def bbv_total(path):
@@ -264,6 +432,11 @@ def main():
         for test in (lambda: test_count(dragoman, pure, guest),
                      lambda: test_memtrace(dragoman, pure, guest, tmp),
                      lambda: test_probe(dragoman, pure, guest, probe),
+                     lambda: test_wrap(dragoman, guest, probe),
+                     lambda: test_windows(dragoman, pure, guest, tmp),
+                     lambda: test_streams(dragoman, pure, guest, tmp),
+                     lambda: test_accesses(dragoman, guest, probe),
+                     lambda: test_perf(dragoman, guest, tmp),
                      lambda: test_others(dragoman, pure, guest, tmp),
                      lambda: test_errors(dragoman, pure, probe),
                      lambda: test_static(dragoman, pure, probe),

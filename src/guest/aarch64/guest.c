@@ -208,6 +208,12 @@ static void dump(FILE *f, const IrCpu *cpu)
         fprintf(f, "v%-2u %016" PRIx64 "%016" PRIx64 "%s", i, s->q[i].u64[1], s->q[i].u64[0], i % 2 ? "\n" : "  ");
 }
 
+/* Procedure Call Standard for the Arm 64-bit Architecture, "The Base Procedure Call Standard" */
+static const GuestCall call = {
+    .sp = A64_SP, .link = A64_X30, .result = A64_X0, .nargs = 8,
+    .args = {A64_X0, A64_X0 + 1, A64_X0 + 2, A64_X0 + 3, A64_X0 + 4, A64_X0 + 5, A64_X0 + 6, A64_X0 + 7},
+};
+
 const Guest guest_aarch64 = {
     .name = "aarch64",
     .deb_arch = "arm64",
@@ -221,6 +227,7 @@ const Guest guest_aarch64 = {
     .helpers = helpers,
     .nhelpers = A64_NHELPERS,
     .flag_slot = flag_slot,
+    .call = &call,
     .flags = FLAGS,
     .mode_versions = A64_MODE_VERSIONS,
     .mode_strict = A64_MODE_STRICT,
