@@ -172,7 +172,8 @@ PageWalk page_walk(uint64_t va, uint64_t len);
 /* Mark dead (or parked) the next live translation of something in the range and return it, to be seen to; NULL: no more. Those
  * still being made from a page of it are marked as well: their maker will drop them. */
 Translation *page_condemn(Engine *e, PageWalk *w);
-/* Whether page_condemn would find or mark something. */
+/* Whether page_condemn would find or mark something, or somebody is at it: what another thread has marked may be run until that has
+ * unlinked it, for which the caller is to wait (kill_lock). */
 bool page_concerns(Engine *e, uint64_t va, uint64_t len);
 
 /* --- fetch.c ------------------------------------------------------------------------------------------------------ */
@@ -249,7 +250,7 @@ void link_forget(Engine *e, Translation *t);
 /* The site whose displacement is at executable address `hpc`; NULL. In a section between write_begin and write_end. */
 Link *link_find(Engine *e, const void *hpc);
 /* Let a site lead to `to`'s code, NULL: to its own stub. False when it may not be written to yet (after fork). */
-bool link_point(Engine *e, Link *l, const Translation *to);
+bool link_point(Engine *e, Link *l, Translation *to);
 /* Drop (pc), or all that leads to [hpc, hpc + size), from a vcpu's jump caches. Own thread. */
 void link_drop(Vcpu *cpu, uint64_t pc);
 void link_drop_code(Vcpu *cpu, const void *hpc, size_t size);
