@@ -114,6 +114,7 @@ struct Engine {
 
     /* Writers of the code cache stand aside while a thread forks (fork.c). */
     atomic_bool forking;
+    _Atomic(Vcpu *) resting_for; /* all others stand still for this one (rest.c); NULL: they run */
     pthread_mutex_t fork_lock;
 };
 
@@ -132,6 +133,13 @@ static inline void untag_pc(Vcpu *cpu)
     unsigned n = cpu->e->cfg.guest->pc_tag_bits;
 
     cpu->h.ir.pc &= (uint64_t)((int64_t)(cpu->h.ir.pc << n) >> n);
+}
+
+static inline bool rest_wanted(Vcpu *cpu)
+{
+    Vcpu *by = atomic_load(&cpu->e->resting_for);
+
+    return by && by != cpu;
 }
 
 /* --- vcpu.c ------------------------------------------------------------------------------------------------------- */
@@ -325,6 +333,12 @@ void grace_collect(Engine *e);
 /* --- fork.c: a thread that writes to the cache is between these ------------------------------------------------------ */
 void write_begin(Vcpu *cpu);
 void write_end(Vcpu *cpu);
+
+/* --- rest.c --------------------------------------------------------------------------------------------------------- */
+/* Let every other thread come to rest, for as long as the process lives or until engine_go_on. Outside translated code. */
+void rest_others(Vcpu *self);
+/* Stand still while another thread wants it. Own thread, with nothing of a translation held. */
+void rest_here(Vcpu *cpu);
 
 /* --- versions.c --------------------------------------------------------------------------------------------------- */
 bool versions_init(Engine *e);

@@ -353,7 +353,9 @@ static int64_t do_exec(UserThread *t, const char *path, Strings *argv, Strings *
         engine_save(t->cpu);
     if (t->p->cfg->binfmt && !t->p->sysroot[0])
         err = 1; /* and so it does here, with the rights of a set-user-ID program, and where /proc is out of reach */
-    return err ? exec_host(t, host, argv, envp) : exec_guest(t, path, argv, envp);
+    err = err ? exec_host(t, host, argv, envp) : exec_guest(t, path, argv, envp);
+    engine_go_on(t->cpu); /* it failed */
+    return err;
 }
 
 static int64_t exec_strings(UserThread *t, const char *path, uint64_t argv, uint64_t envp)
