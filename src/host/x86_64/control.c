@@ -92,16 +92,11 @@ static void copy_home(Sel *s, IrRef root)
     x64_mov_rm(s->a, W64, RAX, plan_scratch(0));
 }
 
-static void rescue(Leave *l, IrRef root)
+/* A value with a home. */
+static void rescue_from_home(Leave *l, IrRef root)
 {
     Val *x = ra_val(l->s, root);
-    if (x->flags & VAL_LAZY) {
-        IrRef op[LAZY_OPS];
-        for (unsigned n = live_lazy_operands(l->s, root, op); n--;)
-            rescue(l, op[n]);
-        return;
-    }
-    if ((x->flags & VAL_CONST) || x->spill || !x->home)
+    if ((x->flags & VAL_CONST) || x->spill)
         return;
     unsigned slot = x->home - 1u;
     if (!(l->over[slot / 64] >> (slot % 64) & 1))
@@ -112,6 +107,23 @@ static void rescue(Leave *l, IrRef root)
         ra_trail(l->s, root);
         x->home = 0;
     }
+}
+
+static void rescue_lazy(Leave *l, IrRef root)
+{
+    IrRef op[LAZY_OPS];
+    for (unsigned n = live_lazy_operands(l->s, root, op); n--;)
+        if (ra_val(l->s, op[n])->home)
+            rescue_from_home(l, op[n]);
+}
+
+static inline void rescue(Leave *l, IrRef root)
+{
+    const Val *x = ra_val(l->s, root);
+    if (x->flags & VAL_LAZY)
+        rescue_lazy(l, root);
+    else if (x->home)
+        rescue_from_home(l, root);
 }
 
 /* A count, not computed yet, of what is in its own home: one addition to memory makes it. */

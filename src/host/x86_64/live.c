@@ -35,7 +35,6 @@ typedef struct Live {
     uint32_t nlazy;
     uint64_t pins_kept;   /* pinned slots whose entry values a use behind this one, in the present scope, keeps */
     IrSnap kept;          /* the snapshot behind this one, all of whose values are kept in the present scope */
-    IrRef slot_get[IR_MAX_SLOTS];
 } Live;
 
 static IrRef alias_get(Live *l, IrRef ref, const IrInsn *i)
@@ -43,9 +42,10 @@ static IrRef alias_get(Live *l, IrRef ref, const IrInsn *i)
     unsigned pin = l->s->plan->slot_pin[i->imm];
     if (pin != 0xff)
         return ra_pin_ref(l->s, pin);
-    if (l->slot_get[i->imm])
-        return l->slot_get[i->imm];
-    l->slot_get[i->imm] = ref;
+    IrRef *get = &l->ra->slot_get[i->imm];
+    if (*get)
+        return *get;
+    *get = ref;
     l->ra->val[ref].home = (uint16_t)(i->imm + 1);
     return ref;
 }
