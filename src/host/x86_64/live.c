@@ -836,6 +836,7 @@ static void live_alloc(Sel *s)
     ra->root = (IrRef *)(ra->val + ra->nval);
     ra->alt = ra->root + ra->nval;
     ra->count = (uint16_t *)(ra->alt + ra->nval);
+    ra->slot_get = arena_zalloc(s->arena, s->r->slots->count * sizeof *ra->slot_get);
     ra->order = ARENA_ARRAY(s->arena, IrRef, ra->nval + s->r->nblock);
     ra->bend = ARENA_ARRAY(s->arena, uint32_t, s->r->nblock);
     ra->cap_use = 4 * ra->nval + 64;
