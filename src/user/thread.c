@@ -3,6 +3,7 @@
 #include "base/os.h"
 #include "user/process.h"
 #include "user/ptrace.h"
+#include "user/rseq.h"
 #include "user/signal.h"
 
 #include <errno.h>
@@ -129,6 +130,7 @@ void thread_exit(UserThread *t)
         abandon_locks(t);
     if (!t->vforked)
         tool_thread_over(t);
+    rseq_thread_end(t);
     if (t->clear_tid) {
         const uint32_t zero = 0;
         if (guest_write(t->cpu, t->clear_tid, &zero, sizeof zero))

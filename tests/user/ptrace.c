@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <sys/prctl.h>
+#include <sys/rseq.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -239,6 +240,10 @@ static void test_calls(void)
     OK(stopped_by((int)to_call(pid), SIGTRAP | 0x80));
     OK(trace(PTRACE_GET_SYSCALL_INFO, pid, sizeof i, (uintptr_t)&i) == 33 && i.op == PTRACE_SYSCALL_INFO_EXIT &&
        i.exit.rval == pid && !i.exit.is_error);
+    struct ptrace_rseq_configuration conf = { .signature = 1 };
+    const uint64_t area = __rseq_size ? (uintptr_t)__builtin_thread_pointer() + (uintptr_t)__rseq_offset : 0; /* as in the child */
+    OK(trace(PTRACE_GET_RSEQ_CONFIGURATION, pid, sizeof conf, (uintptr_t)&conf) == sizeof conf && conf.rseq_abi_pointer == area &&
+       conf.signature == (area ? RSEQ_SIG : 0));
     regset(PTRACE_GETREGSET, pid, NT_PRSTATUS, &r, sizeof r);
     r.x[0] = 1234;
     OK(regset(PTRACE_SETREGSET, pid, NT_PRSTATUS, &r, sizeof r) == sizeof r); /* another result */
