@@ -52,7 +52,7 @@ struct Vcpu {
     } section;
     EnvSection found[SECTIONS_FOUND]; /* whose translations are to go */
     unsigned nfound;
-    void *tool;                /* the tools' own structure for this thread */
+    void *tool;                /* the tools' own structure for this thread; NULL: it has not started, or is over */
     bool unseen;               /* accesses to guest memory now are nobody's business */
     void *escape;              /* sigjmp_buf to go to when a tool crashes that is being called; NULL: none is */
     void *altstack, *shadow;   /* host signal stack; return stack with its guard pages */
