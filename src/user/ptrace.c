@@ -165,7 +165,8 @@ static int64_t detach(UserThread *t, Target *g, uint64_t addr, uint64_t data)
 
 static int64_t end(UserThread *t, Target *g, uint64_t addr, uint64_t data)
 {
-    return HOST2(t, SYS_tkill, g->w->tid, SIGKILL);
+    int64_t err = host_ptrace(t, PTRACE_KILL, g->w->tid, 0, 0); /* ESRCH when it has ended: its id may be another's now */
+    return err ? err : HOST2(t, SYS_tkill, g->w->tid, SIGKILL);
 }
 
 /* A group stop is to go on until SIGCONT: one that registers were asked of has left it, and is stopped all the same. */

@@ -128,9 +128,9 @@ void thread_exit(UserThread *t)
     count_out(t);
     if (!t->vforked)
         abandon_locks(t);
+    rseq_thread_end(t);
     if (!t->vforked)
         tool_thread_over(t);
-    rseq_thread_end(t);
     if (t->clear_tid) {
         const uint32_t zero = 0;
         if (guest_write(t->cpu, t->clear_tid, &zero, sizeof zero))

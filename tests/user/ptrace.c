@@ -58,7 +58,7 @@ static void on_signal(int sig)
 /* A child that asks to be traced and stops. */
 static pid_t start(void (*fn)(void), unsigned options)
 {
-    pid_t pid = fork();
+    pid_t pid = t_fork();
     if (pid == 0) {
         trace(PTRACE_TRACEME, 0, 0, 0);
         raise(SIGSTOP);
@@ -332,7 +332,7 @@ static void child_family(void)
 {
     int st;
     pthread_t t;
-    if (fork() == 0)
+    if (t_fork() == 0)
         _exit(1);
     wait(&st);
     if (vfork() == 0)
@@ -411,7 +411,7 @@ static void spin(void)
 
 static void test_attach(void)
 {
-    pid_t pid = fork();
+    pid_t pid = t_fork();
     if (pid == 0)
         spin();
     OK(trace(PTRACE_ATTACH, pid, 0, 0) == 0);
@@ -428,7 +428,7 @@ static void test_attach(void)
 
 static void test_seize(void)
 {
-    pid_t pid = fork();
+    pid_t pid = t_fork();
     if (pid == 0) {
         struct timespec ts = { 0, 300000000 };
         struct timespec before, after;

@@ -289,7 +289,7 @@ static int in_child(void (*fn)(void))
 {
     int status = -1;
     fflush(stdout);
-    pid_t pid = fork();
+    pid_t pid = t_fork();
     if (pid == 0) {
         fn();
         _exit(0);
