@@ -65,6 +65,7 @@ static void child_process(UserThread *t, const CloneArgs *a)
     tracees_free(p);
     mm_fork_child(p->mm);
     engine_fork_child(p->engine, t->cpu);
+    mm_fork_told(p->mm);
     if (a->flags & CLONE_CLEAR_SIGHAND_FLAG)
         sigs_reset(p->sigs);
     become_child(t, a);

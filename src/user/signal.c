@@ -4,6 +4,7 @@
 #include "engine/instrument.h"
 #include "user/core.h"
 #include "user/ptrace.h"
+#include "user/rseq.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -395,6 +396,7 @@ static bool deliver(UserThread *t, const siginfo_t *info, const GuestFault *faul
     };
     t->restore_mask = false;
     settle_call(t, &a);
+    rseq_signal(t);
     t->cpu->signalling = true;
     bool pushed = t->p->abi->push_frame(t->cpu, &f);
     t->cpu->signalling = false;
