@@ -14,6 +14,8 @@
 #define TOOLS_MAX   16
 #define HOOKS_MAX   8  /* functions for one event of one tool */
 #define STREAMS_MAX 16 /* of all tools */
+#define RECORD_MAX  4096
+#define FILTERS_MAX 8  /* of one stream */
 #define OPTIONS_MAX 32
 
 /* A function of a tool's for an event. */
@@ -66,6 +68,15 @@ struct DgStream {
     DgConsumeFn *fn;
     void *data;
     uint32_t pos, limit; /* cells */
+    DgFilter *filter[FILTERS_MAX];
+    unsigned nfilter;
+};
+
+struct DgFilter {
+    DgStream *s;
+    unsigned number, shift;
+    uint32_t length;
+    DgCell cell; /* of `length`: the line that was last seen there, as an address */
 };
 
 /* Room behind a buffer's limit: what is written between two tests. */
@@ -169,6 +180,7 @@ void cells_fork_child(Plugins *p, Vcpu *self);
 
 /* stream.c */
 DgStream *stream_new(DgHost *h, uint32_t record, size_t buffer, DgConsumeFn *fn, void *data, unsigned flags);
+DgFilter *filter_new(DgHost *h, DgStream *s, unsigned shift, uint32_t length);
 void stream_flush(DgThread *t, DgStream *s);
 uint64_t stream_room(Tools *t, Vcpu *cpu, uint64_t at, uint64_t limit);
 void stream_thread_start(DgThread *t);
