@@ -710,8 +710,10 @@ void engine_save(Vcpu *cpu)
     bool wrote = false, any = false;
     Made m = {0};
 
-    if (e->cfg.tools)
+    if (e->cfg.tools) {
+        rest_others(cpu);
         e->cfg.tools->ops->finish(e->cfg.tools, cpu);
+    }
     if (!p || atomic_load(&p->off))
         return;
     for (PersistImage *im = atomic_load(&p->images); im && !any; im = atomic_load(&im->next))

@@ -61,6 +61,7 @@ static bool run_poll(Vcpu *cpu)
         __atomic_exchange_n(&cpu->h.exit_request, 0, __ATOMIC_ACQUIRE)) {
         if (!e->cfg.env->pending(cpu))
             return false;
+        rest_here(cpu);
         untag_pc(cpu); /* a handler's */
         collect = true;
     }

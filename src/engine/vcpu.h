@@ -41,7 +41,7 @@ struct Vcpu {
     Arena interp_arena;        /* interpreter scratch */
     struct CacheRegion *region; /* where this thread emits */
     struct Lockstep *lockstep; /* --check */
-    void *tool;                /* the tools' own structure for this thread */
+    void *tool;                /* the tools' own structure for this thread; NULL: it has not started, or is over */
     bool unseen;               /* accesses to guest memory now are nobody's business */
     void *escape;              /* sigjmp_buf to go to when a tool crashes that is being called; NULL: none is */
     void *altstack, *shadow;   /* host signal stack; return stack with its guard pages */

@@ -282,11 +282,11 @@ static uint32_t alt_state(const UserThread *t, uint64_t sp)
 void signal_default(UserThread *t, int sig, const siginfo_t *info)
 {
     KernelSigAction k = { .handler = DEFAULT_ACTION };
-    if (!(STOPS_BY_DEFAULT & SIG_BIT(sig)) && !t->vforked)
-        engine_save(t->cpu);
     if (!(STOPS_BY_DEFAULT & SIG_BIT(sig))) {
+        core_dump(t, sig, info); /* first: it needs the other threads to move */
+        if (!t->vforked)
+            engine_save(t->cpu);
         user_stats(t->p);
-        core_dump(t, sig, info);
     }
     kernel_sigaction(sig, &k, NULL);
     ptrace_raising(t, sig);
