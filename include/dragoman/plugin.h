@@ -228,14 +228,33 @@ static inline uint32_t dg_hash(uint64_t key, uint32_t length)
  * Records written inline into a buffer of the thread's own, with one test for room for each block. When the buffer is full, the
  * thread ends, or dg->stream_flush is called, all records so far go to the consumer. A record's fields have the places that
  * the tool gives them; what no field covers is not written. Records of one thread are in program order; an instruction that
- * faults leaves exactly the records of what it had done.
+ * faults leaves exactly the records of what it had done. A record whose fields reach over the size of one takes the place of
+ * several, which are not divided between buffers.
  */
 typedef void DgConsumeFn(void *data, uint32_t thread, const void *records, size_t bytes);
 
 enum {
     /* Only where dg->has("streams.thread.1"), else refused. */
     DG_STREAM_OWN_THREAD = 1, /* the consumer runs on a thread of its own: buffers are handed over, in order for each guest thread */
+    /* Only where dg->has("filters.1"): it has filters, and records of 16 bytes. */
+    DG_STREAM_FILTERED = 2,
 };
+
+/*
+ * Filters: records of addresses, but for those whose line (`1 << shift` bytes from a multiple of that) is the one that was
+ * seen last at its place in a table of the thread's own, place number `line % length`. That is, of an access to the line that
+ * a set of a cache has used last there is no record; it costs a comparison. Accesses that are not aligned in themselves
+ * are always recorded. When the buffer is emptied its filters forget everything, so a buffer can be read without what came
+ * before it.
+ */
+typedef struct DgFilter DgFilter;
+
+typedef struct DgSeen {
+    uint32_t number;         /* as given to record_new */
+    uint8_t bytes, kind;     /* of a memory access; else 0 */
+    uint16_t filter;         /* which: from 0 in each stream */
+    uint64_t addr;
+} DgSeen;
 
 #define DG_FIELDS_MAX 16 /* of one record */
 
@@ -305,7 +324,7 @@ typedef struct DgApi {
     const char *version;     /* of dragoman */
 
     /* Whether this dragoman has "cells.1", "programs.1", "streams.1", "regs.1", "syscalls.1", "signals.1", "threads.1",
-     * "images.1", "symbols.1", "access.1", "fault.1", "compress.1", "watch.1"; "lines.1" (line_at), "wrap.1" (wrap),
+     * "images.1", "symbols.1", "access.1", "fault.1", "compress.1", "watch.1", "filters.1"; "lines.1" (line_at), "wrap.1" (wrap),
      * "windows.1" (window), "streams.thread.1". */
     bool (*has)(const char *capability);
 
@@ -423,6 +442,11 @@ typedef struct DgApi {
     bool (*wrap_set_result)(DgThread *t, uint64_t value);
     /* In `enter`: the function is not run, and returns this. `leave` is not called. */
     bool (*wrap_skip)(DgThread *t, uint64_t result);
+    /* Filters, of a stream that was made with DG_STREAM_FILTERED: up to 8 each. shift: 4 to 32; length: a power of two. In
+     * start(). NULL: refused. */
+    DgFilter *(*filter_new)(DgHost *h, DgStream *s, unsigned shift, uint32_t length);
+    /* A DgSeen, unless f knows the line: of the address of a memory access, elsewhere of `addr`. Not at DG_TAKEN or DG_FAULT. */
+    bool (*record_new)(DgInsn *i, DgPoint at, unsigned filter, DgFilter *f, uint32_t number, uint64_t addr);
 } DgApi;
 
 #define DG_HAS(api, function) ((api)->size > offsetof(DgApi, function) && (api)->function)

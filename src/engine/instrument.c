@@ -182,10 +182,14 @@ IrStop tools_code_call(HostCpu *h, uint64_t site)
 {
     Vcpu *cpu = (Vcpu *)h;
     CodeShow show = {{see_code}, cpu};
-    IrVal arg[2] = {h->ir.call.arg[0], h->ir.call.arg[1]};
+    const IrVal *arg = h->ir.call.arg;
 
     if (site & 1) {
         h->ir.call.ret.u64[0] = tools_world_room(&h->ir, arg[0].u64[0], site >> 1);
+        return IR_STOP_NONE;
+    }
+    if (site & 2) {
+        ir_note(&h->ir, (const IrNote *)(uintptr_t)(site - 2), arg[0].u64[0], arg[1].u64[0], arg[2].u64[0]);
         return IR_STOP_NONE;
     }
     IrStop stop = cpu->e->cfg.tools->ops->call(cpu->e->cfg.tools, cpu, site, arg, &show.s);

@@ -74,8 +74,8 @@ typedef struct HostCpu {
     HostJump jcache2[1 << HOST_JCACHE_BITS]; /* by host_jcache2_index: probed by the stub that inline misses go through */
     uint32_t counter[1 << HOST_HOT_BITS];  /* by host_hot_index: times until the target counts as hot */
     uint32_t miss[1 << HOST_MISS_BITS];    /* by host_miss_index: misses of an indirect branch until `promote` is called */
-    /* A TOOL operation: number `site`, which is even, operands in ir.call.arg. IR_STOP_NONE, or leave (slots and pc are exact
-     * then). Or ROOM with no room: host_room_site; position in ir.call.arg[0], the new one in ir.call.ret. */
+    /* A TOOL operation: number `site`, a multiple of 4, operands in ir.call.arg. IR_STOP_NONE, or leave (slots and pc are exact
+     * then). Or ROOM with no room: host_room_site; position in ir.call.arg[0], the new one in ir.call.ret. Or host_note_site. */
     IrStop (*tool)(struct HostCpu *cpu, uint64_t site);
     const void *tool_at;                  /* behind the call of the TOOL operation that is calling */
 } HostCpu;
@@ -114,6 +114,12 @@ static inline uint32_t host_version_index(uint64_t va)
 static inline uint32_t host_miss_index(uint64_t pc, unsigned pc_shift)
 {
     return (uint32_t)(pc >> pc_shift ^ pc >> (pc_shift + HOST_MISS_BITS)) & ((1u << HOST_MISS_BITS) - 1);
+}
+
+/* What HostCpu.tool is called with for a NOTE operation that finds no room: what it is about; its operands are in ir.call.arg. */
+static inline uint64_t host_note_site(uint64_t note)
+{
+    return note | 2;
 }
 
 /* What HostCpu.tool is called with for a ROOM operation of the cell at `limit`. */

@@ -156,6 +156,34 @@ static void do_cell(Interp *t, const IrInsn *i, IrVal *out)
     }
 }
 
+static uint64_t *cell_at(const IrCpu *cpu, uint64_t disp)
+{
+    return (uint64_t *)(void *)(cpu->state + disp);
+}
+
+void ir_note(IrCpu *cpu, const IrNote *n, uint64_t key, uint64_t index, uint64_t value)
+{
+    uint64_t *known = cell_at(cpu, n->table + index), *pos = cell_at(cpu, n->pos);
+    const uint64_t record[2] = {n->word, value};
+
+    if (*known == key)
+        return;
+    if (*pos > *cell_at(cpu, n->limit))
+        *pos = cpu->world->room(cpu, *pos, n->limit);
+    memcpy((void *)(uintptr_t)*pos, record, sizeof record);
+    *pos += sizeof record;
+    *known = key;
+    if (key & n->low)
+        *cell_at(cpu, n->table + ((index + 8) & n->mask)) = 0;
+}
+
+static void do_note(const Interp *t, const IrInsn *i)
+{
+    const IrNote *n = (const IrNote *)(uintptr_t)i->imm;
+
+    ir_note(t->cpu, n, t->val[i->a].u64[0], t->val[i->b].u64[0], t->val[i->c].u64[0]);
+}
+
 typedef struct Show {
     IrShow s;
     const Interp *t;
@@ -305,6 +333,7 @@ static void run(Interp *t, IrRef ref)
         case IR_CALL: do_call(t, i, out); break;
         case IR_TALLY: scalar_out(out, val[i->a].u64[0] + i->imm); break;
         case IR_CELL_GET: case IR_CELL_PUT: case IR_CELL_ADD: case IR_ROOM: case IR_STASH: do_cell(t, i, out); break;
+        case IR_NOTE: do_note(t, i); break;
         case IR_TOOL:
             t->stop = do_tool(t, i);
             if (t->stop != IR_STOP_NONE)

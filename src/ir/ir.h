@@ -249,6 +249,21 @@ typedef struct IrWorld {
 } IrWorld;
 
 /*
+ * What a NOTE operation is about. Displacements are those of cells, from the guest state. It lives as long as the code that
+ * names it.
+ */
+typedef struct IrNote {
+    uint32_t table;      /* the first of the cells that keys are remembered in */
+    uint32_t mask;       /* bytes of that table, a power of two, minus 8 */
+    uint32_t pos, limit; /* cells: where in the buffer the next record goes; above what there is no room, as for ROOM */
+    uint64_t low;        /* a key with any of these bits is never found: it concerns the next element of the table as well */
+    uint64_t word;       /* first half of the record; its second half is the operation's c */
+} IrNote;
+
+/* NOTE with values a, b, c. For the engine: what a backend leaves to it when the buffer is full. */
+void ir_note(IrCpu *cpu, const IrNote *n, uint64_t key, uint64_t index, uint64_t value);
+
+/*
  * What IR semantics may see of a vcpu; first member of the host's and the engine's structures. Guest state (the slots)
  * follows at `state`.
  */

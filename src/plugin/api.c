@@ -44,7 +44,7 @@ static bool api_has(const char *name)
     static const char *const all[] = {"cells.1",   "programs.1", "streams.1", "regs.1",    "syscalls.1",
                                       "signals.1", "threads.1",  "images.1",  "symbols.1", "access.1",
                                       "fault.1",   "compress.1", "watch.1",   "windows.1",
-                                      "wrap.1",    "streams.thread.1", NULL};
+                                      "wrap.1",    "streams.thread.1", "filters.1", NULL};
 
     for (unsigned k = 0; all[k]; k++)
         if (strcmp(all[k], name) == 0)
@@ -470,6 +470,7 @@ const DgApi *plugin_api(void)
         .cell_set = api_cell_set,
         .cell_room = api_cell_room,
         .stream_new = stream_new,
+        .filter_new = filter_new,
         .stream_flush = stream_flush,
         .on_access = api_on_access,
         .thread_number = api_thread_number,

@@ -154,9 +154,9 @@ static void api_call(DgInsn *i, DgPoint at, unsigned filter, DgCallFn *fn, void 
 
 /* --- records ------------------------------------------------------------------------------------------------------ */
 
-static bool field_ok(const Code *c, DgPoint at, const DgStream *s, const DgField *f)
+static bool field_ok(const Code *c, DgPoint at, const DgField *f)
 {
-    if (!power_of_two(f->bytes) || f->bytes > 8 || (uint32_t)f->offset + f->bytes > s->record)
+    if (!power_of_two(f->bytes) || f->bytes > 8 || (uint32_t)f->offset + f->bytes > RECORD_MAX)
         return false;
     if (f->arg == DG_FIELD_CONST)
         return true;
@@ -169,22 +169,41 @@ static bool api_record(DgInsn *i, DgPoint at, unsigned filter, DgStream *s, cons
 {
     Code *c = i->block->code;
 
+    uint32_t bytes = s ? s->record : 0;
+
     if (n > DG_FIELDS_MAX || !s)
         return false;
-    for (unsigned k = 0; k < n; k++)
-        if (!field_ok(c, at, s, &field[k]))
+    for (unsigned k = 0; k < n; k++) {
+        if (!field_ok(c, at, &field[k]))
             return false;
+        while (bytes < (uint32_t)field[k].offset + field[k].bytes)
+            bytes += s->record;
+    }
     Attach *a = attach(i, at, filter, ATTACH_RECORD);
     if (!a)
         return false;
     a->stream = s;
+    a->bytes = bytes;
     a->field = copy_of(c, field, n * sizeof *field);
     a->n = n;
     return true;
 }
 
+static bool api_record_new(DgInsn *i, DgPoint at, unsigned filter, DgFilter *f, uint32_t number, uint64_t addr)
+{
+    Attach *a = f && at != DG_TAKEN && at != DG_FAULT ? attach(i, at, filter, ATTACH_NOTE) : NULL;
+
+    if (!a)
+        return false;
+    a->note = f;
+    a->number = number;
+    a->addr = addr;
+    return true;
+}
+
 void attach_api(DgApi *api)
 {
+    api->record_new = api_record_new;
     api->add = api_add;
     api->program_at = api_program;
     api->call = api_call;

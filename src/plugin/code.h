@@ -9,7 +9,7 @@
 
 #define POINTS (DG_MEM_AFTER + 1)
 
-typedef enum AttachKind { ATTACH_ADD, ATTACH_PROGRAM, ATTACH_CALL, ATTACH_RECORD } AttachKind;
+typedef enum AttachKind { ATTACH_ADD, ATTACH_PROGRAM, ATTACH_CALL, ATTACH_RECORD, ATTACH_NOTE } AttachKind;
 
 typedef struct Attach {
     AttachKind kind;
@@ -26,6 +26,10 @@ typedef struct Attach {
     unsigned access;
     DgStream *stream;
     DgField *field;
+    uint32_t bytes; /* of the record */
+    const DgFilter *note;
+    uint32_t number;
+    uint64_t addr;
 } Attach;
 
 struct DgInsn {

@@ -14,6 +14,8 @@
 #define TOOLS_MAX   16
 #define HOOKS_MAX   8  /* functions for one event of one tool */
 #define STREAMS_MAX 16 /* of all tools */
+#define RECORD_MAX  4096
+#define FILTERS_MAX 8  /* of one stream */
 #define OPTIONS_MAX 32
 #define WINDOWS_MAX 8
 #define PLACE_BUCKETS 256
@@ -71,6 +73,15 @@ struct DgStream {
     uint32_t pos, limit; /* cells */
     bool own_thread;     /* consumed by feed.c's */
     uint8_t *spare;      /* its buffers that nobody uses, each with a pointer to the next; under Feed.lock */
+    DgFilter *filter[FILTERS_MAX];
+    unsigned nfilter;
+};
+
+struct DgFilter {
+    DgStream *s;
+    unsigned number, shift;
+    uint32_t length;
+    DgCell cell; /* of `length`: the line that was last seen there, as an address */
 };
 
 /* Records on their way to a consumer. */
@@ -252,6 +263,7 @@ void cells_fork_child(Plugins *p, Vcpu *self);
 
 /* stream.c */
 DgStream *stream_new(DgHost *h, uint32_t record, size_t buffer, DgConsumeFn *fn, void *data, unsigned flags);
+DgFilter *filter_new(DgHost *h, DgStream *s, unsigned shift, uint32_t length);
 void stream_flush(DgThread *t, DgStream *s);
 uint64_t stream_room(Tools *t, Vcpu *cpu, uint64_t at, uint64_t limit);
 void stream_thread_start(DgThread *t);

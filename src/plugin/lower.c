@@ -9,6 +9,8 @@
 
 #include "base/check.h"
 
+#include <string.h>
+
 /* Where records of a stream go, in the block being written. */
 typedef struct Place {
     IrRef base;            /* 0: no test for room yet */
@@ -250,7 +252,7 @@ static void lower_record(Lower *l, const Attach *a)
     const DgStream *s = a->stream;
     Place *at = &l->place[s->number];
 
-    if (!at->base || at->used + s->record > STREAM_SLACK / 2)
+    if (!at->base || at->used + a->bytes > STREAM_SLACK / 2)
         test_room(l, s, at);
     unsigned n = pieces(l, a, piece);
     for (unsigned k = 0; k < n; k++) {
@@ -260,15 +262,34 @@ static void lower_record(Lower *l, const Attach *a)
         ir_emit(&l->b,
                 (IrInsn){.op = IR_STASH, .lane = (uint8_t)t, .a = at->base, .b = v, .imm = at->offset + p->offset});
     }
-    at->used += s->record;
-    at->offset += s->record;
+    at->used += a->bytes;
+    at->offset += a->bytes;
     IrRef end = tally(l, at->base, at->offset);
     if (l->cond) {
-        at->base = ir_select(&l->b, l->cond, end, tally(l, at->base, at->offset - s->record));
+        at->base = ir_select(&l->b, l->cond, end, tally(l, at->base, at->offset - a->bytes));
         at->offset = 0;
         end = at->base;
     }
     cell_put(l, s->pos, end);
+}
+
+/* Bits below the line's that are not zero, other than the access's own alignment has, make a key that is never found. */
+static void lower_note(Lower *l, const Attach *a)
+{
+    const DgFilter *f = a->note;
+    IrRef addr = l->addr ? l->addr : c64(l, a->addr);
+    uint64_t low = (1ull << f->shift) - 1, own = l->bytes ? l->bytes - 1 : 0;
+    DgSeen seen = {.number = a->number, .bytes = (uint8_t)l->bytes, .kind = (uint8_t)l->kind, .filter = (uint16_t)f->number};
+    IrNote *n = arena_zalloc(&l->c->p->arena, sizeof *n);
+
+    *n = (IrNote){.table = (uint32_t)disp_of(l, f->cell), .mask = 8 * (f->length - 1), .low = low, .pos = (uint32_t)disp_of(l, f->s->pos),
+                  .limit = (uint32_t)disp_of(l, f->s->limit)};
+    memcpy(&n->word, &seen, sizeof n->word);
+    IrRef key = ir_op2(&l->b, IR_AND, IR_I64, addr, c64(l, ~low | own));
+    IrRef place = ir_op2(&l->b, IR_SHR, IR_I64, addr, ir_const(&l->b, IR_I8, f->shift - 3));
+    IrRef index = ir_op2(&l->b, IR_AND, IR_I64, place, c64(l, n->mask));
+    ir_emit(&l->b, (IrInsn){.op = IR_NOTE, .a = key, .b = index, .c = addr, .imm = (uintptr_t)n});
+    l->place[f->s->number].base = 0;
 }
 
 /* --- inline programs ---------------------------------------------------------------------------------------------- */
@@ -418,7 +439,8 @@ static void lower_list(Lower *l, const DgInsn *i, DgPoint at, const Attach *a)
     static void (*const lower[])(Lower *, const Attach *) = {[ATTACH_ADD] = lower_add,
                                                              [ATTACH_PROGRAM] = lower_program,
                                                              [ATTACH_CALL] = lower_call,
-                                                             [ATTACH_RECORD] = lower_record};
+                                                             [ATTACH_RECORD] = lower_record,
+                                                             [ATTACH_NOTE] = lower_note};
     l->insn = i;
     l->at = at;
     for (; a; a = a->next)

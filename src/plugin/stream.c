@@ -8,6 +8,8 @@
 #include "base/check.h"
 #include "base/os.h"
 
+#include <string.h>
+
 #define BUFFER_DEFAULT ((size_t)256 << 10)
 #define BUFFER_MAX     ((size_t)1 << 30)
 
@@ -16,13 +18,16 @@ DgStream *stream_new(DgHost *h, uint32_t record, size_t buffer, DgConsumeFn *fn,
     Plugins *p = h->p;
     size_t page = os_page_size();
 
-    if (p->running || p->nstream == STREAMS_MAX || record == 0 || record > 4096 || buffer > BUFFER_MAX || !fn ||
-        flags > DG_STREAM_OWN_THREAD)
+    bool filtered = flags & DG_STREAM_FILTERED;
+
+    if (p->running || p->nstream == STREAMS_MAX || record == 0 || record > RECORD_MAX || buffer > BUFFER_MAX || !fn ||
+        (flags & ~(DG_STREAM_OWN_THREAD | DG_STREAM_FILTERED)) || (filtered && record != sizeof(DgSeen)))
         return NULL;
     DgStream *s = &p->stream[p->nstream];
-    *s = (DgStream){.h = h, .number = p->nstream, .record = record, .fn = fn, .data = data, .own_thread = flags};
+    *s = (DgStream){.h = h, .number = p->nstream, .record = record, .fn = fn, .data = data, .own_thread = flags & DG_STREAM_OWN_THREAD};
     s->buffer = ((buffer ? buffer : BUFFER_DEFAULT) + STREAM_SLACK + page - 1) / page * page;
-    s->pos = cells_new(h, DG_SUM, 1);
+    /* Filters find the position in memory, so it is no slot then: an array never is. */
+    s->pos = cells_new(h, DG_SUM, filtered ? 2 : 1);
     s->limit = cells_new(h, DG_SUM, 1);
     if (s->pos == DG_NO_CELL || s->limit == DG_NO_CELL)
         return NULL;
@@ -30,9 +35,28 @@ DgStream *stream_new(DgHost *h, uint32_t record, size_t buffer, DgConsumeFn *fn,
     return s;
 }
 
+DgFilter *filter_new(DgHost *h, DgStream *s, unsigned shift, uint32_t length)
+{
+    if (h->p->running || !s || s->record != sizeof(DgSeen) || s->nfilter == FILTERS_MAX || shift < 4 || shift > 32 || !length ||
+        (length & (length - 1)) || length > 1u << 20)
+        return NULL;
+    DgFilter *f = arena_zalloc(&h->p->arena, sizeof *f);
+    *f = (DgFilter){s, s->nfilter, shift, length, cells_new(h, DG_SUM, length < 2 ? 2 : length)};
+    if (f->cell == DG_NO_CELL)
+        return NULL;
+    s->filter[s->nfilter++] = f;
+    return f;
+}
+
 static uint64_t *cell(const DgThread *t, DgCell c)
 {
     return cell_of(t->cpu, cell_disp(t->p->tools.e, c));
+}
+
+static void forget_seen(DgThread *t, const DgStream *s)
+{
+    for (unsigned k = 0; k < s->nfilter; k++)
+        memset(cell(t, s->filter[k]->cell), 0, 8 * (size_t)s->filter[k]->length);
 }
 
 typedef struct Consume {
@@ -77,6 +101,7 @@ static void hand_over(DgThread *t, DgStream *s, uint64_t at)
         feed_put(t->p, t->cpu, &(Buffer){s, t->number, mem, (size_t)(at - (uintptr_t)mem)});
         buffer_new(t, s);
     }
+    forget_seen(t, s);
 }
 
 uint64_t stream_room(Tools *tools, Vcpu *cpu, uint64_t at, uint64_t limit)
@@ -138,5 +163,7 @@ void stream_thread_end(DgThread *t)
 
 void stream_fork_child(DgThread *t)
 {
+    for (unsigned k = 0; k < t->p->nstream; k++)
+        forget_seen(t, &t->p->stream[k]); /* what has not been consumed is the parent's */
     stream_thread_start(t);
 }

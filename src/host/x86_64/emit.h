@@ -87,6 +87,7 @@ void sel_cell_put(Sel *s, const IrInsn *i);
 void sel_cell_add(Sel *s, const IrInsn *i);
 void sel_room(Sel *s, const IrInsn *i);
 void sel_stash(Sel *s, const IrInsn *i);
+void sel_note(Sel *s, const IrInsn *i);
 void sel_tool(Sel *s, const IrInsn *i);
 void sel_load(Sel *s, const IrInsn *i);
 void sel_store(Sel *s, const IrInsn *i);

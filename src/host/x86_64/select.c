@@ -266,6 +266,7 @@ void sel_dispatch(Sel *s, const IrInsn *i)
     case IR_CELL_ADD: sel_cell_add(s, i); break;
     case IR_ROOM: sel_room(s, i); break;
     case IR_STASH: sel_stash(s, i); break;
+    case IR_NOTE: sel_note(s, i); break;
     case IR_TOOL: sel_tool(s, i); break;
     case IR_EXIT: case IR_EXIT_CALL: case IR_EXIT_IND: case IR_EXIT_HELP: case IR_EXIT_STOP: sel_exit(s, i); break;
     default: sel_pure(s, i); break;

@@ -371,6 +371,70 @@ static void stub_tool(Stubs *t)
     x64_ret(a);
 }
 
+/* rax, rcx and rdx, where all_regs has them. */
+static void few_regs(Stubs *t, bool save)
+{
+    for (uint8_t k = 0; k < 3; k++) {
+        Mem m = plan_cpu(offsetof(HostCpu, save) + 8 * k);
+        if (save)
+            x64_mov_mr(&t->a, W64, m, (Gpr){k});
+        else
+            x64_mov_rm(&t->a, W64, (Gpr){k}, m);
+    }
+}
+
+/* A member of the note that rcx points to, 2 bytes behind its start (host_note_site). */
+#define NOTE(member) mem_b(RCX, (int32_t)offsetof(IrNote, member) - 2)
+
+static Mem call_arg(unsigned n)
+{
+    return plan_cpu(offsetof(HostCpu, ir.call.arg) + n * sizeof(IrVal));
+}
+
+/* As ir_note, the key being known to be new. */
+static void stub_note(Stubs *t)
+{
+    Asm *a = &t->a;
+    const Mem cell = mem_bi(R15, RAX, 0, -STATE_BIAS);
+
+    begin(t, STUB_NOTE);
+    few_regs(t, true);
+    /* written in two halves: one load of both would wait for them to reach the cache */
+    x64_mov_rm(a, W32, RCX, plan_scratch(SCRATCH_IMM));
+    x64_mov_rm(a, W32, RAX, plan_cpu(offsetof(HostCpu, scratch) + 8 * SCRATCH_IMM + 4));
+    x64_shift_i(a, SH_SHL, W64, RAX, 32);
+    x64_alu_rr(a, ALU_OR, W64, RCX, RAX);
+    x64_mov_rm(a, W32, RAX, NOTE(pos));
+    x64_mov_rm(a, W64, RDX, cell);
+    x64_mov_rm(a, W32, RAX, NOTE(limit));
+    x64_alu_rm(a, ALU_CMP, W64, RDX, rm_m(cell));
+    uint32_t room = x64_jcc_short(a, CC_BE);
+    few_regs(t, false);
+    jump_stub(t, STUB_TOOL);
+    asm_short_here(a, room);
+    x64_mov_rm(a, W64, RAX, NOTE(word));
+    x64_mov_mr(a, W64, mem_b(RDX, 0), RAX);
+    x64_mov_rm(a, W64, RAX, call_arg(2));
+    x64_mov_mr(a, W64, mem_b(RDX, 8), RAX);
+    x64_mov_rm(a, W32, RAX, NOTE(pos));
+    x64_alu_mi(a, ALU_ADD, W64, cell, 16);
+    x64_mov_rm(a, W32, RAX, NOTE(table));
+    x64_alu_rm(a, ALU_ADD, W64, RAX, rm_m(call_arg(1)));
+    x64_mov_rm(a, W64, RDX, call_arg(0));
+    x64_mov_mr(a, W64, cell, RDX);
+    x64_alu_rm(a, ALU_AND, W64, RDX, rm_m(NOTE(low)));
+    uint32_t one = x64_jcc_short(a, CC_E);
+    x64_mov_rm(a, W32, RAX, call_arg(1));
+    x64_alu_ri(a, ALU_ADD, W32, RAX, 8);
+    x64_alu_rm(a, ALU_AND, W32, RAX, rm_m(NOTE(mask)));
+    x64_mov_rm(a, W32, RDX, NOTE(table));
+    x64_alu_rr(a, ALU_ADD, W64, RAX, RDX);
+    x64_mov_mi(a, W64, cell, 0);
+    asm_short_here(a, one);
+    few_regs(t, false);
+    x64_ret(a);
+}
+
 static void stub_estimates(Stubs *t)
 {
     uint8_t table[EST_BYTES];
@@ -403,6 +467,7 @@ bool plan_stubs(HostPlan *p, CodeBuf *cb)
     stub_thunk(&t, STUB_EVAL, (uintptr_t)x64_eval_thunk);
     stub_thunk(&t, STUB_CALL, (uintptr_t)x64_call_thunk);
     stub_tool(&t);
+    stub_note(&t);
     stub_estimates(&t);
     x64_nop(&t.a, (16 - asm_here(&t.a) % 16) % 16);
     CHECK(t.a.p <= cb->end);

@@ -107,6 +107,34 @@ void sel_stash(Sel *s, const IrInsn *i)
     }
 }
 
+/* Whether the key is known is tested here, the rest is a stub's. */
+void sel_note(Sel *s, const IrInsn *i)
+{
+    const IrNote *n = (const IrNote *)(uintptr_t)i->imm;
+    int32_t imm, disp = (int32_t)n->table - STATE_BIAS;
+    uint32_t fresh = sel_label(s), back = sel_label(s);
+    uint64_t index;
+    bool fixed = imm32(s, i->a, W64, &imm);
+    Gpr key = fixed ? RAX : sel_use_r(s, i->a);
+    Mem known = sel_const(s, i->b, &index) ? mem_b(R15, disp + (int32_t)index) : mem_bi(R15, sel_use_r(s, i->b), 0, disp);
+
+    if (fixed)
+        x64_alu_mi(s->a, ALU_CMP, W64, known, imm);
+    else
+        x64_alu_rm(s->a, ALU_CMP, W64, key, rm_m(known));
+    x64_jcc(s->a, CC_NE, fresh);
+    sel_bind(s, back);
+    sel_cold_begin(s);
+    sel_bind(s, fresh);
+    sel_store_arg(s, 0, i->a);
+    sel_store_arg(s, 1, i->b);
+    sel_store_arg(s, 2, i->c);
+    sel_store_imm(s, plan_scratch(SCRATCH_IMM), host_note_site(i->imm));
+    x64_call(s->a, label_stub(STUB_NOTE));
+    x64_jmp(s->a, back);
+    sel_cold_end(s);
+}
+
 /* --- calls -------------------------------------------------------------------------------------------------------- */
 
 static void call_tool(Sel *s, const IrInsn *i)

@@ -1,0 +1,360 @@
+/*
+ * callgrind: where instructions are executed, and on whose behalf: costs of each instruction and of each call, in the
+ * format of Valgrind's tool of this name, for callgrind_annotate and KCachegrind. With `cache` also the accesses and the
+ * misses of two levels of caches, which all threads share.
+ *
+ * What an instruction costs is counted inline (pieces.h). Calls and returns are recorded, with what the thread has executed
+ * until then, and worked off a buffer at a time (calls.h); so are accesses that change something in the caches (caches.h).
+ */
+#include "dragoman/plugin.h"
+
+#include "caches.h"
+#include "calls.h"
+#include "callgrind_out.h"
+#include "pieces.h"
+
+#define THREADS_MAX 4096
+
+enum { AT_I1, AT_D1 };                    /* filters, in this order */
+enum { IS_CALL = 1, IS_RETURN, IS_JUMP }; /* what a CallRecord is; its `kind` is IS_FLOW */
+#define IS_FLOW 128
+
+/* Its first half is as a DgSeen. */
+typedef struct CallRecord {
+    uint32_t site; /* in sites[] */
+    uint8_t bytes, kind;
+    uint16_t what;
+    uint64_t to, sp, insns;
+    uint64_t reads, writes; /* only with `cache` */
+} CallRecord;
+
+/* What was missed at one instruction. */
+typedef struct Misses {
+    uint64_t n[COST_COUNT];
+} Misses;
+
+static bool want_cache;
+static DgHost *self;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* everything below, at run time */
+static Pieces pieces, places, starts;                    /* places: of accesses, by number; starts: of functions */
+static DgCell *cells;                                    /* by place: reads; the next: writes */
+static CallSite *sites;
+static uint32_t nsites, cap_sites, ncells;
+static Misses *misses; /* by place */
+static uint32_t nmisses;
+static Calls *threads[THREADS_MAX];
+static DgCell insns, reads, writes;
+static DgStream *stream;
+static DgFilter *filter_i1, *filter_d1;
+static Cache i1, d1, ll;
+static int sp;
+
+/* --- working off records ---------------------------------------------------------------------------------------------- */
+
+static Calls *calls_of(uint32_t thread)
+{
+    if (thread >= THREADS_MAX)
+        thread = THREADS_MAX - 1; /* the last ones are taken for one */
+    if (!threads[thread] && (threads[thread] = calloc(1, sizeof **threads)))
+        threads[thread]->costs = want_cache ? COST_COUNT : 1;
+    return threads[thread];
+}
+
+static void on_access(Calls *c, const DgSeen *r)
+{
+    unsigned missed = cache_access(r->filter == AT_I1 ? &i1 : &d1, r);
+    unsigned kind = r->filter == AT_I1 ? COST_I1MR : r->kind & DG_WRITE ? COST_D1MW : COST_D1MR;
+
+    for (unsigned level = 0; level < missed && level < 2; level++, kind += COST_ILMR - COST_I1MR) {
+        c->now[kind]++;
+        if (r->number < nmisses)
+            misses[r->number].n[kind]++;
+    }
+}
+
+static bool begins_function(uint64_t pc)
+{
+    return starts.count && starts.slot[pieces_slot(&starts, pc, 0)];
+}
+
+static void on_flow(Calls *c, const CallRecord *r)
+{
+    const CallSite *s = &sites[r->site];
+
+    c->now[COST_IR] = r->insns;
+    if (want_cache) {
+        c->now[COST_DR] = r->reads;
+        c->now[COST_DW] = r->writes;
+    }
+    if (r->what == IS_CALL)
+        calls_call(c, s, r->to, r->sp);
+    else if (r->what == IS_RETURN)
+        calls_return(c, r->to, r->sp);
+    else if (r->to < s->start || r->to >= s->end)
+        calls_jump(c, s, r->to, r->sp, begins_function(r->to));
+}
+
+static void room_for_misses(void)
+{
+    if (!want_cache || nmisses >= places.count)
+        return;
+    Misses *more = realloc(misses, places.cap * sizeof *more);
+    if (!more)
+        return;
+    memset(more + nmisses, 0, (places.cap - nmisses) * sizeof *more);
+    misses = more;
+    nmisses = places.cap;
+}
+
+static void consume(void *data, uint32_t thread, const void *records, size_t bytes)
+{
+    const char *at = records, *end = at + bytes;
+    const size_t flow = want_cache ? sizeof(CallRecord) : offsetof(CallRecord, reads);
+
+    pthread_mutex_lock(&lock);
+    room_for_misses();
+    for (Calls *c = calls_of(thread); c && at < end;) {
+        if (((const DgSeen *)(const void *)at)->kind == IS_FLOW) {
+            on_flow(c, (const void *)at);
+            at += flow;
+        } else {
+            on_access(c, (const void *)at);
+            at += sizeof(DgSeen);
+        }
+    }
+    pthread_mutex_unlock(&lock);
+}
+
+/* --- code ------------------------------------------------------------------------------------------------------------- */
+
+static uint32_t number_of(uint64_t pc)
+{
+    uint32_t n = pieces_find(&places, pc, 0);
+
+    if (n != UINT32_MAX && n >= ncells) {
+        DgCell *more = realloc(cells, places.cap * sizeof *more);
+        if (!more)
+            return UINT32_MAX;
+        cells = more;
+        while (ncells < places.cap)
+            cells[ncells++] = DG_NO_CELL;
+    }
+    return n;
+}
+
+static uint32_t new_site(const DgInsnInfo *i)
+{
+    DgSymbol s = {.size = sizeof s};
+    bool known = dg->symbol_at(self, i->pc, &s);
+
+    if (nsites == cap_sites) {
+        uint32_t cap = cap_sites ? 2 * cap_sites : 1024;
+        CallSite *more = realloc(sites, cap * sizeof *more);
+        if (!more)
+            return UINT32_MAX;
+        sites = more;
+        cap_sites = cap;
+    }
+    sites[nsites] = (CallSite){i->pc, i->pc + i->length, known ? s.start : 0, known ? s.end : 0};
+    return nsites++;
+}
+
+/* A jump within a function is none of ours. */
+static bool stays(const DgInsnInfo *i)
+{
+    DgSymbol from = {.size = sizeof from};
+
+    return !(i->class_ & DG_INDIRECT) && dg->symbol_at(self, i->pc, &from) && i->target >= from.start && i->target < from.end;
+}
+
+static void watch_flow(DgInsn *insn)
+{
+    DgInsnInfo i = {.size = sizeof i};
+
+    dg->insn_info(insn, &i);
+    unsigned what = i.class_ & DG_CALL                  ? IS_CALL
+                    : i.class_ & DG_RETURN              ? IS_RETURN
+                    : i.class_ & (DG_JUMP | DG_BRANCH) ? IS_JUMP
+                                                        : 0;
+    if (!what || (what == IS_JUMP && stays(&i)))
+        return;
+    uint32_t site = new_site(&i);
+    if (site == UINT32_MAX)
+        return;
+    const DgField field[] = {{offsetof(CallRecord, site), 4, DG_FIELD_CONST, 0, site},
+                             {offsetof(CallRecord, bytes), 1, DG_FIELD_CONST, 0, 0},
+                             {offsetof(CallRecord, kind), 1, DG_FIELD_CONST, 0, IS_FLOW},
+                             {offsetof(CallRecord, what), 2, DG_FIELD_CONST, 0, what},
+                             {offsetof(CallRecord, to), 8, DG_ARG_TARGET, 0, 0},
+                             {offsetof(CallRecord, sp), 8, DG_ARG_REG, (uint32_t)sp, 0},
+                             {offsetof(CallRecord, insns), 8, DG_FIELD_CELL, insns, 0},
+                             {offsetof(CallRecord, reads), 8, DG_FIELD_CELL, reads, 0},
+                             {offsetof(CallRecord, writes), 8, DG_FIELD_CELL, writes, 0}};
+    dg->record(insn, DG_TAKEN, 0, stream, field, want_cache ? 9 : 7);
+}
+
+static void watch_memory(DgInsn *i)
+{
+    uint32_t n = number_of(dg->insn_pc(i));
+
+    if (n == UINT32_MAX)
+        return;
+    if (cells[n] == DG_NO_CELL)
+        cells[n] = dg->cell_new(self, DG_SUM, 2);
+    dg->add(i, DG_MEM_AFTER, DG_READ, reads, 1);
+    dg->add(i, DG_MEM_AFTER, DG_WRITE, writes, 1);
+    if (cells[n] != DG_NO_CELL) {
+        dg->add(i, DG_MEM_AFTER, DG_READ, cells[n], 1);
+        dg->add(i, DG_MEM_AFTER, DG_WRITE, cells[n] + 1, 1);
+    }
+    dg->record_new(i, DG_MEM_AFTER, 0, filter_d1, n, 0);
+}
+
+static void translate(void *data, DgBlock *b)
+{
+    DgSymbol s = {.size = sizeof s};
+
+    pthread_mutex_lock(&lock);
+    pieces_attach(&pieces, self, b);
+    if (dg->symbol_at(self, dg->block_pc(b), &s) && s.start == dg->block_pc(b))
+        pieces_find(&starts, s.start, 0);
+    if (want_cache)
+        cache_fetches(b, filter_i1, &i1, number_of);
+    for (uint32_t k = 0, n = dg->block_insns(b); k < n; k++) {
+        DgInsn *i = dg->block_insn(b, k);
+        dg->add(i, DG_BEFORE, 0, insns, 1);
+        if (want_cache && dg->insn_class(i) & (DG_LOAD | DG_STORE))
+            watch_memory(i);
+    }
+    watch_flow(dg->block_insn(b, dg->block_insns(b) - 1));
+    pthread_mutex_unlock(&lock);
+}
+
+/* --- events ------------------------------------------------------------------------------------------------------------- */
+
+/* A handler is called by nobody, at the instruction that was interrupted. */
+static void on_signal(DgThread *t, void *data, const DgSignal *s)
+{
+    if (!s->handler)
+        return;
+    dg->stream_flush(t, stream);
+    pthread_mutex_lock(&lock);
+    Calls *c = calls_of(dg->thread_number(t));
+    if (c) {
+        c->now[COST_IR] = dg->cell_get(t, insns);
+        c->now[COST_DR] = dg->cell_get(t, reads);
+        c->now[COST_DW] = dg->cell_get(t, writes);
+        calls_push(c, s->pc, s->handler, 0, 0, false);
+    }
+    pthread_mutex_unlock(&lock);
+}
+
+static void thread_end(DgThread *t, void *data)
+{
+    dg->stream_flush(t, stream);
+    pthread_mutex_lock(&lock);
+    Calls *c = calls_of(dg->thread_number(t));
+    if (c) {
+        c->now[COST_IR] = dg->cell_get(t, insns);
+        c->now[COST_DR] = dg->cell_get(t, reads);
+        c->now[COST_DW] = dg->cell_get(t, writes);
+        calls_end(c);
+    }
+    pthread_mutex_unlock(&lock);
+}
+
+static void on_fork(void *data)
+{
+    for (uint32_t k = 0; k < THREADS_MAX; k++)
+        if (threads[k])
+            calls_forget(threads[k]);
+    if (nmisses)
+        memset(misses, 0, nmisses * sizeof *misses);
+}
+
+/* --- the end -------------------------------------------------------------------------------------------------------------- */
+
+/* Costs of one instruction, of which `l` has the number of times. */
+static void cost_of(OutLine *to, const Line *l)
+{
+    to->pc = l->pc;
+    to->cost[COST_IR] = l->runs;
+    if (!want_cache || !places.count)
+        return;
+    uint32_t n = places.slot[pieces_slot(&places, l->pc, 0)];
+    if (n-- == 0)
+        return;
+    if (n < ncells && cells[n] != DG_NO_CELL) {
+        to->cost[COST_DR] = dg->cell_total(self, cells[n]);
+        to->cost[COST_DW] = dg->cell_total(self, cells[n] + 1);
+    }
+    for (unsigned k = COST_I1MR; n < nmisses && k < COST_COUNT; k++)
+        to->cost[k] = misses[n].n[k];
+}
+
+static void finish(void *data)
+{
+    Out out = {.costs = want_cache ? COST_COUNT : 1};
+    size_t n = 0;
+    Line *lines = pieces_lines(&pieces, self, &n);
+
+    pthread_mutex_lock(&lock);
+    for (uint32_t k = 0; k < THREADS_MAX; k++) {
+        if (!threads[k])
+            continue;
+        calls_end(threads[k]);
+        for (uint32_t a = 0; a < threads[k]->narc; a++)
+            out_arc(&out, &threads[k]->arc[a]);
+    }
+    for (size_t k = 0; lines && k < n; k++) {
+        OutLine l = {.pc = 0};
+        cost_of(&l, &lines[k]);
+        out_line(&out, &l);
+    }
+    pthread_mutex_unlock(&lock);
+    free(lines);
+    out_write(&out, self, i1.tag ? (const Cache *[]){&i1, &d1, &ll} : NULL);
+}
+
+static bool start_caches(DgHost *h)
+{
+    Cache shape[3] = {{.name = NULL}};
+
+    if (!cache_option(h, "I1", &shape[0], "32768:8:64") || !cache_option(h, "D1", &shape[1], "32768:8:64") ||
+        !cache_option(h, "LL", &shape[2], "16777216:16:64"))
+        return false;
+    filter_i1 = cache_filter(h, stream, &shape[0]);
+    filter_d1 = cache_filter(h, stream, &shape[1]);
+    if (filter_i1 && filter_d1 && cache_new(&ll, &shape[2], NULL) && cache_new(&i1, &shape[0], &ll) &&
+        cache_new(&d1, &shape[1], &ll))
+        return true;
+    dg->fail(h, "no room for such caches");
+    return false;
+}
+
+static int start(DgHost *h)
+{
+    self = h;
+    sp = dg->reg_find(h, "sp");
+    want_cache = dg->option(h, "cache") != NULL;
+    insns = dg->cell_new(h, DG_SUM, 1);
+    reads = dg->cell_new(h, DG_SUM, 1);
+    writes = dg->cell_new(h, DG_SUM, 1);
+    stream = dg->stream_new(h, want_cache ? sizeof(DgSeen) : offsetof(CallRecord, reads), 0, consume, h,
+                            want_cache ? DG_STREAM_FILTERED : 0);
+    if (!stream || sp < 0 || (want_cache && !start_caches(h)))
+        return 1;
+    dg->on_translate(h, translate, h);
+    dg->on_signal(h, on_signal, h);
+    dg->on_thread_end(h, thread_end, h);
+    dg->on_fork(h, on_fork, h);
+    dg->on_finish(h, finish, h);
+    return 0;
+}
+
+DG_TOOL("callgrind", "call graph with inclusive costs, for callgrind_annotate and KCachegrind", start,
+        "cache              simulate caches too\n"
+        "I1=SIZE:WAYS:LINE  first level for instructions; default 32768:8:64\n"
+        "D1=SIZE:WAYS:LINE  first level for data; default 32768:8:64\n"
+        "LL=SIZE:WAYS:LINE  last level; default 16777216:16:64\n"
+        "out=FILE           where to write (%p: the process id); default callgrind.out.%p")
