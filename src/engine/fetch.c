@@ -69,6 +69,15 @@ static const uint8_t *ahead(void *f, uint64_t pc, size_t *avail)
     return fetch_look(f, pc, ((Fetch *)f)->cpu->e->cfg.guest->min_insn, avail);
 }
 
+static bool peek(void *ctx, uint64_t pc, void *buf, size_t n)
+{
+    Vcpu *cpu = ((Fetch *)ctx)->cpu;
+    size_t avail;
+    const uint8_t *code = cpu->e->cfg.env->code(cpu, pc, &avail);
+
+    return code && avail >= n && safe_copy(buf, code, n) == 0;
+}
+
 bool fetch_lift(Fetch *f, Lift *l)
 {
     const Guest *g = l->guest;
@@ -87,6 +96,7 @@ bool fetch_lift(Fetch *f, Lift *l)
     if (f->t)
         f->t->guarded |= l->guarded;
     l->ahead = ahead;
+    l->peek = peek;
     l->ahead_ctx = f;
     unsigned len = g->lift(l, code, avail);
     if (f->t)
