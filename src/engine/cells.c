@@ -7,6 +7,11 @@
 #include <stdlib.h>
 
 #define CELLS_BYTES (512u << 10)
+/*
+ * Where in its region the first cell is, in hundredths: not where all other regions have their first and hottest code. Branch
+ * predictors confuse branches whose addresses differ by some powers of two: a loop of calls took 5.6 ns and not 3.6.
+ */
+#define FIRST_CELL 61u
 
 /* With c->lock held, which nobody waits for long: the first call of a process, or of a child that copies the region. */
 static bool open_region_locked(Engine *e, Cells *c, size_t size)
@@ -55,7 +60,7 @@ bool cells_get(Engine *e, size_t size, CodeBuf *cb)
     if (c->nfree)
         k = c->free[--c->nfree];
     else if (c->fresh < c->n)
-        k = c->fresh++;
+        k = (c->fresh++ + c->n * FIRST_CELL / 100) % c->n;
     else
         ok = false;
     c->refused += !ok;
@@ -104,7 +109,7 @@ Translation *cells_find(const Cells *c, const void *hpc)
 
 void cells_done(Cells *c)
 {
-    for (unsigned k = 0; k < c->fresh; k++) {
+    for (unsigned k = 0; k < c->n; k++) {
         Translation *t = atomic_load(&c->owner[k]);
         if (t)
             translation_free(t);

@@ -80,6 +80,15 @@ static bool crosses(Fetch *f, uint64_t pc)
     return section != f->section;
 }
 
+static bool peek(void *ctx, uint64_t pc, void *buf, size_t n)
+{
+    Vcpu *cpu = ((Fetch *)ctx)->cpu;
+    size_t avail;
+    const uint8_t *code = cpu->e->cfg.env->code(cpu, pc, &avail);
+
+    return code && avail >= n && safe_copy(buf, code, n) == 0;
+}
+
 bool fetch_lift(Fetch *f, Lift *l)
 {
     const Guest *g = l->guest;
@@ -98,6 +107,7 @@ bool fetch_lift(Fetch *f, Lift *l)
     if (f->t)
         f->t->guarded |= l->guarded;
     l->ahead = ahead;
+    l->peek = peek;
     l->ahead_ctx = f;
     unsigned len = g->lift(l, code, avail);
     if (f->t)

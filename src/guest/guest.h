@@ -59,6 +59,8 @@ struct Lift {
      * gone after it. NULL itself: nobody knows. */
     const uint8_t *(*ahead)(void *ctx, uint64_t pc, size_t *avail);
     void *ahead_ctx;
+    /* Copy n bytes of code at pc, for a guess: the translation does not depend on them. Before it may they are read `ahead`. */
+    bool (*peek)(void *ctx, uint64_t pc, void *buf, size_t n);
 };
 
 /* How functions are called, as slots: for tools. */

@@ -199,7 +199,7 @@ typedef struct HostPromotion {
 } HostPromotion;
 
 #define HOST_PROMOTE_MAX 8
-#define HOST_PROMOTE_BYTES(n) (64u + 96u * (n)) /* room for a stub of n targets */
+#define HOST_PROMOTE_BYTES(n) ((64u + 96u * (n) + 63) & ~63u) /* room for a stub of n targets, in whole lines of the cache */
 
 /* How indirect branches of translated code are kept from being predicted by what an attacker has trained. */
 typedef enum HostHarden { HARDEN_OFF, HARDEN_RETPOLINE, HARDEN_LFENCE } HostHarden;

@@ -4,6 +4,7 @@
  *   two N         the second function half of the time, by turns
  *   phases N      16 functions, N calls each, one after another
  *   jump N        N jumps through a table of labels
+ *   thunks N      N calls of a function from each of four places by thunks, as compilers make them against speculation
  *   race SECONDS  eight threads through the same places, while another changes where they lead thousands of times a second:
  *                 each call says where it went, and that must be where it was sent
  */
@@ -41,6 +42,35 @@ static unsigned jumps(long n)
     b:  x *= 5; continue;
     c:  x ^= 7;
     }
+    return x;
+}
+
+/* The function is in x1. The last place jumps: its callee returns to where it was called. */
+unsigned thunk_place0(unsigned x, Fn *f), thunk_place1(unsigned x, Fn *f), thunk_place2(unsigned x, Fn *f), thunk_place3(unsigned x, Fn *f);
+__asm__(".text\n"
+        "thunk_br:     mov x16, x1; br x16; dsb sy; isb\n"
+        "thunk_ret:    mov x17, x30; bl 1f; 0: wfe; b 0b; 1: mov x30, x17; ret x1\n"
+        ".macro place name, thunk\n"
+        ".global \\name\n"
+        ".type \\name, %function\n"
+        "\\name: stp x29, x30, [sp, #-16]!; bl \\thunk; ldp x29, x30, [sp], #16; ret\n"
+        ".size \\name, . - \\name\n"
+        ".endm\n"
+        "place thunk_place0, thunk_br\n"
+        "place thunk_place1, thunk_br\n"
+        "place thunk_place2, thunk_ret\n"
+        ".global thunk_place3\n"
+        ".type thunk_place3, %function\n"
+        "thunk_place3: b thunk_ret\n"
+        ".size thunk_place3, . - thunk_place3\n");
+
+static unsigned thunks(long n)
+{
+    unsigned (*const place[PLACES])(unsigned, Fn *) = {thunk_place0, thunk_place1, thunk_place2, thunk_place3};
+    unsigned x = 1;
+    for (long i = 0; i < n; i++)
+        for (unsigned p = 0; p < PLACES; p++)
+            x = place[p](x, fn[p + 4]);
     return x;
 }
 
@@ -105,6 +135,8 @@ int main(int argc, char **argv)
         return race(n);
     if (!strcmp(argv[1], "jump"))
         x = jumps(n);
+    if (!strcmp(argv[1], "thunks"))
+        x = thunks(n);
     for (long i = 0; !strcmp(argv[1], "one") && i < n; i++)
         x = call_place(f3, x);
     for (long i = 0; !strcmp(argv[1], "two") && i < n; i++)

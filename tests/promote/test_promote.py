@@ -67,9 +67,20 @@ def statistics():
     check("as text", rc == 0 and re.search(r"call_place\S* call: monomorphic, missed \d+.*\n +\d+  0x[0-9a-f]+ f3\n", err), err)
 
 
+def thunks():
+    n = 100000
+    plain = run(["--promote=off", "--one-insn"], "thunks", str(n // 100))[1]
+    for options in ([], ["--tier2=1"], ["--engine=interp"], ["--no-ret-predict"]):
+        check(f"thunks: the result {' '.join(options)}", run(options, "thunks", str(n // 100))[1] == plain)
+    for i, kind in enumerate(("call", "call", "call", "jump")):
+        s, out = branch("thunks", n, f"thunk_place{i}")
+        check(f"thunks: each branch to one has a target of its own ({kind}, {i})",
+              s and s["kind"] == kind and s["state"] == "monomorphic" and targets(s) == [f"f{i + 4}"], s)
+
+
 def hardened():
     n = "20000"
-    for mode in ("one", "phases", "jump"):
+    for mode in ("one", "phases", "jump", "thunks"):
         plain = run([], mode, n)[1]
         for kind in ("retpoline", "lfence"):
             for more in ([], ["--promote=off"], ["--no-ret-predict"], ["--tier2=1"]):
@@ -98,6 +109,7 @@ def main():
         race(SECONDS)
     else:
         statistics()
+        thunks()
         hardened()
         bad_options()
         race("2")

@@ -1,7 +1,7 @@
 /*
  * Branches: Arm ARM C6.2. Those with pointer authentication take their target through a64_auth.
  */
-#include "guest/aarch64/lift.h"
+#include "guest/aarch64/lift_branch.h"
 
 enum { LR = 30 };
 
@@ -12,14 +12,19 @@ static void put_lr(Lift *l)
 
 bool a64_lift_b(Lift *l, const A64Args *a)
 {
-    lift_jump(l, l->pc + a64_sext(a->imm26, 26) * 4);
+    uint64_t target = l->pc + (uint64_t)a64_sext(a->imm26, 26) * 4;
+    if (!a64_thunk(l, target, false))
+        lift_jump(l, target);
     return true;
 }
 
 bool a64_lift_bl(Lift *l, const A64Args *a)
 {
+    uint64_t target = l->pc + (uint64_t)a64_sext(a->imm26, 26) * 4;
+    if (a64_thunk(l, target, true))
+        return true;
     put_lr(l);
-    lift_call(l, l->pc + a64_sext(a->imm26, 26) * 4, l->next);
+    lift_call(l, target, l->next);
     return true;
 }
 
