@@ -24,6 +24,7 @@ typedef struct Leave {
     const IrRef *arg; /* of a helper that the exit calls */
     uint32_t narg;
     uint64_t over[IR_MAX_SLOTS / 64]; /* homes that will be written */
+    uint64_t over_early[IR_MAX_SLOTS / 64]; /* those of them that are written while lazy values are still computed */
     FlagForm flags;
 } Leave;
 
@@ -58,6 +59,8 @@ static void collect(Leave *l, const IrInsn *i)
             add_target(l, s->plan->pin[pin].reg, root);
         } else if (!in_home(s, root, slot)) {
             l->over[slot / 64] |= 1ull << (slot % 64);
+            if (ra_val(s, root)->flags & VAL_LAZY)
+                l->over_early[slot / 64] |= 1ull << (slot % 64);
         }
     }
     for (unsigned k = 0; k < s->plan->npin; k++)
@@ -92,19 +95,14 @@ static void copy_home(Sel *s, IrRef root)
     x64_mov_rm(s->a, W64, RAX, plan_scratch(0));
 }
 
-static void rescue(Leave *l, IrRef root)
+/* `over`: what is written before the value is needed for the last time */
+static void rescue_from(Leave *l, IrRef root, const uint64_t *over)
 {
     Val *x = ra_val(l->s, root);
-    if (x->flags & VAL_LAZY) {
-        IrRef op[LAZY_OPS];
-        for (unsigned n = live_lazy_operands(l->s, root, op); n--;)
-            rescue(l, op[n]);
-        return;
-    }
     if ((x->flags & VAL_CONST) || x->spill || !x->home)
         return;
     unsigned slot = x->home - 1u;
-    if (!(l->over[slot / 64] >> (slot % 64) & 1))
+    if (!(over[slot / 64] >> (slot % 64) & 1))
         return;
     if (x->reg == REG_NONE) {
         copy_home(l->s, root);
@@ -112,6 +110,17 @@ static void rescue(Leave *l, IrRef root)
         ra_trail(l->s, root);
         x->home = 0;
     }
+}
+
+static void rescue(Leave *l, IrRef root)
+{
+    IrRef op[LAZY_OPS];
+    if (!(ra_val(l->s, root)->flags & VAL_LAZY)) {
+        rescue_from(l, root, l->over);
+        return;
+    }
+    for (unsigned n = live_lazy_operands(l->s, root, op); n--;)
+        rescue_from(l, op[n], l->over_early);
 }
 
 /* A count, not computed yet, of what is in its own home: one addition to memory makes it. */
