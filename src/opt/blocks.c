@@ -1,6 +1,8 @@
 /* Blocks of a graph: joining those that follow one another, leaving out those that cannot be reached. */
 #include "opt/pass.h"
 
+#include "base/check.h"
+
 /* Where an edge to `to` really leads: past blocks that only branch on. */
 static uint32_t lead_on(const IrRegion *r, uint32_t to)
 {
@@ -66,6 +68,38 @@ void opt_join_blocks(Opt *o)
     for (uint32_t k = 0; k < o->g->n; k++)
         take_in(r, o->g->rpo[k], npreds);
     opt_drop_blocks(o);
+}
+
+static void to_copy(void *ctx, IrRef *use)
+{
+    const IrRef *copy = ctx;
+
+    *use = copy[*use];
+}
+
+uint32_t opt_copy_block(IrRegion *r, uint32_t block, IrRef *copy, uint32_t ncopy)
+{
+    uint32_t to = ir_block_new(r);
+
+    r->block[to].cold = r->block[block].cold;
+    for (IrRef ref = r->block[block].first; ref; ref = ir_insn(r, ref)->next) {
+        IrInsn i = *ir_insn(r, ref);
+        if (i.op == IR_CALL || i.op == IR_EXIT_HELP) {
+            uint32_t at = ir_pool_new(r, i.b);
+            for (uint32_t k = 0; k < i.b; k++)
+                r->pool[at + k] = r->pool[i.a + k];
+            i.a = at;
+        }
+        if (i.op == IR_BR) { /* it may be newer than the map, and nobody uses it */
+            ir_link_last(r, to, ir_insn_new(r, &i));
+            continue;
+        }
+        CHECK(ref < ncopy);
+        ir_each_use(r, &i, to_copy, copy);
+        copy[ref] = ir_insn_new(r, &i);
+        ir_link_last(r, to, copy[ref]);
+    }
+    return to;
 }
 
 /* The predecessors of a loop's header that are outside the loop, in from[]; how many. */

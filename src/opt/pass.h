@@ -80,6 +80,12 @@ void opt_drop_blocks(Opt *o);
 /* Make one block of two that can only follow one another, and lead edges past blocks that do nothing. In lifted form. */
 void opt_join_blocks(Opt *o);
 
+/*
+ * A block with copies of what `block` has, and the same way on. Neither has parameters. In lifted form.
+ *   copy, ncopy  a map of values below ncopy to themselves, which that comes to say what stands for them in the copy
+ */
+uint32_t opt_copy_block(IrRegion *r, uint32_t block, IrRef *copy, uint32_t ncopy);
+
 /* Lead the edges from `from` to `old` to `new` instead; neither has parameters. */
 void opt_lead_to(IrRegion *r, uint32_t from, uint32_t old, uint32_t new);
 

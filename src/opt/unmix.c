@@ -11,7 +11,6 @@
  *
  * Works on the lifted form, in which values do not outlive their instruction but through slots.
  */
-#include "base/check.h"
 #include "opt/slots.h"
 
 #include <string.h>
@@ -127,17 +126,8 @@ static bool mixed(const Unmix *u, const uint32_t *from, unsigned n, uint64_t fla
 
 /* --- copying ------------------------------------------------------------------------------------------------------ */
 
-static void to_copy(void *ctx, IrRef *use)
+static uint32_t note_block(Unmix *u, uint32_t b, uint32_t like)
 {
-    const IrRef *copy = ctx;
-
-    *use = copy[*use];
-}
-
-static uint32_t new_block(Unmix *u, uint32_t like)
-{
-    uint32_t b = ir_block_new(u->r);
-
     if (b == u->cap_like) {
         uint32_t *more = ARENA_ARRAY(u->r->arena, uint32_t, 2 * u->cap_like);
         memcpy(more, u->like, u->cap_like * sizeof *more);
@@ -148,37 +138,11 @@ static uint32_t new_block(Unmix *u, uint32_t like)
     return b;
 }
 
-/* A block with copies of what `block` has before its branch, and the same branch. */
-static uint32_t copy_block(Unmix *u, uint32_t block)
-{
-    IrRegion *r = u->r;
-    uint32_t to = new_block(u, block);
-
-    for (IrRef ref = r->block[block].first; ref; ref = ir_insn(r, ref)->next) {
-        IrInsn i = *ir_insn(r, ref);
-        if (i.op == IR_CALL) {
-            uint32_t at = ir_pool_new(r, i.b);
-            for (uint32_t k = 0; k < i.b; k++)
-                r->pool[at + k] = r->pool[i.a + k];
-            i.a = at;
-        }
-        if (i.op == IR_BR) { /* made by cut_block: the map has no place for it, nor anybody a use */
-            ir_link_last(r, to, ir_insn_new(r, &i));
-            continue;
-        }
-        CHECK(ref < u->ncopy);
-        ir_each_use(r, &i, to_copy, u->copy);
-        u->copy[ref] = ir_insn_new(r, &i);
-        ir_link_last(r, to, u->copy[ref]);
-    }
-    return to;
-}
-
 /* Cut `block` before `cut`; the rest becomes a block of its own, to which it branches. */
 static void cut_block(Unmix *u, uint32_t block, IrRef cut)
 {
     IrRegion *r = u->r;
-    uint32_t rest = new_block(u, block);
+    uint32_t rest = note_block(u, ir_block_new(r), block);
     IrBlock *b = &r->block[block], *t = &r->block[rest];
     IrInsn br = {.op = IR_BR, .imm = rest};
 
@@ -231,7 +195,8 @@ static bool unmix_block(Unmix *u, uint32_t block)
         return false;
     cut_block(u, block, cut);
     for (unsigned k = 0; k + 1 < n; k++)
-        opt_lead_to(u->r, u->tail[from[k]], block, copy_block(u, block));
+        opt_lead_to(u->r, u->tail[from[k]], block,
+                    note_block(u, opt_copy_block(u->r, block, u->copy, u->ncopy), block));
     return true;
 }
 

@@ -26,6 +26,7 @@ typedef struct Leave {
     const IrRef *arg; /* of a helper that the exit calls */
     uint32_t narg;
     uint64_t over[IR_MAX_SLOTS / 64]; /* homes that will be written */
+    uint64_t over_early[IR_MAX_SLOTS / 64]; /* those of them that are written while lazy values are still computed */
     FlagForm flags;
 } Leave;
 
@@ -60,6 +61,8 @@ static void collect(Leave *l, const IrInsn *i)
             add_target(l, s->plan->pin[pin].reg, root);
         } else if (!in_home(s, root, slot)) {
             l->over[slot / 64] |= 1ull << (slot % 64);
+            if (ra_val(s, root)->flags & VAL_LAZY)
+                l->over_early[slot / 64] |= 1ull << (slot % 64);
         }
     }
     l->kept = ((1ull << s->plan->npin) - 1) & ~set;
@@ -107,14 +110,14 @@ static void copy_home(Sel *s, IrRef root)
     x64_mov_rm(s->a, W64, RAX, plan_scratch(0));
 }
 
-/* A value with a home. */
-static void rescue_from_home(Leave *l, IrRef root)
+/* A value with a home. `over`: what is written before the value is needed for the last time. */
+static void rescue_from_home(Leave *l, IrRef root, const uint64_t *over)
 {
     Val *x = ra_val(l->s, root);
     if ((x->flags & VAL_CONST) || x->spill)
         return;
     unsigned slot = x->home - 1u;
-    if (!(l->over[slot / 64] >> (slot % 64) & 1))
+    if (!(over[slot / 64] >> (slot % 64) & 1))
         return;
     if (x->reg == REG_NONE) {
         copy_home(l->s, root);
@@ -129,7 +132,7 @@ static void rescue_lazy(Leave *l, IrRef root)
     IrRef op[LAZY_OPS];
     for (unsigned n = live_lazy_operands(l->s, root, op); n--;)
         if (ra_val(l->s, op[n])->home)
-            rescue_from_home(l, op[n]);
+            rescue_from_home(l, op[n], l->over_early);
 }
 
 static inline void rescue(Leave *l, IrRef root)
@@ -138,7 +141,7 @@ static inline void rescue(Leave *l, IrRef root)
     if (x->flags & VAL_LAZY)
         rescue_lazy(l, root);
     else if (x->home)
-        rescue_from_home(l, root);
+        rescue_from_home(l, root, l->over);
 }
 
 /* A count, not computed yet, of what is in its own home: one addition to memory makes it. */

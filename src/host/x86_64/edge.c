@@ -130,6 +130,11 @@ static void copy_mem(Moves *all, const Move *m)
     bool x = plan_is_x(ra_type(s, m->v));
     uint64_t pool = (x ? s->plan->pool_x : s->plan->pool_r) & ~all->taken;
     Mem to = loc_mem(s, m->to, m->v), from;
+    IrVal c;
+    if (m->from == LOC_CONST && !x && ra_const(s, m->v, &c) && c.u64[0] <= INT32_MAX) {
+        x64_mov_mi(s->a, W64, to, (int32_t)c.u64[0]);
+        return;
+    }
     if (pool) {
         Move load = {(uint16_t)__builtin_ctzll(pool), m->from, m->v, m->clear};
         load_reg(s, &load);
@@ -142,7 +147,6 @@ static void copy_mem(Moves *all, const Move *m)
         load_reg(s, &load);
         x64_mov_mr(s->a, W64, to, RAX);
     } else {
-        IrVal c;
         from = m->from == LOC_CONST && ra_const(s, m->v, &c) ? sel_vconst(s, c.u64[0], c.u64[1]) : loc_mem(s, m->from, m->v);
         for (unsigned k = 0; k < 2; k++, to.disp += 8, from.disp += 8) {
             x64_mov_rm(s->a, W64, RAX, from);

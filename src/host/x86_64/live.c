@@ -385,7 +385,7 @@ static void want_flags(Live *l, IrRef root)
     if (!sub && live_sign_test(l->s, i))
         sub = l->ra->root[i->a];
     if (sub && sub < l->r->ninsn)
-        l->ra->val[sub].am = 1;
+        l->ra->val[sub].am = VAL_AM_FLAGS;
 }
 
 static unsigned select_operands(const Sel *s, const IrInsn *i, IrRef op[LAZY_OPS])
@@ -549,6 +549,9 @@ static const IrInsn *sole(Live *l, IrRef root, IrOp op)
         return NULL;
     if (l->ra->count[root] == 1 || (l->ra->count[root] <= 4 && stays(l, i->a) && stays(l, i->b)))
         return i;
+    /* the shift is free, so what is merely kept will do */
+    if (op == IR_SHL && l->ra->count[root] <= 4 && l->ra->val[l->ra->root[i->a]].use)
+        return i;
     return NULL;
 }
 
@@ -568,7 +571,7 @@ static void addr_index(Live *l, AddrMode *m, IrRef x, IrRef y)
         IrRef idx = swap ? x : y;
         int64_t k;
         const IrInsn *i = sole(l, l->ra->root[idx], IR_SHL);
-        if (i && i->type == IR_I64 && small_const(l, i->b, &k) && k >= 0 && k <= 3) {
+        if (i && i->type == l->r->insn[idx].type && small_const(l, i->b, &k) && k >= 0 && k <= 3) {
             m->base = swap ? y : x;
             m->index = i->a;
             m->scale = (uint8_t)k;
@@ -606,10 +609,9 @@ static AddrMode addr_match(Live *l, const IrInsn *i)
     return m;
 }
 
-static void use_address(Live *l, IrRef ref, const IrInsn *i)
+static void use_address(Live *l, IrRef ref, AddrMode m)
 {
     SelAlloc *ra = l->ra;
-    AddrMode m = addr_match(l, i);
     if (ra->nam == ra->cap_am) {
         AddrMode *am = ARENA_ARRAY(l->s->arena, AddrMode, 2 * ra->cap_am);
         memcpy(am, ra->am, ra->nam * sizeof *am);
@@ -620,6 +622,47 @@ static void use_address(Live *l, IrRef ref, const IrInsn *i)
     ra->am[ra->nam++] = m;
     use_value(l, m.base);
     use_value(l, m.index);
+}
+
+/* An addition of a value that is shifted left a little is one lea. */
+static bool use_sum(Live *l, IrRef ref, const IrInsn *i)
+{
+    AddrMode m = {0};
+    if ((i->type != IR_I64 && i->type != IR_I32) || l->ra->val[ref].am)
+        return false;
+    addr_index(l, &m, i->a, i->b);
+    if (!m.scale || (l->ra->val[l->ra->root[m.base]].flags & VAL_CONST))
+        return false;
+    use_address(l, ref, m);
+    return true;
+}
+
+/* Whether condition `cond` is the host's carry, or no carry. */
+static bool is_carry(const Live *l, IrRef cond)
+{
+    const IrInsn *i = &l->r->insn[l->ra->root[cond]];
+    unsigned rel = i->aux & (IR_LT | IR_EQ | IR_GT);
+    if (!can_fuse(l, cond))
+        return false;
+    return i->op == IR_ADD_C || (i->op == IR_ICMP && !(i->aux & IR_PSIGNED) && (rel == IR_LT || rel == (IR_EQ | IR_GT)));
+}
+
+/* A choice between a value and one more: the value, which the carry is added to. */
+static bool use_increment(Live *l, IrRef ref, const IrInsn *i)
+{
+    if ((i->type != IR_I32 && i->type != IR_I64) || !is_carry(l, i->a))
+        return false;
+    for (unsigned no = 0; no < 2; no++) {
+        IrRef same = no ? i->b : i->c;
+        const IrInsn *more = sole(l, l->ra->root[no ? i->c : i->b], IR_ADD);
+        int64_t one;
+        if (!more || l->ra->root[more->a] != l->ra->root[same] || !small_const(l, more->b, &one) || one != 1)
+            continue;
+        l->ra->val[ref].am = no ? VAL_AM_INC_NO : VAL_AM_INC_YES;
+        use_value(l, same);
+        return true;
+    }
+    return false;
 }
 
 /* The condition of a BRIF or SELECT: in flags when a rule may do that, else as a value. */
@@ -653,14 +696,20 @@ static void use_operands(Live *l, IrRef ref, const IrInsn *i)
         return;
     case IR_SELECT:
         use_condition(l, ref, i->a);
+        if (use_increment(l, ref, i))
+            return;
         use_value(l, i->b);
         use_value(l, i->c);
         return;
+    case IR_ADD:
+        if (use_sum(l, ref, i))
+            return;
+        break;
     case IR_LOAD:
     case IR_STORE:
     case IR_CAS:
     case IR_RMW:
-        use_address(l, ref, i);
+        use_address(l, ref, addr_match(l, i));
         break;
     default:
         break;
@@ -842,6 +891,7 @@ static void live_alloc(Sel *s)
     ra->cap_use = 4 * ra->nval + 64;
     ra->use = ARENA_ARRAY(s->arena, Use, ra->cap_use);
     ra->nuse = 1;
+    ra->nam = VAL_AM_FIRST;
     ra->cap_am = s->r->ninsn / 4 + 16;
     ra->am = ARENA_ARRAY(s->arena, AddrMode, ra->cap_am);
     value_init(ra, 0);

@@ -48,8 +48,17 @@ typedef struct Val {
     uint8_t reg;     /* or REG_NONE */
     uint8_t hint;    /* register that would suit, or REG_NONE */
     uint8_t flags;
-    uint16_t am;     /* of a memory operation: its address mode's number; of an addition or subtraction: flags are wanted */
+    uint16_t am;     /* of a memory operation: its address mode's number; of others: a VAL_AM */
 } Val;
+
+/* What else Val.am may say, of operations other than memory's. */
+enum {
+    VAL_AM_NONE,
+    VAL_AM_FLAGS,    /* an addition or subtraction: its flags are asked for right away, so lea will not do */
+    VAL_AM_INC_YES,  /* a SELECT: b is c + 1, and is not computed */
+    VAL_AM_INC_NO,   /* ... c is b + 1 */
+    VAL_AM_FIRST,    /* numbers of address modes begin here; an addition that has one is done as lea of it */
+};
 
 /* base + (index << scale) + disp; base and index are values, 0: none */
 typedef struct AddrMode {

@@ -201,10 +201,45 @@ static void select_x(Sel *s, const IrInsn *i)
     sel_bind(s, done);
 }
 
+/* A value, or one more, by what is likely the carry (live.c). */
+static void select_increment(Sel *s, const IrInsn *i, bool yes)
+{
+    Width w = i->type == IR_I64 ? W64 : W32;
+    IrRef v = yes ? i->c : i->b;
+    Gpr d, from;
+    SelCond c;
+
+    if (feeds_cond(s, i, v)) {
+        from = sel_use_r(s, v);
+        d = sel_def_r(s, i);
+    } else {
+        from = d = sel_def_r_from(s, i, v);
+    }
+    sel_cond(s, i, i->a, &c);
+    CHECK(!c.two);
+    Cc more = yes != c.inv ? c.cc : c.cc ^ 1;
+    if (d.n != from.n)
+        x64_mov_rr(s->a, w, d, from);
+    if (more == CC_B) {
+        x64_alu_ri(s->a, ALU_ADC, w, d, 0);
+    } else if (more == CC_AE) {
+        x64_alu_ri(s->a, ALU_SBB, w, d, -1);
+    } else {
+        Gpr t = sel_tmp_r(s);
+        x64_lea(s->a, w, t, mem_b(d, 1));
+        x64_cmov(s->a, more, w, d, rm_r(t));
+    }
+}
+
 void sel_select(Sel *s, const IrInsn *i)
 {
     IrRef cond = ra_root(s, i->a);
+    unsigned am = ra_val(s, (IrRef)(i - s->r->insn))->am;
 
+    if (am == VAL_AM_INC_YES || am == VAL_AM_INC_NO) {
+        select_increment(s, i, am == VAL_AM_INC_YES);
+        return;
+    }
     if ((ra_val(s, (IrRef)(i - s->r->insn))->flags & VAL_COND) && fp_select(s, i, &s->r->insn[cond]))
         return;
     if (plan_is_x((IrType)i->type))

@@ -35,7 +35,16 @@ static void alu(Sel *s, const IrInsn *i, Alu op, Width w)
 /* Whether the flags are asked for right away: then lea will not do, which has none. */
 static bool flags_wanted(const Sel *s, const IrInsn *i)
 {
-    return ra_val(s, (IrRef)(i - s->r->insn))->am;
+    return ra_val(s, (IrRef)(i - s->r->insn))->am == VAL_AM_FLAGS;
+}
+
+/* Whether the flags are as something left them that is likely asked for: then lea had best keep them. */
+static bool flags_held(const Sel *s)
+{
+    if (s->a->flags_at != s->a->p)
+        return false;
+    return (s->flags.kind != FL_SUM && s->flags.kind != FL_SUB && s->flags.kind != FL_RES) ||
+           ra_val(s, s->flags.x)->am == VAL_AM_FLAGS;
 }
 
 static bool in_reg(const Sel *s, IrRef v)
@@ -53,6 +62,13 @@ static bool sel_add(Sel *s, const IrInsn *i)
         x = i->b;
         y = i->a;
     }
+    unsigned am = ra_val(s, (IrRef)(i - s->r->insn))->am;
+    if (am >= VAL_AM_FIRST) {
+        AddrMode m = s->ra->am[am];
+        Gpr base = sel_use_r(s, m.base), index = sel_use_r(s, m.index);
+        x64_lea(s->a, w, sel_def_r_last(s, i), mem_bi(base, index, m.scale, m.disp));
+        return true;
+    }
     if (flags_wanted(s, i)) {
         alu(s, i, ALU_ADD, w);
         return true;
@@ -60,7 +76,7 @@ static bool sel_add(Sel *s, const IrInsn *i)
     if (imm32(s, y, w, &imm)) {
         Gpr a = sel_use_r(s, x);
         Gpr d = sel_def_r_last(s, i);
-        if (a.n == d.n) {
+        if (a.n == d.n && !flags_held(s)) {
             x64_alu_ri(s->a, ALU_ADD, w, d, imm);
             flags_set(s, FL_SUM, (IrRef)(i - s->r->insn), 0, w);
         } else {
@@ -74,9 +90,9 @@ static bool sel_add(Sel *s, const IrInsn *i)
     }
     Gpr a = sel_use_r(s, x), b = sel_use_r(s, y);
     Gpr d = sel_def_r_last(s, i);
-    if (d.n == a.n)
+    if (d.n == a.n && !flags_held(s))
         x64_alu_rr(s->a, ALU_ADD, w, d, b);
-    else if (d.n == b.n)
+    else if (d.n == b.n && !flags_held(s))
         x64_alu_rr(s->a, ALU_ADD, w, d, a);
     else
         x64_lea(s->a, w, d, mem_bi(a, b, 0, 0));
@@ -91,7 +107,7 @@ static bool sel_sub(Sel *s, const IrInsn *i)
     if (imm32(s, i->b, w, &imm) && imm != INT32_MIN && !flags_wanted(s, i)) {
         Gpr a = sel_use_r(s, i->a);
         Gpr d = sel_def_r_last(s, i);
-        if (a.n == d.n) {
+        if (a.n == d.n && !flags_held(s)) {
             x64_alu_ri(s->a, ALU_SUB, w, d, imm);
             flags_set(s, FL_SUB, (IrRef)(i - s->r->insn), 0, w);
         } else {
