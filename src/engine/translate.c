@@ -130,6 +130,8 @@ static void optimise(Engine *e, IrRegion *r, Fetch *f)
 {
     OptConfig cfg = {.skip = e->opt_skip, .dead_ctx = f, .read = read_flags};
 
+    cfg.no_marks = e->plan && e->cfg.jit_limit == UINT64_MAX && !e->cfg.count && !e->cfg.check && !log_on(LOG_OPT);
+
 #ifdef DEBUG_CHECKS
     cfg.verify = true;
 #endif

@@ -66,17 +66,11 @@ void ir_builder_init(IrBuilder *b, IrRegion *r)
     b->block = 0;
 }
 
-static IrRef insn_new(IrRegion *r, const IrInsn *proto)
-{
-    if (__builtin_expect(r->ninsn == r->cap_insn, 0))
-        ROOM(r, insn, cap_insn, ninsn, 1);
-    r->insn[r->ninsn] = *proto;
-    return r->ninsn++;
-}
-
 IrRef ir_insn_new(IrRegion *r, const IrInsn *proto)
 {
-    return insn_new(r, proto);
+    ROOM(r, insn, cap_insn, ninsn, 1);
+    r->insn[r->ninsn] = *proto;
+    return r->ninsn++;
 }
 
 uint32_t ir_pool_new(IrRegion *r, unsigned n)
@@ -177,28 +171,37 @@ void ir_count_preds(IrRegion *r, uint32_t block, const IrInsn *i)
     }
 }
 
-IrRef ir_emit(IrBuilder *b, IrInsn proto)
+IrRef ir_new_last(IrBuilder *b)
 {
     IrRegion *r = b->r;
-
-#ifdef DEBUG_CHECKS /* the rules cost 4 % of translation time */
-    CHECK(ir_check_insn(r, &proto) == NULL);
-    CHECK(!r->block[b->block].last || !(ir_ops[ir_insn(r, r->block[b->block].last)->op].flags & IRF_END));
-#endif
+    if (__builtin_expect(r->ninsn == r->cap_insn, 0))
+        ROOM(r, insn, cap_insn, ninsn, 1);
+    IrRef ref = r->ninsn++;
     IrBlock *blk = &r->block[b->block];
-    proto.prev = blk->last;
-    proto.next = 0;
-    IrRef ref = insn_new(r, &proto);
-    if (blk->last)
-        r->insn[blk->last].next = ref;
+    IrRef last = blk->last;
+    r->insn[ref].prev = last;
+    if (last)
+        r->insn[last].next = ref;
     else
         blk->first = ref;
     blk->last = ref;
-    if (ir_ops[proto.op].flags & IRF_END)
-        ir_count_preds(r, b->block, &proto);
-    else if (proto.op == IR_PARAM && blk->nparams <= proto.imm)
-        blk->nparams = (uint16_t)(proto.imm + 1);
     return ref;
+}
+
+void ir_emitted(IrBuilder *b, IrRef ref)
+{
+    IrRegion *r = b->r;
+    const IrInsn *i = ir_insn(r, ref);
+    IrBlock *blk = &r->block[b->block];
+
+#ifdef DEBUG_CHECKS /* the rules cost 4 % of translation time */
+    CHECK(ir_check_insn(r, i) == NULL);
+    CHECK(!i->prev || !(ir_ops[ir_insn(r, i->prev)->op].flags & IRF_END));
+#endif
+    if (i->op == IR_PARAM && blk->nparams <= i->imm)
+        blk->nparams = (uint16_t)(i->imm + 1);
+    else
+        ir_count_preds(r, b->block, i);
 }
 
 static uint64_t type_mask(IrType t)

@@ -359,8 +359,29 @@ IrRegion *ir_region_new(Arena *arena, const IrSlots *slots, const IrHelper *help
 uint32_t ir_block_new(IrRegion *r);
 void ir_builder_init(IrBuilder *b, IrRegion *r);
 
-/* Append a raw instruction; `proto` has op, types, operands; returns its ref. CHECKs the table's type rules in debug. */
-IrRef ir_emit(IrBuilder *b, IrInsn proto);
+/* The inside of ir_emit: a place at the block's end, of which `prev` is set; and what is to be done once it is filled. */
+IrRef ir_new_last(IrBuilder *b);
+void ir_emitted(IrBuilder *b, IrRef ref);
+#ifdef DEBUG_CHECKS
+enum { IR_CHECK_EMITTED = true };
+#else
+enum { IR_CHECK_EMITTED = false };
+#endif
+
+/* Append a raw instruction; `proto` has op, types, operands; returns its ref. CHECKs the table's type rules in debug.
+ * In line, so that what callers name goes where it belongs without a copy on the stack between. */
+static inline IrRef ir_emit(IrBuilder *b, IrInsn proto)
+{
+    IrRef ref = ir_new_last(b);
+    IrInsn *i = ir_insn(b->r, ref);
+
+    proto.prev = i->prev;
+    proto.next = 0;
+    *i = proto;
+    if (IR_CHECK_EMITTED || proto.op == IR_BR || proto.op == IR_BRIF || proto.op == IR_PARAM)
+        ir_emitted(b, ref);
+    return ref;
+}
 
 IrRef ir_const(IrBuilder *b, IrType t, uint64_t v);
 IrRef ir_vconst(IrBuilder *b, uint64_t lo, uint64_t hi);

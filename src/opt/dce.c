@@ -26,6 +26,8 @@ typedef struct Dce {
     uint8_t *live;  /* by value */
     IrRef *user;    /* by value: its last icmp with 0; by such an icmp: the next one of the same value */
     uint8_t *drop;  /* graphs only, by value: a parameter that nobody needs */
+    IrSnap shown;   /* the snapshot that was marked last, */
+    uint8_t how;    /* and so */
     IrRef quiet[MAX_QUIET]; /* quiet comparisons since the last operation that may see FP flags */
     unsigned nquiet;
 } Dce;
@@ -92,6 +94,10 @@ static void mark_snap(Dce *d, uint32_t snap, uint8_t how)
 {
     const IrSnap *s = &d->r->snap[snap];
 
+    if (s->first == d->shown.first && s->count == d->shown.count && how == d->how)
+        return; /* snapshots share their entries while no slot changes */
+    d->shown = *s;
+    d->how = how;
     for (uint32_t k = 0; k < s->count; k++)
         d->live[d->r->snapent[s->first + k].val] |= how;
 }

@@ -8,26 +8,12 @@
 
 #include <string.h>
 
-static void map_set(Fold *f, IrRef ref, IrRef to)
-{
-    if (ref >= f->cap) {
-        uint32_t cap = 2 * ref + 64;
-        IrRef *map = ARENA_ARRAY(f->r->arena, IrRef, cap);
-        memcpy(map, f->map, f->cap * sizeof *map);
-        for (uint32_t k = f->cap; k < cap; k++)
-            map[k] = k;
-        f->map = map;
-        f->cap = cap;
-    }
-    f->map[ref] = to;
-}
-
 static IrRef insert(Fold *f, const IrInsn *i)
 {
     IrRef ref = ir_insn_new(f->r, i);
 
     ir_link_before(f->r, f->block, f->at, ref);
-    map_set(f, ref, ref);
+    opt_map_add(f->o, ref, ref);
     return ref;
 }
 
@@ -110,7 +96,7 @@ static void fold_pure(Fold *f, IrRef ref)
     IrRef same = fold_insn(f, &i);
 
     if (same) {
-        map_set(f, ref, same);
+        opt_map_add(f->o, ref, same);
         ir_remove(f->r, f->block, ref);
         return;
     }
@@ -138,9 +124,9 @@ static void fold_fma(Fold *f, IrInsn *i)
 static bool fold(Opt *o)
 {
     IrRegion *r = o->r;
-    Fold f = {.s = {.r = r, .konst = konst}, .r = r, .cap = r->ninsn + r->ninsn / 2};
+    Fold f = {.s = {.r = r, .konst = konst}, .r = r, .o = o};
 
-    f.map = opt_map_new(r, r->ninsn / 2);
+    opt_map(o);
     for (uint32_t k = 0; k < o->g->n; k++) {
         f.block = o->g->rpo[k];
         for (IrRef ref = r->block[f.block].first, next; ref; ref = next) {
@@ -149,7 +135,7 @@ static bool fold(Opt *o)
             if (i->op == IR_CONST || i->op == IR_GET || i->op == IR_INSN)
                 continue;
             f.at = ref;
-            opt_map_uses(r, i, f.map);
+            opt_map_uses(r, i, o->map);
             if (ir_ops[i->op].flags & IRF_PURE)
                 fold_pure(&f, ref);
             else if (i->op == IR_LOAD || i->op == IR_STORE)
@@ -160,7 +146,7 @@ static bool fold(Opt *o)
                 fold_branch(&f, i);
         }
     }
-    opt_map_snaps(r, f.map);
+    opt_map_snaps(r, o->map);
     if (f.cut)
         opt_drop_blocks(o);
     return f.cut;

@@ -4,14 +4,15 @@
 
 #include "ir/simplify.h"
 
+struct Opt;
+
 typedef struct Fold {
     IrSimplify s;       /* first: s.konst inserts before `at` */
     IrRegion *r;
     uint32_t block;     /* the place: new instructions go before `at` */
     IrRef at;
     unsigned depth;     /* of fold_value in itself */
-    IrRef *map;         /* by value: what it became */
-    uint32_t cap;       /* of map */
+    struct Opt *o;
     bool cut;           /* an edge is gone */
 } Fold;
 

@@ -128,7 +128,7 @@ static void select_to_logic(Gvn *g, IrInsn *i)
 void opt_gvn(Opt *o)
 {
     IrRegion *r = o->r;
-    Gvn g = {.r = r, .map = opt_map_new(r, 0), .mask = 63};
+    Gvn g = {.r = r, .map = opt_map(o), .mask = 63};
 
     while (g.mask < 2 * r->ninsn)
         g.mask = 2 * g.mask + 1;

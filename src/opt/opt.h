@@ -12,6 +12,7 @@
 
 typedef struct OptConfig {
     uint32_t skip;   /* bit k: leave out pass k of passes.def, unless it is mandatory */
+    bool no_marks;   /* nobody will look at instruction boundaries (IR_INSN): snapshots say which one an operation belongs to */
     bool verify;     /* check the region before the first pass and after each one */
     /*
      * Slots (bit k: slot k < 64) whose value nobody will read when the guest goes on at `pc`; they are not stored at direct

@@ -10,6 +10,8 @@ typedef struct Opt {
     IrRegion *r;
     const OptConfig *cfg;
     const IrCfg *g;   /* the region's shape; of a tree: the blocks in their own order, no loops */
+    IrRef *map;       /* by value: what it was replaced by, else itself. Nothing uses a value that a pass before has replaced, */
+    uint32_t cap_map; /* so passes share it */
 } Opt;
 
 #define OPT_PASS(name, fn, kind, what) void fn(Opt *o);
@@ -37,7 +39,12 @@ static inline void opt_map_uses(IrRegion *r, IrInsn *i, const IrRef *map)
 /* The same for every snapshot of the region. */
 void opt_map_snaps(IrRegion *r, const IrRef *map);
 
-/* A map of every value to itself, with room for `extra` values to come. */
+/* o->map for all values that there are. Valid until one is added to it. */
+IrRef *opt_map(Opt *o);
+/* The same for a value that may be new. */
+void opt_map_add(Opt *o, IrRef ref, IrRef to);
+
+/* A map of every value to itself, with room for `extra` values to come, for a pass that cannot use o->map. */
 IrRef *opt_map_new(IrRegion *r, uint32_t extra);
 
 /* --- what values are for (demand.c) ------------------------------------------------------------------------------- */

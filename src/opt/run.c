@@ -149,6 +149,33 @@ void opt_map_snaps(IrRegion *r, const IrRef *map)
         r->snapent[k].val = map[r->snapent[k].val];
 }
 
+static void map_grow(Opt *o, uint32_t need)
+{
+    uint32_t cap = need + need / 2 + 64;
+    IrRef *map = ARENA_ARRAY(o->r->arena, IrRef, cap);
+
+    if (o->cap_map)
+        memcpy(map, o->map, o->cap_map * sizeof *map);
+    for (IrRef k = o->cap_map; k < cap; k++)
+        map[k] = k;
+    o->map = map;
+    o->cap_map = cap;
+}
+
+IrRef *opt_map(Opt *o)
+{
+    if (o->r->ninsn > o->cap_map)
+        map_grow(o, o->r->ninsn);
+    return o->map;
+}
+
+void opt_map_add(Opt *o, IrRef ref, IrRef to)
+{
+    if (ref >= o->cap_map)
+        map_grow(o, ref + 1);
+    o->map[ref] = to;
+}
+
 IrRef *opt_map_new(IrRegion *r, uint32_t extra)
 {
     uint32_t n = r->ninsn + extra; /* not read in the loop, so that it becomes vectors */

@@ -35,8 +35,6 @@ typedef struct Slots {
     Opt *o;
     IrRegion *r;
     uint32_t nslots, words;
-    IrRef *map;          /* gets and parameters that became other values */
-    uint32_t cap;        /* of map */
     State *at;           /* by block: state at its end */
     SlotLive *live;      /* graphs only */
     IrRef *entry;        /* graphs only: by slot, the get in block 0; 0: none */
@@ -46,20 +44,6 @@ typedef struct Slots {
 
 /* --- values ------------------------------------------------------------------------------------------------------- */
 
-static void map_set(Slots *s, IrRef ref, IrRef to)
-{
-    if (ref >= s->cap) {
-        uint32_t cap = 2 * ref + 64;
-        IrRef *map = ARENA_ARRAY(s->r->arena, IrRef, cap);
-        memcpy(map, s->map, s->cap * sizeof *map);
-        for (uint32_t k = s->cap; k < cap; k++)
-            map[k] = k;
-        s->map = map;
-        s->cap = cap;
-    }
-    s->map[ref] = to;
-}
-
 /* The value that a slot had when the region was entered. */
 static IrRef entry_value(Slots *s, unsigned slot)
 {
@@ -67,7 +51,7 @@ static IrRef entry_value(Slots *s, unsigned slot)
         IrInsn get = {.op = IR_GET, .type = s->r->slots->slot[slot].type, .imm = slot};
         s->entry[slot] = ir_insn_new(s->r, &get);
         ir_link_before(s->r, 0, s->r->block[0].last, s->entry[slot]);
-        map_set(s, s->entry[slot], s->entry[slot]);
+        opt_map_add(s->o, s->entry[slot], s->entry[slot]);
     }
     return s->entry[slot];
 }
@@ -140,13 +124,13 @@ static uint32_t snap_for(Slots *s, State *st, uint32_t block, const IrInsn *i)
 static void do_get(Slots *s, State *st, uint32_t block, IrRef ref, unsigned slot)
 {
     if (st->cur[slot]) {
-        s->map[ref] = st->cur[slot];
+        s->o->map[ref] = st->cur[slot];
         ir_remove(s->r, block, ref);
         return;
     }
     if (s->entry) {
         if (s->entry[slot]) {
-            s->map[ref] = s->entry[slot];
+            s->o->map[ref] = s->entry[slot];
             ir_remove(s->r, block, ref);
             return;
         }
@@ -161,7 +145,7 @@ static void do_get(Slots *s, State *st, uint32_t block, IrRef ref, unsigned slot
 
 static void do_put(Slots *s, State *st, uint32_t block, IrRef ref, unsigned slot)
 {
-    IrRef v = s->map[ir_insn(s->r, ref)->a];
+    IrRef v = s->o->map[ir_insn(s->r, ref)->a];
     const IrInsn *def = ir_insn(s->r, v);
 
     ir_remove(s->r, block, ref);
@@ -183,12 +167,14 @@ static void walk_block(Slots *s, uint32_t block)
         next = i->next;
         if (i->op == IR_INSN) {
             st->pc = i->imm;
+            if (s->o->cfg->no_marks)
+                ir_remove(r, block, ref);
         } else if (i->op == IR_GET) {
             do_get(s, st, block, ref, (unsigned)i->imm);
         } else if (i->op == IR_PUT) {
             do_put(s, st, block, ref, (unsigned)i->imm);
         } else {
-            opt_map_uses(r, i, s->map);
+            opt_map_uses(r, i, s->o->map);
             if (ir_ops[i->op].flags & IRF_SNAP)
                 i->snap = snap_for(s, st, block, i);
             if (i->op == IR_EXIT && s->o->cfg->read && (s->o->cfg->read(s->o->cfg->dead_ctx, i->imm) & st->dirty.w[0]))
@@ -207,7 +193,7 @@ static void add_param(Slots *s, uint32_t block, IrRef before, unsigned slot)
     IrRef ref = ir_insn_new(s->r, &p);
 
     ir_link_before(s->r, block, before, ref);
-    map_set(s, ref, ref);
+    opt_map_add(s->o, ref, ref);
     s->param[block][s->nparam[block]++] = (uint16_t)slot;
     st->cur[slot] = ref;
     set_dirty(st, slot, true);
@@ -330,8 +316,9 @@ void opt_slots(Opt *o)
     if (r->graph)
         opt_preheaders(o);
     const IrCfg *g = o->g;
-    Slots s = {.o = o, .r = r, .nslots = r->slots->count, .cap = r->ninsn, .map = opt_map_new(r, 0)};
+    Slots s = {.o = o, .r = r, .nslots = r->slots->count};
 
+    opt_map(o);
     CHECK(s.nslots <= IR_MAX_SLOTS);
     s.words = (s.nslots + 63) / 64;
     s.at = ARENA_ARRAY(r->arena, State, r->nblock);

@@ -21,8 +21,8 @@ typedef struct Leave {
     uint32_t nent;
     Target target[PLAN_MAX_PINS + 2];
     unsigned ntarget;
-    uint64_t kept;    /* pinned slots that still have their entry value, by number */
-    uint64_t stay;    /* registers of those of them that are where they belong */
+    uint64_t kept;    /* registers of pinned slots that still have their entry value */
+    uint64_t stay;    /* those of them where it is */
     const IrRef *arg; /* of a helper that the exit calls */
     uint32_t narg;
     uint64_t over[IR_MAX_SLOTS / 64]; /* homes that will be written */
@@ -57,7 +57,7 @@ static void collect(Leave *l, const IrInsn *i)
         unsigned slot = l->ent[k].slot, pin = s->plan->slot_pin[slot];
         IrRef root = ra_root(s, l->ent[k].val);
         if (pin != 0xff) {
-            set |= 1ull << pin;
+            set |= REG_BIT(s->plan->pin[pin].reg);
             add_target(l, s->plan->pin[pin].reg, root);
         } else if (!in_home(s, root, slot)) {
             l->over[slot / 64] |= 1ull << (slot % 64);
@@ -65,21 +65,16 @@ static void collect(Leave *l, const IrInsn *i)
                 l->over_early[slot / 64] |= 1ull << (slot % 64);
         }
     }
-    l->kept = ((1ull << s->plan->npin) - 1) & ~set;
+    l->kept = s->plan->pinned & ~set;
 }
 
 /* Pinned slots with their entry value that a temporary has displaced: when no more temporaries are to come. */
 static void collect_kept(Leave *l)
 {
-    const HostPlan *plan = l->s->plan;
-    const Val *pin = ra_val(l->s, ra_pin_ref(l->s, 0));
-
-    for (uint64_t m = l->kept; m; m &= m - 1) {
-        unsigned k = (unsigned)__builtin_ctzll(m);
-        if (pin[k].reg == plan->pin[k].reg)
-            l->stay |= REG_BIT(pin[k].reg);
-        else
-            add_target(l, plan->pin[k].reg, ra_pin_ref(l->s, k));
+    l->stay = l->kept & l->s->ra->at_pin;
+    for (uint64_t m = l->kept & ~l->stay; m; m &= m - 1) {
+        unsigned reg = (unsigned)__builtin_ctzll(m);
+        add_target(l, reg, ra_pin_ref(l->s, l->s->plan->reg_pin[reg]));
     }
 }
 

@@ -328,7 +328,7 @@ void side_open(Sel *s, const IrInsn *i)
         IrRef root = ra_root(s, e->val);
         unsigned pin = s->plan->slot_pin[e->slot];
         if (pin != 0xff) {
-            set |= 1ull << pin;
+            set |= REG_BIT(s->plan->pin[pin].reg);
             if (ra_val(s, root)->reg == s->plan->pin[pin].reg)
                 continue;
         }
@@ -336,11 +336,9 @@ void side_open(Sel *s, const IrInsn *i)
         p = put_place(s, p, root);
         n++;
     }
-    const Val *pin = ra_val(s, ra_pin_ref(s, 0));
     const HostPlan *plan = s->plan;
-    for (unsigned k = 0; k < plan->npin; k++) {
-        if (pin[k].reg == plan->pin[k].reg || (set >> k & 1))
-            continue;
+    for (uint64_t m = plan->pinned & ~set & ~s->ra->at_pin; m; m &= m - 1) {
+        unsigned k = plan->reg_pin[__builtin_ctzll(m)];
         *p++ = (uint8_t)plan->pin[k].slot;
         p = put_place(s, p, ra_pin_ref(s, k));
         n++;

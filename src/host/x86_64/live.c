@@ -28,11 +28,13 @@ typedef struct Live {
     uint32_t pos;
     uint32_t *args;       /* by block: pool index of its arguments */
     unsigned depth;       /* side exits entered (number_block) */
+    bool vectors;         /* some value wants a vector register */
     IrRef sum;            /* latest addition on the main path */
     uint32_t first;       /* in a graph: position at which the present main block begins */
     IrRef *sub_of;        /* by value: latest subtraction from it on the main path */
     IrRef *lazy;          /* what mark_lazy is to look at: flags, counts, sums and differences, in order */
     uint32_t nlazy;
+    uint64_t pins;        /* pinned slots whose entry values' uses are to be noted */
     uint64_t pins_kept;   /* pinned slots whose entry values a use behind this one, in the present scope, keeps */
     IrSnap kept;          /* the snapshot behind this one, all of whose values are kept in the present scope */
 } Live;
@@ -191,7 +193,9 @@ static void note_snapshot(Live *l, const IrInsn *i)
 static void value_init(SelAlloc *ra, IrRef v)
 {
     ra->root[v] = v;
-    ra->val[v].reg = ra->val[v].hint = REG_NONE;
+    ra->val[v] = (Val){.reg = REG_NONE, .hint = REG_NONE};
+    ra->alt[v] = 0;
+    ra->count[v] = 0;
 }
 
 /* One block; returns its terminator. */
@@ -205,6 +209,7 @@ static const IrInsn *number_insns(Live *l, uint32_t b)
             ra->g->at[ref] = l->pos;
         ra->order[l->pos++] = ref;
         value_init(ra, ref);
+        l->sub_of[ref] = 0;
         switch (i->op) {
         case IR_INSN:
             continue;
@@ -217,8 +222,11 @@ static const IrInsn *number_insns(Live *l, uint32_t b)
             note_arith(l, ref, i);
             break;
         }
-        if (plan_is_x((IrType)i->type) && fp_clean(l->s, i))
-            ra->val[ref].flags |= VAL_CLEAN;
+        if (plan_is_x((IrType)i->type)) {
+            l->vectors = true;
+            if (fp_clean(l->s, i))
+                ra->val[ref].flags |= VAL_CLEAN;
+        }
         if (i->snap)
             note_snapshot(l, i);
     }
@@ -517,7 +525,7 @@ static void use_snapshot(Live *l, const IrInsn *i, bool exit)
         if (exit && l->ra->val[root].hint == REG_NONE)
             l->ra->val[root].hint = plan->pin[pin].reg;
     }
-    uint64_t rest = ((1ull << plan->npin) - 1) & ~set & ~l->pins_kept;
+    uint64_t rest = l->pins & ~set & ~l->pins_kept;
     l->pins_kept |= rest;
     for (; rest; rest &= rest - 1)
         keep_value(l, ra_pin_ref(l->s, (unsigned)__builtin_ctzll(rest)));
@@ -775,9 +783,6 @@ static void live_insn(Live *l, IrRef ref)
     const IrInsn *i = &l->r->insn[ref];
     Val *x = &l->ra->val[ref];
 
-    if (i->op == IR_INSN || l->ra->root[ref] != ref || (x->flags & VAL_CONST) || i->op == IR_GET || i->op == IR_NOP ||
-        i->op == IR_PARAM)
-        return;
     if (!x->use && ((ir_ops[i->op].flags & IRF_PURE) || i->op == IR_POLL || (i->flags & IR_QUIET && ir_ops[i->op].flags & IRF_FP) ||
                     (i->op == IR_FCMP && !l->r->fp.soft && fused_soon(l, i))))
         return;
@@ -790,11 +795,21 @@ static void live_insn(Live *l, IrRef ref)
         use_snapshot(l, i, ir_ops[i->op].flags & IRF_END);
 }
 
+/* No code of its own. */
+static inline bool is_inert(const Live *l, IrRef ref, const IrInsn *i)
+{
+    return i->op == IR_INSN || i->op == IR_GET || l->ra->root[ref] != ref || (l->ra->val[ref].flags & VAL_CONST) ||
+           i->op == IR_PARAM || i->op == IR_NOP;
+}
+
 static void live_insns(Live *l, uint32_t b)
 {
-    for (IrRef ref = l->r->block[b].last; ref; ref = l->r->insn[ref].prev) {
+    const IrInsn *i;
+    for (IrRef ref = l->r->block[b].last; ref; ref = i->prev) {
+        i = &l->r->insn[ref];
         l->pos--;
-        live_insn(l, ref);
+        if (!is_inert(l, ref, i))
+            live_insn(l, ref);
     }
 }
 
@@ -880,8 +895,12 @@ static void live_graph(Live *l)
 static void live_alloc(Sel *s)
 {
     SelAlloc *ra = s->ra;
-    ra->nval = s->r->ninsn + s->plan->npin;
-    ra->val = arena_zalloc(s->arena, ra->nval * (sizeof *ra->val + sizeof *ra->root + sizeof *ra->alt + sizeof *ra->count));
+    ra->first_pin = s->r->ninsn;
+    ra->reg_pin = s->plan->reg_pin;
+    ra->nval = ra->untouched = s->r->ninsn + s->plan->npin;
+    ra->val = arena_alloc(s->arena, ra->nval * (sizeof *ra->val + sizeof *ra->root + sizeof *ra->alt + sizeof *ra->count));
+    if (s->r->graph) /* whose liveness looks at all numbers, also those of removed instructions */
+        memset(ra->val, 0, ra->nval * sizeof *ra->val);
     ra->root = (IrRef *)(ra->val + ra->nval);
     ra->alt = ra->root + ra->nval;
     ra->count = (uint16_t *)(ra->alt + ra->nval);
@@ -899,6 +918,16 @@ static void live_alloc(Sel *s)
         value_init(ra, v);
 }
 
+/* Vector registers that a tree has no use for stay as they are: most trees have none. */
+static void choose_pins(Live *l)
+{
+    const HostPlan *plan = l->s->plan;
+    unsigned n = l->vectors || l->r->graph ? plan->npin : plan->npin_int;
+
+    l->pins = (1ull << n) - 1;
+    l->ra->untouched = ra_pin_ref(l->s, n);
+}
+
 void live_run(Sel *s)
 {
     live_alloc(s);
@@ -907,7 +936,9 @@ void live_run(Sel *s)
     l->ra = s->ra;
     l->r = s->r;
     l->args = arena_zalloc(s->arena, s->r->nblock * sizeof *l->args);
-    l->sub_of = arena_zalloc(s->arena, s->ra->nval * sizeof *l->sub_of);
+    l->sub_of = ARENA_ARRAY(s->arena, IrRef, s->ra->nval);
+    memset(l->sub_of + s->r->ninsn, 0, s->plan->npin * sizeof *l->sub_of);
+    l->sub_of[0] = 0;
     l->lazy = ARENA_ARRAY(s->arena, IrRef, s->ra->nval);
     l->kept.first = NEVER;
     if (s->r->graph) {
@@ -917,6 +948,7 @@ void live_run(Sel *s)
         number_block(l, 0);
     }
     s->ra->norder = l->pos;
+    choose_pins(l);
     if (s->r->graph)
         graph_params(s);
     mark_lazy(l);

@@ -91,7 +91,8 @@ static bool check_required(const CpuWords *w, Status *st)
 static void pin_slots(HostPlan *p, const uint16_t *slot, const uint8_t *reg, unsigned n, unsigned base)
 {
     for (unsigned k = 0; slot && k < n && slot[k] != 0xffff; k++) {
-        p->slot_pin[slot[k]] = (uint8_t)p->npin;
+        p->slot_pin[slot[k]] = p->reg_pin[reg[k] + base] = (uint8_t)p->npin;
+        p->pinned |= REG_BIT(reg[k] + base);
         p->pin[p->npin++] = (Pin){slot[k], (uint8_t)(reg[k] + base)};
     }
 }
@@ -101,15 +102,15 @@ static void fill(HostPlan *p, const HostConfig *cfg)
     p->cfg = *cfg;
     memset(p->slot_pin, 0xff, sizeof p->slot_pin);
     memset(p->slot_flag, 0xff, sizeof p->slot_flag);
+    memset(p->reg_pin, 0xff, sizeof p->reg_pin);
     for (unsigned k = 0; cfg->flags && k < FLAG_COUNT; k++)
         p->slot_flag[cfg->flags[k]] = (uint8_t)k;
     pin_slots(p, cfg->pin_int, pin_regs_int, sizeof pin_regs_int, 0);
+    p->npin_int = p->npin;
     pin_slots(p, cfg->pin_vec, pin_regs_vec, sizeof pin_regs_vec, REG_X);
     p->pool_r = REG_ALL_R & ~REG_BIT(RSP.n) & ~REG_BIT(R15.n);
     p->pool_x = REG_ALL_R << REG_X;
-    p->temps = p->pool_r | p->pool_x;
-    for (unsigned k = 0; k < p->npin; k++)
-        p->temps &= ~REG_BIT(p->pin[k].reg);
+    p->temps = (p->pool_r | p->pool_x) & ~p->pinned;
 }
 
 HostPlan *plan_new(const HostConfig *cfg, Status *st)

@@ -50,11 +50,13 @@ struct HostPlan {
     HostConfig cfg;
     X64Features feat;
     Pin pin[PLAN_MAX_PINS];
-    unsigned npin;
+    unsigned npin, npin_int;        /* those in integer registers come first */
     uint8_t slot_pin[IR_MAX_SLOTS]; /* index into pin[], or 0xff */
     uint8_t slot_flag[IR_MAX_SLOTS]; /* FlagRole, or 0xff */
     uint64_t pool_r, pool_x;        /* registers that the allocator may use */
     uint64_t temps;                 /* those that hold no pinned slot */
+    uint64_t pinned;                /* those that do */
+    uint8_t reg_pin[REG_COUNT];     /* by register: index into pin[], or 0xff */
     const uint8_t *stub[STUB_COUNT]; /* executable addresses */
 };
 

@@ -20,6 +20,8 @@ static uint64_t pool_of(const Sel *s, IrRef root)
 uint32_t ra_next_use(const Sel *s, IrRef root, bool after)
 {
     SelAlloc *ra = s->ra;
+    if (root >= ra->untouched)
+        return ra->end;
     Val *x = &ra->val[root];
     uint32_t u = x->use;
     while (u && ra->use[u].pos < ra->pos)
@@ -226,10 +228,13 @@ static void release(SelAlloc *ra, unsigned reg)
     ra->val[ra->reg_val[reg]].reg = REG_NONE;
     ra->reg_val[reg] = 0;
     ra->used &= ~REG_BIT(reg);
+    ra->at_pin &= ~REG_BIT(reg);
 }
 
 static inline void bind(SelAlloc *ra, unsigned reg, IrRef root)
 {
+    if (root >= ra->first_pin && root - ra->first_pin == ra->reg_pin[reg])
+        ra->at_pin |= REG_BIT(reg);
     ra->reg_val[reg] = root;
     ra->val[root].reg = (uint8_t)reg;
     ra->used |= REG_BIT(reg);
@@ -381,6 +386,7 @@ void ra_scope_enter(Sel *s, Scope *save, uint32_t end)
 {
     SelAlloc *ra = s->ra;
     save->used = ra->used;
+    save->at_pin = ra->at_pin;
     memcpy(save->reg_val, ra->reg_val, sizeof save->reg_val);
     memcpy(save->spill_used, ra->spill_used, sizeof save->spill_used);
     save->ntrail = ra->ntrail;
@@ -413,6 +419,7 @@ void ra_scope_leave(Sel *s, const Scope *save)
         ra->val[t->v].home = t->home;
     }
     ra->used = save->used;
+    ra->at_pin = save->at_pin;
     memcpy(ra->reg_val, save->reg_val, sizeof ra->reg_val);
     memcpy(ra->spill_used, save->spill_used, sizeof ra->spill_used);
     for (uint64_t m = changed & ra->used; m; m &= m - 1)

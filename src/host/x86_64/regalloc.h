@@ -76,7 +76,7 @@ typedef struct Trail {
 
 /* State at a branch, to go back to after the side exit's code. */
 typedef struct Scope {
-    uint64_t used;
+    uint64_t used, at_pin;
     IrRef reg_val[REG_COUNT];
     uint64_t spill_used[SPILL_SLOTS / 64];
     uint32_t ntrail, end;
@@ -95,6 +95,9 @@ struct SelAlloc {
     IrRef *order;    /* instructions by position */
     uint32_t norder;
     uint32_t nval;   /* instructions, then pseudo values */
+    IrRef first_pin; /* the first pseudo value */
+    const uint8_t *reg_pin; /* the plan's */
+    IrRef untouched; /* pseudo values from here on are used by every exit, and no uses are noted */
     IrRef *slot_get; /* by slot: the entry value, if it is not pinned and the region has it, or 0 */
     uint32_t *bend;  /* by block: last position of its subtree */
     Use *use;
@@ -107,6 +110,7 @@ struct SelAlloc {
     const uint64_t *live_out; /* in a graph: values that are needed behind that */
     unsigned depth;  /* scopes entered */
     uint64_t used, locked;
+    uint64_t at_pin; /* pinned registers that hold the entry value of their slot */
     IrRef reg_val[REG_COUNT];
     uint64_t spill_used[SPILL_SLOTS / 64];
     IrRef spill_val[SPILL_SLOTS];
