@@ -427,7 +427,7 @@ def test_qemu(dragoman, pure, guest, probe, plugin):
 def main():
     if len(sys.argv) < 6:
         sys.exit(77)
-    dragoman, pure, guest, probe, plugin = sys.argv[1:6]
+    dragoman, pure, guest, probe, plugin = map(os.path.abspath, sys.argv[1:6])
     with tempfile.TemporaryDirectory() as tmp:
         for test in (lambda: test_count(dragoman, pure, guest),
                      lambda: test_memtrace(dragoman, pure, guest, tmp),
