@@ -46,9 +46,20 @@ typedef struct Link {
 typedef struct PageRef {
     Translation *t;
     uint64_t page;
-    uint16_t lo, hi; /* offsets in the page, hi past the end: written by the translation's maker, until it is live */
+    _Atomic uint16_t lo, hi; /* offsets in the page, hi past the end: written by the translation's maker, until it is live */
     struct PageRef *next, *prev;
 } PageRef;
+
+/* Of one that died while it was made the maker may go on writing: who looks then sees one value or another. */
+static inline unsigned page_ref_lo(const PageRef *ref)
+{
+    return atomic_load_explicit(&ref->lo, memory_order_relaxed);
+}
+
+static inline unsigned page_ref_hi(const PageRef *ref)
+{
+    return atomic_load_explicit(&ref->hi, memory_order_relaxed);
+}
 
 struct Translation {
     uint64_t pc;

@@ -89,8 +89,9 @@ static bool code_sum(const Translation *t, uint64_t *sum)
     *sum = 0;
     for (unsigned i = 0; i < t->npages; i++) {
         const PageRef *ref = &t->page[i];
-        size_t n = ref->hi > ref->lo ? (size_t)(ref->hi - ref->lo) : 0;
-        if (safe_copy(buf, (const void *)(uintptr_t)((ref->page << GUEST_PAGE_BITS) + ref->lo), n))
+        unsigned lo = page_ref_lo(ref), hi = page_ref_hi(ref);
+        size_t n = hi > lo ? hi - lo : 0;
+        if (safe_copy(buf, (const void *)(uintptr_t)((ref->page << GUEST_PAGE_BITS) + lo), n))
             return false;
         *sum = *sum * 31 + hash64(buf, n);
     }

@@ -19,6 +19,12 @@ static bool has_page(const Translation *t, uint64_t page)
     return false;
 }
 
+static void put_bytes(PageRef *ref, unsigned lo, unsigned hi)
+{
+    atomic_store_explicit(&ref->lo, (uint16_t)lo, memory_order_relaxed);
+    atomic_store_explicit(&ref->hi, (uint16_t)hi, memory_order_relaxed);
+}
+
 bool page_add(Engine *e, Translation *t, uint64_t va)
 {
     uint64_t page = va >> GUEST_PAGE_BITS;
@@ -31,8 +37,7 @@ bool page_add(Engine *e, Translation *t, uint64_t va)
     PageBucket *b = bucket_of(e, page);
     ref->t = t;
     ref->page = page;
-    ref->lo = UINT16_MAX;
-    ref->hi = 0;
+    put_bytes(ref, UINT16_MAX, 0);
     ref->prev = NULL;
     spin_lock(&b->lock);
     ref->next = atomic_load_explicit(&b->head, memory_order_relaxed);
@@ -52,8 +57,8 @@ void page_note(Translation *t, uint64_t va, size_t n)
         PageRef *ref = &t->page[i];
         if (ref->page != va >> GUEST_PAGE_BITS)
             continue;
-        ref->lo = lo < ref->lo ? (uint16_t)lo : ref->lo;
-        ref->hi = hi > ref->hi ? (uint16_t)hi : ref->hi;
+        unsigned was_lo = page_ref_lo(ref), was_hi = page_ref_hi(ref);
+        put_bytes(ref, lo < was_lo ? lo : was_lo, hi > was_hi ? hi : was_hi);
     }
 }
 
@@ -92,8 +97,8 @@ static bool is_in(const PageRef *ref, const PageWalk *w)
     unsigned lo = 0, hi = PAGE_MASK + 1;
 
     if (atomic_load_explicit(&ref->t->state, memory_order_acquire) != TRANSLATION_NEW) {
-        lo = ref->lo;
-        hi = ref->hi;
+        lo = page_ref_lo(ref);
+        hi = page_ref_hi(ref);
     }
     return hi > lo && base + lo <= w->last && base + hi - 1 >= w->va;
 }

@@ -60,6 +60,7 @@ static void child_process(UserThread *t, const CloneArgs *a)
     }
     p->threads = t;
     p->nthreads = 1;
+    p->nleaving = 0;
     t->next = t->prev = NULL;
     pthread_mutex_unlock(&p->lock);
     tracees_free(p);

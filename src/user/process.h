@@ -50,7 +50,7 @@ typedef struct UserProc {
     UserSigs *sigs;
     pthread_mutex_t lock;      /* of the members below */
     UserThread *threads;
-    unsigned nthreads;
+    unsigned nthreads, nleaving; /* those that run no more are still counted: see thread_exit */
     int pid;
     int strace_fd;             /* a copy of stderr, out of the guest's way; -1 */
     bool chrooted;             /* the sysroot was left behind */

@@ -54,11 +54,21 @@ static void unlink_thread(UserThread *t)
     pthread_mutex_unlock(&p->lock);
 }
 
+/* It runs no more. Returns whether none of the others does. */
+static bool is_last(UserThread *t)
+{
+    pthread_mutex_lock(&t->p->lock);
+    bool last = ++t->p->nleaving == t->p->nthreads;
+    pthread_mutex_unlock(&t->p->lock);
+    return last;
+}
+
 /* It counts no more: before others hear of its end, so that the last one knows that it is. */
-static void count_out(UserThread *t)
+static void count_out(UserThread *t, bool leaving)
 {
     pthread_mutex_lock(&t->p->lock);
     t->p->nthreads--;
+    t->p->nleaving -= leaving;
     pthread_mutex_unlock(&t->p->lock);
 }
 
@@ -123,9 +133,11 @@ static void abandon_locks(UserThread *t)
 
 void thread_exit(UserThread *t)
 {
+    if (is_last(t) && !t->vforked)
+        engine_save(t->cpu);
     signal_block_all();
     ptrace_exiting(t, t->exit_status);
-    count_out(t);
+    count_out(t, true);
     if (!t->vforked)
         abandon_locks(t);
     rseq_thread_end(t);
@@ -190,8 +202,6 @@ static int64_t separate(UserThread *t, const CloneArgs *a)
 static void thread_end(UserThread *t)
 {
     Vcpu *cpu = t->cpu;
-    if (t->p->nthreads == 1) /* the first thread went before */
-        engine_save(cpu);
     thread_exit(t);
     vcpu_detach(cpu);
     vcpu_free(cpu);
@@ -267,7 +277,7 @@ int64_t clone_thread(UserThread *t, const CloneArgs *a)
             ;
         ret = b.tid; /* the child itself may be gone already */
     } else {
-        count_out(child);
+        count_out(child, false);
         unlink_thread(child);
         vcpu_free(cpu);
         thread_free(child);

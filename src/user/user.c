@@ -382,8 +382,6 @@ static int run_first(UserProc *p, uint64_t sp, uint64_t mask)
     ptrace_exec_start(t, p->cfg->traced);
     vcpu_run(cpu);
     int status = t->exit_status;
-    if (p->nthreads == 1)
-        engine_save(cpu);
     thread_exit(t);
     pthread_mutex_lock(&p->lock);
     bool others = p->nthreads > 0;
