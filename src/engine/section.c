@@ -16,22 +16,59 @@
 /* Code within which a descriptor's address may be made: what one pair of instructions reaches on the guests that there are. */
 #define REACH (UINT64_C(4) << 30)
 #define FIRST_ADDRESS UINT64_C(0x10000)
+#define ENTRIES_ENOUGH 100
 
-const void *section_at(Vcpu *cpu, uint64_t pc)
+const EnvSection *section_at(Vcpu *cpu, uint64_t pc)
 {
     const EnvOps *env = cpu->e->cfg.env;
 
     return env->section ? env->section(cpu, pc) : NULL;
 }
 
+/*
+ * The word is 0 where a section begins: the thread was preempted behind the store that set it, or the program sets it in the section.
+ * The first is hardly ever so many times in a row.
+ */
+static bool sets_it_inside(Vcpu *cpu, const EnvSection *s)
+{
+    if (cpu->section.empty != s) {
+        cpu->section.empty = s;
+        cpu->section.entries = 0;
+    }
+    if (cpu->section.entries < ENTRIES_ENOUGH)
+        cpu->section.entries++;
+    return cpu->section.entries == ENTRIES_ENOUGH;
+}
+
 bool section_enter(Vcpu *cpu)
 {
+    const EnvSection *s = cpu->section.word ? section_at(cpu, cpu->h.ir.pc) : NULL;
     uint64_t armed = 0;
 
-    cpu->section.inside = cpu->section.word && section_at(cpu, cpu->h.ir.pc);
-    /* It may be a loop without any access: that ends here. */
-    cpu->section.cleared = cpu->section.inside && (safe_load8(cpu->section.word, &armed) || !armed);
+    cpu->section.waits = false;
+    if (!s)
+        return true;
+    if (cpu->h.ir.pc == s->start)
+        cpu->section.armed = NULL;
+    if (!safe_load8(cpu->section.word, &armed) && armed) {
+        if (cpu->h.ir.pc == s->start && cpu->section.empty == s)
+            cpu->section.entries = 0;
+        cpu->section.armed = s;
+        cpu->section.inside = true;
+    } else if (cpu->section.armed != s && sets_it_inside(cpu, s)) {
+        cpu->section.waits = true;
+    } else {
+        cpu->section.cleared = true; /* here, for it may be a loop without any access */
+    }
     return !cpu->section.cleared;
+}
+
+void section_stored(Vcpu *cpu, const void *at)
+{
+    if (cpu->section.waits && at == cpu->section.word) {
+        cpu->section.waits = false;
+        cpu->section.inside = true;
+    }
 }
 
 void section_disturb(Vcpu *cpu)
