@@ -1,19 +1,19 @@
 /*
- * Restartable sections (rseq): pieces of guest code that must not go on once their thread has been preempted. The environment
- * knows where they are and what the kernel tells of preemption; see user/rseq.c. Here:
+ * Restartable sections (rseq): pieces of guest code that must not go on once their thread has been preempted. The
+ * environment knows where they are and what the kernel tells of preemption; see user/rseq.c. Here:
  *
  *   - a region is all in one section or in none (fetch.c), and one that is in a section is interpreted;
- *   - each access of the interpreter in a section is done only while the thread's word is armed, by the routines of base/restart.h;
- *     when it is not, the region is left with the state of that instruction, and the environment moves pc to where the section
- *     is aborted to;
- *   - a constant in compiled code may be the address of a section's descriptor, which the environment has not heard of so far: what was
+ *   - each access of the interpreter in a section is done only while the thread's word is set, by the routines of
+ *     base/restart.h; when it is not, the region is left with the state of that instruction, and the environment moves
+ *     pc to where the section is aborted to;
+ *   - a constant in code about to be compiled may be the address of a section's descriptor that nobody knew: what was
  *     translated of that section goes, and the region is formed again.
  */
 #include "engine/internal.h"
 
 #include "base/safe.h"
 
-/* Code within which a descriptor's address may be made: what one pair of instructions reaches on the guests that there are. */
+/* How far from code a descriptor's address may be: what a pair of instructions reaches on the guests that there are. */
 #define REACH (UINT64_C(4) << 30)
 #define FIRST_ADDRESS UINT64_C(0x10000)
 #define ENTRIES_ENOUGH 100
@@ -26,8 +26,8 @@ const EnvSection *section_at(Vcpu *cpu, uint64_t pc)
 }
 
 /*
- * The word is 0 where a section begins: the thread was preempted behind the store that set it, or the program sets it in the section.
- * The first is hardly ever so many times in a row.
+ * The word is 0 where a section begins: the thread was preempted behind the store that set it, or the program sets it
+ * in the section. The first is hardly ever so many times in a row.
  */
 static bool sets_it_inside(Vcpu *cpu, const EnvSection *s)
 {
@@ -98,11 +98,12 @@ bool section_left(Vcpu *cpu)
     return true;
 }
 
-/* --- finding them ---------------------------------------------------------------------------------------------------- */
+/* --- finding them ------------------------------------------------------------------------------------------------- */
 
 static bool may_describe(const IrRegion *r, const IrInsn *i)
 {
-    return i->op == IR_CONST && i->type == IR_I64 && i->imm >= FIRST_ADDRESS && (i->imm & 7) == 0 && i->imm - r->pc + REACH < 2 * REACH;
+    return i->op == IR_CONST && i->type == IR_I64 && i->imm >= FIRST_ADDRESS && (i->imm & 7) == 0 &&
+           i->imm - r->pc + REACH < 2 * REACH;
 }
 
 bool section_search(Vcpu *cpu, const IrRegion *r, Translation *t)

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <sys/syscall.h>
 
-#define SECTION_MAX (64u << 10) /* bytes; the kernel sets no limit, but what is longer is no section that anybody wrote */
+#define SECTION_MAX (64u << 10) /* bytes; the kernel sets no limit, but nobody writes longer ones */
 #define SECTION_FLAGS 7u        /* those that the kernel has ever known */
 #define BUCKETS 256u
 #define LOOK_EVERY 16           /* system calls */
@@ -60,7 +60,7 @@ static _Atomic(Section *) *bucket_of(UserProc *p, uint64_t page)
     return &p->rseq->bucket[page % BUCKETS];
 }
 
-/* --- descriptors ---------------------------------------------------------------------------------------------------- */
+/* --- descriptors -------------------------------------------------------------------------------------------------- */
 
 static bool signature_known(UserProc *p, uint32_t sig)
 {
@@ -85,11 +85,12 @@ static bool read_at(void *dst, uint64_t va, size_t n)
 static bool read_section(UserProc *p, uint64_t va, struct rseq_cs *cs, uint32_t *sig)
 {
     uint64_t misaligned = p->abi->insn_size - 1;
-    if (!read_at(cs, va, sizeof *cs) || cs->version || (cs->flags & ~SECTION_FLAGS) || cs->post_commit_offset - 1 >= SECTION_MAX)
+    if (!read_at(cs, va, sizeof *cs) || cs->version || (cs->flags & ~SECTION_FLAGS))
         return false;
-    if (((cs->start_ip | cs->abort_ip | cs->post_commit_offset) & misaligned) || cs->abort_ip - cs->start_ip < cs->post_commit_offset)
+    uint64_t start = cs->start_ip, len = cs->post_commit_offset, abort = cs->abort_ip;
+    if (len - 1 >= SECTION_MAX || ((start | len | abort) & misaligned) || abort - start < len)
         return false;
-    return executable(p, cs->start_ip) && executable(p, cs->abort_ip) && read_at(sig, cs->abort_ip - sizeof *sig, sizeof *sig);
+    return executable(p, start) && executable(p, abort) && read_at(sig, abort - sizeof *sig, sizeof *sig);
 }
 
 /* The descriptor still says what it did: its memory may have another use now. */
@@ -103,7 +104,8 @@ static bool still_described(const Section *s)
 static const Section *find(UserProc *p, uint64_t pc)
 {
     for (const Section *s = atomic_load(bucket_of(p, pc / MM_PAGE)); s; s = s->next)
-        if (s->page == pc / MM_PAGE && pc >= s->range.start && pc < s->range.end && signature_known(p, s->sig) && still_described(s))
+        if (s->page == pc / MM_PAGE && pc >= s->range.start && pc < s->range.end && signature_known(p, s->sig) &&
+            still_described(s))
             return s;
     return NULL;
 }
@@ -113,7 +115,8 @@ static bool add_locked(UserProc *p, uint64_t va, const struct rseq_cs *cs, uint3
     uint64_t start = cs->start_ip, end = start + cs->post_commit_offset;
     const Section *first = NULL;
     for (const Section *s = atomic_load(bucket_of(p, start / MM_PAGE)); s; s = s->next)
-        if (s->descriptor == va && s->range.start == start && s->range.end == end && s->abort == cs->abort_ip && s->sig == sig)
+        if (s->descriptor == va && s->range.start == start && s->range.end == end && s->abort == cs->abort_ip &&
+            s->sig == sig)
             return false;
     for (uint64_t page = start / MM_PAGE; page <= (end - 1) / MM_PAGE; page++) {
         Section *s = malloc(sizeof *s);
@@ -145,7 +148,7 @@ const EnvSection *rseq_section(Vcpu *cpu, uint64_t pc)
     return s ? &s->of->range : NULL;
 }
 
-/* --- a thread's area ------------------------------------------------------------------------------------------------ */
+/* --- a thread's area ---------------------------------------------------------------------------------------------- */
 
 static uint64_t armed_at(const UserThread *t)
 {
