@@ -314,7 +314,7 @@ static int in_child(void (*fn)(void))
         fn();
         _exit(0);
     }
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR) /* a timer of before */
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR) /* a timer's last signal */
         ;
     return status;
 }
