@@ -72,7 +72,7 @@ static const uint8_t *ahead(void *f, uint64_t pc, size_t *avail)
 /* A region is all in one section or outside of them. */
 static bool crosses(Fetch *f, uint64_t pc)
 {
-    const void *section = section_at(f->cpu, pc);
+    const EnvSection *section = section_at(f->cpu, pc);
 
     if (!f->begun)
         f->section = section;

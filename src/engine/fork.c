@@ -58,7 +58,11 @@ void writers_go(Engine *e)
     pthread_mutex_unlock(&e->fork_lock);
 }
 
-/* In the order in which they nest. */
+/*
+ * In the order in which they nest. Inside all of them are the table's and pages' spin locks, and the environment's own lock,
+ * which EnvOps.code, guarded and image take: park_revive asks for code with kill_lock held. Writers (write_begin) come first
+ * of all, fork_lock before them.
+ */
 static pthread_mutex_t *lock_at(Engine *e, unsigned i)
 {
     pthread_mutex_t *all[] = {&e->tier.lock, &e->kill_lock, &e->careful_lock, &e->retire_lock, &e->cache.lock, &e->vcpu_lock};

@@ -197,7 +197,7 @@ struct Fetch {
     size_t len;
     uint8_t buf[FETCH_BYTES];
     bool begun;             /* an instruction was lifted; it is in: */
-    const void *section;    /* a section; NULL: none */
+    const EnvSection *section; /* NULL: none */
 };
 
 /* Code at pc, at least one smallest instruction of it; NULL when it cannot be fetched. */
@@ -449,10 +449,12 @@ void hot_stats(Engine *e, FILE *f);
 void hot_done(Engine *e);
 
 /* --- section.c ------------------------------------------------------------------------------------------------------ */
-/* What pc is in: the same token for all of a section; NULL. */
-const void *section_at(Vcpu *cpu, uint64_t pc);
+/* What pc is in; NULL. */
+const EnvSection *section_at(Vcpu *cpu, uint64_t pc);
 /* The interpreter is about to run from cpu's pc. False: that is in an aborted section, which section_left has to know. */
 bool section_enter(Vcpu *cpu);
+/* It stored at `at`, which may have set the word. */
+void section_stored(Vcpu *cpu, const void *at);
 /* The thread does more at cpu's pc than the guest's instructions: if that is in a section, it is aborted at its next access. */
 void section_disturb(Vcpu *cpu);
 /* One access, while the word is armed. False when it was not done: a fault has been noted, or section_left has to know. */

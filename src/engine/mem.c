@@ -86,6 +86,7 @@ static bool mem_store(IrCpu *cpu, uint64_t va, unsigned size, unsigned flags, co
     case 8: failed = safe_store8(p, val); break;
     default: failed = safe_store16(p, val); break;
     }
+    section_stored(vcpu_of(cpu), p);
     if (order == IR_RELEASE || order == IR_ACQ_REL || order == IR_SEQ_CST)
         __atomic_thread_fence(__ATOMIC_SEQ_CST);
     return done(cpu, failed, (uintptr_t)p, size, true);

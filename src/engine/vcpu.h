@@ -47,8 +47,12 @@ struct Vcpu {
     struct {                   /* section.c; `word` and `by` are the environment's */
         uint64_t *word;        /* cleared by the kernel when the thread is preempted; NULL: it has none */
         const Restart *by;
-        bool inside;           /* the interpreter runs code of a section */
-        bool cleared;          /* it left one because the word was */
+        bool inside;           /* the interpreter runs code of a section, in which the word was set */
+        bool waits;            /* the same, but it was not yet */
+        bool cleared;          /* it left one because the word was cleared */
+        const EnvSection *armed; /* the word was set in this section since it was begun */
+        const EnvSection *empty; /* one that was begun without, and how often in a row */
+        unsigned entries;
     } section;
     EnvSection found[SECTIONS_FOUND]; /* whose translations are to go */
     unsigned nfound;

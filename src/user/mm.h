@@ -11,7 +11,8 @@
  * A fixed mapping outside the first two succeeds only where nothing of the host is.
  *
  * Threads: every function may be called by any thread; mm_code takes the lock for reading only and is called only when code
- * is translated.
+ * is translated. The lock is inside all of the engine's (engine/fork.c), which calls mm_code and its like with them held: so
+ * nothing of the engine is called with it held (unlock_changed). tests/user/locks.c takes them from many threads at once.
  */
 #ifndef USER_MM_H
 #define USER_MM_H

@@ -21,9 +21,15 @@ static const struct {
     bool needs_host;     /* starts from the host's file of that name */
     bool of_others;      /* also of other guests; what it is not, the host's kernel knows itself */
 } entries[] = {
-    { "cmdline", procfs_cmdline, false, true }, { "environ", procfs_environ, false, true }, { "auxv", procfs_auxv, false, true },
-    { "maps", procfs_maps, true, true },        { "smaps", procfs_smaps, true, true },      { "stat", procfs_stat, true, false },
-    { "status", procfs_status, true, true },   { "limits", procfs_limits, true, false },   { "fdinfo/", procfs_fdinfo, true, false },
+    { "cmdline", procfs_cmdline, false, true },
+    { "environ", procfs_environ, false, true },
+    { "auxv", procfs_auxv, false, true },
+    { "maps", procfs_maps, true, true },
+    { "smaps", procfs_smaps, true, true },
+    { "stat", procfs_stat, true, false },
+    { "status", procfs_status, true, true },
+    { "limits", procfs_limits, true, false },
+    { "fdinfo/", procfs_fdinfo, true, false },
 };
 
 /* Files of the whole machine. */
@@ -36,7 +42,7 @@ static const struct {
     { "/proc/sys/kernel/osrelease", procfs_osrelease },
 };
 
-/* --- which file is meant ------------------------------------------------------------------------------------------------- */
+/* --- which file is meant ------------------------------------------------------------------------------------------ */
 
 /* A file in a process's directory. */
 typedef struct Place {
@@ -136,7 +142,7 @@ bool procfs_exe(UserThread *t, int dir, const char *path, ProcExe *out)
     return true;
 }
 
-/* --- making files -------------------------------------------------------------------------------------------------------- */
+/* --- making files ------------------------------------------------------------------------------------------------- */
 
 static void add_range(void *ctx, const MmRange *r)
 {

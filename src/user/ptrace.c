@@ -29,6 +29,12 @@ typedef struct Target {
 
 typedef int64_t Request(UserThread *t, Target *g, uint64_t addr, uint64_t data);
 
+/* `ret`, with what is asked for written to the tracer's memory. */
+static int64_t give(UserThread *t, uint64_t va, const void *src, size_t n, int64_t ret)
+{
+    return guest_write(t->cpu, va, src, n) ? ret : -EFAULT;
+}
+
 /* --- attaching ------------------------------------------------------------------------------------------------------- */
 
 static int64_t set_options(UserThread *t, Target *g, uint64_t addr, uint64_t data)
@@ -140,16 +146,20 @@ static void settle_group(UserThread *t, Target *g)
     }
 }
 
-static int64_t go_step(UserThread *t, Target *g, uint64_t addr, uint64_t data)
+static int64_t step(UserThread *t, Target *g, uint32_t mode, uint64_t sig)
 {
     settle_group(t, g);
-    return resume(t, g, PTRACE_SINGLESTEP, data, PTRACE_CONT);
+    return resume(t, g, mode, sig, PTRACE_CONT);
+}
+
+static int64_t go_step(UserThread *t, Target *g, uint64_t addr, uint64_t data)
+{
+    return step(t, g, PTRACE_SINGLESTEP, data);
 }
 
 static int64_t go_step_emulating(UserThread *t, Target *g, uint64_t addr, uint64_t data)
 {
-    settle_group(t, g);
-    return resume(t, g, PTRACE_SYSEMU_SINGLESTEP, data, PTRACE_CONT);
+    return step(t, g, PTRACE_SYSEMU_SINGLESTEP, data);
 }
 
 static int64_t detach(UserThread *t, Target *g, uint64_t addr, uint64_t data)
@@ -185,7 +195,7 @@ static int64_t peek(UserThread *t, Target *g, uint64_t addr, uint64_t data)
 {
     uint64_t word;
     int64_t err = host_ptrace(t, PTRACE_PEEKDATA, g->w->tid, addr, (uintptr_t)&word);
-    return err ? err : guest_write(t->cpu, data, &word, sizeof word) ? 0 : -EFAULT;
+    return err ? err : give(t, data, &word, sizeof word, 0);
 }
 
 static int64_t poke(UserThread *t, Target *g, uint64_t addr, uint64_t data)
@@ -240,7 +250,7 @@ static int64_t set_regset(UserThread *t, Target *g, uint64_t addr, uint64_t data
     tracee_put(t, g->w, offsetof(PtraceBlock, regs) + r->at, g->b.regs + r->at, n);
     TRACEE_PUT(t, g->w, dirty, 1);
     v.iov_len = n;
-    return guest_write(t->cpu, data, &v, sizeof v) ? 0 : -EFAULT;
+    return give(t, data, &v, sizeof v, 0);
 }
 
 /* --- about the stop -------------------------------------------------------------------------------------------------- */
@@ -250,7 +260,7 @@ static int64_t get_message(UserThread *t, Target *g, uint64_t addr, uint64_t dat
     uint64_t msg = g->b.msg;
     if (g->kind == STOP_EVENT)
         host_ptrace(t, PTRACE_GETEVENTMSG, g->w->tid, 0, (uintptr_t)&msg);
-    return guest_write(t->cpu, data, &msg, sizeof msg) ? 0 : -EFAULT;
+    return give(t, data, &msg, sizeof msg, 0);
 }
 
 static int64_t get_siginfo(UserThread *t, Target *g, uint64_t addr, uint64_t data)
@@ -262,7 +272,7 @@ static int64_t get_siginfo(UserThread *t, Target *g, uint64_t addr, uint64_t dat
         return -EINVAL;
     if (g->kind == STOP_EVENT)
         host_ptrace(t, PTRACE_GETSIGINFO, g->w->tid, 0, (uintptr_t)&info);
-    return guest_write(t->cpu, data, &info, sizeof info) ? 0 : -EFAULT;
+    return give(t, data, &info, sizeof info, 0);
 }
 
 static int64_t set_siginfo(UserThread *t, Target *g, uint64_t addr, uint64_t data)
@@ -279,7 +289,7 @@ static int64_t get_mask(UserThread *t, Target *g, uint64_t addr, uint64_t data)
 {
     if (addr != sizeof g->b.mask)
         return -EINVAL;
-    return guest_write(t->cpu, data, &g->b.mask, sizeof g->b.mask) ? 0 : -EFAULT;
+    return give(t, data, &g->b.mask, sizeof g->b.mask, 0);
 }
 
 static int64_t set_mask(UserThread *t, Target *g, uint64_t addr, uint64_t data)
@@ -341,7 +351,7 @@ static int64_t get_call_info(UserThread *t, Target *g, uint64_t addr, uint64_t d
         i.exit.is_error = i.exit.result < 0 && i.exit.result >= -4095;
     }
     uint64_t size = sizes[i.op & 3], n = addr < size ? addr : size;
-    return guest_write(t->cpu, data, &i, n) ? (int64_t)size : -EFAULT;
+    return give(t, data, &i, n, (int64_t)size);
 }
 
 /* The area is registered with the host's kernel as the guest gave it. */
@@ -355,7 +365,7 @@ static int64_t get_rseq(UserThread *t, Target *g, uint64_t addr, uint64_t data)
         return n;
     if (restart_is_own(conf.signature))
         conf = (struct ptrace_rseq_configuration){ 0 };
-    return guest_write(t->cpu, data, &conf, sizeof conf) ? n : -EFAULT;
+    return give(t, data, &conf, sizeof conf, n);
 }
 
 static int64_t peek_queue(UserThread *t, Target *g, uint64_t addr, uint64_t data)

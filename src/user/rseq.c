@@ -10,15 +10,17 @@
 #include <stdlib.h>
 #include <sys/syscall.h>
 
-#define SECTION_MAX (64u << 10) /* bytes; the kernel sets no limit, but what is longer is no section that anybody wrote */
+#define SECTION_MAX (64u << 10) /* bytes; the kernel sets no limit, but nobody writes longer ones */
 #define SECTION_FLAGS 7u        /* those that the kernel has ever known */
 #define BUCKETS 256u
 #define LOOK_EVERY 16           /* system calls */
 
 /* One page of one section. Never freed, for they are read without a lock: a program has few. */
 typedef struct Section {
-    uint64_t page, start, end, abort, descriptor;
-    const struct Section *of; /* the section's first: the token of all of it */
+    EnvSection range;
+    uint64_t page, abort, descriptor;
+    uint32_t sig;             /* in front of `abort`: it is no section unless somebody has registered with this */
+    const struct Section *of; /* the section's first */
     struct Section *next;
 } Section;
 
@@ -58,7 +60,7 @@ static _Atomic(Section *) *bucket_of(UserProc *p, uint64_t page)
     return &p->rseq->bucket[page % BUCKETS];
 }
 
-/* --- descriptors ---------------------------------------------------------------------------------------------------- */
+/* --- descriptors -------------------------------------------------------------------------------------------------- */
 
 static bool signature_known(UserProc *p, uint32_t sig)
 {
@@ -79,42 +81,48 @@ static bool read_at(void *dst, uint64_t va, size_t n)
     return safe_copy(dst, (const void *)(uintptr_t)va, n) == 0;
 }
 
-/* Whether a section is described at va: what the kernel asks of one, and the signature in front of where it is aborted to. */
-static bool read_section(UserProc *p, uint64_t va, struct rseq_cs *cs)
+/* Whether a section is described at va: what the kernel asks of one, but for its signature. */
+static bool read_section(UserProc *p, uint64_t va, struct rseq_cs *cs, uint32_t *sig)
 {
     uint64_t misaligned = p->abi->insn_size - 1;
-    uint32_t sig;
-    if (!read_at(cs, va, sizeof *cs) || cs->version || (cs->flags & ~SECTION_FLAGS) || cs->post_commit_offset - 1 >= SECTION_MAX)
+    if (!read_at(cs, va, sizeof *cs) || cs->version || (cs->flags & ~SECTION_FLAGS))
         return false;
-    if (((cs->start_ip | cs->abort_ip | cs->post_commit_offset) & misaligned) || cs->abort_ip - cs->start_ip < cs->post_commit_offset)
+    uint64_t start = cs->start_ip, len = cs->post_commit_offset, abort = cs->abort_ip;
+    if (len - 1 >= SECTION_MAX || ((start | len | abort) & misaligned) || abort - start < len)
         return false;
-    return executable(p, cs->start_ip) && executable(p, cs->abort_ip) &&
-           read_at(&sig, cs->abort_ip - sizeof sig, sizeof sig) && signature_known(p, sig);
+    return executable(p, start) && executable(p, abort) && read_at(sig, abort - sizeof *sig, sizeof *sig);
 }
 
-/* The section that pc is in, if its descriptor still says so. */
-static const Section *find(UserProc *p, uint64_t pc)
+/* The descriptor still says what it did: its memory may have another use now. */
+static bool still_described(const Section *s)
 {
     struct rseq_cs cs;
+    return read_at(&cs, s->descriptor, sizeof cs) && cs.start_ip == s->range.start && cs.abort_ip == s->abort &&
+           cs.post_commit_offset == s->range.end - s->range.start;
+}
+
+static const Section *find(UserProc *p, uint64_t pc)
+{
     for (const Section *s = atomic_load(bucket_of(p, pc / MM_PAGE)); s; s = s->next)
-        if (s->page == pc / MM_PAGE && pc >= s->start && pc < s->end && read_section(p, s->descriptor, &cs) &&
-            cs.start_ip == s->start && cs.abort_ip == s->abort && cs.post_commit_offset == s->end - s->start)
+        if (s->page == pc / MM_PAGE && pc >= s->range.start && pc < s->range.end && signature_known(p, s->sig) &&
+            still_described(s))
             return s;
     return NULL;
 }
 
-static bool add_locked(UserProc *p, uint64_t va, const struct rseq_cs *cs)
+static bool add_locked(UserProc *p, uint64_t va, const struct rseq_cs *cs, uint32_t sig)
 {
     uint64_t start = cs->start_ip, end = start + cs->post_commit_offset;
     const Section *first = NULL;
     for (const Section *s = atomic_load(bucket_of(p, start / MM_PAGE)); s; s = s->next)
-        if (s->descriptor == va && s->start == start && s->end == end && s->abort == cs->abort_ip)
+        if (s->descriptor == va && s->range.start == start && s->range.end == end && s->abort == cs->abort_ip &&
+            s->sig == sig)
             return false;
     for (uint64_t page = start / MM_PAGE; page <= (end - 1) / MM_PAGE; page++) {
         Section *s = malloc(sizeof *s);
         CHECK(s != NULL);
         first = first ? first : s;
-        *s = (Section){ page, start, end, cs->abort_ip, va, first, atomic_load(bucket_of(p, page)) };
+        *s = (Section){ { start, end }, page, cs->abort_ip, va, sig, first, atomic_load(bucket_of(p, page)) };
         atomic_store(bucket_of(p, page), s);
     }
     return true;
@@ -124,22 +132,23 @@ EnvNamed rseq_section_named(Vcpu *cpu, uint64_t va, EnvSection *out)
 {
     UserProc *p = user_thread(cpu)->p;
     struct rseq_cs cs;
-    if (!read_section(p, va, &cs))
+    uint32_t sig;
+    if (!read_section(p, va, &cs, &sig))
         return ENV_NAMED_NONE;
     pthread_mutex_lock(&p->rseq->lock);
-    bool new = add_locked(p, va, &cs);
+    bool new = add_locked(p, va, &cs, sig) && signature_known(p, sig);
     pthread_mutex_unlock(&p->rseq->lock);
     *out = (EnvSection){ cs.start_ip, cs.start_ip + cs.post_commit_offset };
     return new ? ENV_NAMED_NEW : ENV_NAMED_KNOWN;
 }
 
-const void *rseq_section(Vcpu *cpu, uint64_t pc)
+const EnvSection *rseq_section(Vcpu *cpu, uint64_t pc)
 {
     const Section *s = find(user_thread(cpu)->p, pc);
-    return s ? s->of : NULL;
+    return s ? &s->of->range : NULL;
 }
 
-/* --- a thread's area ------------------------------------------------------------------------------------------------ */
+/* --- a thread's area ---------------------------------------------------------------------------------------------- */
 
 static uint64_t armed_at(const UserThread *t)
 {
@@ -174,10 +183,20 @@ void rseq_look(UserThread *t)
     t->rseq.seen = va;
 }
 
+/* A signature is new: what was translated of the sections that have it is not what it has to be. */
+static void wake_sections(UserProc *p, uint32_t sig)
+{
+    for (unsigned i = 0; i < BUCKETS; i++)
+        for (const Section *s = atomic_load(&p->rseq->bucket[i]); s; s = s->next)
+            if (s->sig == sig)
+                engine_invalidate(p->engine, s->range.start, s->range.end - s->range.start);
+}
+
 /* The routines for a signature; NULL when there is no memory for them. */
 static const Restart *restart_for(UserProc *p, uint32_t sig)
 {
     Restart *r;
+    bool new = !signature_known(p, sig);
     pthread_mutex_lock(&p->rseq->lock);
     for (r = atomic_load(&p->rseq->restarts); r && r->sig != sig; r = r->next)
         ;
@@ -186,6 +205,8 @@ static const Restart *restart_for(UserProc *p, uint32_t sig)
         atomic_store(&p->rseq->restarts, r);
     }
     pthread_mutex_unlock(&p->rseq->lock);
+    if (new && r)
+        wake_sections(p, sig);
     return r;
 }
 

@@ -1,10 +1,10 @@
 /*
- * Restartable sequences (rseq). The guest's area is registered with the host's kernel, which keeps its processor numbers and clears its
- * `rseq_cs` when the thread is preempted, moved or sent a signal: the guest's sections are not where the host executes. From there
- * on it is the engine's business (engine/section.c): it asks here where sections are.
+ * Restartable sequences (rseq). The guest's area is registered with the host's kernel, which keeps its processor numbers
+ * and clears its `rseq_cs` when the thread is preempted, moved or sent a signal: the guest's sections are not where the
+ * host executes. From there on it is the engine's business (engine/section.c): it asks here where sections are.
  *
- * A section is known from the constant address of its descriptor in code that is about to be translated, or, when there is no such
- * constant, from the first system call that finds the descriptor in the thread's area.
+ * A section is known from the constant address of its descriptor in code that is about to be translated, or, when there
+ * is no such constant, from the first system call that finds the descriptor in the thread's area.
  */
 #ifndef USER_RSEQ_H
 #define USER_RSEQ_H
@@ -12,7 +12,7 @@
 #include "user/process.h"
 
 /* EnvOps.section, section_named, section_abort. */
-const void *rseq_section(Vcpu *cpu, uint64_t pc);
+const EnvSection *rseq_section(Vcpu *cpu, uint64_t pc);
 EnvNamed rseq_section_named(Vcpu *cpu, uint64_t va, EnvSection *out);
 void rseq_section_abort(Vcpu *cpu);
 

@@ -27,7 +27,7 @@
 #define FLAGS_ALL (SECCOMP_FILTER_FLAG_TSYNC | SECCOMP_FILTER_FLAG_LOG | SECCOMP_FILTER_FLAG_SPEC_ALLOW | \
                    SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_TSYNC_ESRCH | FLAG_WAIT_KILLABLE_RECV)
 
-/* --- what a filter says ----------------------------------------------------------------------------------------------- */
+/* --- what a filter says ------------------------------------------------------------------------------------------- */
 
 /* The newest filter's word wins among equals; else the action with the least signed value. */
 static uint32_t run_filters(const SeccompFilter *f, const struct seccomp_data *d)
@@ -118,7 +118,7 @@ bool seccomp_allows(UserThread *t, SysCall *c, int64_t *ret)
     }
 }
 
-/* --- installing -------------------------------------------------------------------------------------------------------- */
+/* --- installing --------------------------------------------------------------------------------------------------- */
 
 /* A filter of `n` instructions on top of `older`; NULL when there are too many. */
 static SeccompFilter *filter_new(const SeccompFilter *older, unsigned n)
@@ -245,8 +245,10 @@ int64_t seccomp_prctl(UserThread *t, uint64_t mode, uint64_t args)
 
 static int64_t action_available(UserThread *t, uint64_t va)
 {
-    static const uint32_t known[] = { SECCOMP_RET_KILL_PROCESS, SECCOMP_RET_KILL_THREAD, SECCOMP_RET_TRAP, SECCOMP_RET_ERRNO,
-                                      SECCOMP_RET_USER_NOTIF, SECCOMP_RET_TRACE, SECCOMP_RET_LOG, SECCOMP_RET_ALLOW };
+    static const uint32_t known[] = {
+        SECCOMP_RET_KILL_PROCESS, SECCOMP_RET_KILL_THREAD, SECCOMP_RET_TRAP, SECCOMP_RET_ERRNO,
+        SECCOMP_RET_USER_NOTIF, SECCOMP_RET_TRACE, SECCOMP_RET_LOG, SECCOMP_RET_ALLOW,
+    };
     uint32_t action;
     if (!guest_read(t->cpu, &action, va, sizeof action))
         return -EFAULT;
@@ -275,7 +277,7 @@ int64_t sys_seccomp(UserThread *t, SysCall *c)
     }
 }
 
-/* --- over execve ------------------------------------------------------------------------------------------------------- */
+/* --- over execve -------------------------------------------------------------------------------------------------- */
 
 static bool save_chain(const SeccompFilter *f, FILE *out)
 {
@@ -295,14 +297,16 @@ bool seccomp_load(UserProc *p, FILE *f)
 {
     Seccomp *s = &p->seccomp;
     uint32_t head[2];
-    if (fread(head, sizeof head, 1, f) != 1 || head[0] > SECCOMP_MODE_FILTER || (head[0] == SECCOMP_MODE_FILTER) != (head[1] != 0))
+    if (fread(head, sizeof head, 1, f) != 1 || head[0] > SECCOMP_MODE_FILTER ||
+        (head[0] == SECCOMP_MODE_FILTER) != (head[1] != 0))
         return false;
     for (uint32_t i = 0; i < head[1]; i++) {
         uint16_t n;
         if (fread(&n, sizeof n, 1, f) != 1 || n == 0 || n > CBPF_MAX_INSNS)
             return false;
         SeccompFilter *new = filter_new(s->newest, n);
-        if (!new || fread(new->insn, sizeof new->insn[0], n, f) != n || !cbpf_valid(new->insn, n, sizeof(struct seccomp_data))) {
+        if (!new || fread(new->insn, sizeof new->insn[0], n, f) != n ||
+            !cbpf_valid(new->insn, n, sizeof(struct seccomp_data))) {
             free(new);
             return false;
         }
@@ -313,7 +317,7 @@ bool seccomp_load(UserProc *p, FILE *f)
     return true;
 }
 
-/* --- the supervisor's side --------------------------------------------------------------------------------------------- */
+/* --- the supervisor's side ---------------------------------------------------------------------------------------- */
 
 bool seccomp_is_ioctl(uint32_t request)
 {

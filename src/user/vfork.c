@@ -89,6 +89,16 @@ static int vfork_child(void *arg)
     _exit(status);
 }
 
+/* What a new process has from the thread that made it. */
+static void inherit(UserThread *to, const UserThread *from)
+{
+    to->mask = from->mask;
+    to->seccomp = from->seccomp;
+    to->alt_sp = from->alt_sp;
+    to->alt_size = from->alt_size;
+    to->alt_flags = from->alt_flags;
+}
+
 static UserThread *child_structures(UserThread *t)
 {
     UserProc *p = malloc(sizeof *p);
@@ -103,11 +113,7 @@ static UserThread *child_structures(UserThread *t)
     p->tracees = NULL;
     UserThread *child = thread_new(p, t->cpu);
     t->cpu->env = t;
-    child->mask = t->mask;
-    child->seccomp = t->seccomp;
-    child->alt_sp = t->alt_sp;
-    child->alt_size = t->alt_size;
-    child->alt_flags = t->alt_flags;
+    inherit(child, t);
     child->vforked = true;
     return child;
 }
@@ -182,11 +188,7 @@ static Nurse *nurse_new(UserThread *t, const CloneArgs *a, Birth *b)
     stand_in->p = t->p;
     stand_in->cpu = vcpu_clone(t->cpu);
     stand_in->cpu->env = stand_in;
-    stand_in->mask = t->mask;
-    stand_in->seccomp = t->seccomp;
-    stand_in->alt_sp = t->alt_sp;
-    stand_in->alt_size = t->alt_size;
-    stand_in->alt_flags = t->alt_flags;
+    inherit(stand_in, t);
     n->t = stand_in;
     n->v = (Vfork){ .args = *a, .traced = ptrace_heritage(t), .birth = b };
     return n;

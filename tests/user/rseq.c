@@ -238,6 +238,26 @@ static void on_heap(void)
     free(d);
 }
 
+/* The section begins before the store that arms it: without that, nothing would abort it. */
+static __attribute__((noinline, noclone)) int add_armed_inside(struct rseq *r, uint64_t *to)
+{
+    __asm__ goto(DESCRIPTOR("inside_section") "adrp x9, 3b\nadd x9, x9, :lo12:3b\n"
+                 "1: str x9, [%0, #8]\nldr x9, [%1]\nadd x9, x9, #1\nstr x9, [%1]\n2: b 6f\n" ABORT "6:\n"
+                 : : "r"(r), "r"(to) : "x9", "memory" : aborted);
+    *(volatile uint64_t *)&r->rseq_cs = 0;
+    return 0;
+aborted:
+    return 1;
+}
+
+static void armed_inside(void)
+{
+    uint64_t n = 0, added = 0;
+    for (int tries = 0; added < 50 && tries < 20000; tries++)
+        added += !add_armed_inside(area(), &n);
+    OK(added == 50 && n == 50);
+}
+
 /* --- registration --------------------------------------------------------------------------------------------------- */
 
 static struct rseq own __attribute__((aligned(32)));
@@ -342,6 +362,7 @@ int main(void)
     by_fault();
     by_barrier();
     on_heap();
+    armed_inside();
     int status = in_child(child_counts);
     OK(WIFEXITED(status) && WEXITSTATUS(status) == 3);
     status = in_child(bad_signature);
