@@ -31,7 +31,8 @@ typedef struct Live {
     IrRef sum;            /* latest addition on the main path */
     uint32_t first;       /* in a graph: position at which the present main block begins */
     IrRef *sub_of;        /* by value: latest subtraction from it on the main path */
-    IrRef slot_get[IR_MAX_SLOTS];
+    IrRef leaves[IR_MAX_SLOTS];             /* by slot: the value that the exit ahead stores there, for Early; */
+    uint64_t leaving[IR_MAX_SLOTS / 64];    /* which there are */
 } Live;
 
 static IrRef alias_get(Live *l, IrRef ref, const IrInsn *i)
@@ -39,9 +40,9 @@ static IrRef alias_get(Live *l, IrRef ref, const IrInsn *i)
     unsigned pin = l->s->plan->slot_pin[i->imm];
     if (pin != 0xff)
         return ra_pin_ref(l->s, pin);
-    if (l->slot_get[i->imm])
-        return l->slot_get[i->imm];
-    l->slot_get[i->imm] = ref;
+    if (l->ra->slot_get[i->imm])
+        return l->ra->slot_get[i->imm];
+    l->ra->slot_get[i->imm] = ref;
     l->ra->val[ref].home = (uint16_t)(i->imm + 1);
     return ref;
 }
@@ -439,11 +440,57 @@ static void keep_root(Live *l, IrRef root)
         keep_value(l, op[n]);
 }
 
+/* In front of here homes are needed for what they held before: those of the slots in `mask`, in word `w`. */
+static void end_early(Live *l, unsigned w, uint64_t mask)
+{
+    mask &= l->leaving[w];
+    l->leaving[w] &= ~mask;
+    for (; mask; mask &= mask - 1) {
+        unsigned slot = 64 * w + (unsigned)__builtin_ctzll(mask);
+        Early *e = &l->ra->early[l->leaves[slot]];
+        if (e->slot == slot) /* the exit may store the value in others too */
+            e->from = l->pos;
+    }
+}
+
+/* What exits up to position `last` store: in front of here there are other ways. */
+static void end_early_side(Live *l, uint32_t last)
+{
+    for (unsigned w = 0; w < IR_MAX_SLOTS / 64; w++)
+        for (uint64_t m = l->leaving[w]; m; m &= m - 1)
+            if (l->ra->early[l->leaves[64 * w + (unsigned)__builtin_ctzll(m)]].to <= last)
+                end_early(l, w, m & (0 - m));
+}
+
+static void note_early(Live *l, const IrSnap *snap, bool exit)
+{
+    uint64_t listed[IR_MAX_SLOTS / 64] = {0};
+
+    for (uint32_t k = 0; k < snap->count; k++)
+        listed[l->r->snapent[snap->first + k].slot / 64] |= 1ull << (l->r->snapent[snap->first + k].slot % 64);
+    for (unsigned w = 0; w < IR_MAX_SLOTS / 64; w++)
+        if (l->leaving[w] & ~listed[w])
+            end_early(l, w, ~listed[w]);
+    for (uint32_t k = 0; exit && k < snap->count; k++) {
+        unsigned slot = l->r->snapent[snap->first + k].slot;
+        uint64_t bit = 1ull << (slot % 64);
+        IrRef root = l->ra->root[l->r->snapent[snap->first + k].val];
+        if (l->s->plan->slot_pin[slot] != 0xff || ((l->leaving[slot / 64] & bit) && l->leaves[slot] == root))
+            continue;
+        end_early(l, slot / 64, bit);
+        l->leaves[slot] = root;
+        l->leaving[slot / 64] |= bit;
+        l->ra->early[root] = (Early){.to = l->pos, .slot = (uint16_t)slot};
+    }
+}
+
 static void use_snapshot(Live *l, const IrInsn *i, bool exit)
 {
     const HostPlan *plan = l->s->plan;
     const IrSnap *snap = &l->r->snap[i->snap];
     uint64_t set = 0;
+
+    note_early(l, snap, exit);
 
     for (uint32_t k = 0; k < snap->count; k++) {
         const IrSnapEnt *e = &l->r->snapent[snap->first + k];
@@ -743,6 +790,7 @@ static void live_side(Live *l, uint32_t side)
     uint32_t scope = l->ra->end;
     l->ra->end = l->ra->bend[side];
     live_block(l, side);
+    end_early_side(l, l->ra->end);
     l->ra->end = scope;
 }
 
@@ -809,6 +857,7 @@ static void live_graph(Live *l)
         if (end->op == IR_BRIF && graph_side(l->s, end, &main, &side))
             live_side(l, side);
         live_insns(l, b);
+        end_early_side(l, NEVER);
     }
     graph_live(l->s);
 }
@@ -821,6 +870,7 @@ static void live_alloc(Sel *s)
     ra->root = ARENA_ARRAY(s->arena, IrRef, ra->nval);
     ra->count = arena_zalloc(s->arena, ra->nval * sizeof *ra->count);
     ra->alt = arena_zalloc(s->arena, ra->nval * sizeof *ra->alt);
+    ra->early = arena_zalloc(s->arena, ra->nval * sizeof *ra->early);
     ra->order = ARENA_ARRAY(s->arena, IrRef, ra->nval + s->r->nblock);
     ra->bend = ARENA_ARRAY(s->arena, uint32_t, s->r->nblock);
     ra->cap_use = 4 * ra->nval + 64;

@@ -255,6 +255,27 @@ static bool has_other_place(const Val *x)
     return (x->flags & VAL_CONST) || x->spill || x->home;
 }
 
+static bool is_at_home(const Sel *s, IrRef v, unsigned slot)
+{
+    return v && s->ra->val[v].home == slot + 1 && ra_next_use(s, v, false) != NEVER;
+}
+
+/* Whether a value may go to the home that an exit will store it in, for good. */
+static bool goes_home(const Sel *s, IrRef v)
+{
+    const SelAlloc *ra = s->ra;
+    const Early *e = &ra->early[v];
+    const IrSlot *slot = &s->r->slots->slot[e->slot];
+    IrType t;
+
+    if (ra->pos <= e->from || ra->pos > e->to || (ra->g && !ra->depth) || slot->cell)
+        return false;
+    t = ra_type(s, v);
+    if (slot->type == IR_I64 ? t != IR_I64 && t != IR_I32 : slot->type != IR_V128 || t != IR_V128)
+        return false;
+    return !is_at_home(s, ra->slot_get[e->slot], e->slot) && !is_at_home(s, ra->home_val[e->slot], e->slot);
+}
+
 static void evict(Sel *s, unsigned reg)
 {
     SelAlloc *ra = s->ra;
@@ -262,7 +283,13 @@ static void evict(Sel *s, unsigned reg)
     Val *x = &ra->val[v];
 
     if (!has_other_place(x)) {
-        if (v >= s->r->ninsn) {
+        if (goes_home(s, v)) {
+            unsigned slot = ra->early[v].slot;
+            ra_store_reg(s, plan_slot(s->plan, slot), reg);
+            ra_trail(s, v);
+            x->home = (uint16_t)(slot + 1);
+            ra->home_val[slot] = v;
+        } else if (v >= s->r->ninsn) {
             unsigned slot = s->plan->pin[v - s->r->ninsn].slot;
             CHECK(s->r->slots->slot[slot].type == IR_I64 || reg >= REG_X);
             ra_store_reg(s, plan_slot(s->plan, slot), reg);
@@ -301,7 +328,7 @@ static void evict_one(Sel *s, uint64_t pool)
         unsigned reg = (unsigned)__builtin_ctzll(m);
         IrRef v = ra->reg_val[reg];
         uint64_t score = ra->g ? graph_distance(s, v) : (uint64_t)ra_next_use(s, v, false) - ra->pos + 1;
-        if (has_other_place(&ra->val[v]))
+        if (has_other_place(&ra->val[v]) || goes_home(s, v))
             score *= 2;
         if (score > best_score) {
             best_score = score;
