@@ -66,11 +66,17 @@ void ir_builder_init(IrBuilder *b, IrRegion *r)
     b->block = 0;
 }
 
-IrRef ir_insn_new(IrRegion *r, const IrInsn *proto)
+static IrRef insn_new(IrRegion *r, const IrInsn *proto)
 {
-    ROOM(r, insn, cap_insn, ninsn, 1);
+    if (__builtin_expect(r->ninsn == r->cap_insn, 0))
+        ROOM(r, insn, cap_insn, ninsn, 1);
     r->insn[r->ninsn] = *proto;
     return r->ninsn++;
+}
+
+IrRef ir_insn_new(IrRegion *r, const IrInsn *proto)
+{
+    return insn_new(r, proto);
 }
 
 uint32_t ir_pool_new(IrRegion *r, unsigned n)
@@ -179,12 +185,19 @@ IrRef ir_emit(IrBuilder *b, IrInsn proto)
     CHECK(ir_check_insn(r, &proto) == NULL);
     CHECK(!r->block[b->block].last || !(ir_ops[ir_insn(r, r->block[b->block].last)->op].flags & IRF_END));
 #endif
-    IrRef ref = ir_insn_new(r, &proto);
-    ir_link_last(r, b->block, ref);
+    IrBlock *blk = &r->block[b->block];
+    proto.prev = blk->last;
+    proto.next = 0;
+    IrRef ref = insn_new(r, &proto);
+    if (blk->last)
+        r->insn[blk->last].next = ref;
+    else
+        blk->first = ref;
+    blk->last = ref;
     if (ir_ops[proto.op].flags & IRF_END)
         ir_count_preds(r, b->block, &proto);
-    else if (proto.op == IR_PARAM && r->block[b->block].nparams <= proto.imm)
-        r->block[b->block].nparams = (uint16_t)(proto.imm + 1);
+    else if (proto.op == IR_PARAM && blk->nparams <= proto.imm)
+        blk->nparams = (uint16_t)(proto.imm + 1);
     return ref;
 }
 
@@ -381,11 +394,11 @@ static void each_in_list(IrRegion *r, IrRef at, void (*fn)(void *ctx, IrRef *use
 
 void ir_each_use(IrRegion *r, IrInsn *i, void (*fn)(void *ctx, IrRef *use), void *ctx)
 {
-    const IrOpInfo *info = &ir_ops[i->op];
+    unsigned values = ir_ops[i->op].values;
     IrRef *arg[3] = {&i->a, &i->b, &i->c};
 
     for (unsigned k = 0; k < 3; k++)
-        if (info->arg[k] != IRR_N && info->arg[k] != IRR_K && *arg[k])
+        if ((values >> k & 1) && *arg[k])
             fn(ctx, arg[k]);
     if (i->op == IR_CALL || i->op == IR_BR || i->op == IR_EXIT_HELP) {
         for (uint32_t k = 0; k < i->b; k++)

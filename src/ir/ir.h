@@ -65,6 +65,7 @@ typedef struct IrOpInfo {
     const char *name;
     uint8_t result, arg[3]; /* IrRule */
     uint8_t flags;          /* IRF_* */
+    uint8_t values;         /* which of a, b, c are values: bits 0, 1, 2 */
     const char *doc;
 } IrOpInfo;
 

@@ -6,9 +6,12 @@ enum {
     P = IRF_PURE, F = IRF_FP, R = IRF_READ, W = IRF_WRITE, S = IRF_SNAP, C = IRF_COMM, E = IRF_END, G = IRF_SLOT
 };
 
+#define IS_VALUE(rule) ((rule) != IRR_N && (rule) != IRR_K)
+
 const IrOpInfo ir_ops[IR_NOPS] = {
 #define IR_OP(op, text, res, x, y, z, fl, what) \
-    [IR_##op] = {.name = text, .result = IRR_##res, .arg = {IRR_##x, IRR_##y, IRR_##z}, .flags = (fl), .doc = what},
+    [IR_##op] = {.name = text, .result = IRR_##res, .arg = {IRR_##x, IRR_##y, IRR_##z}, .flags = (fl), .doc = what, \
+                 .values = IS_VALUE(IRR_##x) | IS_VALUE(IRR_##y) << 1 | IS_VALUE(IRR_##z) << 2},
 #include "ir/ops.def"
 #undef IR_OP
 };

@@ -78,22 +78,14 @@ unsigned ir_value_bits(const IrRegion *r, IrRef ref)
 /* A scalar operation on constants only. */
 static bool fold_consts(IrSimplify *s, IrInsn *i)
 {
-    const IrOpInfo *o = &ir_ops[i->op];
-    IrRef ref[3] = {i->a, i->b, i->c};
-    IrVal arg[3] = {{{0}}}, out;
-    unsigned n = 0;
+    unsigned values = ir_ops[i->op].values;
+    uint64_t k[3] = {0};
 
-    if (i->op == IR_CONST || i->op == IR_PARAM || i->op == IR_FNEG || i->op == IR_FABS || i->type == IR_V128)
+    /* The first operand decides nearly always. */
+    if (!(values & 1) || !is_konst(s, i->a, &k[0]) || ((values & 2) && !is_konst(s, i->b, &k[1])) ||
+        ((values & 4) && !is_konst(s, i->c, &k[2])) || i->op == IR_FNEG || i->op == IR_FABS || i->type == IR_V128)
         return false;
-    for (unsigned k = 0; k < 3; k++) {
-        if (o->arg[k] == IRR_N)
-            continue;
-        if (!is_konst(s, ref[k], &arg[k].u64[0]))
-            return false;
-        n++;
-    }
-    if (n == 0)
-        return false;
+    IrVal arg[3] = {{{k[0]}}, {{k[1]}}, {{k[2]}}}, out;
     FpEnv none = {0}; /* not read: pure operations only */
     ir_eval(i, arg, &none, &out);
     to_const(i, out.u64[0]);

@@ -1,3 +1,4 @@
+#include "host/x86_64/early.h"
 #include "host/x86_64/graph.h"
 
 #include "base/check.h"
@@ -31,8 +32,11 @@ typedef struct Live {
     IrRef sum;            /* latest addition on the main path */
     uint32_t first;       /* in a graph: position at which the present main block begins */
     IrRef *sub_of;        /* by value: latest subtraction from it on the main path */
-    IrRef leaves[IR_MAX_SLOTS];             /* by slot: the value that the exit ahead stores there, for Early; */
-    uint64_t leaving[IR_MAX_SLOTS / 64];    /* which there are */
+    EarlyScan early;
+    IrRef *lazy;          /* what mark_lazy is to look at: flags, counts, sums and differences, in order */
+    uint32_t nlazy;
+    uint64_t pins_kept;   /* pinned slots whose entry values a use behind this one, in the present scope, keeps */
+    IrSnap kept;          /* the snapshot behind this one, all of whose values are kept in the present scope */
 } Live;
 
 static IrRef alias_get(Live *l, IrRef ref, const IrInsn *i)
@@ -40,9 +44,10 @@ static IrRef alias_get(Live *l, IrRef ref, const IrInsn *i)
     unsigned pin = l->s->plan->slot_pin[i->imm];
     if (pin != 0xff)
         return ra_pin_ref(l->s, pin);
-    if (l->ra->slot_get[i->imm])
-        return l->ra->slot_get[i->imm];
-    l->ra->slot_get[i->imm] = ref;
+    IrRef *get = &l->ra->slot_get[i->imm];
+    if (*get)
+        return *get;
+    *get = ref;
     l->ra->val[ref].home = (uint16_t)(i->imm + 1);
     return ref;
 }
@@ -75,16 +80,6 @@ static IrRef alias_of(Live *l, uint32_t block, IrRef ref, const IrInsn *i)
     }
 }
 
-/* Which of a, b, c are values. */
-static unsigned value_args(const IrInsn *i)
-{
-    const uint8_t *k = ir_ops[i->op].arg;
-    unsigned mask = 0;
-    for (unsigned n = 0; n < 3; n++)
-        mask |= (k[n] != IRR_N && k[n] != IRR_K) << n;
-    return mask;
-}
-
 static bool has_pool_args(const IrInsn *i)
 {
     return i->op == IR_CALL || i->op == IR_EXIT_HELP;
@@ -114,7 +109,7 @@ static bool can_fuse(const Live *l, IrRef cond)
 
 static void count_operands(Live *l, const IrInsn *i)
 {
-    unsigned mask = value_args(i);
+    unsigned mask = ir_ops[i->op].values;
     if ((i->op == IR_BRIF || i->op == IR_SELECT) && can_fuse(l, i->a))
         mask &= ~1u;
     if (mask & 1)
@@ -134,25 +129,71 @@ static bool same_block(const Live *l, IrRef ref)
     return !l->ra->g || l->ra->g->at[ref] >= l->first;
 }
 
-/* Remember subtractions of the main path; find that of a comparison's operands. Additions are only told that it comes. */
+static void note_sum(Live *l, IrRef ref, const IrInsn *i)
+{
+    SelAlloc *ra = l->ra;
+    const IrInsn *x = &l->r->insn[l->sum];
+    if (l->sum && ra->root[x->a] == ra->root[i->a] && ra->root[x->b] == ra->root[i->b] && x->type == i->lane &&
+        same_block(l, l->sum))
+        ra->alt[ref] = l->sum;
+}
+
 static void note_sub(Live *l, IrRef ref, const IrInsn *i)
 {
     SelAlloc *ra = l->ra;
-    if (i->op == IR_ADD && l->depth == 0 && !plan_is_x((IrType)i->type)) {
-        l->sum = ref;
-    } else if ((i->op == IR_ADD_V || i->op == IR_ADD_C) && l->sum) {
-        const IrInsn *x = &l->r->insn[l->sum];
-        if (ra->root[x->a] == ra->root[i->a] && ra->root[x->b] == ra->root[i->b] && x->type == i->lane && same_block(l, l->sum))
-            ra->alt[ref] = l->sum;
+    IrRef sub = l->sub_of[ra->root[i->a]];
+    const IrInsn *x = &l->r->insn[sub];
+    if (sub && ra->root[x->b] == ra->root[i->b] && x->type == i->lane && same_block(l, sub))
+        ra->alt[ref] = sub;
+}
+
+/* Remember subtractions of the main path; find that of a comparison's operands. Additions are only told that it comes. */
+static void note_arith(Live *l, IrRef ref, const IrInsn *i)
+{
+    switch (i->op) {
+    case IR_ADD: case IR_SUB:
+        if (l->depth == 0 && !plan_is_x((IrType)i->type)) {
+            if (i->op == IR_ADD)
+                l->sum = ref;
+            else
+                l->sub_of[l->ra->root[i->a]] = ref;
+        }
+        break;
+    case IR_ADD_V: case IR_ADD_C:
+        note_sum(l, ref, i);
+        break;
+    case IR_ICMP: case IR_SUB_V:
+        note_sub(l, ref, i);
+        break;
+    case IR_AND: case IR_SELECT: case IR_TALLY: case IR_FCMP:
+        break;
+    default:
+        return;
     }
-    if (i->op == IR_SUB && l->depth == 0 && !plan_is_x((IrType)i->type)) {
-        l->sub_of[ra->root[i->a]] = ref;
-    } else if ((i->op == IR_ICMP || i->op == IR_SUB_V) && l->sub_of[ra->root[i->a]]) {
-        IrRef sub = l->sub_of[ra->root[i->a]];
-        const IrInsn *x = &l->r->insn[sub];
-        if (ra->root[x->b] == ra->root[i->b] && x->type == i->lane && same_block(l, sub))
-            ra->alt[ref] = sub;
-    }
+    l->lazy[l->nlazy++] = ref;
+}
+
+/* Snapshots share their entries while no slot changes. */
+static bool is_kept(const Live *l, const IrSnap *snap)
+{
+    return snap->first == l->kept.first && snap->count == l->kept.count;
+}
+
+/* Its values' roots are known: they are defined before it. */
+static void note_snapshot(Live *l, const IrInsn *i)
+{
+    const IrSnap *snap = &l->r->snap[i->snap];
+    if (is_kept(l, snap)) /* it names what the one before does */
+        return;
+    l->kept = *snap;
+    for (uint32_t k = 0; k < snap->count; k++)
+        l->ra->val[l->ra->root[l->r->snapent[snap->first + k].val]].flags |= VAL_SNAP;
+}
+
+static void value_init(SelAlloc *ra, IrRef v)
+{
+    ra->root[v] = v;
+    ra->val[v].reg = ra->val[v].hint = REG_NONE;
 }
 
 /* One block; returns its terminator. */
@@ -164,14 +205,24 @@ static const IrInsn *number_insns(Live *l, uint32_t b)
         i = &l->r->insn[ref];
         if (ra->g)
             ra->g->at[ref] = l->pos;
-        ra->root[ref] = alias_of(l, b, ref, i);
-        if (i->op == IR_CONST || i->op == IR_VCONST)
-            ra->val[ref].flags = VAL_CONST;
-        if (fp_clean(l->s, i))
-            ra->val[ref].flags |= VAL_CLEAN;
-        count_operands(l, i);
-        note_sub(l, ref, i);
         ra->order[l->pos++] = ref;
+        value_init(ra, ref);
+        switch (i->op) {
+        case IR_INSN:
+            continue;
+        case IR_CONST: case IR_VCONST:
+            ra->val[ref].flags = VAL_CONST;
+            break;
+        default:
+            ra->root[ref] = alias_of(l, b, ref, i);
+            count_operands(l, i);
+            note_arith(l, ref, i);
+            break;
+        }
+        if (plan_is_x((IrType)i->type) && fp_clean(l->s, i))
+            ra->val[ref].flags |= VAL_CLEAN;
+        if (i->snap)
+            note_snapshot(l, i);
     }
     CHECK(i);
     if (i->op == IR_BR) {
@@ -264,12 +315,6 @@ static bool may_be_lazy(const Live *l, const IrInsn *i)
     return i->lane == IR_I32 || i->lane == IR_I64;
 }
 
-static void mark_snapshots(Live *l)
-{
-    for (uint32_t k = 0; k < l->r->nsnapent; k++)
-        l->ra->val[l->ra->root[l->r->snapent[k].val]].flags |= VAL_SNAP;
-}
-
 static void discount(Live *l, IrRef ref)
 {
     uint16_t *c = &l->ra->count[l->ra->root[ref]];
@@ -284,8 +329,8 @@ static void discount(Live *l, IrRef ref)
 static void mark_lazy(Live *l)
 {
     SelAlloc *ra = l->ra;
-    for (uint32_t k = l->pos; k--;) {
-        IrRef ref = ra->order[k];
+    for (uint32_t k = l->nlazy; k--;) {
+        IrRef ref = l->lazy[k];
         const IrInsn *i = &l->r->insn[ref];
         if (ra->count[ref] || ra->root[ref] != ref || !may_be_lazy(l, i))
             continue;
@@ -298,15 +343,15 @@ static void mark_lazy(Live *l)
             discount(l, i->a);
         }
     }
-    for (uint32_t k = l->pos; k--;) {
-        IrRef ref = ra->order[k];
+    for (uint32_t k = l->nlazy; k--;) {
+        IrRef ref = l->lazy[k];
         const IrInsn *i = &l->r->insn[ref];
         bool arith = (i->op == IR_SUB || i->op == IR_ADD || i->op == IR_AND) && (i->type == IR_I32 || i->type == IR_I64);
         if (arith && !ra->count[ref] && !(ra->val[ref].flags & VAL_SNAP))
             ra->val[ref].flags |= VAL_LAZY;
     }
-    for (uint32_t k = l->pos; k--;) {
-        IrRef ref = ra->order[k];
+    for (uint32_t k = l->nlazy; k--;) {
+        IrRef ref = l->lazy[k];
         bool sub = l->r->insn[ref].op == IR_ICMP || l->r->insn[ref].op == IR_SUB_V;
         if (sub && (ra->val[ref].flags & VAL_LAZY) && ra->alt[ref] && !(ra->val[ra->alt[ref]].flags & VAL_LAZY))
             ra->val[ref].flags |= VAL_ALT;
@@ -386,15 +431,20 @@ unsigned live_lazy_operands(const Sel *s, IrRef root, IrRef op[LAZY_OPS])
 
 /* --- uses, backward ---------------------------------------------------------------------------------------------------- */
 
+static void use_grow(Sel *s)
+{
+    SelAlloc *ra = s->ra;
+    Use *u = ARENA_ARRAY(s->arena, Use, 2 * ra->cap_use);
+    memcpy(u, ra->use, ra->nuse * sizeof *u);
+    ra->use = u;
+    ra->cap_use *= 2;
+}
+
 static inline uint32_t use_new(Sel *s)
 {
     SelAlloc *ra = s->ra;
-    if (ra->nuse == ra->cap_use) {
-        Use *u = ARENA_ARRAY(s->arena, Use, 2 * ra->cap_use);
-        memcpy(u, ra->use, ra->nuse * sizeof *u);
-        ra->use = u;
-        ra->cap_use *= 2;
-    }
+    if (__builtin_expect(ra->nuse == ra->cap_use, 0))
+        use_grow(s);
     return ra->nuse++;
 }
 
@@ -403,11 +453,12 @@ uint32_t ra_use_new(Sel *s)
     return use_new(s);
 }
 
-static void push_use(Live *l, IrRef root, bool soft)
+static inline void push_use(Live *l, IrRef root, bool soft)
 {
+    SelAlloc *ra = l->ra;
     uint32_t n = use_new(l->s);
-    l->ra->use[n] = (Use){.pos = l->pos, .next = l->ra->val[root].use, .soft = soft};
-    l->ra->val[root].use = n;
+    ra->use[n] = (Use){.pos = l->pos, .next = ra->val[root].use, .soft = soft};
+    ra->val[root].use = n;
 }
 
 static void use_value(Live *l, IrRef ref)
@@ -421,7 +472,7 @@ static void use_value(Live *l, IrRef ref)
 }
 
 /* A use that any place satisfies: it only keeps the value alive, so a later use in the same scope says it all. */
-static void keep_value(Live *l, IrRef root)
+static inline void keep_value(Live *l, IrRef root)
 {
     uint32_t u = l->ra->val[root].use;
     if (!(u && l->ra->use[u].pos <= l->ra->end))
@@ -440,48 +491,12 @@ static void keep_root(Live *l, IrRef root)
         keep_value(l, op[n]);
 }
 
-/* In front of here homes are needed for what they held before: those of the slots in `mask`, in word `w`. */
-static void end_early(Live *l, unsigned w, uint64_t mask)
+/* A new scope: what keeps a value in another one says nothing here. */
+static void scope_begin(Live *l, uint32_t end)
 {
-    mask &= l->leaving[w];
-    l->leaving[w] &= ~mask;
-    for (; mask; mask &= mask - 1) {
-        unsigned slot = 64 * w + (unsigned)__builtin_ctzll(mask);
-        Early *e = &l->ra->early[l->leaves[slot]];
-        if (e->slot == slot) /* the exit may store the value in others too */
-            e->from = l->pos;
-    }
-}
-
-/* What exits up to position `last` store: in front of here there are other ways. */
-static void end_early_side(Live *l, uint32_t last)
-{
-    for (unsigned w = 0; w < IR_MAX_SLOTS / 64; w++)
-        for (uint64_t m = l->leaving[w]; m; m &= m - 1)
-            if (l->ra->early[l->leaves[64 * w + (unsigned)__builtin_ctzll(m)]].to <= last)
-                end_early(l, w, m & (0 - m));
-}
-
-static void note_early(Live *l, const IrSnap *snap, bool exit)
-{
-    uint64_t listed[IR_MAX_SLOTS / 64] = {0};
-
-    for (uint32_t k = 0; k < snap->count; k++)
-        listed[l->r->snapent[snap->first + k].slot / 64] |= 1ull << (l->r->snapent[snap->first + k].slot % 64);
-    for (unsigned w = 0; w < IR_MAX_SLOTS / 64; w++)
-        if (l->leaving[w] & ~listed[w])
-            end_early(l, w, ~listed[w]);
-    for (uint32_t k = 0; exit && k < snap->count; k++) {
-        unsigned slot = l->r->snapent[snap->first + k].slot;
-        uint64_t bit = 1ull << (slot % 64);
-        IrRef root = l->ra->root[l->r->snapent[snap->first + k].val];
-        if (l->s->plan->slot_pin[slot] != 0xff || ((l->leaving[slot / 64] & bit) && l->leaves[slot] == root))
-            continue;
-        end_early(l, slot / 64, bit);
-        l->leaves[slot] = root;
-        l->leaving[slot / 64] |= bit;
-        l->ra->early[root] = (Early){.to = l->pos, .slot = (uint16_t)slot};
-    }
+    l->ra->end = end;
+    l->pins_kept = 0;
+    l->kept.first = NEVER;
 }
 
 static void use_snapshot(Live *l, const IrInsn *i, bool exit)
@@ -490,8 +505,10 @@ static void use_snapshot(Live *l, const IrInsn *i, bool exit)
     const IrSnap *snap = &l->r->snap[i->snap];
     uint64_t set = 0;
 
-    note_early(l, snap, exit);
-
+    if (is_kept(l, snap))
+        return;
+    l->kept = *snap;
+    early_note(&l->early, l->s, snap, l->pos, exit);
     for (uint32_t k = 0; k < snap->count; k++) {
         const IrSnapEnt *e = &l->r->snapent[snap->first + k];
         IrRef root = l->ra->root[e->val];
@@ -503,9 +520,10 @@ static void use_snapshot(Live *l, const IrInsn *i, bool exit)
         if (exit && l->ra->val[root].hint == REG_NONE)
             l->ra->val[root].hint = plan->pin[pin].reg;
     }
-    for (unsigned k = 0; k < plan->npin; k++)
-        if (!(set >> k & 1))
-            keep_value(l, ra_pin_ref(l->s, k));
+    uint64_t rest = ((1ull << plan->npin) - 1) & ~set & ~l->pins_kept;
+    l->pins_kept |= rest;
+    for (; rest; rest &= rest - 1)
+        keep_value(l, ra_pin_ref(l->s, (unsigned)__builtin_ctzll(rest)));
 }
 
 /* --- folding ----------------------------------------------------------------------------------------------------------- */
@@ -699,7 +717,7 @@ static void use_operands(Live *l, IrRef ref, const IrInsn *i)
     default:
         break;
     }
-    unsigned mask = value_args(i);
+    unsigned mask = ir_ops[i->op].values;
     if (i->op == IR_LOAD || i->op == IR_STORE || i->op == IR_CAS || i->op == IR_RMW)
         mask &= ~1u;
     if (mask & 1)
@@ -717,7 +735,7 @@ static void use_operands(Live *l, IrRef ref, const IrInsn *i)
 static void pass_hint(Live *l, IrRef ref, const IrInsn *i)
 {
     SelAlloc *ra = l->ra;
-    if (ra->val[ref].hint == REG_NONE || !i->a || !(value_args(i) & 1))
+    if (ra->val[ref].hint == REG_NONE || !i->a || !(ir_ops[i->op].values & 1))
         return;
     Val *x = &ra->val[ra->root[i->a]];
     if (!x->use && x->hint == REG_NONE && plan_is_x(ra_type(l->s, ra->root[i->a])) == plan_is_x((IrType)i->type))
@@ -760,7 +778,7 @@ static void live_insn(Live *l, IrRef ref)
     const IrInsn *i = &l->r->insn[ref];
     Val *x = &l->ra->val[ref];
 
-    if (l->ra->root[ref] != ref || (x->flags & VAL_CONST) || i->op == IR_GET || i->op == IR_NOP || i->op == IR_INSN ||
+    if (i->op == IR_INSN || l->ra->root[ref] != ref || (x->flags & VAL_CONST) || i->op == IR_GET || i->op == IR_NOP ||
         i->op == IR_PARAM)
         return;
     if (!x->use && ((ir_ops[i->op].flags & IRF_PURE) || i->op == IR_POLL || (i->flags & IR_QUIET && ir_ops[i->op].flags & IRF_FP) ||
@@ -788,10 +806,12 @@ static void live_block(Live *l, uint32_t b);
 static void live_side(Live *l, uint32_t side)
 {
     uint32_t scope = l->ra->end;
-    l->ra->end = l->ra->bend[side];
+    uint64_t pins = l->pins_kept;
+    scope_begin(l, l->ra->bend[side]);
     live_block(l, side);
-    end_early_side(l, l->ra->end);
-    l->ra->end = scope;
+    early_end(&l->early, l->ra, l->pos, l->ra->end);
+    l->ra->end = scope; /* what the side keeps is kept up to it here too */
+    l->pins_kept |= pins;
 }
 
 static void live_block(Live *l, uint32_t b)
@@ -851,13 +871,13 @@ static void live_graph(Live *l)
         if (g->block[b].side)
             continue;
         l->first = g->block[b].first;
-        l->ra->end = --l->pos;
+        scope_begin(l, --l->pos);
         if (end->op == IR_BR || end->op == IR_BRIF)
             use_args(l, end);
         if (end->op == IR_BRIF && graph_side(l->s, end, &main, &side))
             live_side(l, side);
         live_insns(l, b);
-        end_early_side(l, NEVER);
+        early_end(&l->early, l->ra, l->pos, NEVER);
     }
     graph_live(l->s);
 }
@@ -866,10 +886,11 @@ static void live_alloc(Sel *s)
 {
     SelAlloc *ra = s->ra;
     ra->nval = s->r->ninsn + s->plan->npin;
-    ra->val = arena_zalloc(s->arena, ra->nval * sizeof *ra->val);
-    ra->root = ARENA_ARRAY(s->arena, IrRef, ra->nval);
-    ra->count = arena_zalloc(s->arena, ra->nval * sizeof *ra->count);
-    ra->alt = arena_zalloc(s->arena, ra->nval * sizeof *ra->alt);
+    ra->val = arena_zalloc(s->arena, ra->nval * (sizeof *ra->val + sizeof *ra->root + sizeof *ra->alt + sizeof *ra->count));
+    ra->root = (IrRef *)(ra->val + ra->nval);
+    ra->alt = ra->root + ra->nval;
+    ra->count = (uint16_t *)(ra->alt + ra->nval);
+    ra->slot_get = arena_zalloc(s->arena, s->r->slots->count * sizeof *ra->slot_get);
     ra->early = arena_zalloc(s->arena, ra->nval * sizeof *ra->early);
     ra->order = ARENA_ARRAY(s->arena, IrRef, ra->nval + s->r->nblock);
     ra->bend = ARENA_ARRAY(s->arena, uint32_t, s->r->nblock);
@@ -879,10 +900,9 @@ static void live_alloc(Sel *s)
     ra->nam = VAL_AM_FIRST;
     ra->cap_am = s->r->ninsn / 4 + 16;
     ra->am = ARENA_ARRAY(s->arena, AddrMode, ra->cap_am);
-    for (uint32_t v = 0; v < ra->nval; v++) {
-        ra->root[v] = v;
-        ra->val[v].reg = ra->val[v].hint = REG_NONE;
-    }
+    value_init(ra, 0);
+    for (uint32_t v = s->r->ninsn; v < ra->nval; v++)
+        value_init(ra, v);
 }
 
 void live_run(Sel *s)
@@ -894,6 +914,8 @@ void live_run(Sel *s)
     l->r = s->r;
     l->args = arena_zalloc(s->arena, s->r->nblock * sizeof *l->args);
     l->sub_of = arena_zalloc(s->arena, s->ra->nval * sizeof *l->sub_of);
+    l->lazy = ARENA_ARRAY(s->arena, IrRef, s->ra->nval);
+    l->kept.first = NEVER;
     if (s->r->graph) {
         graph_begin(s);
         number_graph(l);
@@ -901,11 +923,10 @@ void live_run(Sel *s)
         number_block(l, 0);
     }
     s->ra->norder = l->pos;
-    mark_snapshots(l);
     if (s->r->graph)
         graph_params(s);
     mark_lazy(l);
-    s->ra->end = NEVER - 1;
+    scope_begin(l, NEVER - 1);
     if (s->r->graph)
         live_graph(l);
     else

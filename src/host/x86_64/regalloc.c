@@ -1,3 +1,4 @@
+#include "host/x86_64/early.h"
 #include "host/x86_64/graph.h"
 
 #include "base/check.h"
@@ -255,27 +256,6 @@ static bool has_other_place(const Val *x)
     return (x->flags & VAL_CONST) || x->spill || x->home;
 }
 
-static bool is_at_home(const Sel *s, IrRef v, unsigned slot)
-{
-    return v && s->ra->val[v].home == slot + 1 && ra_next_use(s, v, false) != NEVER;
-}
-
-/* Whether a value may go to the home that an exit will store it in, for good. */
-static bool goes_home(const Sel *s, IrRef v)
-{
-    const SelAlloc *ra = s->ra;
-    const Early *e = &ra->early[v];
-    const IrSlot *slot = &s->r->slots->slot[e->slot];
-    IrType t;
-
-    if (ra->pos <= e->from || ra->pos > e->to || (ra->g && !ra->depth) || slot->cell)
-        return false;
-    t = ra_type(s, v);
-    if (slot->type == IR_I64 ? t != IR_I64 && t != IR_I32 : slot->type != IR_V128 || t != IR_V128)
-        return false;
-    return !is_at_home(s, ra->slot_get[e->slot], e->slot) && !is_at_home(s, ra->home_val[e->slot], e->slot);
-}
-
 static void evict(Sel *s, unsigned reg)
 {
     SelAlloc *ra = s->ra;
@@ -283,7 +263,7 @@ static void evict(Sel *s, unsigned reg)
     Val *x = &ra->val[v];
 
     if (!has_other_place(x)) {
-        if (goes_home(s, v)) {
+        if (early_home(s, v)) {
             unsigned slot = ra->early[v].slot;
             ra_store_reg(s, plan_slot(s->plan, slot), reg);
             ra_trail(s, v);
@@ -328,7 +308,7 @@ static void evict_one(Sel *s, uint64_t pool)
         unsigned reg = (unsigned)__builtin_ctzll(m);
         IrRef v = ra->reg_val[reg];
         uint64_t score = ra->g ? graph_distance(s, v) : (uint64_t)ra_next_use(s, v, false) - ra->pos + 1;
-        if (has_other_place(&ra->val[v]) || goes_home(s, v))
+        if (has_other_place(&ra->val[v]) || early_home(s, v))
             score *= 2;
         if (score > best_score) {
             best_score = score;
@@ -426,7 +406,13 @@ void ra_forget(Sel *s)
 void ra_scope_leave(Sel *s, const Scope *save)
 {
     SelAlloc *ra = s->ra;
-    for (uint64_t m = ra->used; m; m &= m - 1)
+    uint64_t changed = 0;
+    for (uint64_t m = ra->used | save->used; m; m &= m - 1) {
+        unsigned reg = (unsigned)__builtin_ctzll(m);
+        if (ra->reg_val[reg] != save->reg_val[reg])
+            changed |= REG_BIT(reg);
+    }
+    for (uint64_t m = changed & ra->used; m; m &= m - 1)
         ra->val[ra->reg_val[__builtin_ctzll(m)]].reg = REG_NONE;
     while (ra->ntrail > save->ntrail) {
         const Trail *t = &ra->trail[--ra->ntrail];
@@ -436,7 +422,7 @@ void ra_scope_leave(Sel *s, const Scope *save)
     ra->used = save->used;
     memcpy(ra->reg_val, save->reg_val, sizeof ra->reg_val);
     memcpy(ra->spill_used, save->spill_used, sizeof ra->spill_used);
-    for (uint64_t m = ra->used; m; m &= m - 1)
+    for (uint64_t m = changed & ra->used; m; m &= m - 1)
         ra->val[ra->reg_val[__builtin_ctzll(m)]].reg = (uint8_t)__builtin_ctzll(m);
     ra->end = save->end;
     ra->depth--;

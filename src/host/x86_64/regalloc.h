@@ -100,11 +100,11 @@ struct SelAlloc {
     uint16_t *count; /* operand uses, those of fused conditions excepted */
     IrRef *alt;      /* of a comparison: the subtraction of the same operands, or 0; of a carry: the addition */
     Early *early;    /* by value; `to` 0: no exit does */
-    IrRef slot_get[IR_MAX_SLOTS];  /* the entry value of a slot that is not pinned, when the region uses it */
     IrRef home_val[IR_MAX_SLOTS];  /* the value that was evicted to a home last, here or on another path */
     IrRef *order;    /* instructions by position */
     uint32_t norder;
     uint32_t nval;   /* instructions, then pseudo values */
+    IrRef *slot_get; /* by slot: the entry value, if it is not pinned and the region has it, or 0 */
     uint32_t *bend;  /* by block: last position of its subtree */
     Use *use;
     uint32_t nuse, cap_use;
