@@ -1,3 +1,4 @@
+#include "host/x86_64/early.h"
 #include "host/x86_64/graph.h"
 
 #include "base/check.h"
@@ -32,6 +33,7 @@ typedef struct Live {
     IrRef sum;            /* latest addition on the main path */
     uint32_t first;       /* in a graph: position at which the present main block begins */
     IrRef *sub_of;        /* by value: latest subtraction from it on the main path */
+    EarlyScan early;
     IrRef *lazy;          /* what mark_lazy is to look at: flags, counts, sums and differences, in order */
     uint32_t nlazy;
     uint64_t pins;        /* pinned slots whose entry values' uses are to be noted */
@@ -514,6 +516,7 @@ static void use_snapshot(Live *l, const IrInsn *i, bool exit)
     if (is_kept(l, snap))
         return;
     l->kept = *snap;
+    early_note(&l->early, l->s, snap, l->pos, exit);
     for (uint32_t k = 0; k < snap->count; k++) {
         const IrSnapEnt *e = &l->r->snapent[snap->first + k];
         IrRef root = l->ra->root[e->val];
@@ -821,6 +824,7 @@ static void live_side(Live *l, uint32_t side)
     uint64_t pins = l->pins_kept;
     scope_begin(l, l->ra->bend[side]);
     live_block(l, side);
+    early_end(&l->early, l->ra, l->pos, l->ra->end);
     l->ra->end = scope; /* what the side keeps is kept up to it here too */
     l->pins_kept |= pins;
 }
@@ -888,6 +892,7 @@ static void live_graph(Live *l)
         if (end->op == IR_BRIF && graph_side(l->s, end, &main, &side))
             live_side(l, side);
         live_insns(l, b);
+        early_end(&l->early, l->ra, l->pos, NEVER);
     }
     graph_live(l->s);
 }
@@ -905,6 +910,7 @@ static void live_alloc(Sel *s)
     ra->alt = ra->root + ra->nval;
     ra->count = (uint16_t *)(ra->alt + ra->nval);
     ra->slot_get = arena_zalloc(s->arena, s->r->slots->count * sizeof *ra->slot_get);
+    ra->early = arena_zalloc(s->arena, ra->nval * sizeof *ra->early);
     ra->order = ARENA_ARRAY(s->arena, IrRef, ra->nval + s->r->nblock);
     ra->bend = ARENA_ARRAY(s->arena, uint32_t, s->r->nblock);
     ra->cap_use = 4 * ra->nval + 64;

@@ -1,3 +1,4 @@
+#include "host/x86_64/early.h"
 #include "host/x86_64/graph.h"
 
 #include "base/check.h"
@@ -267,7 +268,13 @@ static void evict(Sel *s, unsigned reg)
     Val *x = &ra->val[v];
 
     if (!has_other_place(x)) {
-        if (v >= s->r->ninsn) {
+        if (early_home(s, v)) {
+            unsigned slot = ra->early[v].slot;
+            ra_store_reg(s, plan_slot(s->plan, slot), reg);
+            ra_trail(s, v);
+            x->home = (uint16_t)(slot + 1);
+            ra->home_val[slot] = v;
+        } else if (v >= s->r->ninsn) {
             unsigned slot = s->plan->pin[v - s->r->ninsn].slot;
             CHECK(s->r->slots->slot[slot].type == IR_I64 || reg >= REG_X);
             ra_store_reg(s, plan_slot(s->plan, slot), reg);
@@ -306,7 +313,7 @@ static void evict_one(Sel *s, uint64_t pool)
         unsigned reg = (unsigned)__builtin_ctzll(m);
         IrRef v = ra->reg_val[reg];
         uint64_t score = ra->g ? graph_distance(s, v) : (uint64_t)ra_next_use(s, v, false) - ra->pos + 1;
-        if (has_other_place(&ra->val[v]))
+        if (has_other_place(&ra->val[v]) || early_home(s, v))
             score *= 2;
         if (score > best_score) {
             best_score = score;

@@ -10,7 +10,8 @@
  * Where a value can be: in a register; in a spill slot; in the home (HostCpu.state) of a guest slot; or it is a constant,
  * which needs no place. Homes are written only where a region is left, so the entry value of a slot that is not pinned is
  * always in its home and costs nothing to evict. The entry value of a pinned slot starts in its register, as a pseudo
- * value numbered behind the instructions; evicted, it goes to its home.
+ * value numbered behind the instructions; evicted, it goes to its home. So does a value that an exit will store in a
+ * home, once nothing that may come before needs what that held (Early).
  *
  * That is a tree region. What is different in a graph, with joins and loops, is in graph.h.
  */
@@ -72,6 +73,12 @@ typedef struct Trail {
     uint16_t spill, home;
 } Trail;
 
+/* An exit at position `to` stores the value in the home of `slot`. Snapshots behind `from` and up to there all list the slot. */
+typedef struct Early {
+    uint32_t from, to;
+    uint16_t slot;
+} Early;
+
 #define SPILL_SLOTS (sizeof(((HostCpu *)0)->spill) / 8)
 
 /* State at a branch, to go back to after the side exit's code. */
@@ -92,6 +99,8 @@ struct SelAlloc {
     IrRef *root;     /* the value that this instruction's result is in fact */
     uint16_t *count; /* operand uses, those of fused conditions excepted */
     IrRef *alt;      /* of a comparison: the subtraction of the same operands, or 0; of a carry: the addition */
+    Early *early;    /* by value; `to` 0: no exit does */
+    IrRef home_val[IR_MAX_SLOTS];  /* the value that was evicted to a home last, here or on another path */
     IrRef *order;    /* instructions by position */
     uint32_t norder;
     uint32_t nval;   /* instructions, then pseudo values */

@@ -1,0 +1,23 @@
+/* See early.c. */
+#ifndef HOST_X86_64_EARLY_H
+#define HOST_X86_64_EARLY_H
+
+#include "host/x86_64/regalloc.h"
+
+#define EARLY_WORDS (IR_MAX_SLOTS / 64)
+
+/* Of the backward pass: by slot, the value that an exit ahead stores in its home; and for which slots there is one. */
+typedef struct EarlyScan {
+    IrRef val[IR_MAX_SLOTS];
+    uint64_t open[EARLY_WORDS];
+} EarlyScan;
+
+/* The snapshot of an operation at `pos`; `exit`: it leaves the region. */
+void early_note(EarlyScan *e, const Sel *s, const IrSnap *snap, uint32_t pos, bool exit);
+/* In front of `pos` there are other ways than those that leave by exits up to position `last`. */
+void early_end(EarlyScan *e, const SelAlloc *ra, uint32_t pos, uint32_t last);
+
+/* Whether a value that is in a register only may go to the home that an exit will store it in, early[v].slot, for good. */
+bool early_home(const Sel *s, IrRef v);
+
+#endif
