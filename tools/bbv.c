@@ -8,12 +8,14 @@
  */
 #include "dragoman/plugin.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 static uint64_t interval = 100000000;
 static DgCell done;   /* instructions of this interval */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of all below: code is translated while other threads count */
 static DgCell *cells; /* by block: instructions */
 static uint64_t *pcs;
 static uint32_t nblocks, cap;
@@ -45,12 +47,28 @@ static void grow(void)
         table[place(pcs[k])] = k + 1;
 }
 
+/* Under lock. */
+static void put_blocks(DgThread *t, FILE *f)
+{
+    bool any = false;
+
+    for (uint32_t k = 0; k < nblocks; k++) {
+        uint64_t n = dg->cell_get(t, cells[k]);
+        if (!n)
+            continue;
+        fprintf(f, "%s:%u:%llu ", any ? "" : "T", k + 1, (unsigned long long)n);
+        dg->cell_set(t, cells[k], 0);
+        any = true;
+    }
+    if (any)
+        fputc('\n', f);
+}
+
 static void put_interval(DgHost *h, DgThread *t)
 {
     Thread *th = dg->thread_data(t, h, sizeof *th);
     const char *out = dg->output(h);
     char path[4096];
-    bool any = false;
 
     if (!th->f) {
         snprintf(path, sizeof path, "%s.%u", out ? out : "bbv.out", dg->thread_number(t));
@@ -61,16 +79,9 @@ static void put_interval(DgHost *h, DgThread *t)
             return;
         }
     }
-    for (uint32_t k = 0; k < nblocks; k++) {
-        uint64_t n = dg->cell_get(t, cells[k]);
-        if (!n)
-            continue;
-        fprintf(th->f, "%s:%u:%llu ", any ? "" : "T", k + 1, (unsigned long long)n);
-        dg->cell_set(t, cells[k], 0);
-        any = true;
-    }
-    if (any)
-        fputc('\n', th->f);
+    pthread_mutex_lock(&lock);
+    put_blocks(t, th->f);
+    pthread_mutex_unlock(&lock);
 }
 
 static void end_interval(DgThread *t, void *data, const DgEvent *ev)
@@ -79,19 +90,27 @@ static void end_interval(DgThread *t, void *data, const DgEvent *ev)
     dg->cell_set(t, done, 0);
 }
 
-static void translate(void *data, DgBlock *b)
+static DgCell cell_for(DgHost *h, uint64_t pc)
 {
-    uint32_t n = dg->block_insns(b);
-
+    pthread_mutex_lock(&lock);
     if (nblocks == cap)
         grow();
-    uint32_t at = place(dg->block_pc(b));
+    uint32_t at = place(pc);
     if (!table[at]) {
-        cells[nblocks] = dg->cell_new(data, DG_SUM, 1);
-        pcs[nblocks] = dg->block_pc(b);
+        cells[nblocks] = dg->cell_new(h, DG_SUM, 1);
+        pcs[nblocks] = pc;
         table[at] = ++nblocks;
     }
     DgCell mine = cells[table[at] - 1];
+    pthread_mutex_unlock(&lock);
+    return mine;
+}
+
+static void translate(void *data, DgBlock *b)
+{
+    uint32_t n = dg->block_insns(b);
+    DgCell mine = cell_for(data, dg->block_pc(b));
+
     if (mine == DG_NO_CELL)
         return;
     const DgOp op[] = {{.kind = DG_OP_LOAD, .d = 0, .cell = done},

@@ -392,7 +392,7 @@ void options_init(Options *o)
     o->user.engine.ret_predict = true;
     o->user.engine.jit_limit = UINT64_MAX;
     o->user.engine.tier2 = TIER2_DEFAULT;
-    o->user.engine.promote = (PromoteConfig){0, PROMOTE_MISS, PROMOTE_WINDOW};
+    o->user.engine.promote = (PromoteConfig){PROMOTE_SLOTS_DEFAULT, PROMOTE_MISS, PROMOTE_WINDOW};
 }
 
 void options_done(Options *o)

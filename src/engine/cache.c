@@ -371,15 +371,20 @@ Translation *cache_find(const Cache *c, const void *hpc)
 
 /* --- fork --- */
 
-void cache_freeze(Cache *c)
+static void freeze(CacheRegion *r)
 {
-    for (CacheRegion *r = c->oldest; r; r = r->next) {
+    for (; r; r = r->next) {
         if (!r->fixed) {
             atomic_store(&r->frozen, true);
             r->wanted = 0;
         }
     }
-    /* Those being evicted may still be run, but nobody writes to them. */
+}
+
+void cache_freeze(Cache *c)
+{
+    freeze(c->oldest);
+    freeze(c->retired); /* may still be run, and linked to what is new */
 }
 
 bool cache_writable_locked(CacheRegion *r)

@@ -58,6 +58,8 @@ void vcpu_free(Vcpu *cpu);
 /* Must be called by the thread that will run the vcpu, before vcpu_run: registers it for reclamation and signals. */
 void vcpu_attach(Vcpu *cpu);
 void vcpu_detach(Vcpu *cpu);
+/* Tell tools that the thread has done its last instruction: before others can know. vcpu_detach does it if nobody has. */
+void vcpu_over(Vcpu *cpu);
 
 /* Run until the thread ends (env->pending or env->fault returned false, or IR_STOP_EXIT). */
 void vcpu_run(Vcpu *cpu);
@@ -97,9 +99,12 @@ void vcpu_fp_changed(Vcpu *cpu); /* ir.fp changed -> host */
 
 /*
  * Tell tools, and write what was translated to the persistent cache, if there is one and it is worth it. Called by a guest thread at the
- * end of the process and before it becomes another program. Never fails: what cannot be written is not kept.
+ * end of the process and before it becomes another program. Never fails: what cannot be written is not kept. Where there are tools,
+ * the other threads stand still from then on.
  */
 void engine_save(Vcpu *cpu);
+/* It did not end, nor become another program. */
+void engine_go_on(Vcpu *cpu);
 /* The guest's view of files changes (chroot): the persistent cache is not touched any more. */
 void engine_persist_off(Engine *e);
 /* End the engine's own thread, if there is one: the calling thread is about to do what only a process of one thread may. It

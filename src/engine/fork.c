@@ -75,6 +75,10 @@ static void unlock_all(Engine *e)
 
 void engine_fork_prepare(Engine *e)
 {
+    Vcpu *self = fault_current();
+
+    if (e->cfg.tools && self)
+        rest_others(self); /* nobody is in a tool, with a lock of it that the child would wait for */
     writers_stop(e);
     for (unsigned i = 0; lock_at(e, i); i++)
         pthread_mutex_lock(lock_at(e, i));
@@ -84,6 +88,8 @@ void engine_fork_prepare(Engine *e)
 void engine_fork_parent(Engine *e)
 {
     unlock_all(e);
+    if (fault_current())
+        engine_go_on(fault_current());
 }
 
 void engine_fork_child(Engine *e, Vcpu *self)
@@ -103,6 +109,7 @@ void engine_fork_child(Engine *e, Vcpu *self)
     self->tid = os_tid();
     tier_fork_child(e);
     hot_fork_child(e, self);
+    atomic_store(&e->resting_for, NULL); /* that was the parent's */
     unlock_all(e);
     persist_fork_child(e);
     versions_fork_child(e);

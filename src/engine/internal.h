@@ -114,6 +114,7 @@ struct Engine {
 
     /* Writers of the code cache stand aside while a thread forks (fork.c). */
     atomic_bool forking;
+    _Atomic(Vcpu *) resting_for; /* all others stand still for this one (rest.c); NULL: they run */
     pthread_mutex_t fork_lock;
 };
 
@@ -132,6 +133,13 @@ static inline void untag_pc(Vcpu *cpu)
     unsigned n = cpu->e->cfg.guest->pc_tag_bits;
 
     cpu->h.ir.pc &= (uint64_t)((int64_t)(cpu->h.ir.pc << n) >> n);
+}
+
+static inline bool rest_wanted(Vcpu *cpu)
+{
+    Vcpu *by = atomic_load(&cpu->e->resting_for);
+
+    return by && by != cpu;
 }
 
 /* --- vcpu.c ------------------------------------------------------------------------------------------------------- */
@@ -172,7 +180,8 @@ PageWalk page_walk(uint64_t va, uint64_t len);
 /* Mark dead (or parked) the next live translation of something in the range and return it, to be seen to; NULL: no more. Those
  * still being made from a page of it are marked as well: their maker will drop them. */
 Translation *page_condemn(Engine *e, PageWalk *w);
-/* Whether page_condemn would find or mark something. */
+/* Whether page_condemn would find or mark something, or somebody is at it: what another thread has marked may be run until that has
+ * unlinked it, for which the caller is to wait (kill_lock). */
 bool page_concerns(Engine *e, uint64_t va, uint64_t len);
 
 /* --- fetch.c ------------------------------------------------------------------------------------------------------ */
@@ -185,6 +194,8 @@ struct Fetch {
     uint64_t va;            /* guest address of buf[0] */
     size_t len;
     uint8_t buf[FETCH_BYTES];
+    bool begun;             /* an instruction was lifted; it is in: */
+    const void *section;    /* a section; NULL: none */
 };
 
 /* Code at pc, at least one smallest instruction of it; NULL when it cannot be fetched. */
@@ -249,7 +260,7 @@ void link_forget(Engine *e, Translation *t);
 /* The site whose displacement is at executable address `hpc`; NULL. In a section between write_begin and write_end. */
 Link *link_find(Engine *e, const void *hpc);
 /* Let a site lead to `to`'s code, NULL: to its own stub. False when it may not be written to yet (after fork). */
-bool link_point(Engine *e, Link *l, const Translation *to);
+bool link_point(Engine *e, Link *l, Translation *to);
 /* Drop (pc), or all that leads to [hpc, hpc + size), from a vcpu's jump caches. Own thread. */
 void link_drop(Vcpu *cpu, uint64_t pc);
 void link_drop_code(Vcpu *cpu, const void *hpc, size_t size);
@@ -324,6 +335,12 @@ void grace_collect(Engine *e);
 /* --- fork.c: a thread that writes to the cache is between these ------------------------------------------------------ */
 void write_begin(Vcpu *cpu);
 void write_end(Vcpu *cpu);
+
+/* --- rest.c --------------------------------------------------------------------------------------------------------- */
+/* Let every other thread come to rest, for as long as the process lives or until engine_go_on. Outside translated code. */
+void rest_others(Vcpu *self);
+/* Stand still while another thread wants it. Own thread, with nothing of a translation held. */
+void rest_here(Vcpu *cpu);
 
 /* --- versions.c --------------------------------------------------------------------------------------------------- */
 bool versions_init(Engine *e);
@@ -419,6 +436,28 @@ void hot_past_locked(Engine *e, const Vcpu *cpu);
 void hot_fork_child(Engine *e, Vcpu *self);
 void hot_stats(Engine *e, FILE *f);
 void hot_done(Engine *e);
+
+/* --- section.c ------------------------------------------------------------------------------------------------------ */
+/* What pc is in: the same token for all of a section; NULL. */
+const void *section_at(Vcpu *cpu, uint64_t pc);
+/* The interpreter is about to run from cpu's pc. False: that is in an aborted section, which section_left has to know. */
+bool section_enter(Vcpu *cpu);
+/* The thread does more at cpu's pc than the guest's instructions: if that is in a section, it is aborted at its next access. */
+void section_disturb(Vcpu *cpu);
+/* One access, while the word is armed. False when it was not done: a fault has been noted, or section_left has to know. */
+typedef struct SectionOperands {
+    void *val;
+    const void *expect;
+    void *old;
+    bool write;
+} SectionOperands;
+bool section_access(Vcpu *cpu, RestartFn *fn, uint64_t va, unsigned size, SectionOperands o);
+/* The interpreter returned IR_STOP_FAULT: whether it has left an aborted section, which is dealt with. */
+bool section_left(Vcpu *cpu);
+/* Whether the constants of a region, optimised, which t is to be made of, name sections that nobody knew: it is to be made anew, after section_settle. */
+bool section_search(Vcpu *cpu, const IrRegion *r, Translation *t);
+/* Drop what was translated of those that were found. Not in a section between write_begin and write_end. */
+void section_settle(Vcpu *cpu);
 
 /* --- run.c ---------------------------------------------------------------------------------------------------------- */
 /* Interpret one region as lifted from pc, at most `limit` instructions, without keeping it. */

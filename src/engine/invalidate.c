@@ -42,14 +42,6 @@ static void unlink_locked(Engine *e, Translation *t)
         link_unchain(e, c);
 }
 
-/* No way leads to t any more but those that vcpus remember. The same goes for its counter. */
-static void detach(Engine *e, Translation *t)
-{
-    table_remove(&e->table, t);
-    unlink_locked(e, t);
-    page_remove_all(e, t);
-}
-
 /* What vcpus remember for pc is dead, or slower than what there is now: they drop it when they come by, entry by entry. */
 void kill_note_replaced_locked(Engine *e, uint64_t pc)
 {
@@ -57,6 +49,17 @@ void kill_note_replaced_locked(Engine *e, uint64_t pc)
 
     atomic_store_explicit(&e->replaced[seq % REPLACED], pc, memory_order_relaxed);
     atomic_store(&e->replaced_seq, seq + 1);
+}
+
+/* No way leads to t any more but those that vcpus remember, which are told. The same goes for its counter. */
+static void detach(Engine *e, Translation *t)
+{
+    table_remove(&e->table, t);
+    unlink_locked(e, t);
+    /* Before the epoch moves on: who publishes the later epoch has looked at this after reading it (run_poll). */
+    kill_note_replaced_locked(e, t->pc);
+    /* Last: who changes the page's code meanwhile finds t there and waits (page_concerns). */
+    page_remove_all(e, t);
 }
 
 void kill_translation_locked(Engine *e, Translation *t)
@@ -67,8 +70,6 @@ void kill_translation_locked(Engine *e, Translation *t)
     if (self && self->e == e)
         forget_own(self, t);
     atomic_fetch_add_explicit(&e->killed, 1, memory_order_relaxed);
-    /* Before the epoch moves on: who publishes the later epoch has looked at this after reading it (run_poll). */
-    kill_note_replaced_locked(e, t->pc);
     if (!t->hpc)
         grace_retire(e, t);
 }
@@ -168,7 +169,6 @@ void kill_counter_locked(Engine *e, Translation *t)
 void kill_replaced_locked(Engine *e, Translation *t)
 {
     detach(e, t);
-    kill_note_replaced_locked(e, t->pc);
     if (!t->hpc)
         grace_retire(e, t);
 }
@@ -247,6 +247,8 @@ static void invalidate(Engine *e, uint64_t va, uint64_t len, Reason why)
     pthread_mutex_unlock(&e->kill_lock);
     if (n)
         kill_finish(e);
+    else if (self && self->e == e) /* another thread has killed what this one may remember */
+        __atomic_store_n(&self->h.exit_request, 1, __ATOMIC_RELAXED);
     if (self)
         write_end(self);
     if (n && log_on_pc(LOG_LINK, va))

@@ -36,28 +36,36 @@ Link *link_find(Engine *e, const void *hpc)
     return NULL;
 }
 
-/* Write to a site's displacement, in memory of this process alone. `must`: even if that means copying the region. */
-static bool patch(Engine *e, Link *l, const void *target, bool must)
+/* Whether to->incoming no longer has the site. Who kills `to` comes by afterwards, under the region's lock, if it still has. */
+static bool is_unchained(Link *l, Translation *to)
+{
+    return translation_dead(to) || (!l->site.indirect && atomic_load(&l->to) != to);
+}
+
+/* Let a site lead to `to`, NULL: to its own stub, in memory of this process alone. `must`: even if that means copying the region. */
+static bool patch(Engine *e, Link *l, Translation *to, bool must)
 {
     CacheRegion *r = l->from->region;
     bool ok = true;
 
     pthread_mutex_lock(&r->lock);
-    if (atomic_load_explicit(&r->frozen, memory_order_relaxed)) {
+    if (to && is_unchained(l, to)) {
+        ok = false;
+    } else if (atomic_load_explicit(&r->frozen, memory_order_relaxed)) {
         ok = (must || ++r->wanted > FROZEN_PATIENCE) && cache_writable_locked(r);
         if (ok)
             atomic_fetch_add_explicit(&e->unshared, 1, memory_order_relaxed);
         CHECK(ok || !must);
     }
     if (ok)
-        e->host->patch(&l->site, l->from->rw, l->from->hpc - l->from->rw, target);
+        e->host->patch(&l->site, l->from->rw, l->from->hpc - l->from->rw, to ? to->hpc : NULL);
     pthread_mutex_unlock(&r->lock);
     return ok;
 }
 
-bool link_point(Engine *e, Link *l, const Translation *to)
+bool link_point(Engine *e, Link *l, Translation *to)
 {
-    return patch(e, l, to ? to->hpc : NULL, false);
+    return patch(e, l, to, false);
 }
 
 static void link_to(Vcpu *cpu, Link *l, Translation *to)
@@ -75,11 +83,8 @@ static void link_to(Vcpu *cpu, Link *l, Translation *to)
     }
     if (first || none == to) { /* again: the region was frozen when it was wanted before */
         spin_unlock(&to->lock);
-        /* Patched outside the spin lock, which link_unchain takes after marking `to` dead: look again afterwards. */
-        if (patch(cpu->e, l, to->hpc, false))
+        if (patch(cpu->e, l, to, false)) /* outside the spin lock: it may take long */
             cpu->stats.links++;
-        if (translation_dead(to))
-            patch(cpu->e, l, NULL, true);
         return;
     }
     spin_unlock(&to->lock);

@@ -162,7 +162,7 @@ bool page_concerns(Engine *e, uint64_t va, uint64_t len)
             continue;
         spin_lock(&b->lock);
         for (PageRef *ref = atomic_load_explicit(&b->head, memory_order_relaxed); ref && !any; ref = ref->next)
-            any = is_in(ref, &w) && atomic_load(&ref->t->state) != TRANSLATION_DEAD;
+            any = is_in(ref, &w); /* dead ones too: ways may still lead there */
         spin_unlock(&b->lock);
     }
     return any;

@@ -140,10 +140,15 @@ void vcpu_attach(Vcpu *cpu)
         cpu->e->cfg.tools->ops->thread_start(cpu->e->cfg.tools, cpu);
 }
 
+void vcpu_over(Vcpu *cpu)
+{
+    if (cpu->tool)
+        cpu->e->cfg.tools->ops->thread_end(cpu->e->cfg.tools, cpu);
+}
+
 void vcpu_detach(Vcpu *cpu)
 {
-    if (cpu->e->cfg.tools)
-        cpu->e->cfg.tools->ops->thread_end(cpu->e->cfg.tools, cpu);
+    vcpu_over(cpu);
     atomic_store(&cpu->epoch, 0);
     fault_detach(cpu);
 }
@@ -175,6 +180,7 @@ void engine_block_end(Vcpu *cpu)
     atomic_store(&cpu->blocked, false);
     /* First counted again, then a look at what was killed meanwhile: the jump cache may lead there. */
     atomic_store(&cpu->epoch, grace_now(cpu->e));
+    rest_here(cpu);
     versions_mode(cpu);
     uint64_t flush = atomic_load(&cpu->e->flush_seq);
     if (flush != cpu->flush_seen) {

@@ -286,7 +286,8 @@ static void on_thread_end(Tools *tools, Vcpu *cpu)
     DgThread *t = cpu->tool;
     Call c = {.t = t};
 
-    each(p, cpu, EV_THREAD_END, "hearing of a thread's end", body_thread, &c);
+    if (!t->finished)
+        each(p, cpu, EV_THREAD_END, "hearing of a thread's end", body_thread, &c);
     stream_thread_end(t);
     pthread_mutex_lock(&p->list_lock);
     cells_thread_end(p, cpu);
@@ -320,6 +321,7 @@ static void on_finish(Tools *tools, Vcpu *cpu)
     Call c = {.t = cpu->tool};
 
     each(p, cpu, EV_THREAD_END, "hearing of a thread's end", body_thread, &c);
+    c.t->finished = true;
     pthread_mutex_lock(&p->list_lock);
     for (DgThread *t = p->threads; t; t = t->next)
         for (unsigned k = 0; k < p->nstream; k++)

@@ -84,6 +84,7 @@ struct DgThread {
     ThreadData *data;
     uint8_t *buffer[STREAMS_MAX];
     DgThread *next;
+    bool finished; /* tools have heard of its end, with that of the process */
     /* during a call */
     IrShow *show; /* NULL: guest state is in the vcpu */
     unsigned access;

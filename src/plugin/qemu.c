@@ -97,13 +97,6 @@ static int start(DgHost *h)
     *(void **)&install = library_symbol(q->library, "qemu_plugin_install");
     const qemu_info_t info = {.target_name = q->api->guest(h), .version = {QEMU_API_MIN, QEMU_API_CUR}};
 
-    q->h = h;
-    for (QemuPlugin **at = &list;; at = &(*at)->next) {
-        if (!*at) {
-            *at = q;
-            break;
-        }
-    }
     q->api->on_translate(h, qemu_translate, q);
     q->api->on_access(h, qemu_access, q);
     q->api->on_thread_start(h, thread_start, q);
@@ -147,9 +140,20 @@ static bool load(QemuPlugin *q, Status *st)
     return true;
 }
 
-bool plugins_add_qemu(Plugins *p, const char *spec, Status *st)
+static void discard(QemuPlugin *q)
 {
-    static const DgApi *api; /* where DgTool wants the table to be put */
+    for (int k = 0; k < q->argc; k++)
+        free(q->argv[k]);
+    free(q->argv);
+    if (q->library)
+        library_close(q->library);
+    free(q->path);
+    free(q);
+}
+
+/* Its path and arguments from "FILE,a=1,b". */
+static QemuPlugin *plugin_of(const char *spec)
+{
     size_t n = strcspn(spec, ",");
     QemuPlugin *q = calloc(1, sizeof *q);
 
@@ -158,13 +162,27 @@ bool plugins_add_qemu(Plugins *p, const char *spec, Status *st)
     CHECK(q->path != NULL);
     snprintf(q->path, n + 3, "%s%.*s", memchr(spec, '/', n) ? "" : "./", (int)n, spec);
     divide(q, spec + n);
-    if (!load(q, st))
-        return false;
-    const char *slash = strrchr(q->path, '/');
-    q->tool = (DgTool){.size = sizeof q->tool, .abi = DG_ABI, .name = slash + 1, .summary = "a plugin for QEMU", .options = "",
-                       .start = start, .api = &api};
+    return q;
+}
+
+bool plugins_add_qemu(Plugins *p, const char *spec, Status *st)
+{
+    static const DgApi *api; /* where DgTool wants the table to be put */
+    QemuPlugin *q = plugin_of(spec);
+
+    q->tool = (DgTool){.size = sizeof q->tool, .abi = DG_ABI, .name = strrchr(q->path, '/') + 1, .summary = "a plugin for QEMU",
+                       .options = "", .start = start, .api = &api};
     q->api = plugin_api();
-    return plugins_add(p, &q->tool, q->library, "", st);
+    if (!load(q, st) || !plugins_add(p, &q->tool, q->library, "", st)) {
+        discard(q);
+        return false;
+    }
+    q->h = p->host[p->nhost - 1];
+    QemuPlugin **at = &list;
+    while (*at)
+        at = &(*at)->next;
+    *at = q; /* it and its library's functions are used until the process ends */
+    return true;
 }
 
 /* --- registrations -------------------------------------------------------------------------------------------------------------- */

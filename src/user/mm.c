@@ -1,11 +1,13 @@
 #include "user/mm.h"
 
 #include "base/check.h"
+#include "base/os.h"
 #include "user/mm_set.h"
 #include "user/process.h"
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,6 +50,7 @@ struct UserMm {
     MmSet files;     /* private mappings of files that were executable when made; see note_file */
     uint64_t brk_start, brk;
     unsigned mdwe;   /* MM_MDWE_* */
+    atomic_uint telling; /* threads that have changed code and not yet told the engine */
     const struct rlimit *limit_as, *limit_data; /* NULL: none */
 };
 
@@ -199,6 +202,13 @@ void mm_fork_child(UserMm *mm)
         mm->mdwe = 0;
 }
 
+/* The engine works again. Threads that are gone cannot tell it any more what they were about to. */
+void mm_fork_told(UserMm *mm)
+{
+    if (atomic_exchange(&mm->telling, 0) && mm->engine)
+        engine_invalidate(mm->engine, 0, UINT64_MAX);
+}
+
 static int host_prot(int prot)
 {
     int h = prot & (PROT_READ | PROT_WRITE);
@@ -215,12 +225,34 @@ static bool page_aligned(uint64_t v)
     return (v & (MM_PAGE - 1)) == 0;
 }
 
-/* Unlock; then, when code was there, tell the engine. */
+typedef enum Told { TOLD_NOTHING, TOLD_CHANGED, TOLD_PARKED } Told;
+
+/* Unlock; then tell the engine what became of the code that was there. Not before: it asks for mappings while it works. */
+static void unlock_telling(UserMm *mm, uint64_t start, uint64_t end, Told what)
+{
+    if (what == TOLD_NOTHING || !mm->engine) {
+        pthread_rwlock_unlock(mm->lock);
+        return;
+    }
+    atomic_fetch_add(&mm->telling, 1);
+    pthread_rwlock_unlock(mm->lock);
+    (what == TOLD_PARKED ? engine_park : engine_invalidate)(mm->engine, start, end - start);
+    atomic_fetch_sub(&mm->telling, 1);
+}
+
 static void unlock_changed(UserMm *mm, uint64_t start, uint64_t end, bool had_code)
 {
-    pthread_rwlock_unlock(mm->lock);
-    if (had_code && mm->engine)
-        engine_invalidate(mm->engine, start, end - start);
+    unlock_telling(mm, start, end, had_code ? TOLD_CHANGED : TOLD_NOTHING);
+}
+
+/*
+ * The guest is about to hear that it may execute something. Another thread may just have unmapped what was at the same address,
+ * and not told the engine yet: nothing of that may be run. Without a lock held.
+ */
+static void await_told(UserMm *mm, int prot)
+{
+    while ((prot & PROT_EXEC) && atomic_load(&mm->telling))
+        os_yield();
 }
 
 /* Whether all of it lies where the host never puts anything: the low 2 GiB and the layout's window. */
@@ -361,6 +393,7 @@ int64_t mm_map(UserMm *mm, uint64_t addr, uint64_t len, int prot, int flags, int
         note_file(mm, start, end, prot, flags, fd, off);
     }
     unlock_changed(mm, start, end, had_code);
+    await_told(mm, prot);
     return got;
 }
 
@@ -443,9 +476,8 @@ int64_t mm_protect(UserMm *mm, uint64_t addr, uint64_t len, int prot)
     long err = call(mm, SYS_mprotect, addr, end - addr, (uint64_t)host_prot(prot) | grows, 0, 0, 0);
     if (err == 0)
         mmset_set_prot(&mm->set, low, end, (uint32_t)prot | (park ? MM_PROT_PARKED : 0));
-    unlock_changed(mm, addr, end, had_code && !keeps);
-    if (park && mm->engine)
-        engine_park(mm->engine, addr, end - addr);
+    unlock_telling(mm, addr, end, park ? TOLD_PARKED : had_code && !keeps ? TOLD_CHANGED : TOLD_NOTHING);
+    await_told(mm, prot);
     return err;
 }
 
@@ -532,6 +564,7 @@ int64_t mm_remap(UserMm *mm, uint64_t addr, uint64_t old_len, uint64_t new_len, 
     unlock_changed(mm, addr, addr + old_len, had_code);
     if (over && mm->engine)
         engine_invalidate(mm->engine, new_addr, new_len);
+    await_told(mm, had_code ? PROT_EXEC : 0);
     return ret;
 }
 
@@ -642,6 +675,7 @@ int64_t mm_shmat(UserMm *mm, int id, uint64_t addr, int flags)
         mmset_insert(&mm->set, (uint64_t)at, (uint64_t)at + len, prot, MM_SHM);
     }
     unlock_changed(mm, (uint64_t)at, (uint64_t)at + len, had_code);
+    await_told(mm, flags & SHM_EXEC ? PROT_EXEC : 0);
     return got;
 }
 

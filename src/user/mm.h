@@ -58,6 +58,8 @@ unsigned mm_mdwe(const UserMm *mm);
 void mm_fork_prepare(UserMm *mm);
 void mm_fork_parent(UserMm *mm);
 void mm_fork_child(UserMm *mm);
+/* In the child, after engine_fork_child. */
+void mm_fork_told(UserMm *mm);
 
 /* The calls, with the kernel's results (-errno on error). */
 int64_t mm_map(UserMm *mm, uint64_t addr, uint64_t len, int prot, int flags, int fd, uint64_t off);

@@ -65,6 +65,7 @@ static void child_process(UserThread *t, const CloneArgs *a)
     tracees_free(p);
     mm_fork_child(p->mm);
     engine_fork_child(p->engine, t->cpu);
+    mm_fork_told(p->mm);
     if (a->flags & CLONE_CLEAR_SIGHAND_FLAG)
         sigs_reset(p->sigs);
     become_child(t, a);
@@ -352,7 +353,9 @@ static int64_t do_exec(UserThread *t, const char *path, Strings *argv, Strings *
         engine_save(t->cpu);
     if (t->p->cfg->binfmt && !t->p->sysroot[0])
         err = 1; /* and so it does here, with the rights of a set-user-ID program, and where /proc is out of reach */
-    return err ? exec_host(t, host, argv, envp) : exec_guest(t, path, argv, envp);
+    err = err ? exec_host(t, host, argv, envp) : exec_guest(t, path, argv, envp);
+    engine_go_on(t->cpu); /* it failed */
+    return err;
 }
 
 static int64_t exec_strings(UserThread *t, const char *path, uint64_t argv, uint64_t envp)

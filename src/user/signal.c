@@ -4,6 +4,7 @@
 #include "engine/instrument.h"
 #include "user/core.h"
 #include "user/ptrace.h"
+#include "user/rseq.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -282,11 +283,11 @@ static uint32_t alt_state(const UserThread *t, uint64_t sp)
 void signal_default(UserThread *t, int sig, const siginfo_t *info)
 {
     KernelSigAction k = { .handler = DEFAULT_ACTION };
-    if (!(STOPS_BY_DEFAULT & SIG_BIT(sig)) && !t->vforked)
-        engine_save(t->cpu);
     if (!(STOPS_BY_DEFAULT & SIG_BIT(sig))) {
+        core_dump(t, sig, info); /* first: it needs the other threads to move */
+        if (!t->vforked)
+            engine_save(t->cpu);
         user_stats(t->p);
-        core_dump(t, sig, info);
     }
     kernel_sigaction(sig, &k, NULL);
     ptrace_raising(t, sig);
@@ -364,6 +365,7 @@ static bool deliver(UserThread *t, const siginfo_t *info, const GuestFault *faul
     };
     t->restore_mask = false;
     settle_call(t, &a);
+    rseq_signal(t);
     if (!t->p->abi->push_frame(t->cpu, &f))
         return no_room(t, sig);
     if (t->alt_flags & ALT_AUTODISARM)

@@ -130,6 +130,8 @@ uint64_t syscall_arg_size(UserThread *t, const SysArg *a, const uint64_t arg[6])
 /* tool.c: tell tools; only called when there are any. `before` returns true when a tool has answered, *ret. */
 bool tool_syscall_before(UserThread *t, const SysCall *c, int64_t *ret);
 void tool_syscall_after(UserThread *t, const SysCall *c, int64_t ret);
+/* The thread has done its last instruction: tools hear of it before other threads can. */
+void tool_thread_over(UserThread *t);
 void tool_signal(UserThread *t, const siginfo_t *info, uint64_t handler);
 
 #endif

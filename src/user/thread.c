@@ -3,6 +3,7 @@
 #include "base/os.h"
 #include "user/process.h"
 #include "user/ptrace.h"
+#include "user/rseq.h"
 #include "user/signal.h"
 
 #include <errno.h>
@@ -127,6 +128,9 @@ void thread_exit(UserThread *t)
     count_out(t);
     if (!t->vforked)
         abandon_locks(t);
+    rseq_thread_end(t);
+    if (!t->vforked)
+        tool_thread_over(t);
     if (t->clear_tid) {
         const uint32_t zero = 0;
         if (guest_write(t->cpu, t->clear_tid, &zero, sizeof zero))
@@ -186,6 +190,8 @@ static int64_t separate(UserThread *t, const CloneArgs *a)
 static void thread_end(UserThread *t)
 {
     Vcpu *cpu = t->cpu;
+    if (t->p->nthreads == 1) /* the first thread went before */
+        engine_save(cpu);
     thread_exit(t);
     vcpu_detach(cpu);
     vcpu_free(cpu);

@@ -48,6 +48,16 @@ static void see_memory(UserThread *t, const SysCall *c, int64_t ret)
     }
 }
 
+void tool_thread_over(UserThread *t)
+{
+    uint32_t tid;
+
+    /* The word that is about to be cleared: who waits for it may end the process. */
+    if (t->clear_tid && guest_peek(&tid, t->clear_tid, sizeof tid))
+        tools_access(t->cpu, t->clear_tid, sizeof tid, true, TOOL_BY_SYSCALL);
+    vcpu_over(t->cpu);
+}
+
 static ToolSyscall describe(const UserThread *t, const SysCall *c)
 {
     ToolSyscall s = {.nr = c->nr, .name = c->d->name, .pc = t->cpu->h.ir.pc};

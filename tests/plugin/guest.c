@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <ucontext.h>
@@ -68,6 +69,47 @@ static void run_threads(void)
         pthread_join(t[i], NULL);
 }
 
+/* The process ends as soon as the last of 8 threads can be known to be over. */
+static void *over_thread(void *word)
+{
+    syscall(SYS_set_tid_address, word);
+    return NULL;
+}
+
+static void run_over(void)
+{
+    static volatile int word[8];
+    pthread_t t[8];
+    for (int i = 0; i < 8; i++)
+        word[i] = 1;
+    for (int i = 0; i < 8; i++)
+        pthread_create(&t[i], NULL, over_thread, (void *)&word[i]);
+    for (int i = 0; i < 8; i++)
+        while (word[i])
+            ;
+    _exit(0);
+}
+
+/* It ends while 3 others run. */
+static void *endless(void *running)
+{
+    ++*(_Atomic int *)running;
+    for (;;)
+        spin(100);
+}
+
+static void run_leave(void)
+{
+    static _Atomic int running;
+    pthread_t t;
+    for (int i = 0; i < 3; i++)
+        pthread_create(&t, NULL, endless, &running);
+    while (running < 3)
+        ;
+    spin(50000);
+    _exit(0);
+}
+
 int main(int argc, char **argv)
 {
     struct sigaction sa = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO}, tick = {.sa_handler = on_tick};
@@ -88,6 +130,10 @@ int main(int argc, char **argv)
     } else if (strcmp(what, "threads") == 0) {
         run_threads();
         printf("threads\n");
+    } else if (strcmp(what, "over") == 0) {
+        run_over();
+    } else if (strcmp(what, "leave") == 0) {
+        run_leave();
     } else if (strcmp(what, "probe") == 0) {
         long sum = 0;
         for (long i = 0; i < 200; i++)

@@ -15,7 +15,7 @@ count = failed = 0
 
 
 def run(options, *args, limit=300):
-    p = subprocess.run([DRAGOMAN, "run", "--cache=off", "--promote=on", *options, GUEST, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    p = subprocess.run([DRAGOMAN, "run", "--cache=off", *options, GUEST, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                        stdin=subprocess.DEVNULL, timeout=limit, check=False)
     return p.returncode, p.stdout.decode(), p.stderr.decode()
 

@@ -140,11 +140,14 @@ static unsigned imm_size(Width w)
 
 void x64_mov_rr(Asm *a, Width w, Gpr d, Gpr s)
 {
+    const uint8_t *start = a->p;
     op_rm(a, 0x8b, w == W64 ? W64 : W32, d.n, rm_r(s), 0);
+    asm_flags_kept(a, start);
 }
 
 void x64_mov_ri(Asm *a, Gpr d, uint64_t imm)
 {
+    const uint8_t *start = a->p;
     if (imm <= UINT32_MAX) {
         if (d.n >= 8)
             asm_u8(a, 0x41);
@@ -156,61 +159,80 @@ void x64_mov_ri(Asm *a, Gpr d, uint64_t imm)
     } else {
         x64_mov_ri64(a, d, imm);
     }
+    asm_flags_kept(a, start);
 }
 
 void x64_mov_ri64(Asm *a, Gpr d, uint64_t imm)
 {
+    const uint8_t *start = a->p;
     asm_u8(a, d.n >= 8 ? 0x49 : 0x48);
     asm_u8(a, 0xb8 | (d.n & 7));
     asm_u64(a, imm);
+    asm_flags_kept(a, start);
 }
 
 void x64_mov_rm(Asm *a, Width w, Gpr d, Mem m)
 {
+    const uint8_t *start = a->p;
     CHECK(w >= W32);
     op_rm(a, 0x8b, w, d.n, rm_m(m), 0);
+    asm_flags_kept(a, start);
 }
 
 void x64_mov_mr(Asm *a, Width w, Mem m, Gpr s)
 {
+    const uint8_t *start = a->p;
     op_sized(a, 0x88, w, s.n, rm_m(m), 0, BYTE_REG);
+    asm_flags_kept(a, start);
 }
 
 void x64_mov_mi(Asm *a, Width w, Mem m, int32_t imm)
 {
+    const uint8_t *start = a->p;
     op_sized(a, 0xc6, w, 0, rm_m(m), imm_size(w), 0);
     imm_sized(a, w, imm);
+    asm_flags_kept(a, start);
 }
 
 void x64_movzx(Asm *a, Width from, Gpr d, RGm s)
 {
+    const uint8_t *start = a->p;
     if (from == W32)
         op_rm(a, 0x8b, W32, d.n, s, 0);
     else
         op_rm(a, from == W8 ? M0F | 0xb6 | BYTE_RM : M0F | 0xb7, W32, d.n, s, 0);
+    asm_flags_kept(a, start);
 }
 
 void x64_movsx(Asm *a, Width to, Width from, Gpr d, RGm s)
 {
+    const uint8_t *start = a->p;
     if (from == W32)
         op_rm(a, 0x63, W64, d.n, s, 0);
     else
         op_rm(a, from == W8 ? M0F | 0xbe | BYTE_RM : M0F | 0xbf, to, d.n, s, 0);
+    asm_flags_kept(a, start);
 }
 
 void x64_movbe_rm(Asm *a, Width w, Gpr d, Mem m)
 {
+    const uint8_t *start = a->p;
     op_rm(a, M38 | 0xf0, w, d.n, rm_m(m), 0);
+    asm_flags_kept(a, start);
 }
 
 void x64_movbe_mr(Asm *a, Width w, Mem m, Gpr s)
 {
+    const uint8_t *start = a->p;
     op_rm(a, M38 | 0xf1, w, s.n, rm_m(m), 0);
+    asm_flags_kept(a, start);
 }
 
 void x64_lea(Asm *a, Width w, Gpr d, Mem m)
 {
+    const uint8_t *start = a->p;
     op_rm(a, 0x8d, w, d.n, rm_m(m), 0);
+    asm_flags_kept(a, start);
 }
 
 void x64_xchg_rr(Asm *a, Width w, Gpr x, Gpr y)
@@ -448,17 +470,23 @@ void x64_crc32(Asm *a, Width from, Gpr d, RGm s)
 
 void x64_setcc(Asm *a, Cc cc, Gpr d)
 {
+    const uint8_t *start = a->p;
     op_rm(a, M0F | 0x90 | cc | BYTE_RM, W32, 0, rm_r(d), 0);
+    asm_flags_kept(a, start);
 }
 
 void x64_setcc_m(Asm *a, Cc cc, Mem m)
 {
+    const uint8_t *start = a->p;
     op_rm(a, M0F | 0x90 | cc, W32, 0, rm_m(m), 0);
+    asm_flags_kept(a, start);
 }
 
 void x64_cmov(Asm *a, Cc cc, Width w, Gpr d, RGm s)
 {
+    const uint8_t *start = a->p;
     op_rm(a, M0F | 0x40 | cc, w, d.n, s, 0);
+    asm_flags_kept(a, start);
 }
 
 void x64_clc(Asm *a)
@@ -544,7 +572,9 @@ void x64_rorx(Asm *a, Width w, Gpr d, RGm s, unsigned n)
 
 void x64_mulx(Asm *a, Width w, Gpr hi, Gpr lo, RGm s)
 {
+    const uint8_t *start = a->p;
     vex_rm(a, 2, PPF2, 0xf6, w, hi.n, lo.n, s, 0);
+    asm_flags_kept(a, start);
 }
 
 void x64_pdep(Asm *a, Width w, Gpr d, Gpr s, RGm mask)
@@ -701,10 +731,12 @@ void x64_nop(Asm *a, unsigned bytes)
         {0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00},
         {0x66, 0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00},
     };
+    const uint8_t *start = a->p;
     while (bytes) {
         unsigned n = bytes < 9 ? bytes : 9;
         memcpy(a->p, nops[n - 1], n);
         a->p += n;
         bytes -= n;
     }
+    asm_flags_kept(a, start);
 }

@@ -89,6 +89,7 @@ void sel_bind(Sel *s, uint32_t label)
 {
     CHECK(label < s->em->nlabel && s->em->label[label].part == PART_NONE);
     s->em->label[label] = (Label){part_of(s), asm_here(s->a)};
+    sel_flags_forget(s);
 }
 
 void sel_cold_begin(Sel *s)
