@@ -15,8 +15,8 @@ static unsigned rsqrt_estimate(unsigned a)
     unsigned b = 512;
 
     a = a < 256 ? a * 2 + 1 : ((a | 1) * 2);
-    while (a * (b + 1) * (b + 1) < 1u << 28)
-        b++;
+    for (unsigned bit = 256; bit; bit >>= 1) /* the largest b with a * b * b < 2^28 */
+        b += a * (b + bit) * (b + bit) < 1u << 28 ? bit : 0;
     return (b + 1) / 2;
 }
 

@@ -25,7 +25,7 @@
 #include <stdatomic.h>
 
 #define CACHE_GRANULE (64u << 10)
-#define CACHE_PAGE_BITS 12            /* index of code by host address */
+#define CACHE_PAGE_BITS 10            /* index of code by host address: some four translations to look at */
 #define TRANSLATION_PAGES 4           /* guest pages that one region may read */
 #define GUEST_PAGE_BITS 12
 

@@ -29,7 +29,7 @@ static bool fill(Fetch *f, uint64_t pc)
     return f->len > 0;
 }
 
-const uint8_t *fetch_at(Fetch *f, uint64_t pc, size_t *avail)
+static inline const uint8_t *at(Fetch *f, uint64_t pc, size_t *avail)
 {
     size_t min = f->cpu->e->cfg.guest->min_insn;
 
@@ -39,6 +39,11 @@ const uint8_t *fetch_at(Fetch *f, uint64_t pc, size_t *avail)
     }
     *avail = f->len - (size_t)(pc - f->va);
     return f->buf + (pc - f->va);
+}
+
+const uint8_t *fetch_at(Fetch *f, uint64_t pc, size_t *avail)
+{
+    return at(f, pc, avail);
 }
 
 const uint8_t *fetch_look(Fetch *f, uint64_t pc, size_t most, size_t *avail)
@@ -93,7 +98,7 @@ bool fetch_lift(Fetch *f, Lift *l)
 {
     const Guest *g = l->guest;
     size_t avail;
-    const uint8_t *code = fetch_at(f, l->pc, &avail);
+    const uint8_t *code = at(f, l->pc, &avail);
 
     if (!code || crosses(f, l->pc))
         return false;

@@ -51,6 +51,8 @@ static IrRegion *form(Fetch *f, uint64_t pc, unsigned limit)
     IrRegion *r = ir_region_new(&cpu->arena, &cpu->e->slots, g->helpers, g->nhelpers, pc);
     Lift l = {.guest = g, .pc = pc, .mode = cpu->h.ir.mode, .cpu_features = e->cfg.features};
     ir_builder_init(&l.b, r);
+    if (!e->cfg.tools && !e->cfg.check)
+        ir_builder_remember(&l.b);
     r->fp = careful_fp_mode(e, cpu->h.ir.mode, pc);
     if (f->t)
         f->t->forms |= (uint8_t)careful_forms(e, pc);
@@ -130,6 +132,7 @@ static void optimise(Engine *e, IrRegion *r, Fetch *f)
 {
     OptConfig cfg = {.skip = e->opt_skip, .dead_ctx = f, .read = read_flags};
 
+    cfg.flags = e->cfg.guest->flags;
     cfg.no_marks = e->plan && e->cfg.jit_limit == UINT64_MAX && !e->cfg.count && !e->cfg.check && !log_on(LOG_OPT);
 
 #ifdef DEBUG_CHECKS

@@ -60,10 +60,41 @@ uint32_t ir_block_new(IrRegion *r)
     return r->nblock++;
 }
 
+#define KNOWN_CONSTS 16
+
+/* What the builder remembers: values from `since` on, in `block`. */
+struct IrKnown {
+    uint32_t block;
+    IrRef since;
+    IrRef konst[KNOWN_CONSTS]; /* by a hash of the constant */
+    IrRef slot[];
+};
+
 void ir_builder_init(IrBuilder *b, IrRegion *r)
 {
     b->r = r;
     b->block = 0;
+    b->known = NULL;
+}
+
+void ir_builder_remember(IrBuilder *b)
+{
+    b->known = arena_zalloc(b->r->arena, sizeof *b->known + b->r->slots->count * sizeof b->known->slot[0]);
+    b->known->block = b->block;
+    b->known->since = b->r->ninsn;
+}
+
+/* What is known in the block being built; NULL: nothing is kept. */
+static struct IrKnown *known_here(const IrBuilder *b)
+{
+    struct IrKnown *k = b->known;
+
+    if (k && k->block != b->block) {
+        if (b->r->block[b->block].pred != k->block + 1)
+            k->since = b->r->ninsn;
+        k->block = b->block;
+    }
+    return k;
 }
 
 IrRef ir_insn_new(IrRegion *r, const IrInsn *proto)
@@ -212,7 +243,15 @@ static uint64_t type_mask(IrType t)
 
 IrRef ir_const(IrBuilder *b, IrType t, uint64_t v)
 {
-    return ir_emit(b, (IrInsn){.op = IR_CONST, .type = t, .imm = v & type_mask(t)});
+    struct IrKnown *k = known_here(b);
+    v &= type_mask(t);
+    if (!k)
+        return ir_emit(b, (IrInsn){.op = IR_CONST, .type = t, .imm = v});
+    IrRef *at = &k->konst[(v ^ v >> 12 ^ t) % KNOWN_CONSTS];
+    const IrInsn *i = ir_insn(b->r, *at);
+    if (*at < k->since || i->imm != v || i->type != t)
+        *at = ir_emit(b, (IrInsn){.op = IR_CONST, .type = t, .imm = v});
+    return *at;
 }
 
 IrRef ir_vconst(IrBuilder *b, uint64_t lo, uint64_t hi)
@@ -326,12 +365,21 @@ void ir_store(IrBuilder *b, IrType mem, IrRef addr, int64_t disp, IrRef val, uns
 
 IrRef ir_get(IrBuilder *b, unsigned slot)
 {
-    return ir_emit(b, (IrInsn){.op = IR_GET, .type = b->r->slots->slot[slot].type, .imm = slot});
+    struct IrKnown *k = known_here(b);
+    if (k && k->slot[slot] >= k->since)
+        return k->slot[slot];
+    IrRef ref = ir_emit(b, (IrInsn){.op = IR_GET, .type = b->r->slots->slot[slot].type, .imm = slot});
+    if (k)
+        k->slot[slot] = ref;
+    return ref;
 }
 
 void ir_put(IrBuilder *b, unsigned slot, IrRef val)
 {
+    struct IrKnown *k = known_here(b);
     ir_emit(b, (IrInsn){.op = IR_PUT, .a = val, .imm = slot});
+    if (k)
+        k->slot[slot] = val;
 }
 
 static uint32_t pool_args(IrRegion *r, unsigned nargs, const IrRef *args)

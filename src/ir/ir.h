@@ -352,12 +352,19 @@ const char *ir_type_name(IrType t);
 typedef struct IrBuilder {
     IrRegion *r;
     uint32_t block;   /* where instructions are appended */
+    struct IrKnown *known; /* see ir_builder_remember; NULL: nothing is remembered */
 } IrBuilder;
 
 /* An empty region in `arena` with one block. All arrays grow inside the arena. */
 IrRegion *ir_region_new(Arena *arena, const IrSlots *slots, const IrHelper *helpers, uint32_t nhelpers, uint64_t pc);
 uint32_t ir_block_new(IrRegion *r);
 void ir_builder_init(IrBuilder *b, IrRegion *r);
+/*
+ * From now on a slot that was got or put, and a constant, are the values that they were then, for as long as the block or one
+ * that only follows it is built. For trees whose instructions nobody will take apart again: an instruction's operations then use
+ * values of earlier ones.
+ */
+void ir_builder_remember(IrBuilder *b);
 
 /* The inside of ir_emit: a place at the block's end, of which `prev` is set; and what is to be done once it is filled. */
 IrRef ir_new_last(IrBuilder *b);

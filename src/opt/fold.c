@@ -97,6 +97,7 @@ static void fold_pure(Fold *f, IrRef ref)
 
     if (same) {
         opt_map_add(f->o, ref, same);
+        f->merged = true;
         ir_remove(f->r, f->block, ref);
         return;
     }
@@ -146,7 +147,8 @@ static bool fold(Opt *o)
                 fold_branch(&f, i);
         }
     }
-    opt_map_snaps(r, o->map);
+    if (f.merged)
+        opt_map_snaps(r, o->map);
     if (f.cut)
         opt_drop_blocks(o);
     return f.cut;

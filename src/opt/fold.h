@@ -14,6 +14,7 @@ typedef struct Fold {
     unsigned depth;     /* of fold_value in itself */
     struct Opt *o;
     bool cut;           /* an edge is gone */
+    bool merged;        /* some value became another one */
 } Fold;
 
 /* Simplify *i by all rules. As ir_simplify: returns an equal value, or 0 when *i, as it now stands, is to be used. */

@@ -129,6 +129,7 @@ void opt_gvn(Opt *o)
 {
     IrRegion *r = o->r;
     Gvn g = {.r = r, .map = opt_map(o), .mask = 63};
+    bool any = false;
 
     while (g.mask < 2 * r->ninsn)
         g.mask = 2 * g.mask + 1;
@@ -149,11 +150,13 @@ void opt_gvn(Opt *o)
             IrRef same = lookup(&g, b, ref);
             if (same) {
                 g.map[ref] = same;
+                any = true;
                 ir_remove(r, b, ref);
             } else if (i->op == IR_FCMP) {
                 mark_quiet(&g, b, ref);
             }
         }
     }
-    opt_map_snaps(r, g.map);
+    if (any)
+        opt_map_snaps(r, g.map);
 }

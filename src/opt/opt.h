@@ -22,6 +22,8 @@ typedef struct OptConfig {
     /* Slots (bit k: slot k < 64) that are read soon when the guest goes on at `pc`: see IR_EXIT_FLAGS. NULL: none. */
     uint64_t (*read)(void *ctx, uint64_t pc);
     void *dead_ctx; /* of both */
+    /* The slots that these two may name: they are asked only about exits where one of them is to be stored. 0: any slot. */
+    uint64_t flags;
     /* Called after each pass that ran, for --log=opt. May be NULL. */
     void (*after)(void *ctx, const char *pass, const IrRegion *r);
     void *after_ctx;

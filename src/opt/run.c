@@ -151,7 +151,7 @@ void opt_map_snaps(IrRegion *r, const IrRef *map)
 
 static void map_grow(Opt *o, uint32_t need)
 {
-    uint32_t cap = need + need / 2 + 64;
+    uint32_t cap = need + need / 4 + 16;
     IrRef *map = ARENA_ARRAY(o->r->arena, IrRef, cap);
 
     if (o->cap_map)

@@ -101,10 +101,16 @@ static uint32_t new_snap(Slots *s, const State *st, uint64_t dead)
     return id;
 }
 
+/* Whether something may be known of what runs next that concerns this state. */
+static bool may_ask(const Slots *s, const State *st)
+{
+    return !s->o->cfg->flags || (st->dirty.w[0] & s->o->cfg->flags);
+}
+
 /* The snapshot for one operation; entries are shared while no slot changes. */
 static uint32_t snap_for(Slots *s, State *st, uint32_t block, const IrInsn *i)
 {
-    uint64_t dead = s->live ? s->live[block].dead : slots_dead(s->o->cfg, i);
+    uint64_t dead = s->live ? s->live[block].dead : may_ask(s, st) ? slots_dead(s->o->cfg, i) : 0;
 
     if ((ir_ops[i->op].flags & IRF_END) && (dead & st->dirty.w[0]))
         return new_snap(s, st, dead);
@@ -177,7 +183,7 @@ static void walk_block(Slots *s, uint32_t block)
             opt_map_uses(r, i, s->o->map);
             if (ir_ops[i->op].flags & IRF_SNAP)
                 i->snap = snap_for(s, st, block, i);
-            if (i->op == IR_EXIT && s->o->cfg->read && (s->o->cfg->read(s->o->cfg->dead_ctx, i->imm) & st->dirty.w[0]))
+            if (i->op == IR_EXIT && s->o->cfg->read && may_ask(s, st) && (s->o->cfg->read(s->o->cfg->dead_ctx, i->imm) & st->dirty.w[0]))
                 i->aux |= IR_EXIT_FLAGS;
         }
     }

@@ -177,7 +177,8 @@ int64_t path_lookup(UserThread *t, int dir, const char *guest, unsigned how, cha
         return join(out, exe.host, "", "") ? 0 : -ENAMETOOLONG;
     if (guest[0] != '/' && (dir != AT_FDCWD || !p->cwd[0]))
         return join(out, guest, "", "") ? 0 : -ENAMETOOLONG;
-    char cwd[PATH_MAX] = "";
+    char cwd[PATH_MAX];
+    cwd[0] = 0;
     if (guest[0] != '/') {
         pthread_mutex_lock(&p->lock);
         memcpy(cwd, p->cwd, strlen(p->cwd) + 1);

@@ -42,6 +42,8 @@ static unsigned entries(const Sel *s, const IrInsn *exit, IrRef val[FLAG_COUNT])
         val[k] = 0;
     for (uint32_t j = 0; j < snap->count; j++) {
         const IrSnapEnt *e = &s->r->snapent[snap->first + j];
+        if (e->slot > s->plan->last_flag) /* they are in order */
+            break;
         unsigned k = s->plan->slot_flag[e->slot];
         if (k < FLAG_COUNT) {
             val[k] = e->val;

@@ -103,8 +103,10 @@ static void fill(HostPlan *p, const HostConfig *cfg)
     memset(p->slot_pin, 0xff, sizeof p->slot_pin);
     memset(p->slot_flag, 0xff, sizeof p->slot_flag);
     memset(p->reg_pin, 0xff, sizeof p->reg_pin);
-    for (unsigned k = 0; cfg->flags && k < FLAG_COUNT; k++)
+    for (unsigned k = 0; cfg->flags && k < FLAG_COUNT; k++) {
         p->slot_flag[cfg->flags[k]] = (uint8_t)k;
+        p->last_flag = cfg->flags[k] > p->last_flag ? cfg->flags[k] : p->last_flag;
+    }
     pin_slots(p, cfg->pin_int, pin_regs_int, sizeof pin_regs_int, 0);
     p->npin_int = p->npin;
     pin_slots(p, cfg->pin_vec, pin_regs_vec, sizeof pin_regs_vec, REG_X);

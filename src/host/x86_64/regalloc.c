@@ -18,7 +18,7 @@ static uint64_t pool_of(const Sel *s, IrRef root)
     return plan_is_x(ra_type(s, root)) ? s->plan->pool_x : s->plan->pool_r;
 }
 
-uint32_t ra_next_use(const Sel *s, IrRef root, bool after)
+static inline uint32_t next_use(const Sel *s, IrRef root, bool after)
 {
     SelAlloc *ra = s->ra;
     if (root >= ra->untouched)
@@ -35,6 +35,11 @@ uint32_t ra_next_use(const Sel *s, IrRef root, bool after)
     if (ra->use[u].pos > ra->block_end && !graph_bit(ra->live_out, root)) /* in a graph only */
         return NEVER;
     return ra->use[u].pos;
+}
+
+uint32_t ra_next_use(const Sel *s, IrRef root, bool after)
+{
+    return next_use(s, root, after);
 }
 
 bool ra_is_last_use(const Sel *s, IrRef root)
@@ -295,7 +300,7 @@ static void reclaim(Sel *s, uint64_t pool)
     SelAlloc *ra = s->ra;
     for (uint64_t m = pool & ra->used & ~ra->locked; m; m &= m - 1) {
         unsigned reg = (unsigned)__builtin_ctzll(m);
-        if (ra_next_use(s, ra->reg_val[reg], false) == NEVER)
+        if (next_use(s, ra->reg_val[reg], false) == NEVER)
             release(ra, reg);
     }
 }
@@ -363,8 +368,11 @@ static unsigned alloc(Sel *s, uint64_t pool, unsigned hint)
 void ra_begin(Sel *s)
 {
     SelAlloc *ra = s->ra;
-    for (unsigned k = 0; k < s->plan->npin; k++)
-        bind(ra, s->plan->pin[k].reg, ra_pin_ref(s, k));
+    for (unsigned k = 0; k < s->plan->npin; k++) {
+        ra->reg_val[s->plan->pin[k].reg] = ra_pin_ref(s, k);
+        ra_val(s, ra_pin_ref(s, k))->reg = s->plan->pin[k].reg;
+    }
+    ra->used = ra->at_pin = s->plan->pinned;
     ra->end = NEVER - 1;
     ra->block_end = NEVER;
 }
@@ -384,7 +392,7 @@ void ra_insn_end(Sel *s)
     ra->locked = 0;
     for (; m; m &= m - 1) {
         unsigned reg = (unsigned)__builtin_ctzll(m);
-        if (ra_next_use(s, ra->reg_val[reg], true) == NEVER)
+        if (next_use(s, ra->reg_val[reg], true) == NEVER)
             release(ra, reg);
     }
 }
