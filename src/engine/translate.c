@@ -331,14 +331,14 @@ Translated translate_graph(Vcpu *cpu, Translation *t)
     Translated how = TRANSLATED_NOT;
 
     if (r && !f.section && take_jit(e)) {
+        t->graph = true; /* before the code can be found */
+        t->guest_insns = r->guest_insns;
         tools_region(&f, r, 2, false);
         log_region(LOG_IR, "ir", r);
         optimise(e, r, &f);
         how = section_search(cpu, r, t) ? TRANSLATED_CHANGED : compile(cpu, r, t);
     }
     if (how == TRANSLATED) {
-        t->graph = true;
-        t->guest_insns = r->guest_insns;
         cpu->stats.graphs++;
         cpu->stats.graph_insns += r->guest_insns;
         cpu->stats.graph_bytes += t->size;
