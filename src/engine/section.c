@@ -110,9 +110,13 @@ bool section_search(Vcpu *cpu, const IrRegion *r, Translation *t)
 {
     const EnvOps *env = cpu->e->cfg.env;
 
-    for (IrRef k = 1; k < r->ninsn && env->section_named && cpu->nfound < SECTIONS_FOUND; k++) {
+    if (!env->section_named)
+        return false;
+    for (IrRef k = 1; k < r->ninsn; k++) {
         const IrInsn *i = ir_insn(r, k);
-        EnvNamed how = may_describe(r, i) ? env->section_named(cpu, i->imm, &cpu->found[cpu->nfound]) : ENV_NAMED_NONE;
+        if (!may_describe(r, i) || cpu->nfound == SECTIONS_FOUND)
+            continue;
+        EnvNamed how = env->section_named(cpu, i->imm, &cpu->found[cpu->nfound]);
         t->names_section |= how != ENV_NAMED_NONE;
         cpu->nfound += how == ENV_NAMED_NEW;
     }
