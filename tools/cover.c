@@ -1,6 +1,7 @@
 /*
- * cover: which code has run, as a drcov file (version 3: offsets in segments, all modules) for Lighthouse, bncov and
- * the like. A block is marked by one store each time that it runs.
+ * cover: which code has run. As a drcov file (version 3: offsets in segments, all modules) for Lighthouse, bncov and the like: a block
+ * is marked by one store each time that it runs. Or as an lcov file, for genhtml: how often each source line has run, which a counter
+ * a block tells. A line counts as its most frequent instruction does.
  */
 #include "dragoman/plugin.h"
 
@@ -10,9 +11,12 @@
 
 typedef struct Block {
     uint64_t pc;
-    uint32_t image, bytes;
+    uint32_t image, bytes, n;
     DgCell ran;
+    uint8_t *length; /* lcov: of each of its n instructions, in bytes */
 } Block;
+
+static bool lcov;
 
 static Block *blocks;
 static uint32_t nblocks, cap;
@@ -51,6 +55,19 @@ static uint32_t image_of(DgHost *h, uint64_t pc)
     return DG_NO_IMAGE;
 }
 
+static uint8_t *lengths(DgBlock *b)
+{
+    uint32_t n = dg->block_insns(b);
+    uint8_t *l = malloc(n);
+
+    for (uint32_t k = 0; l && k < n; k++) {
+        DgInsnInfo i = {.size = sizeof i};
+        dg->insn_info(dg->block_insn(b, k), &i);
+        l[k] = i.length;
+    }
+    return l;
+}
+
 static void translate(void *data, DgBlock *b)
 {
     DgHost *h = data;
@@ -61,12 +78,15 @@ static void translate(void *data, DgBlock *b)
         grow();
     uint32_t at = place(pc, bytes, image);
     if (!table[at]) {
-        blocks[nblocks] = (Block){pc, image, bytes, dg->cell_new(h, DG_OR, 1)};
+        blocks[nblocks] = (Block){.pc = pc, .image = image, .bytes = bytes, .n = dg->block_insns(b),
+                                  .ran = dg->cell_new(h, lcov ? DG_SUM : DG_OR, 1), .length = lcov ? lengths(b) : NULL};
         table[at] = ++nblocks;
     }
     DgCell ran = blocks[table[at] - 1].ran;
     const DgOp mark[] = {{.kind = DG_OP_CONST, .d = 0, .imm = 1}, {.kind = DG_OP_STORE, .b = 0, .cell = ran}};
-    if (ran != DG_NO_CELL)
+    if (ran != DG_NO_CELL && lcov)
+        dg->add(dg->block_insn(b, 0), DG_BEFORE, 0, ran, 1);
+    else if (ran != DG_NO_CELL)
         dg->program_at(dg->block_insn(b, 0), DG_BEFORE, 0, mark, 2);
 }
 
@@ -116,29 +136,184 @@ static void put_blocks(DgHost *h, FILE *f)
     }
 }
 
+/* --- lcov --------------------------------------------------------------------------------------------------------- */
+
+typedef struct Ran {
+    uint64_t pc, times;
+} Ran;
+
+typedef struct Line {
+    const char *file, *function; /* function: that begins there; NULL: none does */
+    uint32_t line;
+    uint64_t times;
+} Line;
+
+static Ran *rans;
+static Line *lines;
+static size_t nrans, nlines, cap_lines;
+
+static int by_pc(const void *x, const void *y)
+{
+    const Ran *a = x, *b = y;
+
+    return a->pc < b->pc ? -1 : a->pc > b->pc;
+}
+
+/* By place; of several of one place that with a function first. */
+static int by_place(const void *x, const void *y)
+{
+    const Line *a = x, *b = y;
+    int c = strcmp(a->file, b->file);
+
+    if (c)
+        return c;
+    if (a->line != b->line)
+        return a->line < b->line ? -1 : 1;
+    return !a->function - !b->function;
+}
+
+/* Every instruction that has run, ascending, and how often. */
+static void sum_up(DgHost *h)
+{
+    size_t n = 0, m = 0;
+
+    for (uint32_t k = 0; k < nblocks; k++)
+        n += blocks[k].n;
+    rans = calloc(n + 1, sizeof *rans);
+    n = 0;
+    for (uint32_t k = 0; rans && k < nblocks; k++) {
+        uint64_t times = blocks[k].ran == DG_NO_CELL ? 0 : dg->cell_total(h, blocks[k].ran), pc = blocks[k].pc;
+        for (uint32_t i = 0; times && blocks[k].length && i < blocks[k].n; pc += blocks[k].length[i++])
+            rans[n++] = (Ran){pc, times};
+    }
+    if (n)
+        qsort(rans, n, sizeof *rans, by_pc);
+    for (size_t k = 0; k < n; k++) {
+        if (m && rans[m - 1].pc == rans[k].pc)
+            rans[m - 1].times += rans[k].times;
+        else
+            rans[m++] = rans[k];
+    }
+    nrans = m;
+}
+
+/* How often the most frequent instruction in [start, end) has run. */
+static uint64_t most(uint64_t start, uint64_t end)
+{
+    size_t lo = 0, hi = nrans;
+    uint64_t times = 0;
+
+    while (lo < hi) {
+        size_t mid = (lo + hi) / 2;
+        if (rans[mid].pc < start)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    for (; lo < nrans && rans[lo].pc < end; lo++)
+        times = rans[lo].times > times ? rans[lo].times : times;
+    return times;
+}
+
+static void add_line(DgHost *h, const DgLine *l)
+{
+    DgSymbol s = {.size = sizeof s};
+
+    if (nlines == cap_lines) {
+        cap_lines = cap_lines ? 2 * cap_lines : 1 << 12;
+        lines = realloc(lines, cap_lines * sizeof *lines);
+    }
+    bool begins = dg->symbol_at(h, l->start, &s) && s.start == l->start;
+    if (lines)
+        lines[nlines++] = (Line){l->file, begins ? s.name : NULL, l->line, most(l->start, l->end)};
+}
+
+static void read_image(DgHost *h, uint32_t number)
+{
+    DgImage i = {.size = sizeof i};
+    DgLine l = {.size = sizeof l};
+
+    if (!dg->image(h, number, &i))
+        return;
+    for (uint64_t va = i.start; va < i.end; va = l.end) {
+        l.size = sizeof l;
+        if (dg->line_at(h, va, &l))
+            add_line(h, &l);
+        if (l.end <= va)
+            break;
+    }
+}
+
+/* One source file's lines [from, to), each once. */
+static void put_source(FILE *f, size_t from, size_t to)
+{
+    size_t n = 0, hit = 0, functions = 0, called = 0;
+
+    fprintf(f, "TN:\nSF:%s\n", lines[from].file);
+    for (size_t k = from; k < to; k++)
+        if (lines[k].function) {
+            fprintf(f, "FN:%u,%s\nFNDA:%llu,%s\n", lines[k].line, lines[k].function, (unsigned long long)lines[k].times, lines[k].function);
+            functions++;
+            called += lines[k].times != 0;
+        }
+    fprintf(f, "FNF:%zu\nFNH:%zu\n", functions, called);
+    for (size_t k = from; k < to;) {
+        uint32_t line = lines[k].line;
+        uint64_t times = 0;
+        for (; k < to && lines[k].line == line; k++)
+            times = lines[k].times > times ? lines[k].times : times;
+        fprintf(f, "DA:%u,%llu\n", line, (unsigned long long)times);
+        n++;
+        hit += times != 0;
+    }
+    fprintf(f, "LF:%zu\nLH:%zu\nend_of_record\n", n, hit);
+}
+
+static void put_lcov(DgHost *h, FILE *f)
+{
+    sum_up(h);
+    for (uint32_t k = 0; k < dg->image_count(h); k++)
+        read_image(h, k);
+    if (nlines)
+        qsort(lines, nlines, sizeof *lines, by_place);
+    for (size_t k = 0, from = 0; k < nlines; k++)
+        if (k + 1 == nlines || strcmp(lines[k].file, lines[k + 1].file)) {
+            put_source(f, from, k + 1);
+            from = k + 1;
+        }
+    free(rans);
+    free(lines);
+}
+
 static void finish(void *data)
 {
     DgHost *h = data;
-    const char *path = dg->output(h);
-    FILE *f = fopen(path ? path : "cover.drcov", "wbe");
+    const char *given = dg->output(h), *path = given ? given : lcov ? "cover.info" : "cover.drcov";
+    FILE *f = fopen(path, "wbe");
 
     if (!f) {
-        dg->fail(h, "cannot write %s", path ? path : "cover.drcov");
+        dg->fail(h, "cannot write %s", path);
         return;
     }
-    fprintf(f, "DRCOV VERSION: 3\nDRCOV FLAVOR: drcov-64\n");
-    put_modules(h, f);
-    put_blocks(h, f);
+    if (lcov) {
+        put_lcov(h, f);
+    } else {
+        fprintf(f, "DRCOV VERSION: 3\nDRCOV FLAVOR: drcov-64\n");
+        put_modules(h, f);
+        put_blocks(h, f);
+    }
     if (fclose(f) != 0)
-        dg->fail(h, "cannot write %s", path ? path : "cover.drcov");
+        dg->fail(h, "cannot write %s", path);
 }
 
 static int start(DgHost *h)
 {
+    lcov = dg->option(h, "lcov") != NULL;
     dg->on_translate(h, translate, h);
     dg->on_finish(h, finish, h);
     return 0;
 }
 
-DG_TOOL("cover", "which code has run, as a drcov file", start,
-        "out=FILE  the file (%p: the process id); default cover.drcov")
+DG_TOOL("cover", "which code has run, as a drcov or lcov file", start,
+        "lcov      source lines, for genhtml; the program must have debugging information\n"
+        "out=FILE  the file (%p: the process id); default cover.drcov or cover.info")

@@ -167,6 +167,55 @@ static void put_functions(DgHost *h, const Line *l, size_t n, uint64_t total)
     free(f);
 }
 
+typedef struct Source {
+    const char *file;
+    uint32_t line;
+    uint64_t insns;
+} Source;
+
+static int by_place(const void *x, const void *y)
+{
+    const Source *a = x, *b = y;
+    int c = strcmp(a->file, b->file);
+
+    return c ? c : a->line < b->line ? -1 : a->line > b->line;
+}
+
+static int by_source(const void *x, const void *y)
+{
+    const Source *a = x, *b = y;
+
+    return a->insns > b->insns ? -1 : a->insns < b->insns ? 1 : by_place(x, y);
+}
+
+/* Source lines, where the program has debugging information. */
+static void put_sources(DgHost *h, const Line *l, size_t n, uint64_t total)
+{
+    Source *s = calloc(n + 1, sizeof *s);
+    size_t m = 0, each = 0;
+
+    for (size_t k = 0; s && k < n; k++) {
+        DgLine at = {.size = sizeof at};
+        if (dg->line_at(h, l[k].pc, &at))
+            s[m++] = (Source){at.file, at.line, l[k].runs};
+    }
+    if (m)
+        qsort(s, m, sizeof *s, by_place);
+    for (size_t k = 0; k < m; k++) {
+        if (each && by_place(&s[each - 1], &s[k]) == 0)
+            s[each - 1].insns += s[k].insns;
+        else
+            s[each++] = s[k];
+    }
+    if (each) {
+        qsort(s, each, sizeof *s, by_source);
+        dg->print(h, "\nsource lines, by instructions executed\n");
+    }
+    for (size_t k = 0; k < each && k < top; k++)
+        dg->print(h, "%14llu %5.1f%%  %s:%u\n", (unsigned long long)s[k].insns, 100.0 * (double)s[k].insns / (double)total, s[k].file, s[k].line);
+    free(s);
+}
+
 static void put_block(DgHost *h, const Line *b, uint64_t total)
 {
     uint64_t start = 0, pc = b->pc;
@@ -213,6 +262,7 @@ static void finish(void *data)
         total += l[k].runs;
     dg->print(h, "%14llu instructions\n\n", (unsigned long long)total);
     put_functions(h, l, n, total);
+    put_sources(h, l, n, total);
     put_blocks(h, l, n, total);
     free(l);
 }

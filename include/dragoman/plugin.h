@@ -114,6 +114,7 @@ typedef struct DgLine {
     uint32_t size;       /* sizeof(DgLine), set by the caller */
     uint32_t line;       /* from 1; 0: not known */
     const char *file;    /* lives as long as the tool; NULL: not known */
+    uint64_t start, end; /* the addresses around it of which the same is true: guest addresses, end past the last */
 } DgLine;
 
 #define DG_NO_IMAGE UINT32_MAX
@@ -413,6 +414,8 @@ typedef struct DgApi {
     bool (*image)(DgHost *h, uint32_t number, DgImage *out);
     bool (*symbol_at)(DgHost *h, uint64_t va, DgSymbol *out);
     bool (*symbol_find)(DgHost *h, const char *name, DgSymbol *out); /* in the images mapped now, in order of mapping */
+    /* Source line, from DWARF of the image's file or that with its debugging information. False: not known; out->end, if there is
+     * room for it, is then where something may be known again, UINT64_MAX: nowhere. */
     bool (*line_at)(DgHost *h, uint64_t va, DgLine *out);
     size_t (*text_at)(DgHost *h, uint64_t va, char *buf, size_t len, uint32_t *length); /* disassembly of guest memory; 0: none */
 

@@ -44,7 +44,7 @@ static bool api_has(const char *name)
     static const char *const all[] = {"cells.1",   "programs.1", "streams.1", "regs.1",    "syscalls.1",
                                       "signals.1", "threads.1",  "images.1",  "symbols.1", "access.1",
                                       "fault.1",   "compress.1", "watch.1",   "windows.1",
-                                      "wrap.1",    "streams.thread.1", "filters.1", NULL};
+                                      "wrap.1",    "streams.thread.1", "filters.1", "lines.1", NULL};
 
     for (unsigned k = 0; all[k]; k++)
         if (strcmp(all[k], name) == 0)
@@ -424,6 +424,11 @@ static bool api_symbol_at(DgHost *h, uint64_t va, DgSymbol *out)
     return symbol_at(h->p, va, out);
 }
 
+static bool api_line_at(DgHost *h, uint64_t va, DgLine *out)
+{
+    return line_at(h->p, va, out);
+}
+
 static bool api_symbol_find(DgHost *h, const char *name, DgSymbol *out)
 {
     return symbol_find(h->p, name, out);
@@ -497,6 +502,7 @@ const DgApi *plugin_api(void)
         .image = api_image,
         .symbol_at = api_symbol_at,
         .symbol_find = api_symbol_find,
+        .line_at = api_line_at,
         .text_at = api_text_at,
         .window = api_window, .watch = api_watch, .retranslate = api_retranslate, .compress = api_compress,
     };

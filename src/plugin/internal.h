@@ -183,6 +183,7 @@ typedef struct Image {
     DgImage dg;
     bool mapped, stale;          /* stale: something there was unmapped or changed */
     struct SymbolTable *symbols; /* NULL: not read yet */
+    struct LineTable *lines;     /* the same */
     struct Image *next;          /* by number */
 } Image;
 
@@ -228,6 +229,8 @@ struct Plugins {
     Feed feed;
     DgThread *threads;
     uint32_t nthread; /* ever */
+    struct LineReader *lines; /* NULL: not there, or nobody has asked */
+    bool lines_asked;
     Image *images;
     uint32_t nimage;
     _Atomic(FaultHook *) faults[FAULT_BUCKETS];
@@ -316,6 +319,9 @@ bool plugins_add(Plugins *p, const DgTool *tool, void *library, const char *opti
 
 /* symbol.c */
 Image *image_at(Plugins *p, uint64_t va);
+bool line_at(Plugins *p, uint64_t va, DgLine *out);
+/* Whether line_at can work at all. */
+bool lines_known(Plugins *p);
 bool symbol_at(Plugins *p, uint64_t va, DgSymbol *out);
 /* Whether some symbol of that name is at va. */
 bool symbol_is(Plugins *p, uint64_t va, const char *name);

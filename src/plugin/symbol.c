@@ -5,7 +5,7 @@
 #include "plugin/internal.h"
 
 #include "base/check.h"
-#include "base/elf_symbols.h"
+#include "plugin/lines.h"
 
 #include <elf.h>
 #include <fcntl.h>
@@ -214,13 +214,48 @@ bool symbol_find(Plugins *p, const char *name, DgSymbol *out)
     return false;
 }
 
+/* --- lines -------------------------------------------------------------------------------------------------------- */
+
+bool lines_known(Plugins *p)
+{
+    if (!p->lines_asked)
+        p->lines = lines_reader();
+    p->lines_asked = true;
+    return p->lines != NULL;
+}
+
+bool line_at(Plugins *p, uint64_t va, DgLine *out)
+{
+    DgLine v = {.size = sizeof v, .end = UINT64_MAX};
+    uint32_t size = out->size < sizeof v ? out->size : (uint32_t)sizeof v;
+    Image *im = NULL;
+    LineRange r;
+    bool found = false;
+
+    for (Image *at = p->images; at; at = at->next) /* what is mapped there now, else what was last */
+        if (va >= at->dg.start && va < at->dg.end && at->dg.path && (!im || at->mapped))
+            im = at;
+    if (im && lines_known(p)) {
+        if (!im->lines)
+            im->lines = lines_read(p->lines, im->dg.path);
+        found = lines_at(im->lines, va - im->dg.base, &r);
+        v = (DgLine){.size = size, .line = found ? r.line : 0, .file = found ? r.file : NULL, .start = im->dg.base + r.start,
+                     .end = r.end == UINT64_MAX ? r.end : im->dg.base + r.end};
+    }
+    memcpy(out, &v, size);
+    out->size = size;
+    return found;
+}
+
 void images_free(Plugins *p)
 {
+    free(p->lines);
     for (Image *im = p->images, *next; im; im = next) {
         next = im->next;
         if (im->symbols)
             elf_symbols_free(&im->symbols->names);
         free(im->symbols);
+        lines_free(im->lines);
         free((char *)(uintptr_t)im->dg.path);
         free(im);
     }

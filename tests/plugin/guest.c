@@ -111,6 +111,21 @@ static void run_threads(void)
         pthread_join(t[i], NULL);
 }
 
+/* Each of n threads, at most 8, does the same work. */
+static void *work_thread(void *arg)
+{
+    return (void *)spin((long)arg);
+}
+
+static void run_work(int n, long rounds)
+{
+    pthread_t t[8];
+    for (int i = 0; i < n && i < 8; i++)
+        pthread_create(&t[i], NULL, work_thread, (void *)rounds);
+    for (int i = 0; i < n && i < 8; i++)
+        pthread_join(t[i], NULL);
+}
+
 /* The process ends as soon as the last of 8 threads can be known to be over. */
 static void *over_thread(void *word)
 {
@@ -162,7 +177,7 @@ int main(int argc, char **argv)
     sigaction(SIGALRM, &tick, NULL);
     mprotect(p + 4096, 4096, PROT_NONE);
     if (strcmp(what, "faults") == 0) {
-        printf("sum %ld faults %d\n", rounds(p + 4096, 500), (int)faults);
+        printf("sum %ld faults %d\n", rounds(p + 4096, argc > 2 ? atol(argv[2]) : 500), (int)faults);
     } else if (strcmp(what, "ticks") == 0) {
         struct itimerval it = {{0, 500}, {0, 500}};
         setitimer(ITIMER_REAL, &it, NULL);
@@ -199,6 +214,8 @@ int main(int argc, char **argv)
             spin(20000); /* of these the second is watched */
             printf("line\n");
         }
+    } else if (strcmp(what, "work") == 0 && argc > 3) {
+        run_work(atoi(argv[2]), atol(argv[3]));
     } else if (strcmp(what, "spin") == 0) {
         spin(20000000);
     } else if (strcmp(what, "abort") == 0) {

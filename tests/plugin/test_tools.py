@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Tools against each other, against other engines, and against QEMU: exact numbers.
 
-usage: test_tools.py DRAGOMAN PURE GUEST PROBE.so QEMU_PLUGIN.so
+usage: test_tools.py DRAGOMAN PURE GUEST PROBE.so QEMU_PLUGIN.so STEP TICK GUEST_WITH_LINES
 Without arguments: skipped, for want of a cross compiler.
 """
 import hashlib
@@ -74,6 +74,34 @@ def test_count(dragoman, pure, guest):
         check(r.numbers().get("instructions") == want, "count: as many instructions as QEMU executes", f"{r.err}QEMU: {want}")
     same_everywhere(dragoman, "count with faults", [guest, "faults"])
     same_everywhere(dragoman, "count of a C program", [guest, "probe"])
+
+
+def test_exact(dragoman, pure, guest, step):
+    """Against a debugger that steps through the same program, instructions that fault included."""
+    for what, program in ("pure", [pure]), ("with faults", [guest, "faults", "40"]):
+        want = {m[1]: int(m[2]) for m in re.finditer(r"^(instructions|blocks|reads|writes) (\d+)$", Run(dragoman, [step] + program).out, re.M)}
+        check(len(want) == 4, f"stepping: {what}", want)
+        for name, opts in ENGINES.items():
+            got = Run(dragoman, opts + ["--tool=count"] + program).numbers()
+            check(want.items() <= got.items(), f"count is what stepping shows, {what}: {name}", f"{got}\n{want}")
+
+
+def test_interrupted(dragoman, tick):
+    """A timer interrupts a loop; each time the same few instructions more."""
+    for name, opts in ENGINES.items():
+        quiet = Run(dragoman, opts + ["--tool=count", tick, "off"]).numbers()
+        for args in [], ["--window=start=insns:5000,stop=insns:1000000"], ["--window=start=symbol:over"]:
+            r = subprocess.run([dragoman] + opts + ["--tool=count"] + args + [tick], env=ENV, capture_output=True, timeout=120)
+            ticks = int.from_bytes(r.stdout[-8:], "little")
+            got = {m[1].decode(): int(m[2]) for m in re.finditer(rb"^([a-z]+)\s+(\d+)$", r.stderr, re.M)}
+            if args and "insns" in args[0]:
+                ok = got["instructions"] == 1000000
+            elif args:
+                ok = (got["instructions"] - 13) % 7 == 0 and got["instructions"] < 13 + 7 * 3
+            else:
+                ok = got == {"instructions": quiet["instructions"] + 7 * ticks, "blocks": quiet["blocks"] + 2 * ticks,
+                             "reads": quiet["reads"] + ticks, "writes": quiet["writes"] + ticks}
+            check(r.returncode == 0 and ticks > 0 and ok, f"interrupted by a timer {args}: {name}", f"{ticks} {got} {quiet}")
 
 
 def trace(dragoman, opts, program, out, more=""):
@@ -173,9 +201,9 @@ def windowed(pcs, start, stop, open_):
     return out
 
 
-def test_windows(dragoman, pure, guest, tmp):
+def test_windows(dragoman, pure, guest, step, tmp):
     out = os.path.join(tmp, "trace")
-    pcs = insn_lines(dragoman, ["--engine=interp"], [pure], out)
+    pcs = [int(pc, 16) for pc in Run(dragoman, [step, "-p", pure]).out.split()]
     symbol = {m[2]: int(m[1], 16) for m in re.finditer(r"^(\w+) \w (\w+)$",
               subprocess.run(["nm", pure], capture_output=True, text=True).stdout, re.M)}
     work, case0, never = symbol["work"], symbol["case0"], (None, 1)
@@ -268,6 +296,45 @@ def dump_rows(data):
         at += size
     assert at == len(data)
     return pid, rows
+
+
+def test_lines(dragoman, guest, debug, tmp):
+    """Source lines: lcov's file against the source, and genhtml's opinion of it."""
+    source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "guest.c")
+    text = open(source, encoding="ascii").read().splitlines()
+    info = os.path.join(tmp, "cover.info")
+    for name, opts in ENGINES.items():
+        r = Run(dragoman, opts + [f"--tool=cover,lcov,out={info}", debug, "probe"])
+        with open(info, encoding="ascii") as f:
+            records = [rec for rec in f.read().split("end_of_record\n") if f"/guest.c\n" in rec]
+        lines = {int(m[1]): int(m[2]) for rec in records for m in re.finditer(r"^DA:(\d+),(\d+)$", rec, re.M)}
+        calls = {m[2]: int(m[1]) for rec in records for m in re.finditer(r"^FNDA:(\d+),(\w+)$", rec, re.M)}
+        times = {what: [n for at, n in lines.items() if what in text[at - 1]] for what in ("return x * 3 + 1;", "abort();", "sum += probe_me(i);")}
+        check(r.status == 0 and len(records) == 1 and calls.get("probe_me") == 200 and calls.get("wrap_me") == 0 and calls.get("main") == 1 and
+              times["return x * 3 + 1;"] == [200] and times["abort();"] == [0] and times["sum += probe_me(i);"] == [200, 0],
+              f"lcov: lines and functions of the source: {name}", f"{times} {calls} {r.err}")
+    if shutil.which("genhtml"):
+        html = os.path.join(tmp, "html")
+        p = subprocess.run(["genhtml", "-q", "--ignore-errors", "source", "-o", html, info], capture_output=True, text=True, timeout=120)
+        pages = [os.path.join(d, f) for d, _, files in os.walk(html) for f in files if f == "guest.c.gcov.html"]
+        check(p.returncode == 0 and len(pages) == 1 and "probe_me" in open(pages[0], encoding="utf-8").read(), "lcov: genhtml takes it",
+              p.stdout + p.stderr)
+    stripped = os.path.join(tmp, "stripped") # and its debugging information beside it, and by its build id
+    by_id = subprocess.run(["aarch64-linux-gnu-readelf", "-n", debug], capture_output=True, text=True, timeout=60).stdout
+    ident = re.search(r"Build ID: (\w\w)(\w+)", by_id)
+    for where in ".debug/guest.debug", f"usr/lib/debug/.build-id/{ident[1]}/{ident[2]}.debug" if ident else None:
+        if not where:
+            continue
+        place = os.path.join(tmp, where)
+        os.makedirs(os.path.dirname(place), exist_ok=True)
+        subprocess.run(["aarch64-linux-gnu-objcopy", "--only-keep-debug", debug, place], check=True, timeout=60)
+        subprocess.run(["aarch64-linux-gnu-objcopy", "--strip-debug"] + ([f"--add-gnu-debuglink={place}"] if "link" in where or where[0] == "." else []) +
+                       [debug, stripped], check=True, timeout=60)
+        r = Run(dragoman, ["--tool=hot", stripped, "work", "1", "20000"])
+        at = re.search(r"^source lines.*\n +\d+ +[\d.]+%  \S*/guest\.c:(\d+)$", r.err, re.M)
+        check(r.status == 0 and at and "x += i;" in "".join(text[int(at[1]) - 2:int(at[1]) + 1]), f"hot: source lines, from {where.split('/')[0]}", r.err[:600])
+        os.unlink(place)
+        check("source lines" not in Run(dragoman, ["--tool=hot", stripped, "probe"]).err, "hot: none where there is nothing to tell them", "")
 
 
 def test_perf(dragoman, guest, tmp):
@@ -425,18 +492,21 @@ def test_qemu(dragoman, pure, guest, probe, plugin):
 
 
 def main():
-    if len(sys.argv) < 6:
+    if len(sys.argv) < 9:
         sys.exit(77)
-    dragoman, pure, guest, probe, plugin = map(os.path.abspath, sys.argv[1:6])
+    dragoman, pure, guest, probe, plugin, step, tick, debug = map(os.path.abspath, sys.argv[1:9])
     with tempfile.TemporaryDirectory() as tmp:
         for test in (lambda: test_count(dragoman, pure, guest),
+                     lambda: test_exact(dragoman, pure, guest, step),
+                     lambda: test_interrupted(dragoman, tick),
                      lambda: test_memtrace(dragoman, pure, guest, tmp),
                      lambda: test_probe(dragoman, pure, guest, probe),
                      lambda: test_wrap(dragoman, guest, probe),
-                     lambda: test_windows(dragoman, pure, guest, tmp),
+                     lambda: test_windows(dragoman, pure, guest, step, tmp),
                      lambda: test_streams(dragoman, pure, guest, tmp),
                      lambda: test_accesses(dragoman, guest, probe),
                      lambda: test_perf(dragoman, guest, tmp),
+                     lambda: test_lines(dragoman, guest, debug, tmp),
                      lambda: test_others(dragoman, pure, guest, tmp),
                      lambda: test_errors(dragoman, pure, probe),
                      lambda: test_static(dragoman, pure, probe),
