@@ -289,6 +289,18 @@ static const FlagCase flag_cases[] = {
                 " %8:i8 = sub.v.i32 %20, %21\n"},
     {"difference to a constant", " %9:i64 = const 3\n %3:i64 = sub %1, %9\n %4:i64 = const 0\n %5:i8 = icmp.i64 slt %3, %4\n"
                       " %6:i8 = icmp.i64 eq %1, %9\n %7:i8 = icmp.i64 uge %1, %9\n %8:i8 = sub.v.i64 %1, %9\n"},
+    {"difference to a constant, kept", " %9:i64 = const 3\n %3:i64 = sub %1, %9\n put x0, %3\n"
+     " %4:i64 = const 0\n %5:i8 = icmp.i64 slt %3, %4\n %6:i8 = icmp.i64 eq %1, %9\n"
+     " %7:i8 = icmp.i64 uge %1, %9\n %8:i8 = sub.v.i64 %1, %9\n"},
+    {"difference of 32 bits to a negative constant, kept", " %9:i32 = const 0xfffffffd\n %20:i32 = trunc %1\n %3:i32 = sub %20, %9\n %22:i64 = zext.i32 %3\n put x0, %22\n"
+     " %4:i32 = const 0\n %5:i8 = icmp.i32 slt %3, %4\n %6:i8 = icmp.i32 eq %20, %9\n"
+     " %7:i8 = icmp.i32 uge %20, %9\n %8:i8 = sub.v.i32 %20, %9\n"},
+    {"difference to the largest constant that is not stored", " %9:i64 = const 0x1fffff\n %3:i64 = sub %1, %9\n"
+     " %4:i64 = const 0\n %5:i8 = icmp.i64 slt %3, %4\n %6:i8 = icmp.i64 eq %1, %9\n"
+     " %7:i8 = icmp.i64 uge %1, %9\n %8:i8 = sub.v.i64 %1, %9\n"},
+    {"difference to the smallest that is, kept", " %9:i64 = const 0x200000\n %3:i64 = sub %1, %9\n put x0, %3\n"
+     " %4:i64 = const 0\n %5:i8 = icmp.i64 slt %3, %4\n %6:i8 = icmp.i64 eq %1, %9\n"
+     " %7:i8 = icmp.i64 uge %1, %9\n %8:i8 = sub.v.i64 %1, %9\n"},
     {"conjunction", " %3:i64 = and %1, %2\n %4:i64 = const 0\n %5:i8 = icmp.i64 slt %3, %4\n %6:i8 = icmp.i64 eq %3, %4\n"
                     " %7:i8 = const 0\n %8:i8 = const 0\n"},
     {"conjunction of 32 bits", " %20:i32 = trunc %1\n %21:i32 = trunc %2\n %3:i32 = and %20, %21\n %4:i32 = const 0\n"
@@ -348,7 +360,7 @@ static bool flags_case(const FlagCase *c, uint64_t to, const uint64_t x[2])
 static void test_flags(const char *name)
 {
     static const uint64_t value[] = {0, 1, 3, 1ull << 31, 1ull << 32, (1ull << 32) + 3, 1ull << 63, ~0ull >> 1, ~0ull, 0xffffffff};
-    char t[120];
+    char t[160];
 
     for (unsigned k = 0; k < sizeof flag_cases / sizeof *flag_cases; k++) {
         unsigned bad = 0;

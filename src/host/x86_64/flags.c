@@ -4,9 +4,10 @@
 
 /*
  * HostCpu.flags_from. Operands of 32 bits are compared in the upper halves, which gives the same flags; a result that sets no
- * carry is compared with zero, which would.
+ * carry is compared with zero, which would. A second operand that is a small constant, as most are, is in the bits from
+ * FROM_Y on, which saves a store; the first may then be what is left of their difference.
  */
-enum { FROM_SHIFT = 63, FROM_CARRY = 0x100, FROM_PENDING = 0x10000 };
+enum { FROM_SHIFT = 63, FROM_CARRY = 0x40, FROM_PENDING = 0x80, FROM_CONST = 0x100, FROM_SUM = 0x200, FROM_Y = 10 };
 
 /* --- exits ---------------------------------------------------------------------------------------------------------------- */
 
@@ -145,6 +146,17 @@ static bool small(const Sel *s, IrRef v, int32_t *c)
     return true;
 }
 
+/* Whether the second operand fits flags_from; what it adds to that. */
+static bool constant_operand(const Sel *s, const FlagForm *f, uint32_t *bits)
+{
+    uint64_t k = 0;
+    if (f->y && !f->both && !sel_const(s, f->y, &k))
+        return false;
+    int64_t y = (f->from & FROM_SHIFT) ? (int32_t)k : (int64_t)k;
+    *bits = FROM_CONST | (f->sum ? FROM_SUM : 0) | (uint32_t)y << FROM_Y;
+    return y == (int32_t)*bits >> FROM_Y;
+}
+
 static void store_operand(Sel *s, size_t to, IrRef v)
 {
     int32_t c;
@@ -179,19 +191,19 @@ void flags_store(Sel *s, const FlagForm *f)
 {
     size_t x = offsetof(HostCpu, flags_x), y = offsetof(HostCpu, flags_y);
 
+    uint32_t bits = 0;
     if (!s->plan->cfg.flags)
         return;
-    x64_mov_mi(s->a, W32, sel_cpu(s, offsetof(HostCpu, flags_from)), (int32_t)f->from);
+    bool constant = f->from && constant_operand(s, f, &bits);
+    x64_mov_mi(s->a, W32, sel_cpu(s, offsetof(HostCpu, flags_from)), (int32_t)(f->from | (constant ? bits : 0)));
     if (!f->from)
         return;
-    if (f->sum || f->both)
+    if ((f->sum && !constant) || f->both)
         store_result(s, x, f);
     else
         store_operand(s, x, f->x);
-    if (f->y && !f->both)
+    if (!constant)
         store_operand(s, y, f->y);
-    else
-        x64_mov_mi(s->a, W64, sel_cpu(s, y), 0);
     s->ra->locked = 0;
 }
 
@@ -240,9 +252,18 @@ void flags_entry(Sel *s)
     x64_mov_rm(s->a, W32, RCX, from);
     x64_mov_rm(s->a, W64, RAX, sel_cpu(s, offsetof(HostCpu, flags_x)));
     x64_mov_rm(s->a, W64, RDX, sel_cpu(s, offsetof(HostCpu, flags_y)));
+    x64_test_ri(s->a, W32, RCX, FROM_CONST);
+    uint32_t stored = x64_jcc_short(s->a, CC_E);
+    x64_movsx(s->a, W64, W32, RDX, rm_r(RCX));
+    x64_shift_i(s->a, SH_SAR, W64, RDX, FROM_Y);
+    x64_test_ri(s->a, W32, RCX, FROM_SUM);
+    uint32_t whole = x64_jcc_short(s->a, CC_E);
+    x64_alu_rr(s->a, ALU_ADD, W64, RAX, RDX);
+    asm_short_here(s->a, whole);
+    asm_short_here(s->a, stored);
     x64_shift_cl(s->a, SH_SHL, W64, RAX);
     x64_shift_cl(s->a, SH_SHL, W64, RDX);
-    x64_shift_i(s->a, SH_SHR, W32, RCX, 8); /* bit 0: whether carry may be set */
+    x64_shift_i(s->a, SH_SHR, W32, RCX, 6); /* bit 0: whether carry may be set */
     x64_alu_rr(s->a, ALU_CMP, W64, RAX, RDX);
     x64_setcc_m(s->a, CC_S, home(s, FLAG_SIGN));
     x64_setcc_m(s->a, CC_E, home(s, FLAG_ZERO));
@@ -258,7 +279,9 @@ void flags_entry(Sel *s)
 void x64_flags_show(const HostCpu *cpu, const HostPlan *plan, uint8_t *state)
 {
     uint32_t from = cpu->flags_from;
-    uint64_t x = cpu->flags_x << (from & FROM_SHIFT), y = cpu->flags_y << (from & FROM_SHIFT);
+    uint64_t second = from & FROM_CONST ? (uint64_t)(int64_t)((int32_t)from >> FROM_Y) : cpu->flags_y;
+    uint64_t first = cpu->flags_x + (from & FROM_SUM ? second : 0);
+    uint64_t x = first << (from & FROM_SHIFT), y = second << (from & FROM_SHIFT);
     const bool flag[FLAG_COUNT] = {
         [FLAG_SIGN] = (x - y) >> 63,
         [FLAG_ZERO] = x == y,

@@ -1,7 +1,7 @@
 /*
  * Condition flags between translations. Nearly every translation leaves them changed and hardly any reads them. An exit that would
  * have to compute all of HostConfig.flags into their homes leaves the comparison that they are of instead: its operands in
- * HostCpu.flags_x and flags_y, and in HostCpu.flags_from how to compute the homes from them (0: the homes hold them).
+ * HostCpu.flags_x and (unless a small constant) flags_y, and in HostCpu.flags_from how to compute the homes from them (0: the homes hold them).
  *
  * Whoever reads the homes has that done first (settled): a translation that begins with what the flags were, at its entry; C code,
  * whenever it gets control of the guest's state (enter() returns, a helper that sees the slots, recovery from a fault). An exit

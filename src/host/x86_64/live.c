@@ -1,5 +1,5 @@
-#include "host/x86_64/early.h"
 #include "host/x86_64/graph.h"
+#include "host/x86_64/live.h"
 
 #include "base/check.h"
 
@@ -21,25 +21,6 @@ void live_targets(const IrRegion *r, const IrInsn *brif, uint32_t *main, uint32_
     *main = through_yes ? yes : no;
     *side = through_yes ? no : yes;
 }
-
-typedef struct Live {
-    Sel *s;
-    SelAlloc *ra;
-    const IrRegion *r;
-    uint32_t pos;
-    uint32_t *args;       /* by block: pool index of its arguments */
-    unsigned depth;       /* side exits entered (number_block) */
-    bool vectors;         /* some value wants a vector register */
-    IrRef sum;            /* latest addition on the main path */
-    uint32_t first;       /* in a graph: position at which the present main block begins */
-    IrRef *sub_of;        /* by value: latest subtraction from it on the main path */
-    EarlyScan early;
-    IrRef *lazy;          /* what mark_lazy is to look at: flags, counts, sums and differences, in order */
-    uint32_t nlazy;
-    uint64_t pins;        /* pinned slots whose entry values' uses are to be noted */
-    uint64_t pins_kept;   /* pinned slots whose entry values a use behind this one, in the present scope, keeps */
-    IrSnap kept;          /* the snapshot behind this one, all of whose values are kept in the present scope */
-} Live;
 
 static IrRef alias_get(Live *l, IrRef ref, const IrInsn *i)
 {
@@ -103,7 +84,7 @@ bool live_has_cond(const IrInsn *i)
     return sel_int_conds[i->op] != NULL;
 }
 
-static bool can_fuse(const Live *l, IrRef cond)
+bool live_can_fuse(const Live *l, IrRef cond)
 {
     IrRef root = l->ra->root[cond];
     return root < l->r->ninsn && live_has_cond(&l->r->insn[root]);
@@ -112,7 +93,7 @@ static bool can_fuse(const Live *l, IrRef cond)
 static void count_operands(Live *l, const IrInsn *i)
 {
     unsigned mask = ir_ops[i->op].values;
-    if ((i->op == IR_BRIF || i->op == IR_SELECT) && can_fuse(l, i->a))
+    if ((i->op == IR_BRIF || i->op == IR_SELECT) && live_can_fuse(l, i->a))
         mask &= ~1u;
     if (mask & 1)
         count_operand(l, i->a);
@@ -126,7 +107,7 @@ static void count_operands(Live *l, const IrInsn *i)
 }
 
 /* Whether what is defined by `ref` is done on every path to here, and as often: in a graph, by the same block. */
-static bool same_block(const Live *l, IrRef ref)
+bool live_same_block(const Live *l, IrRef ref)
 {
     return !l->ra->g || l->ra->g->at[ref] >= l->first;
 }
@@ -136,7 +117,7 @@ static void note_sum(Live *l, IrRef ref, const IrInsn *i)
     SelAlloc *ra = l->ra;
     const IrInsn *x = &l->r->insn[l->sum];
     if (l->sum && ra->root[x->a] == ra->root[i->a] && ra->root[x->b] == ra->root[i->b] && x->type == i->lane &&
-        same_block(l, l->sum))
+        live_same_block(l, l->sum))
         ra->alt[ref] = l->sum;
 }
 
@@ -145,7 +126,7 @@ static void note_sub(Live *l, IrRef ref, const IrInsn *i)
     SelAlloc *ra = l->ra;
     IrRef sub = l->sub_of[ra->root[i->a]];
     const IrInsn *x = &l->r->insn[sub];
-    if (sub && ra->root[x->b] == ra->root[i->b] && x->type == i->lane && same_block(l, sub))
+    if (sub && ra->root[x->b] == ra->root[i->b] && x->type == i->lane && live_same_block(l, sub))
         ra->alt[ref] = sub;
 }
 
@@ -344,7 +325,7 @@ static void mark_lazy(Live *l)
             continue;
         ra->val[ref].flags |= VAL_LAZY;
         if (i->op == IR_SELECT) { /* what it chooses from comes before it, and may be lazy too */
-            discount(l, can_fuse(l, i->a) ? 0 : i->a);
+            discount(l, live_can_fuse(l, i->a) ? 0 : i->a);
             discount(l, i->b);
             discount(l, i->c);
         } else if (live_sign_test(l->s, i)) {
@@ -469,7 +450,7 @@ static inline void push_use(Live *l, IrRef root, bool soft)
     ra->val[root].use = n;
 }
 
-static void use_value(Live *l, IrRef ref)
+void live_use(Live *l, IrRef ref)
 {
     IrRef root = l->ra->root[ref];
     uint32_t u = l->ra->val[root].use;
@@ -534,156 +515,14 @@ static void use_snapshot(Live *l, const IrInsn *i, bool exit)
         keep_value(l, ra_pin_ref(l->s, (unsigned)__builtin_ctzll(rest)));
 }
 
-/* --- folding ----------------------------------------------------------------------------------------------------------- */
-
-/* Whether a value is in a register later anyway, or needs none. */
-static bool stays(const Live *l, IrRef ref)
-{
-    const SelAlloc *ra = l->ra;
-    IrRef root = ra->root[ref];
-    uint32_t u = ra->val[root].use;
-    if (ra->val[root].flags & VAL_CONST)
-        return true;
-    for (unsigned k = 0; u && ra->use[u].soft && k < 4; k++)
-        u = ra->use[u].next;
-    return u && !ra->use[u].soft;
-}
-
-/*
- * `root` when it is an operation `op` that can be done where it is used, as part of an address: because nothing else needs it,
- * or nothing behind this does and its operands stay. In the latter case it may turn out that all its uses do it themselves.
- */
-static const IrInsn *sole(Live *l, IrRef root, IrOp op)
-{
-    const IrInsn *i = &l->r->insn[root];
-    if (root >= l->r->ninsn || i->op != op || l->ra->val[root].use || !same_block(l, root))
-        return NULL;
-    if (l->ra->count[root] == 1 || (l->ra->count[root] <= 4 && stays(l, i->a) && stays(l, i->b)))
-        return i;
-    /* the shift is free, so what is merely kept will do */
-    if (op == IR_SHL && l->ra->count[root] <= 4 && l->ra->val[l->ra->root[i->a]].use)
-        return i;
-    return NULL;
-}
-
-static bool small_const(Live *l, IrRef ref, int64_t *v)
-{
-    IrVal c;
-    IrRef root = l->ra->root[ref];
-    if (!ra_const(l->s, root, &c) || plan_is_x(ra_type(l->s, root)))
-        return false;
-    *v = (int64_t)c.u64[0];
-    return *v == (int32_t)*v;
-}
-
-static void addr_index(Live *l, AddrMode *m, IrRef x, IrRef y)
-{
-    for (int swap = 0; swap < 2; swap++) {
-        IrRef idx = swap ? x : y;
-        int64_t k;
-        const IrInsn *i = sole(l, l->ra->root[idx], IR_SHL);
-        if (i && i->type == l->r->insn[idx].type && small_const(l, i->b, &k) && k >= 0 && k <= 3) {
-            m->base = swap ? y : x;
-            m->index = i->a;
-            m->scale = (uint8_t)k;
-            return;
-        }
-    }
-    m->base = x;
-    m->index = y;
-}
-
-/* The address of memory operation `i` as an x86 address mode; adds that only it needs are folded. */
-static AddrMode addr_match(Live *l, const IrInsn *i)
-{
-    AddrMode m = {.base = i->a};
-    int64_t disp = (int64_t)i->imm, k;
-    bool has_disp = i->op == IR_LOAD || i->op == IR_STORE;
-
-    if (!has_disp)
-        disp = 0;
-    if (disp != (int32_t)disp)
-        return m; /* the rule adds the displacement itself */
-    for (int depth = 0; depth < 4; depth++) {
-        const IrInsn *add = sole(l, l->ra->root[m.base], IR_ADD);
-        if (!add)
-            break;
-        if (small_const(l, add->b, &k) && disp + k == (int32_t)(disp + k)) {
-            disp += k;
-            m.base = add->a;
-        } else {
-            addr_index(l, &m, add->a, add->b);
-            break;
-        }
-    }
-    m.disp = (int32_t)disp;
-    return m;
-}
-
-static void use_address(Live *l, IrRef ref, AddrMode m)
-{
-    SelAlloc *ra = l->ra;
-    if (ra->nam == ra->cap_am) {
-        AddrMode *am = ARENA_ARRAY(l->s->arena, AddrMode, 2 * ra->cap_am);
-        memcpy(am, ra->am, ra->nam * sizeof *am);
-        ra->am = am;
-        ra->cap_am *= 2;
-    }
-    ra->val[ref].am = (uint16_t)ra->nam;
-    ra->am[ra->nam++] = m;
-    use_value(l, m.base);
-    use_value(l, m.index);
-}
-
-/* An addition of a value that is shifted left a little is one lea. */
-static bool use_sum(Live *l, IrRef ref, const IrInsn *i)
-{
-    AddrMode m = {0};
-    if ((i->type != IR_I64 && i->type != IR_I32) || l->ra->val[ref].am)
-        return false;
-    addr_index(l, &m, i->a, i->b);
-    if (!m.scale || (l->ra->val[l->ra->root[m.base]].flags & VAL_CONST))
-        return false;
-    use_address(l, ref, m);
-    return true;
-}
-
-/* Whether condition `cond` is the host's carry, or no carry. */
-static bool is_carry(const Live *l, IrRef cond)
-{
-    const IrInsn *i = &l->r->insn[l->ra->root[cond]];
-    unsigned rel = i->aux & (IR_LT | IR_EQ | IR_GT);
-    if (!can_fuse(l, cond))
-        return false;
-    return i->op == IR_ADD_C || (i->op == IR_ICMP && !(i->aux & IR_PSIGNED) && (rel == IR_LT || rel == (IR_EQ | IR_GT)));
-}
-
-/* A choice between a value and one more: the value, which the carry is added to. */
-static bool use_increment(Live *l, IrRef ref, const IrInsn *i)
-{
-    if ((i->type != IR_I32 && i->type != IR_I64) || !is_carry(l, i->a))
-        return false;
-    for (unsigned no = 0; no < 2; no++) {
-        IrRef same = no ? i->b : i->c;
-        const IrInsn *more = sole(l, l->ra->root[no ? i->c : i->b], IR_ADD);
-        int64_t one;
-        if (!more || l->ra->root[more->a] != l->ra->root[same] || !small_const(l, more->b, &one) || one != 1)
-            continue;
-        l->ra->val[ref].am = no ? VAL_AM_INC_NO : VAL_AM_INC_YES;
-        use_value(l, same);
-        return true;
-    }
-    return false;
-}
-
 /* The condition of a BRIF or SELECT: in flags when a rule may do that, else as a value. */
 static void use_condition(Live *l, IrRef ref, IrRef cond)
 {
     IrRef root = l->ra->root[cond], op[LAZY_OPS];
     const IrInsn *i = &l->r->insn[root];
 
-    if (!can_fuse(l, cond)) {
-        use_value(l, cond);
+    if (!live_can_fuse(l, cond)) {
+        live_use(l, cond);
         return;
     }
     l->ra->val[ref].flags |= VAL_COND;
@@ -691,12 +530,12 @@ static void use_condition(Live *l, IrRef ref, IrRef cond)
     if (l->ra->val[root].flags & VAL_LAZY) {
         settle(l, root);
         for (unsigned n = live_lazy_operands(l->s, root, op); n--;)
-            use_value(l, op[n]);
+            live_use(l, op[n]);
         return;
     }
-    use_value(l, i->a);
-    use_value(l, i->b);
-    use_value(l, i->c);
+    live_use(l, i->a);
+    live_use(l, i->b);
+    live_use(l, i->c);
 }
 
 static void use_operands(Live *l, IrRef ref, const IrInsn *i)
@@ -707,20 +546,20 @@ static void use_operands(Live *l, IrRef ref, const IrInsn *i)
         return;
     case IR_SELECT:
         use_condition(l, ref, i->a);
-        if (use_increment(l, ref, i))
+        if (live_use_increment(l, ref, i))
             return;
-        use_value(l, i->b);
-        use_value(l, i->c);
+        live_use(l, i->b);
+        live_use(l, i->c);
         return;
     case IR_ADD:
-        if (use_sum(l, ref, i))
+        if (live_use_sum(l, ref, i))
             return;
         break;
     case IR_LOAD:
     case IR_STORE:
     case IR_CAS:
     case IR_RMW:
-        use_address(l, ref, addr_match(l, i));
+        live_use_address(l, ref, i);
         break;
     default:
         break;
@@ -729,14 +568,14 @@ static void use_operands(Live *l, IrRef ref, const IrInsn *i)
     if (i->op == IR_LOAD || i->op == IR_STORE || i->op == IR_CAS || i->op == IR_RMW)
         mask &= ~1u;
     if (mask & 1)
-        use_value(l, i->a);
+        live_use(l, i->a);
     if (mask & 2)
-        use_value(l, i->b);
+        live_use(l, i->b);
     if (mask & 4)
-        use_value(l, i->c);
+        live_use(l, i->c);
     if (has_pool_args(i))
         for (uint32_t k = 0; k < i->b; k++)
-            use_value(l, l->r->pool[i->a + k]);
+            live_use(l, l->r->pool[i->a + k]);
 }
 
 /* A value that ends in an operation with this hint would save a move by having it too. */
@@ -870,7 +709,7 @@ static void use_args(Live *l, const IrInsn *i)
             IrRef root = l->ra->root[l->r->pool[args + p++]];
             if (!(l->ra->val[ref].flags & VAL_NEEDED))
                 continue;
-            use_value(l, root);
+            live_use(l, root);
             if (l->ra->val[root].hint == REG_NONE)
                 l->ra->val[root].hint = l->ra->val[ref].hint;
         }

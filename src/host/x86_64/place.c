@@ -154,10 +154,26 @@ static IrRef arg_of(const Sel *s, IrRef args, IrRef param)
     return ra_root(s, s->r->pool[args + s->r->insn[param].imm]);
 }
 
+/* A parameter takes over the slot of an argument that is needed for nothing else from here on: then there is nothing to move. */
+static void adopt_slot(Sel *s, IrRef param, IrRef arg)
+{
+    SelAlloc *ra = s->ra;
+    Graph *g = ra->g;
+    uint16_t slot = ra_val(s, arg)->spill;
+
+    if (!slot || g->slot[arg] != slot || g->slot[param] || ra->spill_val[slot - 1] != arg || g->last[arg] > ra->pos ||
+        ra_type(s, arg) != ra_type(s, param))
+        return;
+    g->slot[param] = slot;
+    g->spill_last[slot - 1] = g->last[param];
+    ra->spill_val[slot - 1] = param;
+}
+
 /* A parameter's slot is written at the loop's back-edges too. */
-static void keep_slot(Sel *s, uint32_t to, IrRef param)
+static void keep_slot(Sel *s, uint32_t to, IrRef param, IrRef arg)
 {
     Graph *g = s->ra->g;
+    adopt_slot(s, param, arg);
     unsigned slot = ra_graph_slot(s, param);
     uint32_t l = graph_headed(g, to);
     if (l != IR_NO_BLOCK && g->spill_last[slot] < g->loop[l].end)
@@ -376,7 +392,7 @@ void graph_place(Sel *s, uint32_t to, IrRef args)
     for (uint32_t k = 0; k < x->nplace; k++) {
         IrRef v = x->place[k].v;
         if (x->place[k].mem && graph_is_param(s, to, v))
-            keep_slot(s, to, v);
+            keep_slot(s, to, v, arg_of(s, args, v));
         else if (x->place[k].mem && !graph_in_memory(s, v))
             g->stored[v] = x->first;
     }

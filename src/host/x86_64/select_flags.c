@@ -224,11 +224,27 @@ static bool icmp_alt(Sel *s, const IrInsn *i, Width w, SelCond *out)
     return true;
 }
 
+/* The conjunction with one bit that is in no immediate operand: its number; else -1. */
+static int high_bit(const Sel *s, const IrInsn *i, Width w)
+{
+    uint64_t c;
+    int32_t imm;
+    if (i->op != IR_AND || imm32(s, i->b, w, &imm) || !sel_const(s, i->b, &c) || (c & (c - 1)))
+        return -1;
+    return __builtin_ctzll(c);
+}
+
 static bool icmp_sign(Sel *s, const IrInsn *i, Width w, SelCond *out)
 {
     IrRef root = ra_root(s, i->a);
     unsigned rel = i->aux & (IR_LT | IR_EQ | IR_GT);
 
+    if ((val_flags(s, i) & VAL_LAZY) && root < s->r->ninsn && (ra_val(s, root)->flags & VAL_LAZY) &&
+        (rel == IR_EQ || rel == (IR_LT | IR_GT)) && high_bit(s, &s->r->insn[root], w) >= 0) {
+        x64_bt_i(s->a, BT_BT, w, sel_use_r(s, s->r->insn[root].a), (unsigned)high_bit(s, &s->r->insn[root], w));
+        *out = (SelCond){.cc = rel == IR_EQ ? CC_AE : CC_B};
+        return true;
+    }
     if ((val_flags(s, i) & VAL_LAZY) && root < s->r->ninsn && (ra_val(s, root)->flags & VAL_LAZY)) {
         const IrInsn *x = &s->r->insn[root];
         if (x->op == IR_SUB)

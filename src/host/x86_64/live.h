@@ -1,0 +1,38 @@
+/* What live.c and folded.c share: the numbering pass and the backward pass over a region. See regalloc.h. */
+#ifndef HOST_X86_64_LIVE_H
+#define HOST_X86_64_LIVE_H
+
+#include "host/x86_64/early.h"
+
+typedef struct Live {
+    Sel *s;
+    SelAlloc *ra;
+    const IrRegion *r;
+    uint32_t pos;
+    uint32_t *args;       /* by block: pool index of its arguments */
+    unsigned depth;       /* side exits entered (number_block) */
+    bool vectors;         /* some value wants a vector register */
+    IrRef sum;            /* latest addition on the main path */
+    uint32_t first;       /* in a graph: position at which the present main block begins */
+    IrRef *sub_of;        /* by value: latest subtraction from it on the main path */
+    EarlyScan early;
+    IrRef *lazy;          /* what mark_lazy is to look at: flags, counts, sums and differences, in order */
+    uint32_t nlazy;
+    uint64_t pins;        /* pinned slots whose entry values' uses are to be noted */
+    uint64_t pins_kept;   /* pinned slots whose entry values a use behind this one, in the present scope, keeps */
+    IrSnap kept;          /* the snapshot behind this one, all of whose values are kept in the present scope */
+} Live;
+
+/* Whether what is defined by `ref` is done on every path to here, and as often: in a graph, by the same block. */
+bool live_same_block(const Live *l, IrRef ref);
+/* Whether a condition rule may evaluate `cond` where it is used. */
+bool live_can_fuse(const Live *l, IrRef cond);
+/* The present instruction needs the value. */
+void live_use(Live *l, IrRef ref);
+
+/* folded.c: note what instruction `ref`, whose results are as yet used only behind it, needs instead of its operands. */
+void live_use_address(Live *l, IrRef ref, const IrInsn *i);   /* of a memory operation */
+bool live_use_sum(Live *l, IrRef ref, const IrInsn *i);       /* false: an addition like any other */
+bool live_use_increment(Live *l, IrRef ref, const IrInsn *i); /* false: a SELECT like any other */
+
+#endif
