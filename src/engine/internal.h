@@ -418,6 +418,8 @@ void persist_improved(Engine *e, const Translation *t);
 bool persist_invalidate_locked(Engine *e, uint64_t va, uint64_t len);
 /* Something is about to look for what persist_invalidate_locked has to do: before kill_lock is taken. */
 void persist_changed(Engine *e);
+/* Whether persist_invalidate_locked would find something in the range, or something is being made that may be in it. */
+bool persist_concerns(Engine *e, uint64_t va, uint64_t len);
 /* A region of an image that is dead is given back. Caller holds kill_lock. */
 void persist_region_gone_locked(Engine *e, struct PersistImage *im);
 void persist_fork_child(Engine *e);

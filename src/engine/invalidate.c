@@ -262,12 +262,7 @@ static void invalidate(Engine *e, uint64_t va, uint64_t len, Reason why)
  */
 static bool concerns(Engine *e, uint64_t va, uint64_t len)
 {
-    Vcpu *self = fault_current();
-    EnvImage im;
-
-    if (page_concerns(e, va, len))
-        return true;
-    return e->persist && (!self || !e->cfg.env->image || e->cfg.env->image(self, va, &im) || e->cfg.env->image(self, va + len - 1, &im));
+    return page_concerns(e, va, len) || persist_concerns(e, va, len);
 }
 
 void engine_invalidate(Engine *e, uint64_t va, uint64_t len)

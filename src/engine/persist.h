@@ -55,6 +55,7 @@ typedef struct Persist {
     pthread_mutex_t lock;    /* one thread at a time opens an image */
     _Atomic(PersistImage *) images; /* changes under kill_lock */
     PersistImage *all;       /* these and former ones: the structures are never freed, readers have no lock */
+    atomic_uint opening;          /* threads that are making an image, which is not listed yet */
     atomic_uint_fast64_t changes; /* of guest code, as announced by persist_changed */
     uint64_t lost[64];       /* starts of images that died */
     unsigned nlost;

@@ -227,9 +227,11 @@ PersistImage *persist_image_open(Vcpu *cpu, uint64_t pc)
     Persist *p = cpu->e->persist;
 
     write_begin(cpu);
+    atomic_fetch_add(&p->opening, 1);
     pthread_mutex_lock(&p->lock);
     PersistImage *im = open_locked(cpu, pc);
     pthread_mutex_unlock(&p->lock);
+    atomic_fetch_sub(&p->opening, 1);
     write_end(cpu);
     return im;
 }
@@ -299,6 +301,23 @@ void persist_changed(Engine *e)
         atomic_fetch_add(&e->persist->changes, 1);
 }
 
+static bool overlaps(const PersistImage *im, uint64_t va, uint64_t len)
+{
+    return !atomic_load(&im->dead) && va < im->end && (va + len > im->start || va + len < va);
+}
+
+bool persist_concerns(Engine *e, uint64_t va, uint64_t len)
+{
+    if (!e->persist)
+        return false;
+    /* One that is not listed yet may have asked for its mapping before that changed. */
+    bool any = atomic_load(&e->persist->opening) != 0;
+
+    for (PersistImage *im = atomic_load(&e->persist->images); im && !any; im = atomic_load(&im->next))
+        any = overlaps(im, va, len);
+    return any;
+}
+
 bool persist_invalidate_locked(Engine *e, uint64_t va, uint64_t len)
 {
     bool any = false;
@@ -307,7 +326,7 @@ bool persist_invalidate_locked(Engine *e, uint64_t va, uint64_t len)
         return false;
     for (PersistImage *im = atomic_load(&e->persist->images), *next; im; im = next) {
         next = atomic_load(&im->next);
-        if (!atomic_load(&im->dead) && va < im->end && (va + len > im->start || va + len < va)) {
+        if (overlaps(im, va, len)) {
             any |= im->file.map != NULL;
             persist_image_kill_locked(e, im);
         }
