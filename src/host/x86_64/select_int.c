@@ -243,10 +243,53 @@ static bool sel_maxu(Sel *s, const IrInsn *i)
 /* --- multiply, divide
  * ------------------------------------------------------------------------------------------------- */
 
+#define PAIR_AHEAD 6 /* instructions that are looked at for the other half of a product */
+
+/* The instruction soon behind `i` that wants the other half of its product, as operation `op`; NULL: there is none. */
+static const IrInsn *other_half(const Sel *s, const IrInsn *i, IrOp op)
+{
+    IrRef a = ra_root(s, i->a), b = ra_root(s, i->b);
+    const IrInsn *x = i;
+
+    for (unsigned n = 0; n < PAIR_AHEAD && x->next; n++) {
+        IrRef ref = x->next;
+        x = &s->r->insn[ref];
+        if (x->op != op || x->type != IR_I64 || !(ra_val(s, ref)->flags & VAL_NEEDED))
+            continue;
+        IrRef xa = ra_root(s, x->a), xb = ra_root(s, x->b);
+        if ((xa == a && xb == b) || (xa == b && xb == a))
+            return x;
+    }
+    return NULL;
+}
+
+/* Both halves by one instruction: the other one is there when its turn comes. */
+static bool both_halves(Sel *s, const IrInsn *i, IrOp other)
+{
+    const IrInsn *x = i->type == IR_I64 ? other_half(s, i, other) : NULL;
+    if (!x)
+        return false;
+    sel_use_r_in(s, i->a, RDX);
+    RGm b = sel_use_rm(s, i->b, 8);
+    Gpr d = sel_def_r(s, i), e = sel_def_r(s, x);
+    bool high = i->op == IR_MULHU;
+    x64_mulx(s->a, W64, high ? d : e, high ? e : d, b);
+    return true;
+}
+
+/* Whether the instruction has been done with the other half of its product. */
+static bool is_done(const Sel *s, const IrInsn *i)
+{
+    const Val *x = ra_val(s, (IrRef)(i - s->r->insn));
+    return x->reg != REG_NONE || x->spill || x->home;
+}
+
 static bool sel_mul(Sel *s, const IrInsn *i)
 {
     Width w = width_of((IrType)i->type);
     int32_t imm;
+    if (is_done(s, i) || (!imm32(s, i->b, w, &imm) && both_halves(s, i, IR_MULHU)))
+        return true;
     if (imm32(s, i->b, w, &imm)) {
         RGm a = sel_use_rm(s, i->a, op_bytes(w));
         Gpr d = sel_def_r_last(s, i);
@@ -264,6 +307,8 @@ static bool sel_mulhu(Sel *s, const IrInsn *i)
     if (i->type != IR_I32 && i->type != IR_I64)
         return false;
     Width w = width_of((IrType)i->type);
+    if (is_done(s, i) || both_halves(s, i, IR_MUL))
+        return true;
     sel_use_r_in(s, i->a, RDX);
     RGm b = sel_use_rm(s, i->b, op_bytes(w));
     Gpr d = sel_def_r(s, i);
