@@ -57,7 +57,7 @@ reachable; for i in $(seq 600); do pg_isready -q && break; sleep 0.1; done
 createdb bench; pgbench -i -q -s 5 2>/dev/null
 while more; do
     pgbench -n -c 8 -j 2 -T "${PGBENCH_SECONDS:-60}" 2>/dev/null | grep 'failed transactions'
-    psql -At -c 'select (select sum(abalance) from pgbench_accounts) = (select sum(delta) from pgbench_history),
+    psql -At -c 'select (select sum(abalance) from pgbench_accounts) = (select coalesce(sum(delta), 0) from pgbench_history),
                         (select sum(tbalance) from pgbench_tellers) = (select sum(bbalance) from pgbench_branches)'
     psql -q -c 'truncate pgbench_history; update pgbench_accounts set abalance = 0 where abalance <> 0;
                 update pgbench_tellers set tbalance = 0; update pgbench_branches set bbalance = 0' -c vacuum
