@@ -75,7 +75,7 @@ static bool peek(void *ctx, uint64_t pc, void *buf, size_t n)
     size_t avail;
     const uint8_t *code = cpu->e->cfg.env->code(cpu, pc, &avail);
 
-    return code && avail >= n && safe_copy(buf, code, n) == 0;
+    return code && avail >= n && section_at(cpu, pc) == ((Fetch *)ctx)->section && safe_copy(buf, code, n) == 0;
 }
 
 /* A region is all in one section or outside of them. */
