@@ -26,6 +26,7 @@
 
 #define CACHE_GRANULE (64u << 10)
 #define CACHE_PAGE_BITS 10            /* index of code by host address: some four translations to look at */
+#define TRANSLATION_MET 4             /* indirect branches of which a graph meets the target */
 #define TRANSLATION_PAGES 4           /* guest pages that one region may read */
 #define GUEST_PAGE_BITS 12
 
@@ -92,6 +93,8 @@ struct Translation {
     IrRegion *check_ir;               /* --check: as lifted */
     /* Tier 2 (tier.c) */
     bool graph;                       /* made of a graph region */
+    uint64_t met[TRANSLATION_MET];    /* branches whose one target it meets itself (promote_known) */
+    unsigned nmet;
     atomic_bool asked, refused;       /* a graph was asked for; there will be none */
     atomic_uint wanted;               /* times that a hot site wanted it through the engine */
     _Atomic(Translation *) counter;   /* counts for this one; written under kill_lock */

@@ -74,6 +74,15 @@ static const uint8_t *ahead(void *f, uint64_t pc, size_t *avail)
     return fetch_look(f, pc, ((Fetch *)f)->cpu->e->cfg.guest->min_insn, avail);
 }
 
+static bool peek(void *ctx, uint64_t pc, void *buf, size_t n)
+{
+    Vcpu *cpu = ((Fetch *)ctx)->cpu;
+    size_t avail;
+    const uint8_t *code = cpu->e->cfg.env->code(cpu, pc, &avail);
+
+    return code && avail >= n && section_at(cpu, pc) == ((Fetch *)ctx)->section && safe_copy(buf, code, n) == 0;
+}
+
 /* A region is all in one section or outside of them. */
 static bool crosses(Fetch *f, uint64_t pc)
 {
@@ -83,15 +92,6 @@ static bool crosses(Fetch *f, uint64_t pc)
         f->section = section;
     f->begun = true;
     return section != f->section;
-}
-
-static bool peek(void *ctx, uint64_t pc, void *buf, size_t n)
-{
-    Vcpu *cpu = ((Fetch *)ctx)->cpu;
-    size_t avail;
-    const uint8_t *code = cpu->e->cfg.env->code(cpu, pc, &avail);
-
-    return code && avail >= n && safe_copy(buf, code, n) == 0;
 }
 
 bool fetch_lift(Fetch *f, Lift *l)

@@ -275,6 +275,8 @@ void promote_done(Engine *e);
 void promote_vcpu_init(Vcpu *cpu);
 /* Give the indirect branches of a translation that nobody runs yet the stubs that others of the same guest code have. */
 void promote_attach(Engine *e, Translation *t);
+/* Whether the branch at pc has only one target so far, which tier 2 may meet itself (Translation.met). */
+bool promote_known(Engine *e, uint64_t pc, uint64_t *target);
 /* The routine behind HostCpu.promote. */
 const void *promote_miss(HostCpu *h);
 /* Call fn for each branch that there is a record of. */

@@ -12,6 +12,9 @@
  *              the branch is settled; when there are none it is megamorphic, which is settled with no slots.
  *   settled    Few events are looked at. Three of one target that is not promoted, or many of any, and it learns again.
  *
+ * Tier 2 meets a branch's target by itself when there was only one so far. When others are met there twice within a short time, what
+ * it made is dropped, and it is told nothing any more.
+ *
  * So order is by heat, a change of phase costs `miss` misses, and a branch that no stub helps ends up without one.
  */
 #ifndef ENGINE_PROMOTE_H
@@ -60,10 +63,19 @@ typedef struct PromoteSite {
     unsigned patience, looked;      /* settled: events to look at before learning again, and those looked at */
     uint64_t other;                 /* settled: the target of the last one, if not promoted ... */
     unsigned others;                /* and how many in a row had it */
+    bool told;                      /* tier 2 was told of `known`: it meets that itself, so later events do not show it */
+    bool met;                       /* a graph was made that does */
+    unsigned strays;                /* times that what it was told turned out to be wrong */
+    uint64_t known;
+    uint64_t stray_ns;              /* the last event there that was none of them */
     uint64_t hits[PROMOTE_SLOTS_MAX + 1]; /* --stats=branches: by slot, then of none; counted by the stubs */
     uint64_t events, rebuilds;      /* for statistics: events so far, stubs made */
 } PromoteSite;
 
+/* Whether tier 2 may be told of the branch's one target: a branch that had no other. */
+bool promote_tell(PromoteSite *s, uint64_t *target);
+/* An event at `target` behind what tier 2 was told; stray_ns says when the last was over. Returns true when that was wrong. */
+bool promote_stray(PromoteSite *s, uint64_t target, uint64_t now);
 /* A record for the branch at pc, in its first state. */
 void promote_site_init(PromoteSite *s, const PromoteConfig *cfg, uint64_t pc);
 /* An event at `target`, the period's last; `now` in nanoseconds. Changes s->changes when another stub is wanted. */

@@ -1,6 +1,7 @@
 /*
  * Forming a graph region for tier 2: from one guest address, guest basic blocks along direct branches both ways, small leaf
- * functions taken in, everything else exits. In stages:
+ * functions taken in, everything else exits. An indirect branch that goes to one target only (promote.h) leads there behind a comparison.
+ * In stages:
  *
  *   explore   lift into a scratch region, to learn where instructions go on; find the addresses where blocks begin (leaders)
  *   connect   blocks ("nodes") and their edges; cut the edges that would make the graph irreducible
@@ -55,6 +56,7 @@ typedef struct Insn {
     LiftKind kind;
     IrHint hint;
     bool flags;        /* it sets condition flags */
+    bool known;        /* of an indirect branch: it goes to `target` */
     uint32_t in;       /* contexts that have it in the region */
     uint32_t leads;    /* contexts in which a node begins here */
 } Insn;
@@ -159,6 +161,8 @@ static Insn *look_at(Former *g, uint64_t pc)
     i = &g->insn[g->ninsn++];
     *i = (Insn){.pc = pc, .next = g->look.next, .target = g->flow.target, .kind = g->flow.kind, .hint = g->flow.hint};
     i->flags = sets_flags(g, first);
+    if (i->kind == LIFT_IND && i->hint != IR_HINT_RET && g->evidence && !g->flow.lands)
+        i->known = promote_known(g->f->cpu->e, pc, &i->target);
     *map_at(g, pc) = (uint16_t)g->ninsn;
     return i;
 }
@@ -229,6 +233,25 @@ static bool is_leaf(Former *g, uint64_t pc)
     return returns;
 }
 
+static uint32_t node_at(const Former *g, uint32_t ctx, uint64_t pc)
+{
+    for (uint32_t n = 0; n < g->nnode; n++) {
+        if (g->node[n].pc == pc && g->node[n].ctx == ctx)
+            return n;
+    }
+    return NO_NODE;
+}
+
+/* The context that a call makes; 0: it is not taken in. */
+static uint32_t context_of(const Former *g, uint32_t ctx, uint64_t call)
+{
+    for (uint32_t c = CTX_CALLS; ctx == CTX_REGION && c < g->nctx; c++) {
+        if (g->ctx[c].call == call)
+            return c;
+    }
+    return 0;
+}
+
 static void take_call(Former *g, uint32_t ctx, const Insn *call)
 {
     uint64_t target = call->target, ret = call->next, pc = call->pc;
@@ -239,6 +262,33 @@ static void take_call(Former *g, uint32_t ctx, const Insn *call)
     g->ctx[g->nctx] = (Context){pc, ret};
     want(g, g->nctx++, target);
     want(g, ctx, ret);
+}
+
+static bool is_met(const Former *g, uint64_t pc)
+{
+    const Translation *t = g->f->t;
+
+    for (unsigned i = 0; t && i < t->nmet; i++)
+        if (t->met[i] == pc)
+            return true;
+    return false;
+}
+
+/* An indirect branch. */
+static void take_known(Former *g, uint32_t ctx, const Insn *i)
+{
+    Translation *t = g->f->t;
+    bool met = is_met(g, i->pc);
+
+    if (!i->known || !t || (!met && t->nmet == TRANSLATION_MET))
+        return;
+    if (i->hint == IR_HINT_CALL)
+        take_call(g, ctx, i);
+    else
+        want(g, ctx, i->target);
+    bool taken = i->hint == IR_HINT_CALL ? context_of(g, ctx, i->pc) != 0 : node_at(g, ctx, i->target) != NO_NODE;
+    if (taken && !met)
+        t->met[t->nmet++] = i->pc;
 }
 
 /* Follow one node's instructions, noting nodes to follow later. */
@@ -269,6 +319,9 @@ static void explore(Former *g, uint32_t ctx, uint64_t pc)
         case LIFT_CALL:
             take_call(g, ctx, &at);
             return;
+        case LIFT_IND:
+            take_known(g, ctx, &at);
+            return;
         default:
             return;
         }
@@ -276,15 +329,6 @@ static void explore(Former *g, uint32_t ctx, uint64_t pc)
 }
 
 /* --- connect ------------------------------------------------------------------------------------------------------- */
-
-static uint32_t node_at(const Former *g, uint32_t ctx, uint64_t pc)
-{
-    for (uint32_t n = 0; n < g->nnode; n++) {
-        if (g->node[n].pc == pc && g->node[n].ctx == ctx)
-            return n;
-    }
-    return NO_NODE;
-}
 
 /* A node that may be gone on at: its first instruction is in the region. */
 static uint32_t live_node(Former *g, uint32_t ctx, uint64_t pc)
@@ -294,16 +338,6 @@ static uint32_t live_node(Former *g, uint32_t ctx, uint64_t pc)
     const Insn *i = known(g, pc);
 
     return i && (i->in & i->leads) >> ctx & 1 ? node_at(g, ctx, pc) : NO_NODE;
-}
-
-/* The context that a call makes; 0: it is not taken in. */
-static uint32_t context_of(const Former *g, uint32_t ctx, uint64_t call)
-{
-    for (uint32_t c = CTX_CALLS; ctx == CTX_REGION && c < g->nctx; c++) {
-        if (g->ctx[c].call == call)
-            return c;
-    }
-    return 0;
 }
 
 /* Whether the node at `first` goes on with the instruction at pc. */
@@ -341,6 +375,10 @@ static void connect(Former *g, Node *n)
         edge_to(g, n, 0, context_of(g, n->ctx, pc), i->target);
     } else if (i->kind == LIFT_IND && i->hint == IR_HINT_RET && n->ctx >= CTX_CALLS) {
         edge_to(g, n, 0, CTX_REGION, g->ctx[n->ctx].ret);
+    } else if (i->kind == LIFT_IND && i->hint == IR_HINT_CALL && context_of(g, n->ctx, pc)) {
+        edge_to(g, n, 0, context_of(g, n->ctx, pc), i->target);
+    } else if (i->kind == LIFT_IND && i->hint == IR_HINT_JUMP && is_met(g, pc)) {
+        edge_to(g, n, 0, n->ctx, i->target);
     }
 }
 
@@ -553,11 +591,12 @@ static void end_ind(Former *g, uint32_t n, const Insn *i)
     const Node *nd = &g->node[n];
     IrBuilder *b = &g->l.b;
     IrRef to = g->flow.val;
+    uint32_t ctx = i->hint == IR_HINT_JUMP ? nd->ctx : i->hint == IR_HINT_RET ? CTX_REGION : context_of(g, nd->ctx, i->pc);
 
     if (nd->succ[0] != NO_NODE) {
-        IrRef same = ir_icmp(b, IR_EQ, to, ir_const(b, IR_I64, g->ctx[nd->ctx].ret));
+        IrRef same = ir_icmp(b, IR_EQ, to, ir_const(b, IR_I64, nd->to[0]));
         uint32_t other = ir_block_new(b->r);
-        ir_brif(b, same, edge_block(g, n, 0, CTX_REGION, i->pc), other);
+        ir_brif(b, same, edge_block(g, n, 0, ctx, i->pc), other);
         b->block = other;
         b->r->block[other].cold = true;
     }
@@ -596,7 +635,7 @@ static void lift_node(Former *g, uint32_t n)
 
     g->l.b.block = nd->block;
     for (uint64_t pc = nd->pc; (i = goes_on(g, nd->ctx, nd->pc, pc)) != NULL; pc = i->next) {
-        if (!lift_at(g, &g->l, pc) || g->flow.kind != i->kind || g->flow.target != i->target || g->l.next != i->next) {
+        if (!lift_at(g, &g->l, pc) || g->flow.kind != i->kind || (!i->known && g->flow.target != i->target) || g->l.next != i->next) {
             g->changed = true;
             return;
         }

@@ -32,6 +32,7 @@ typedef enum LiftKind {
 typedef struct LiftFlow {
     LiftKind kind;
     IrHint hint;
+    bool lands;               /* the target looks at how it was reached (LIFT_IND): it must begin a region */
     bool helper;              /* the instruction may leave by an EXIT_HELP helper */
     IrRef val;
     uint64_t target;

@@ -63,8 +63,12 @@ def statistics():
     check("phases: the result", out == run(["--promote=off"], "phases", str(n))[1])
     s, out = branch("jump", n, "jumps")
     check("a table of labels: jumps", s and s["kind"] == "jump" and out == run(["--promote=off"], "jump", str(n))[1], s, out)
+    s, out = branch("one", 20 * n, "call_place")
+    check("one target: tier 2 takes it in, which is not counted", s and s["inlined"] and s["slots"][0]["hits"] < 10 * n, s)
+    s, out = branch("phases", 2 * n, "call_place")
+    check("and lets go of it when it changes", s and not s["inlined"] and out == run(["--promote=off"], "phases", str(2 * n))[1], s)
     rc, out, err = run(["--stats=branches"], "one", str(n))
-    check("as text", rc == 0 and re.search(r"call_place\S* call: monomorphic, missed \d+.*\n +\d+  0x[0-9a-f]+ f3\n", err), err)
+    check("as text", rc == 0 and re.search(r"call_place\S* call: monomorphic(?: \(inlined\))?, missed \d+.*\n +\d+  0x[0-9a-f]+ f3\n", err), err)
 
 
 def thunks():

@@ -132,6 +132,27 @@ static void test_uniform(void)
     check(p.s.n == 3 && p.none < 20000, "three in turn are all promoted: %u not", (unsigned)p.none);
 }
 
+static void test_told(void)
+{
+    Play p;
+    uint64_t target = 0;
+    start(&p);
+    check(!promote_tell(&p.s, &target), "tier 2 is told nothing of what has not run");
+    for (unsigned i = 0; i < 1000; i++)
+        execute(&p, 3);
+    check(promote_tell(&p.s, &target) && target == 3, "of a branch with one target it is told that");
+    check(!promote_stray(&p.s, 3, 1000000000), "which is no surprise");
+    check(!promote_stray(&p.s, 4, 1000000000), "nor is another, once");
+    p.s.stray_ns = 1000000000;
+    check(!promote_stray(&p.s, 4, 2000000000) && promote_tell(&p.s, &target) && target == 3, "or long after");
+    check(promote_stray(&p.s, 4, 1000000100), "but soon after it is");
+    check(!promote_tell(&p.s, &target), "and nothing is told any more");
+    start(&p);
+    for (unsigned i = 0; i < 10000; i++)
+        execute(&p, i % 2);
+    check(!promote_tell(&p.s, &target), "a branch with two targets has none to tell of");
+}
+
 int main(void)
 {
     TEST_BEGIN();
@@ -141,5 +162,6 @@ int main(void)
     test_megamorphic();
     test_skewed();
     test_uniform();
+    test_told();
     return TEST_END();
 }

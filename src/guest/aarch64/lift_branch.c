@@ -54,8 +54,11 @@ bool a64_lift_tbz(Lift *l, const A64Args *a)
 /* PSTATE.BTYPE, which says how the target was reached, is kept only where the process has guarded pages. */
 static void put_btype(Lift *l, unsigned btype)
 {
-    if (l->mode & A64_MODE_BTI)
-        ir_put(&l->b, A64_BTYPE, a64_c8(l, btype));
+    if (!(l->mode & A64_MODE_BTI))
+        return;
+    ir_put(&l->b, A64_BTYPE, a64_c8(l, btype));
+    if (l->flow)
+        l->flow->lands = true;
 }
 
 /* BR: 1 through x16 or x17 (veneers), or from code that is not guarded; else 3. BLR: 2. */
