@@ -457,8 +457,8 @@ void hot_done(Engine *e);
 const EnvSection *section_at(Vcpu *cpu, uint64_t pc);
 /* The interpreter is about to run from cpu's pc. False: that is in an aborted section, which section_left has to know. */
 bool section_enter(Vcpu *cpu);
-/* It stored at `at`, which may have set the word. */
-void section_stored(Vcpu *cpu, const void *at);
+/* It stored at `at`, which may be the word. */
+void section_stored(Vcpu *cpu, const void *at, uint64_t val);
 /* The thread does more at cpu's pc than the guest's instructions: if that is in a section, it is aborted at its next access. */
 void section_disturb(Vcpu *cpu);
 /* One access, while the word is armed. False when it was not done: a fault has been noted, or section_left has to know. */

@@ -68,7 +68,12 @@ static bool mem_load(IrCpu *cpu, uint64_t va, unsigned size, unsigned flags, IrV
 
 static bool store_inside(Vcpu *cpu, void *p, unsigned size, IrVal val)
 {
-    return section_access(cpu, cpu->section.by->store[log2_of(size)], (uintptr_t)p, size, (SectionOperands){.val = &val, .write = true});
+    const SectionOperands o = {.val = &val, .write = true};
+    bool ok = section_access(cpu, cpu->section.by->store[log2_of(size)], (uintptr_t)p, size, o);
+
+    if (ok)
+        section_stored(cpu, p, val.u64[0]);
+    return ok;
 }
 
 static bool mem_store(IrCpu *cpu, uint64_t va, unsigned size, unsigned flags, const IrVal *val)
@@ -86,7 +91,7 @@ static bool mem_store(IrCpu *cpu, uint64_t va, unsigned size, unsigned flags, co
     case 8: failed = safe_store8(p, val); break;
     default: failed = safe_store16(p, val); break;
     }
-    section_stored(vcpu_of(cpu), p);
+    section_stored(vcpu_of(cpu), p, val->u64[0]);
     if (order == IR_RELEASE || order == IR_ACQ_REL || order == IR_SEQ_CST)
         __atomic_thread_fence(__ATOMIC_SEQ_CST);
     return done(cpu, failed, (uintptr_t)p, size, true);

@@ -49,13 +49,13 @@ bool section_enter(Vcpu *cpu)
     if (!s)
         return true;
     if (cpu->h.ir.pc == s->start)
-        cpu->section.armed = NULL;
+        cpu->section.armed = cpu->section.disarmed = NULL;
     if (!safe_load8(cpu->section.word, &armed) && armed) {
         if (cpu->h.ir.pc == s->start && cpu->section.empty == s)
             cpu->section.entries = 0;
         cpu->section.armed = s;
         cpu->section.inside = true;
-    } else if (cpu->section.armed != s && sets_it_inside(cpu, s)) {
+    } else if (cpu->section.disarmed == s || (cpu->section.armed != s && sets_it_inside(cpu, s))) {
         cpu->section.waits = true;
     } else {
         cpu->section.cleared = true; /* here, for it may be a loop without any access */
@@ -63,12 +63,13 @@ bool section_enter(Vcpu *cpu)
     return !cpu->section.cleared;
 }
 
-void section_stored(Vcpu *cpu, const void *at)
+void section_stored(Vcpu *cpu, const void *at, uint64_t val)
 {
-    if (cpu->section.waits && at == cpu->section.word) {
-        cpu->section.waits = false;
-        cpu->section.inside = true;
-    }
+    if (at != cpu->section.word || !(cpu->section.waits || cpu->section.inside))
+        return;
+    cpu->section.inside = val != 0;
+    cpu->section.waits = val == 0;
+    cpu->section.disarmed = val ? NULL : section_at(cpu, cpu->h.ir.pc);
 }
 
 void section_disturb(Vcpu *cpu)

@@ -51,6 +51,7 @@ struct Vcpu {
         bool waits;            /* the same, but it was not yet */
         bool cleared;          /* it left one because the word was cleared */
         const EnvSection *armed; /* the word was set in this section since it was begun */
+        const EnvSection *disarmed; /* and cleared in it by the guest itself */
         const EnvSection *empty; /* one that was begun without, and how often in a row */
         unsigned entries;
     } section;

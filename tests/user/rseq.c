@@ -250,6 +250,25 @@ aborted:
     return 1;
 }
 
+/* It clears the pointer itself before its end: what follows is an ordinary store. */
+static __attribute__((noinline, noclone)) int add_disarmed_inside(struct rseq *r, uint64_t *to)
+{
+    __asm__ goto(DESCRIPTOR("disarmed_section") ARM
+                 "1: ldr x9, [%1]\nadd x9, x9, #1\nstr xzr, [%0, #8]\nstr x9, [%1]\ncbz x9, 5f\n5: str x9, [%1, #8]\n2: b 6f\n" ABORT "6:\n"
+                 : : "r"(r), "r"(to) : "x9", "memory" : aborted);
+    return 0;
+aborted:
+    return 1;
+}
+
+static void disarmed_inside(void)
+{
+    uint64_t n[2] = { 0 }, added = 0;
+    for (int tries = 0; added < 50 && tries < 2000; tries++)
+        added += !add_disarmed_inside(area(), n);
+    OK(added == 50 && n[0] == 50 && n[1] == 50);
+}
+
 static void armed_inside(void)
 {
     uint64_t n = 0, added = 0;
@@ -363,6 +382,7 @@ int main(void)
     by_barrier();
     on_heap();
     armed_inside();
+    disarmed_inside();
     int status = in_child(child_counts);
     OK(WIFEXITED(status) && WEXITSTATUS(status) == 3);
     status = in_child(bad_signature);
