@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Tools against each other, against other engines, and against QEMU: exact numbers.
 
-usage: test_tools.py DRAGOMAN PURE GUEST PROBE.so QEMU_PLUGIN.so STEP TICK GUEST_WITH_LINES
+usage: test_tools.py PART DRAGOMAN PURE GUEST PROBE.so QEMU_PLUGIN.so STEP TICK GUEST_WITH_LINES
+PART is one of those in main().
 Without arguments: skipped, for want of a cross compiler.
 """
 import hashlib
@@ -182,9 +183,10 @@ def test_wrap(dragoman, guest, probe):
 
 
 def insn_lines(dragoman, opts, program, out):
-    """Addresses of the instructions that a memory trace has, in order."""
-    _, text, _ = trace(dragoman, opts, program, out, ",insns")
-    return [int(line.split()[2], 16) for line in text.splitlines() if b" insn " in line]
+    """A run, and the addresses of the instructions that a memory trace has, in order."""
+    r = Run(dragoman, opts + [f"--tool=memtrace,out={out},insns", "--tool=count"] + program)
+    text = subprocess.run([dragoman, "memtrace", out], capture_output=True, timeout=120).stdout
+    return r, [int(line.split()[2], 16) for line in text.splitlines() if b" insn " in line]
 
 
 def windowed(pcs, start, stop, open_):
@@ -215,8 +217,7 @@ def test_windows(dragoman, pure, guest, step, tmp):
                              (f"start=addr:{middle:#x}*7,stop=addr:{middle + 4:#x}*5", windowed(pcs, (middle, 7), (middle + 4, 5), False)),
                              (f"stop=addr:{middle:#x}*100", windowed(pcs, never, (middle, 100), True)[:0] or
                               pcs[:[k for k, pc in enumerate(pcs) if pc == middle][99]]), ("off", [])):
-            got = insn_lines(dragoman, opts + ["--window=" + window], [pure], out)
-            n = Run(dragoman, opts + ["--tool=count,insns", "--tool=hot", "--window=" + window, pure])
+            n, got = insn_lines(dragoman, opts + ["--tool=hot", "--window=" + window], [pure], out)
             hot = re.search(r"^ *(\d+) instructions$", n.err, re.M)
             check(got == want and n.numbers()["instructions"] == len(want) == int(hot[1]), f"window {window}: {name}",
                   f"{len(got)} of {len(want)}\n{n.err}")
@@ -246,7 +247,10 @@ def test_streams(dragoman, pure, guest, tmp):
     out = os.path.join(tmp, "trace")
     for what, program in ("pure", [pure]), ("with faults", [guest, "faults"]):
         for name, opts in ENGINES.items():
-            texts = [trace(dragoman, opts, program, out, ",insns" + more)[1] for more in ("", ",thread")]
+            texts = []
+            for more in "", ",thread":
+                Run(dragoman, opts + [f"--tool=memtrace,insns,out={out}{more}"] + program)
+                texts.append(subprocess.run([dragoman, "memtrace", out], capture_output=True, timeout=120).stdout)
             check(texts[0] == texts[1] and texts[0], f"memtrace,thread: {what}: {name}", [len(t) for t in texts])
     for what in "threads", "leave", "over":
         r, text, total = trace(dragoman, [], [guest, what], out, ",insns,thread")
@@ -492,25 +496,27 @@ def test_qemu(dragoman, pure, guest, probe, plugin):
 
 
 def main():
-    if len(sys.argv) < 9:
+    if len(sys.argv) < 10:
         sys.exit(77)
-    dragoman, pure, guest, probe, plugin, step, tick, debug = map(os.path.abspath, sys.argv[1:9])
+    part = sys.argv[1]
+    dragoman, pure, guest, probe, plugin, step, tick, debug = map(os.path.abspath, sys.argv[2:10])
     with tempfile.TemporaryDirectory() as tmp:
-        for test in (lambda: test_count(dragoman, pure, guest),
-                     lambda: test_exact(dragoman, pure, guest, step),
-                     lambda: test_interrupted(dragoman, tick),
-                     lambda: test_memtrace(dragoman, pure, guest, tmp),
-                     lambda: test_probe(dragoman, pure, guest, probe),
-                     lambda: test_wrap(dragoman, guest, probe),
-                     lambda: test_windows(dragoman, pure, guest, step, tmp),
-                     lambda: test_streams(dragoman, pure, guest, tmp),
-                     lambda: test_accesses(dragoman, guest, probe),
-                     lambda: test_perf(dragoman, guest, tmp),
-                     lambda: test_lines(dragoman, guest, debug, tmp),
-                     lambda: test_others(dragoman, pure, guest, tmp),
-                     lambda: test_errors(dragoman, pure, probe),
-                     lambda: test_static(dragoman, pure, probe),
-                     lambda: test_qemu(dragoman, pure, guest, probe, plugin)):
+        parts = {"count": [lambda: test_count(dragoman, pure, guest),
+                           lambda: test_exact(dragoman, pure, guest, step),
+                           lambda: test_interrupted(dragoman, tick),
+                           lambda: test_static(dragoman, pure, probe)],
+                 "traces": [lambda: test_memtrace(dragoman, pure, guest, tmp),
+                            lambda: test_streams(dragoman, pure, guest, tmp)],
+                 "interface": [lambda: test_probe(dragoman, pure, guest, probe),
+                               lambda: test_wrap(dragoman, guest, probe),
+                               lambda: test_accesses(dragoman, guest, probe),
+                               lambda: test_errors(dragoman, pure, probe)],
+                 "windows": [lambda: test_windows(dragoman, pure, guest, step, tmp)],
+                 "others": [lambda: test_others(dragoman, pure, guest, tmp),
+                            lambda: test_perf(dragoman, guest, tmp),
+                            lambda: test_lines(dragoman, guest, debug, tmp)],
+                 "qemu": [lambda: test_qemu(dragoman, pure, guest, probe, plugin)]}
+        for test in parts[part]:
             try:
                 test()
             except Exception: # such output that a test could not even look at it: say which, and go on
