@@ -172,7 +172,7 @@ void ir_note(IrCpu *cpu, const IrNote *n, uint64_t key, uint64_t index, uint64_t
         *pos = cpu->world->room(cpu, *pos, n->limit);
     memcpy((void *)(uintptr_t)*pos, record, sizeof record);
     *pos += sizeof record;
-    *known = key;
+    *known = key & n->low ? 0 : key;
     if (key & n->low)
         *cell_at(cpu, n->table + ((index + 8) & n->mask)) = 0;
 }

@@ -424,6 +424,7 @@ static void stub_note(Stubs *t)
     x64_mov_mr(a, W64, cell, RDX);
     x64_alu_rm(a, ALU_AND, W64, RDX, rm_m(NOTE(low)));
     uint32_t one = x64_jcc_short(a, CC_E);
+    x64_mov_mi(a, W64, cell, 0);
     x64_mov_rm(a, W32, RAX, call_arg(1));
     x64_alu_ri(a, ALU_ADD, W32, RAX, 8);
     x64_alu_rm(a, ALU_AND, W32, RAX, rm_m(NOTE(mask)));
