@@ -141,10 +141,13 @@ def debian_items(tmp):
     ]
 
 
-def compile_all(work):
+def compile_all(work, only=None):
+    """Programs of these names, by default all, for both machines."""
     os.makedirs(work, exist_ok=True)
     subprocess.run(["gcc", "-O2", "-static", "-o", f"{work}/rss", f"{HERE}/rss.c"], check=True)
     for group, name, opt, _ in PROGRAMS:
+        if only is not None and name not in only:
+            continue
         src = f"{HERE}/src/{name}.c"
         for cc, arch in (("gcc", "amd64"), ("aarch64-linux-gnu-gcc", "arm64")):
             out = f"{work}/{name}.{arch}"

@@ -8,56 +8,32 @@
  */
 #include "dragoman/plugin.h"
 
+#include "pieces.h"
+
 #include <pthread.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 static uint64_t interval = 100000000;
 static DgCell done;   /* instructions of this interval */
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of all below: code is translated while other threads count */
-static DgCell *cells; /* by block: instructions */
-static uint64_t *pcs;
-static uint32_t nblocks, cap;
-static uint32_t *table, table_size;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* code is translated while other threads count */
+static Pieces blocks; /* by address; runs: instructions */
 
 typedef struct Thread {
     FILE *f;
     bool begun; /* the file was made */
 } Thread;
 
-static uint32_t place(uint64_t pc)
-{
-    uint32_t at = (uint32_t)(pc * 0x9e3779b97f4a7c15u >> 40) & (table_size - 1);
-
-    while (table[at] && pcs[table[at] - 1] != pc)
-        at = (at + 1) & (table_size - 1);
-    return at;
-}
-
-static void grow(void)
-{
-    free(table);
-    table_size = table_size ? 2 * table_size : 1 << 12;
-    cap = table_size / 2;
-    cells = realloc(cells, cap * sizeof *cells);
-    pcs = realloc(pcs, cap * sizeof *pcs);
-    table = calloc(table_size, sizeof *table);
-    for (uint32_t k = 0; k < nblocks; k++)
-        table[place(pcs[k])] = k + 1;
-}
-
 /* Under lock. */
 static void put_blocks(DgThread *t, FILE *f)
 {
     bool any = false;
 
-    for (uint32_t k = 0; k < nblocks; k++) {
-        uint64_t n = dg->cell_get(t, cells[k]);
+    for (uint32_t k = 0; k < blocks.count; k++) {
+        uint64_t n = dg->cell_get(t, blocks.piece[k].runs);
         if (!n)
             continue;
         fprintf(f, "%s:%u:%llu ", any ? "" : "T", k + 1, (unsigned long long)n);
-        dg->cell_set(t, cells[k], 0);
+        dg->cell_set(t, blocks.piece[k].runs, 0);
         any = true;
     }
     if (any)
@@ -92,16 +68,15 @@ static void end_interval(DgThread *t, void *data, const DgEvent *ev)
 
 static DgCell cell_for(DgHost *h, uint64_t pc)
 {
+    DgCell mine = DG_NO_CELL;
+
     pthread_mutex_lock(&lock);
-    if (nblocks == cap)
-        grow();
-    uint32_t at = place(pc);
-    if (!table[at]) {
-        cells[nblocks] = dg->cell_new(h, DG_SUM, 1);
-        pcs[nblocks] = pc;
-        table[at] = ++nblocks;
+    uint32_t k = pieces_find(&blocks, pc, 0);
+    if (k != UINT32_MAX) {
+        if (blocks.piece[k].runs == DG_NO_CELL)
+            blocks.piece[k].runs = dg->cell_new(h, DG_SUM, 1);
+        mine = blocks.piece[k].runs;
     }
-    DgCell mine = cells[table[at] - 1];
     pthread_mutex_unlock(&lock);
     return mine;
 }

@@ -1,5 +1,5 @@
 /*
- * cache: what a hierarchy of caches and a TLB would make of the program: first-level instruction and data caches and a
+ * cache: what a hierarchy of caches and TLBs would make of the program: first-level instruction and data caches and a
  * second level for each core, a last level that all share. Least recently used is replaced; a write is as a read
  * (write-allocate). Threads run on cores in order of creation, round and round.
  *
@@ -13,11 +13,11 @@
 
 #define CORES_MAX 64
 
-enum { AT_I1, AT_D1, AT_TLB }; /* filters, in this order */
+enum { AT_I1, AT_D1, AT_ITLB, AT_DTLB }; /* filters, in this order */
 
 typedef struct Core {
     pthread_mutex_t lock; /* several threads may share it */
-    Cache i1, d1, l2, tlb;
+    Cache i1, d1, l2, itlb, dtlb;
     uint64_t *misses; /* of the first data level, by place */
     uint32_t nmisses;
 } Core;
@@ -30,7 +30,7 @@ static bool want_tlb;
 static Pieces code; /* places of instructions; under code_lock */
 static DgCell insns, reads, writes;
 static DgStream *stream;
-static DgFilter *filter_i1, *filter_d1, *filter_tlb;
+static DgFilter *filter_i1, *filter_d1, *filter_itlb, *filter_dtlb;
 
 /* --- the hierarchy ------------------------------------------------------------------------------------------------ */
 
@@ -59,8 +59,10 @@ static void consume(void *data, uint32_t thread, const void *records, size_t byt
     for (bool known = room_for_misses(c); r < end; r++) {
         if (r->filter == AT_I1)
             cache_access(&c->i1, r);
-        else if (r->filter == AT_TLB)
-            cache_access(&c->tlb, r);
+        else if (r->filter == AT_ITLB)
+            cache_access(&c->itlb, r);
+        else if (r->filter == AT_DTLB)
+            cache_access(&c->dtlb, r);
         else if (cache_access(&c->d1, r) && known && r->number < c->nmisses)
             c->misses[r->number]++;
     }
@@ -85,14 +87,14 @@ static void watch_memory(DgInsn *i)
     dg->add(i, DG_MEM_AFTER, DG_WRITE, writes, 1);
     dg->record_new(i, DG_MEM_AFTER, 0, filter_d1, number, 0);
     if (want_tlb)
-        dg->record_new(i, DG_MEM_AFTER, 0, filter_tlb, number, 0);
+        dg->record_new(i, DG_MEM_AFTER, 0, filter_dtlb, number, 0);
 }
 
 static void translate(void *data, DgBlock *b)
 {
     cache_fetches(b, filter_i1, &shape_i1, number_of);
     if (want_tlb)
-        cache_fetches(b, filter_tlb, &shape_tlb, number_of);
+        cache_fetches(b, filter_itlb, &shape_tlb, number_of);
     for (uint32_t k = 0, n = dg->block_insns(b); k < n; k++) {
         DgInsn *i = dg->block_insn(b, k);
         dg->add(i, DG_BEFORE, 0, insns, 1);
@@ -164,25 +166,28 @@ static void put_places(DgHost *h)
 
 static void finish(void *data)
 {
-    Cache i1 = {.name = "I1"}, d1 = {.name = "D1"}, l2 = {.name = "L2"}, tlb = {.name = "TLB"};
+    Cache i1 = {.name = "I1"}, d1 = {.name = "D1"}, l2 = {.name = "L2"}, itlb = {.name = "ITLB"},
+          dtlb = {.name = "DTLB"};
 
     for (uint32_t c = 0; c < ncores; c++) {
         add(&i1, &core[c].i1);
         add(&d1, &core[c].d1);
         add(&l2, &core[c].l2);
-        add(&tlb, &core[c].tlb);
+        add(&itlb, &core[c].itlb);
+        add(&dtlb, &core[c].dtlb);
     }
-    i1.reads = dg->cell_total(data, insns);
-    d1.reads = dg->cell_total(data, reads);
-    d1.writes = tlb.writes = dg->cell_total(data, writes);
-    tlb.reads = i1.reads + d1.reads;
+    i1.reads = itlb.reads = dg->cell_total(data, insns);
+    d1.reads = dtlb.reads = dg->cell_total(data, reads);
+    d1.writes = dtlb.writes = dg->cell_total(data, writes);
     dg->print(data, "              reads          writes     read misses    write misses  misses\n");
     line(data, &i1);
     line(data, &d1);
     line(data, &l2);
     line(data, &ll);
-    if (want_tlb)
-        line(data, &tlb);
+    if (want_tlb) {
+        line(data, &itlb);
+        line(data, &dtlb);
+    }
     put_places(data);
 }
 
@@ -207,7 +212,7 @@ static bool make_cores(void)
     for (uint32_t c = 0; c < ncores; c++) {
         pthread_mutex_init(&core[c].lock, NULL);
         if (!cache_new(&core[c].l2, &shape_l2, &ll) || !cache_new(&core[c].i1, &shape_i1, &core[c].l2) ||
-            !cache_new(&core[c].d1, &shape_d1, &core[c].l2) || (want_tlb && !cache_new(&core[c].tlb, &shape_tlb, NULL)))
+            !cache_new(&core[c].d1, &shape_d1, &core[c].l2) || (want_tlb && (!cache_new(&core[c].itlb, &shape_tlb, NULL) || !cache_new(&core[c].dtlb, &shape_tlb, NULL))))
             return false;
     }
     return true;
@@ -218,8 +223,9 @@ static bool make_stream(DgHost *h)
     stream = dg->stream_new(h, sizeof(DgSeen), 0, consume, h, DG_STREAM_FILTERED);
     filter_i1 = stream ? cache_filter(h, stream, &shape_i1) : NULL;
     filter_d1 = stream ? cache_filter(h, stream, &shape_d1) : NULL;
-    filter_tlb = stream && want_tlb ? cache_filter(h, stream, &shape_tlb) : NULL;
-    return filter_i1 && filter_d1 && (filter_tlb || !want_tlb);
+    filter_itlb = stream && want_tlb ? cache_filter(h, stream, &shape_tlb) : NULL;
+    filter_dtlb = stream && want_tlb ? cache_filter(h, stream, &shape_tlb) : NULL;
+    return filter_i1 && filter_d1 && ((filter_itlb && filter_dtlb) || !want_tlb);
 }
 
 static int start(DgHost *h)
@@ -251,7 +257,7 @@ DG_TOOL("cache", "simulation of caches and a TLB", start,
         "D1=SIZE:WAYS:LINE  first level for data; default 32768:8:64\n"
         "L2=SIZE:WAYS:LINE  second level of a core; default 524288:8:64\n"
         "LL=SIZE:WAYS:LINE  last level, shared; default 16777216:16:64\n"
-        "TLB=SIZE:WAYS:PAGE simulate a TLB too: entries times the page's size, e.g. 262144:4:4096\n"
+        "TLB=SIZE:WAYS:PAGE TLBs too, for instructions and data: entries times the page's size, e.g. 262144:4:4096\n"
         "cores=N            cores that threads run on; default 4\n"
         "top=N              how many instructions with most misses; default 10\n"
         "out=FILE           where to write (%p: the process id); default stderr")

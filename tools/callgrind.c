@@ -296,9 +296,9 @@ static void finish(void *data)
 {
     Out out = {.costs = want_cache ? COST_COUNT : 1};
     size_t n = 0;
-    Line *lines = pieces_lines(&pieces, self, &n);
 
     pthread_mutex_lock(&lock);
+    Line *lines = pieces_lines(&pieces, self, &n);
     for (uint32_t k = 0; k < THREADS_MAX; k++) {
         if (!threads[k])
             continue;

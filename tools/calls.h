@@ -167,9 +167,23 @@ static inline void calls_unwind(Calls *c, uint64_t sp)
     }
 }
 
+/* A function calls from where it has called before: what it called then has not returned, but is gone (longjmp). */
+static inline void calls_again(Calls *c, const CallSite *s, uint64_t sp)
+{
+    for (uint32_t depth = c->depth; depth && c->frame[depth - 1].sp == sp; depth--) {
+        uint64_t from = c->arc[c->frame[depth - 1].arc].from;
+        if (c->frame[depth - 1].tails || from < s->start || from >= s->end)
+            continue;
+        while (c->depth >= depth)
+            calls_pop(c);
+        return;
+    }
+}
+
 static inline void calls_call(Calls *c, const CallSite *s, uint64_t to, uint64_t sp)
 {
     calls_unwind(c, sp);
+    calls_again(c, s, sp);
     calls_push(c, s->pc, to, s->ret, sp, false);
 }
 

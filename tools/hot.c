@@ -1,102 +1,40 @@
 /*
  * hot: where the time goes, by instructions executed: the functions with most of them, and the blocks with most of
- * them, these with their code. Counted inline: one addition a block.
+ * them, these with their code. Counted inline (pieces.h).
  *
  * Blocks as translations have them overlap and depend on the translator; here they are taken apart again: how often
- * each instruction has run is exact (but for instructions behind one that faulted), and neighbours that have run
- * equally often are shown as one block.
+ * each instruction has run is exact, and neighbours that have run equally often are shown as one block.
  */
 #include "dragoman/plugin.h"
 
-#include <stdlib.h>
-#include <string.h>
+#include "pieces.h"
 
-typedef struct Piece {
-    uint64_t pc;
-    uint32_t n; /* instructions */
-    DgCell runs;
-    uint8_t *length; /* of each, in bytes */
-} Piece;
-
-/* One instruction; then a run of those that have run equally often. */
-typedef struct Line {
-    uint64_t pc, runs, n;
-    uint32_t bytes; /* of all of them */
-} Line;
+#include <pthread.h>
 
 typedef struct Function {
     const char *name;
     uint64_t start, insns;
 } Function;
 
-static Piece *pieces;
-static uint32_t npieces, cap;
-static uint32_t *table, table_size;
-static uint32_t top = 20;
-
-static uint32_t place(uint64_t pc, uint32_t n)
-{
-    uint32_t at = (uint32_t)(pc * 0x9e3779b97f4a7c15u >> 40) & (table_size - 1);
-
-    while (table[at] && (pieces[table[at] - 1].pc != pc || pieces[table[at] - 1].n != n))
-        at = (at + 1) & (table_size - 1);
-    return at;
-}
-
-static void grow(void)
-{
-    free(table);
-    table_size = table_size ? 2 * table_size : 1 << 12;
-    cap = table_size / 2;
-    pieces = realloc(pieces, cap * sizeof *pieces);
-    table = calloc(table_size, sizeof *table);
-    for (uint32_t k = 0; k < npieces; k++)
-        table[place(pieces[k].pc, pieces[k].n)] = k + 1;
-}
-
-static uint8_t *lengths(DgBlock *b, uint32_t n)
-{
-    uint8_t *l = malloc(n);
-
-    for (uint32_t k = 0; l && k < n; k++) {
-        DgInsnInfo i = {.size = sizeof i};
-        dg->insn_info(dg->block_insn(b, k), &i);
-        l[k] = i.length;
-    }
-    return l;
-}
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* code is translated while the process ends */
+static Pieces pieces;
+static uint32_t top = 20, host; /* host: lines of host code of each block */
 
 static void translate(void *data, DgBlock *b)
 {
-    uint64_t pc = dg->block_pc(b);
-    uint32_t n = dg->block_insns(b);
-
-    if (npieces == cap)
-        grow();
-    uint32_t at = place(pc, n);
-    if (!table[at]) {
-        pieces[npieces] = (Piece){pc, n, dg->cell_new(data, DG_SUM, 1), lengths(b, n)};
-        table[at] = ++npieces;
-    }
-    if (pieces[table[at] - 1].runs != DG_NO_CELL)
-        dg->add(dg->block_insn(b, 0), DG_BEFORE, 0, pieces[table[at] - 1].runs, 1);
+    pthread_mutex_lock(&lock);
+    pieces_attach(&pieces, data, b);
+    pthread_mutex_unlock(&lock);
 }
 
 /* --- the report --------------------------------------------------------------------------------------------------- */
-
-static int by_pc(const void *x, const void *y)
-{
-    const Line *a = x, *b = y;
-
-    return a->pc < b->pc ? -1 : a->pc > b->pc;
-}
 
 static int by_weight(const void *x, const void *y)
 {
     const Line *a = x, *b = y;
     uint64_t v = a->runs * a->n, w = b->runs * b->n;
 
-    return v > w ? -1 : v < w ? 1 : by_pc(x, y);
+    return v > w ? -1 : v < w ? 1 : line_by_pc(x, y);
 }
 
 static int by_insns(const void *x, const void *y)
@@ -104,33 +42,6 @@ static int by_insns(const void *x, const void *y)
     const Function *a = x, *b = y;
 
     return a->insns > b->insns ? -1 : a->insns < b->insns ? 1 : a->start < b->start ? -1 : 1;
-}
-
-/* Every instruction that has run, ascending. */
-static Line *all_lines(DgHost *h, size_t *count)
-{
-    size_t n = 0, m = 0;
-
-    for (uint32_t k = 0; k < npieces; k++)
-        n += pieces[k].n;
-    Line *l = calloc(n + 1, sizeof *l);
-    if (!l)
-        return NULL;
-    n = 0;
-    for (uint32_t k = 0; k < npieces; k++) {
-        uint64_t runs = dg->cell_total(h, pieces[k].runs), pc = pieces[k].pc;
-        for (uint32_t i = 0; runs && pieces[k].length && i < pieces[k].n; pc += pieces[k].length[i++])
-            l[n++] = (Line){pc, runs, 1, pieces[k].length[i]};
-    }
-    qsort(l, n, sizeof *l, by_pc);
-    for (size_t k = 0; k < n; k++) {
-        if (m && l[m - 1].pc == l[k].pc)
-            l[m - 1].runs += l[k].runs;
-        else
-            l[m++] = l[k];
-    }
-    *count = m;
-    return l;
 }
 
 static const char *symbol(DgHost *h, uint64_t pc, uint64_t *start)
@@ -216,6 +127,39 @@ static void put_sources(DgHost *h, const Line *l, size_t n, uint64_t total)
     free(s);
 }
 
+typedef struct HostLines {
+    DgHost *h;
+    uint32_t n;
+} HostLines;
+
+static void put_host_line(void *data, const char *text)
+{
+    HostLines *l = data;
+
+    if (l->n++ < host)
+        dg->print(l->h, "                                %s\n", text);
+}
+
+/* The host code of the translation that the instruction at pc was seen in last. */
+static void put_host(DgHost *h, uint64_t pc)
+{
+    uint64_t region = 0;
+    HostLines l = {h, 0};
+
+    for (uint32_t k = 0; k < pieces.count && !region; k++) {
+        const Piece *x = &pieces.piece[k];
+        uint64_t end = x->pc;
+        for (uint32_t i = 0; x->length && i < x->n; i++)
+            end += x->length[i];
+        if (pc >= x->pc && pc < end)
+            region = x->region;
+    }
+    dg->print(h, "                      host code of the translation at 0x%llx\n", (unsigned long long)region);
+    dg->host_code(h, region, put_host_line, &l);
+    if (l.n > host)
+        dg->print(h, "                                (%u more)\n", l.n - host);
+}
+
 static void put_block(DgHost *h, const Line *b, uint64_t total)
 {
     uint64_t start = 0, pc = b->pc;
@@ -229,6 +173,8 @@ static void put_block(DgHost *h, const Line *b, uint64_t total)
     dg->print(h, "\n");
     for (uint32_t length; pc < b->pc + b->bytes && dg->text_at(h, pc, text, sizeof text, &length); pc += length)
         dg->print(h, "                        0x%llx  %s\n", (unsigned long long)pc, text);
+    if (host && DG_HAS(dg, host_code))
+        put_host(h, b->pc);
 }
 
 static void put_blocks(DgHost *h, Line *l, size_t n, uint64_t total)
@@ -254,7 +200,10 @@ static void finish(void *data)
     DgHost *h = data;
     size_t n = 0;
     uint64_t total = 0;
-    Line *l = all_lines(h, &n);
+
+    pthread_mutex_lock(&lock);
+    Line *l = pieces_lines(&pieces, h, &n);
+    pthread_mutex_unlock(&lock);
 
     if (!l)
         return;
@@ -269,8 +218,10 @@ static void finish(void *data)
 
 static int start(DgHost *h)
 {
-    const char *n = dg->option(h, "top");
+    const char *n = dg->option(h, "top"), *lines = dg->option(h, "host");
 
+    if (lines)
+        host = *lines ? (uint32_t)strtoul(lines, NULL, 10) : 60;
     if (n)
         top = (uint32_t)strtoul(n, NULL, 10);
     dg->on_translate(h, translate, h);
@@ -280,4 +231,5 @@ static int start(DgHost *h)
 
 DG_TOOL("hot", "the functions and blocks that execute most instructions, with their code", start,
         "top=N     how many of each; default 20\n"
+        "host=N    show N instructions of the host code too, that of the whole translation; without a number 60\n"
         "out=FILE  where to write (%p: the process id); default stderr")

@@ -14,7 +14,7 @@
 
 /* A run of instructions of which none but the last may fault: all have run, or none but for what cannot be seen. */
 typedef struct Piece {
-    uint64_t pc;
+    uint64_t pc, region; /* region: the translation that it was seen in last */
     uint32_t n;      /* instructions; a user of places alone may mean something else by it */
     DgCell runs;     /* DG_NO_CELL: there was no room */
     uint8_t *length; /* of each instruction, in bytes */
@@ -61,7 +61,7 @@ static inline uint32_t pieces_find(Pieces *p, uint64_t pc, uint32_t n)
         return UINT32_MAX;
     uint32_t at = pieces_slot(p, pc, n);
     if (!p->slot[at]) {
-        p->piece[p->count] = (Piece){pc, n, DG_NO_CELL, NULL};
+        p->piece[p->count] = (Piece){pc, 0, n, DG_NO_CELL, NULL};
         p->slot[at] = ++p->count;
     }
     return p->slot[at] - 1;
@@ -76,6 +76,7 @@ static inline void pieces_count(Pieces *p, DgHost *h, DgBlock *b, uint32_t first
     if (k == UINT32_MAX)
         return;
     Piece *x = &p->piece[k];
+    x->region = dg->block_region(b);
     if (!x->length && (x->length = malloc(n))) {
         x->runs = dg->cell_new(h, DG_SUM, 1);
         for (uint32_t i = 0; i < n; i++) {

@@ -325,7 +325,7 @@ typedef struct DgApi {
     const char *version;     /* of dragoman */
 
     /* Whether this dragoman has "cells.1", "programs.1", "streams.1", "regs.1", "syscalls.1", "signals.1", "threads.1",
-     * "images.1", "symbols.1", "access.1", "fault.1", "compress.1", "watch.1", "filters.1"; "lines.1" (line_at), "wrap.1" (wrap),
+     * "images.1", "symbols.1", "access.1", "fault.1", "compress.1", "watch.1", "filters.1", "host.1"; "lines.1" (line_at), "wrap.1" (wrap),
      * "windows.1" (window), "streams.thread.1". */
     bool (*has)(const char *capability);
 
@@ -450,6 +450,9 @@ typedef struct DgApi {
     DgFilter *(*filter_new)(DgHost *h, DgStream *s, unsigned shift, uint32_t length);
     /* A DgSeen, unless f knows the line: of the address of a memory access, elsewhere of `addr`. Not at DG_TAKEN or DG_FAULT. */
     bool (*record_new)(DgInsn *i, DgPoint at, unsigned filter, DgFilter *f, uint32_t number, uint64_t addr);
+
+    /* "host.1": disassembly of the host code that a region (block_region) has now, an instruction at a time. False: it has none. */
+    bool (*host_code)(DgHost *h, uint64_t region, void (*line)(void *data, const char *text), void *data);
 } DgApi;
 
 #define DG_HAS(api, function) ((api)->size > offsetof(DgApi, function) && (api)->function)

@@ -160,6 +160,29 @@ bool tools_mode(Vcpu *cpu)
     return cpu->h.ir.mode != had;
 }
 
+static const Translation *live_code(const Engine *e, uint64_t pc)
+{
+    for (size_t k = 0; k < (size_t)1 << TABLE_BITS; k++) { /* a report has time */
+        Translation *t = atomic_load_explicit(&e->table.bucket[k], memory_order_acquire);
+        for (; t; t = atomic_load_explicit(&t->hash_next, memory_order_acquire))
+            if (t->pc == pc && t->hpc && !translation_dead(t))
+                return t;
+    }
+    return NULL;
+}
+
+bool host_text(const Engine *e, uint64_t pc, HostLineFn *line, void *data)
+{
+    const Translation *t = live_code(e, pc);
+    char text[192];
+
+    for (uint32_t at = 0, n; t && at < t->insns; at += n ? n : 1) {
+        n = e->host->disas(t->hpc + at, (uintptr_t)t->hpc + at, text, sizeof text);
+        line(data, text);
+    }
+    return t != NULL;
+}
+
 /* --- calls -------------------------------------------------------------------------------------------------------- */
 
 typedef struct CodeShow {

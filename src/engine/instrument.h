@@ -137,6 +137,11 @@ const Guest *engine_guest(const Engine *e);
 /* Disassemble guest memory; returns the length of the instruction, 0 when it cannot be read. */
 unsigned insn_text(const Engine *e, uint64_t pc, char *buf, size_t len);
 
+/* Disassembly of the host code that the live translation of the region at pc has, in whichever mode it was made: `line` is called for
+ * each instruction. False: there is none. */
+typedef void HostLineFn(void *data, const char *text);
+bool host_text(const Engine *e, uint64_t pc, HostLineFn *line, void *data);
+
 /* --- for tools' calls --------------------------------------------------------------------------------------------- */
 
 /* A thread of the tools' own (engine_spawn), with a vcpu that never runs: crashes in it are caught as on a guest's thread. */

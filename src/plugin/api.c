@@ -44,7 +44,8 @@ static bool api_has(const char *name)
     static const char *const all[] = {"cells.1",   "programs.1", "streams.1", "regs.1",    "syscalls.1",
                                       "signals.1", "threads.1",  "images.1",  "symbols.1", "access.1",
                                       "fault.1",   "compress.1", "watch.1",   "windows.1",
-                                      "wrap.1",    "streams.thread.1", "filters.1", "lines.1", NULL};
+                                      "wrap.1",    "streams.thread.1", "filters.1", "lines.1",
+                                      "host.1", NULL};
 
     for (unsigned k = 0; all[k]; k++)
         if (strcmp(all[k], name) == 0)
@@ -443,6 +444,11 @@ static size_t api_text_at(DgHost *h, uint64_t va, char *buf, size_t len, uint32_
     return n ? strlen(buf) : 0;
 }
 
+static bool api_host_code(DgHost *h, uint64_t region, void (*line)(void *data, const char *text), void *data)
+{
+    return host_text(h->p->tools.e, region, line, data);
+}
+
 #define ZSTD_LEVEL 1 /* traces are long, and compress well anyway */
 
 static size_t api_compress(void *to, size_t room, const void *from, size_t n)
@@ -504,6 +510,7 @@ const DgApi *plugin_api(void)
         .symbol_find = api_symbol_find,
         .line_at = api_line_at,
         .text_at = api_text_at,
+        .host_code = api_host_code,
         .window = api_window, .watch = api_watch, .retranslate = api_retranslate, .compress = api_compress,
     };
 

@@ -6,7 +6,9 @@
 
 /* NULL: *why says why not. */
 void *library_open(const char *path, const char **why);
-void *library_symbol(void *library, const char *name);
+void *library_symbol(void *library, const char *name); /* library NULL: of those that all may use */
+/* Open one for good whose symbols all others may use, if it is there. */
+void library_share(const char *name);
 void library_close(void *library);
 
 #endif

@@ -16,6 +16,11 @@ void *library_symbol(void *library, const char *name)
     return dlsym(library, name);
 }
 
+void library_share(const char *name)
+{
+    dlopen(name, RTLD_NOW | RTLD_GLOBAL);
+}
+
 void library_close(void *library)
 {
     dlclose(library);

@@ -13,6 +13,10 @@ void *library_symbol(void *library, const char *name)
     return NULL;
 }
 
+void library_share(const char *name)
+{
+}
+
 void library_close(void *library)
 {
 }

@@ -1,4 +1,4 @@
-/* Plugins made for QEMU: loading them, their events, and the functions about the process, registers and memory. */
+/* Plugins made for QEMU: loading them, their events, and the functions about the process. */
 #include "plugin/qemu.h"
 
 #include "base/check.h"
@@ -35,7 +35,7 @@ static void thread_start(DgThread *t, void *data)
 
     if (q == list) /* once for all plugins */
         qemu_scores_start(t);
-    qemu_now = (QemuNow){q, t, NULL};
+    qemu_now = (QemuNow){.plugin = q, .thread = t};
     if (q->vcpu_init)
         q->vcpu_init(q->h->number + 1, t->number);
     qemu_now = outer;
@@ -46,7 +46,7 @@ static void thread_end(DgThread *t, void *data)
     QemuPlugin *q = data;
     const QemuNow outer = qemu_now;
 
-    qemu_now = (QemuNow){q, t, NULL};
+    qemu_now = (QemuNow){.plugin = q, .thread = t};
     if (q->vcpu_exit)
         q->vcpu_exit(q->h->number + 1, t->number);
     qemu_now = outer;
@@ -59,11 +59,19 @@ static bool syscall_before(DgThread *t, void *data, DgSyscall *s)
     QemuPlugin *q = data;
     const QemuNow outer = qemu_now;
 
-    qemu_now = (QemuNow){q, t, NULL};
+    uint64_t result = 0;
+    bool answered = false;
+
+    qemu_now = (QemuNow){.plugin = q, .thread = t};
     if (q->syscall)
         q->syscall(q->h->number + 1, t->number, s->number, s->arg[0], s->arg[1], s->arg[2], s->arg[3], s->arg[4], s->arg[5], 0, 0);
+    if (q->filter)
+        answered = q->filter(q->h->number + 1, t->number, s->number, s->arg[0], s->arg[1], s->arg[2], s->arg[3], s->arg[4], s->arg[5],
+                             0, 0, &result);
     qemu_now = outer;
-    return false;
+    if (answered)
+        s->result = (int64_t)result;
+    return answered;
 }
 
 static void syscall_after(DgThread *t, void *data, const DgSyscall *s)
@@ -71,7 +79,7 @@ static void syscall_after(DgThread *t, void *data, const DgSyscall *s)
     QemuPlugin *q = data;
     const QemuNow outer = qemu_now;
 
-    qemu_now = (QemuNow){q, t, NULL};
+    qemu_now = (QemuNow){.plugin = q, .thread = t};
     if (q->syscall_ret)
         q->syscall_ret(q->h->number + 1, t->number, s->number, s->result);
     qemu_now = outer;
@@ -127,8 +135,7 @@ static void divide(QemuPlugin *q, const char *args)
 static bool load(QemuPlugin *q, Status *st)
 {
     const char *why;
-    q->library = library_open(q->path, &why);
-    if (!q->library)
+    if (!qemu_open(q, &why))
         return status_set(st, STATUS_USAGE, "--qemu-plugin: %s", why);
     const int *version = library_symbol(q->library, "qemu_plugin_version");
     if (!version || !library_symbol(q->library, "qemu_plugin_install"))
@@ -225,6 +232,16 @@ QEMU_EXPORT void qemu_plugin_register_vcpu_syscall_ret_cb(qemu_plugin_id_t id, Q
     qemu_plugin_by_id(id)->syscall_ret = fn;
 }
 
+QEMU_EXPORT void qemu_plugin_register_vcpu_syscall_filter_cb(qemu_plugin_id_t id, QemuFilter *fn)
+{
+    qemu_plugin_by_id(id)->filter = fn;
+}
+
+/* Interrupts, exceptions and calls of a hypervisor: a process sees none, and QEMU's user mode never calls this. */
+QEMU_EXPORT void qemu_plugin_register_vcpu_discon_cb(qemu_plugin_id_t id, int types, QemuDiscon *fn)
+{
+}
+
 QEMU_EXPORT void qemu_plugin_register_atexit_cb(qemu_plugin_id_t id, QemuData *fn, void *data)
 {
     QemuPlugin *q = qemu_plugin_by_id(id);
@@ -239,6 +256,7 @@ static void forget(QemuPlugin *q)
     q->vcpu_init = q->vcpu_exit = NULL;
     q->syscall = NULL;
     q->syscall_ret = NULL;
+    q->filter = NULL;
     q->atexit = NULL;
 }
 
@@ -346,102 +364,4 @@ QEMU_EXPORT const void *qemu_plugin_request_time_control(void)
 
 QEMU_EXPORT void qemu_plugin_update_ns(const void *handle, int64_t ns)
 {
-}
-
-/* --- registers and memory ------------------------------------------------------------------------------------------------------- */
-
-/* What plugins see of GLib's arrays; the functions that make and fill them are those that the plugin itself is linked with. */
-typedef struct ByteArray {
-    uint8_t *data;
-    unsigned len;
-} ByteArray;
-
-typedef struct Array {
-    char *data;
-    unsigned len;
-} Array;
-
-static void append(ByteArray *to, const void *from, unsigned n)
-{
-    ByteArray *(*fn)(ByteArray *, const uint8_t *, unsigned);
-
-    *(void **)&fn = library_symbol(qemu_plugin_any()->library, "g_byte_array_append");
-    if (fn) {
-        fn(to, from, n);
-        return;
-    }
-    to->data = realloc(to->data, to->len + n + 1); /* a plugin without GLib: plain memory */
-    CHECK(to->data != NULL);
-    memcpy(to->data + to->len, from, n);
-    to->len += n;
-}
-
-static Array *array_of(const qemu_plugin_reg_descriptor *d, unsigned n)
-{
-    void *library = qemu_plugin_any()->library;
-    Array *(*new)(int zero, int clear, unsigned size);
-    Array *(*add)(Array *, const void *, unsigned);
-
-    *(void **)&new = library_symbol(library, "g_array_new");
-    *(void **)&add = library_symbol(library, "g_array_append_vals");
-    if (new && add)
-        return add(new (0, 0, sizeof *d), d, n);
-    Array *a = malloc(sizeof *a);
-    CHECK(a != NULL);
-    *a = (Array){malloc(n * sizeof *d), n};
-    CHECK(a->data != NULL);
-    memcpy(a->data, d, n * sizeof *d);
-    return a;
-}
-
-/* Handles are numbers of registers, from 1; behind the last is pc. */
-QEMU_EXPORT void *qemu_plugin_get_registers(void)
-{
-    QemuPlugin *q = qemu_plugin_any();
-    uint32_t n = q->api->reg_count(q->h);
-    qemu_plugin_reg_descriptor *d = calloc(n + 1, sizeof *d);
-
-    CHECK(d != NULL);
-    for (uint32_t k = 0; k <= n; k++) {
-        const char *name = k < n ? q->api->reg_name(q->h, k) : "pc";
-        bool fp = k < n && (q->api->reg_bytes(q->h, k) == 16 || name[0] == 'f');
-        d[k] = (qemu_plugin_reg_descriptor){(struct qemu_plugin_register *)(uintptr_t)(k + 1), name,
-                                            fp ? "org.gnu.gdb.aarch64.fpu" : "org.gnu.gdb.aarch64.core"};
-    }
-    Array *a = array_of(d, n + 1);
-    free(d);
-    return a;
-}
-
-QEMU_EXPORT int qemu_plugin_read_register(struct qemu_plugin_register *handle, void *to)
-{
-    QemuPlugin *q = qemu_plugin_any();
-    uint32_t k = (uint32_t)(uintptr_t)handle - 1, n = q->api->reg_count(q->h);
-    uint8_t buf[16];
-
-    if (!qemu_now.thread || k > n)
-        return -1;
-    if (k == n) {
-        uint64_t pc = q->api->pc_read(qemu_now.thread);
-        append(to, &pc, sizeof pc);
-        return sizeof pc;
-    }
-    if (!q->api->reg_read(qemu_now.thread, k, buf))
-        return -1;
-    append(to, buf, q->api->reg_bytes(q->h, k));
-    return (int)q->api->reg_bytes(q->h, k);
-}
-
-QEMU_EXPORT bool qemu_plugin_read_memory_vaddr(uint64_t va, void *to, size_t len)
-{
-    ByteArray *a = to;
-    uint8_t *buf = malloc(len ? len : 1);
-    bool ok = buf && qemu_now.thread && len <= UINT32_MAX / 2 && qemu_plugin_any()->api->mem_read(qemu_now.thread, va, buf, len);
-
-    if (ok) {
-        a->len = 0;
-        append(a, buf, (unsigned)len);
-    }
-    free(buf);
-    return ok;
 }

@@ -1,6 +1,6 @@
 /*
  * QEMU's plugin interface, as far as programs see it: the names, types and numbers that a plugin compiled against QEMU's own
- * header expects, written from its documentation (QEMU, "TCG Plugins"; API versions 2 to 4). docs/qemu-plugins.md says what each
+ * header expects, written from its documentation (QEMU, "TCG Plugins"; API versions 2 to 6). docs/qemu-plugins.md says what each
  * function does here. The functions are in qemu*.c and exported by the program.
  */
 #ifndef PLUGIN_QEMU_H
@@ -12,7 +12,7 @@
 #pragma GCC diagnostic ignored "-Wmissing-prototypes"
 
 #define QEMU_API_MIN 2
-#define QEMU_API_CUR 4
+#define QEMU_API_CUR 6
 #define QEMU_EXPORT __attribute__((visibility("default"), used))
 
 typedef uint64_t qemu_plugin_id_t;
@@ -54,7 +54,7 @@ typedef struct qemu_plugin_u64 {
     size_t offset;
 } qemu_plugin_u64;
 
-enum { QEMU_CB_NO_REGS, QEMU_CB_R_REGS, QEMU_CB_RW_REGS };
+enum { QEMU_CB_NO_REGS, QEMU_CB_R_REGS, QEMU_CB_RW_REGS, QEMU_CB_RW_REGS_PC };
 enum { QEMU_MEM_R = 1, QEMU_MEM_W, QEMU_MEM_RW };
 enum { QEMU_COND_NEVER, QEMU_COND_ALWAYS, QEMU_COND_EQ, QEMU_COND_NE, QEMU_COND_LT, QEMU_COND_LE, QEMU_COND_GT, QEMU_COND_GE };
 enum { QEMU_INLINE_ADD_U64, QEMU_INLINE_STORE_U64 };
@@ -88,6 +88,9 @@ typedef void QemuTrans(qemu_plugin_id_t id, struct qemu_plugin_tb *tb);
 typedef void QemuMem(unsigned vcpu, qemu_plugin_meminfo_t info, uint64_t va, void *data);
 typedef void QemuSyscall(qemu_plugin_id_t id, unsigned vcpu, int64_t number, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,
                          uint64_t a5, uint64_t a6, uint64_t a7, uint64_t a8);
+typedef bool QemuFilter(qemu_plugin_id_t id, unsigned vcpu, int64_t number, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,
+                        uint64_t a5, uint64_t a6, uint64_t a7, uint64_t a8, uint64_t *result);
+typedef void QemuDiscon(qemu_plugin_id_t id, unsigned vcpu, int type, uint64_t from, uint64_t to);
 typedef void QemuSyscallRet(qemu_plugin_id_t id, unsigned vcpu, int64_t number, int64_t result);
 
 /* --- inside --------------------------------------------------------------------------------------------------------------- */
@@ -99,10 +102,12 @@ typedef struct QemuPlugin {
     char *path, **argv; /* argv: as qemu_plugin_install wants them */
     int argc;
     void *library;
+    bool shares;        /* it finds GLib among the libraries that all may use */
     QemuTrans *trans;
     QemuVcpu *vcpu_init, *vcpu_exit;
     QemuSyscall *syscall;
     QemuSyscallRet *syscall_ret;
+    QemuFilter *filter;
     QemuData *atexit;
     void *atexit_data;
     bool shown, stale;  /* it is being shown code; what it attached before is to be undone */
@@ -127,11 +132,14 @@ typedef struct QemuNow {
     QemuPlugin *plugin;
     DgThread *thread;
     const DgEvent *ev;
+    jmp_buf *leave; /* where qemu_plugin_set_pc goes on; NULL: it may not be called */
 } QemuNow;
 
 extern _Thread_local QemuNow qemu_now;
 
 QemuPlugin *qemu_plugin_by_id(qemu_plugin_id_t id);
+/* Open its library; *why says why not. */
+bool qemu_open(QemuPlugin *q, const char **why);
 /* Any plugin: functions without an id are about the process. */
 QemuPlugin *qemu_plugin_any(void);
 /* Threads begin and end: scoreboards follow. */

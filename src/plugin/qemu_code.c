@@ -116,7 +116,10 @@ QEMU_EXPORT const char *qemu_plugin_insn_symbol(const struct qemu_plugin_insn *i
 
 static unsigned access_of(int flags)
 {
-    return flags == QEMU_CB_RW_REGS ? DG_REGS_WRITE : flags == QEMU_CB_R_REGS ? DG_REGS_READ : DG_NONE;
+    static const uint8_t access[] = {[QEMU_CB_NO_REGS] = DG_NONE, [QEMU_CB_R_REGS] = DG_REGS_READ, [QEMU_CB_RW_REGS] = DG_REGS_WRITE,
+                                     [QEMU_CB_RW_REGS_PC] = DG_PC_WRITE};
+
+    return flags >= 0 && flags <= QEMU_CB_RW_REGS_PC ? access[flags] : DG_NONE;
 }
 
 static QemuHook *hook_new(const QemuHook *what)
@@ -132,6 +135,9 @@ static QemuHook *hook_new(const QemuHook *what)
 typedef struct Call {
     QemuPlugin *q;
     QemuHook hook;
+    int cond; /* of one that may change registers: not tested inline */
+    qemu_plugin_u64 entry;
+    uint64_t imm;
 } Call;
 
 static Call *call_new(QemuHook hook)
@@ -139,7 +145,7 @@ static Call *call_new(QemuHook hook)
     Call *c = malloc(sizeof *c);
 
     CHECK(c != NULL);
-    *c = (Call){qemu_now.plugin, hook};
+    *c = (Call){.q = qemu_now.plugin, .hook = hook};
     return c;
 }
 
@@ -148,17 +154,51 @@ static void run_exec(DgThread *t, void *data, const DgEvent *ev)
     const Call *c = data;
     const QemuNow outer = qemu_now;
 
-    qemu_now = (QemuNow){c->q, t, ev};
+    qemu_now = (QemuNow){c->q, t, ev, NULL};
     c->hook.exec(t->number, c->hook.data);
+    qemu_now = outer;
+}
+
+/* One that may end in qemu_plugin_set_pc. */
+static void run_exec_pc(DgThread *t, void *data, const DgEvent *ev)
+{
+    const Call *c = data;
+    const QemuNow outer = qemu_now;
+    jmp_buf leave;
+
+    if (setjmp(leave) == 0) {
+        qemu_now = (QemuNow){c->q, t, ev, &leave};
+        c->hook.exec(t->number, c->hook.data);
+    }
     qemu_now = outer;
 }
 
 static void on_exec(DgInsn *i, QemuVcpuData *fn, int flags, void *data)
 {
-    api()->call(i, DG_BEFORE, 0, run_exec, call_new((QemuHook){.exec = fn, .data = data}), access_of(flags));
+    api()->call(i, DG_BEFORE, 0, flags == QEMU_CB_RW_REGS_PC ? run_exec_pc : run_exec, call_new((QemuHook){.exec = fn, .data = data}), access_of(flags));
 }
 
-/* if (entry cond imm) fn(): the comparison is inline. */
+static bool holds(const Call *c, uint64_t v)
+{
+    switch (c->cond) {
+    case QEMU_COND_EQ: return v == c->imm;
+    case QEMU_COND_NE: return v != c->imm;
+    case QEMU_COND_LT: return v < c->imm;
+    case QEMU_COND_LE: return v <= c->imm;
+    case QEMU_COND_GT: return v > c->imm;
+    default: return v >= c->imm;
+    }
+}
+
+static void run_exec_if(DgThread *t, void *data, const DgEvent *ev)
+{
+    const Call *c = data;
+
+    if (holds(c, c->q->api->cell_get(t, qemu_entry_cell(c->entry))))
+        run_exec_pc(t, data, ev);
+}
+
+/* if (entry cond imm) fn(): the comparison is inline, but for functions that may change registers. */
 static void on_exec_if(DgInsn *i, QemuVcpuData *fn, int flags, int cond, qemu_plugin_u64 entry, uint64_t imm, void *data)
 {
     static const struct {
@@ -172,6 +212,14 @@ static void on_exec_if(DgInsn *i, QemuVcpuData *fn, int flags, int cond, qemu_pl
         on_exec(i, fn, flags, data);
     if (cond < QEMU_COND_EQ || cond > QEMU_COND_GE || cell == DG_NO_CELL)
         return;
+    if (flags >= QEMU_CB_RW_REGS) {
+        Call *c = call_new((QemuHook){.exec = fn, .data = data});
+        c->cond = cond;
+        c->entry = entry;
+        c->imm = imm;
+        api()->call(i, DG_BEFORE, 0, run_exec_if, c, access_of(flags));
+        return;
+    }
     const DgOp op[] = {
         {.kind = DG_OP_LOAD, .d = 0, .cell = cell},
         {.kind = DG_OP_CONST, .d = 1, .imm = imm},
@@ -247,7 +295,7 @@ static void run_mem(DgThread *t, void *data, const DgEvent *ev)
     unsigned shift = ev->bytes ? (unsigned)__builtin_ctz(ev->bytes) : 0;
     qemu_plugin_meminfo_t info = shift | (ev->kind & DG_WRITE ? QEMU_INFO_STORE : 0) | (ev->kind & DG_SIGNED ? QEMU_INFO_SIGNED : 0);
 
-    qemu_now = (QemuNow){c->q, t, ev};
+    qemu_now = (QemuNow){c->q, t, ev, NULL};
     c->hook.mem(t->number, info, ev->addr, c->hook.data);
     qemu_now = outer;
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Tools against each other, against other engines, and against QEMU: exact numbers.
 
-usage: test_tools.py PART DRAGOMAN PURE GUEST PROBE.so QEMU_PLUGIN.so STEP TICK GUEST_WITH_LINES
+usage: test_tools.py PART DRAGOMAN PURE GUEST PROBE.so QEMU_PLUGIN.so STEP TICK GUEST_WITH_LINES QEMU_WRITER.so
 PART is one of those in main().
 Without arguments: skipped, for want of a cross compiler.
 """
@@ -388,6 +388,9 @@ def test_others(dragoman, pure, guest, tmp):
         r = Run(dragoman, opts + ["--tool=count,insns", "--tool=hot", pure])
         n = r.numbers()["instructions"]
         check(re.search(rf"^ *{n} instructions$", r.err, re.M) and "work+0x" in r.err, f"hot: as count has it: {name}", r.err)
+        r = Run(dragoman, opts + ["--tool=hot,top=3,host=40", pure])
+        check(r.err.count("host code of the translation at 0x4") == 3 and (name.endswith("interp") or "[r15" in r.err),
+              f"hot: host code: {name}", r.err)
         r = Run(dragoman, opts + ["--tool=count,insns", "--tool=flame", pure])
         folded = dict(line.rsplit(" ", 1) for line in r.err.splitlines() if ";" in line or line.startswith("(start) "))
         check(sum(map(int, folded.values())) == r.numbers()["instructions"] and set(folded) == {"(start)", "(start);work"},
@@ -396,11 +399,15 @@ def test_others(dragoman, pure, guest, tmp):
         r = Run(dragoman, opts + [f"--tool=cover,out={out}", pure])
         pcs = drcov_bytes(out)
         check(pcs == drcov_expected(dragoman, pure, tmp), f"cover: the instructions that ran: {name}", f"{len(pcs)} {r.err}")
-    r = Run(dragoman, ["--tool=cache,D1=1024:2:32", guest, "probe"])
-    d1 = [int(x) for x in re.search(r"^D1 +(\d+) +(\d+) +(\d+) +(\d+)", r.err, re.M).groups()]
     out = os.path.join(tmp, "trace")
-    _, text, _ = trace(dragoman, [], [guest, "probe"], out)
-    check(d1[2:] == lru_misses(text, 1024, 2, 32), "cache: misses as simulated here", f"{d1} {lru_misses(text, 1024, 2, 32)}\n{r.err}")
+    for name, opts in ENGINES.items():
+        r, text, _ = trace(dragoman, opts + ["--tool=cache,D1=1024:2:32,TLB=16384:4:4096"], [guest, "probe"], out)
+        rows = {m[1]: [int(x) for x in m[2].split()] for m in re.finditer(r"^(I1|D1|ITLB|DTLB) +((?:\d+ +){4})", r.err, re.M)}
+        want, pages = lru_misses(text, 1024, 2, 32), lru_misses(text, 16384, 4, 4096)
+        check(rows["D1"][2:] == want and rows["D1"][:2] == [r.numbers()["reads"], r.numbers()["writes"]],
+              f"cache: misses as simulated here: {name}", f"{rows} {want}\n{r.err}")
+        check(rows["DTLB"][2:] == pages and rows["ITLB"][0] == rows["I1"][0] == r.numbers()["instructions"] and rows["ITLB"][2] > 4,
+              f"cache: TLBs: {name}", f"{rows} {pages}\n{r.err}")
     r = Run(dragoman, ["--tool=flame,svg", guest, "threads"])
     svg = xml.etree.ElementTree.fromstring(r.err)
     titles = [t.text for t in svg.iter("{http://www.w3.org/2000/svg}title")]
@@ -495,11 +502,20 @@ def test_qemu(dragoman, pure, guest, probe, plugin):
         check(r.status == 2 and text in r.err and r.err.count("\n") == 1, "QEMU's interface: " + what, r.err)
 
 
+def test_qemu_write(dragoman, guest, writer):
+    """A plugin that changes registers, memory, the program counter and the results of system calls."""
+    for name, opts in ENGINES.items():
+        for mode, out in ("regs", "Probe 1800\n"), ("late", f"Probe {sum(3 * i + 1 for i in range(100)) + 900}\n"), ("pc", "Probe 1800\n"), \
+                ("quiet", ""):
+            r = Run(dragoman, opts + ["--qemu-plugin", f"{writer},mode={mode}", guest, "probe"])
+            check(r.status == 0 and r.out == out and r.err == "", f"QEMU's interface: a plugin that changes the guest, {mode}: {name}", r.out + r.err)
+
+
 def main():
-    if len(sys.argv) < 10:
+    if len(sys.argv) < 11:
         sys.exit(77)
     part = sys.argv[1]
-    dragoman, pure, guest, probe, plugin, step, tick, debug = map(os.path.abspath, sys.argv[2:10])
+    dragoman, pure, guest, probe, plugin, step, tick, debug, writer = map(os.path.abspath, sys.argv[2:11])
     with tempfile.TemporaryDirectory() as tmp:
         parts = {"count": [lambda: test_count(dragoman, pure, guest),
                            lambda: test_exact(dragoman, pure, guest, step),
@@ -515,7 +531,8 @@ def main():
                  "others": [lambda: test_others(dragoman, pure, guest, tmp),
                             lambda: test_perf(dragoman, guest, tmp),
                             lambda: test_lines(dragoman, guest, debug, tmp)],
-                 "qemu": [lambda: test_qemu(dragoman, pure, guest, probe, plugin)]}
+                 "qemu": [lambda: test_qemu(dragoman, pure, guest, probe, plugin),
+                          lambda: test_qemu_write(dragoman, guest, writer)]}
         for test in parts[part]:
             try:
                 test()

@@ -107,16 +107,55 @@ void sel_stash(Sel *s, const IrInsn *i)
     }
 }
 
-/* Whether the key is known is tested here, the rest is a stub's. */
+/* What a stub does: the buffer is full, or the key concerns two elements of the table. */
+static void note_by_stub(Sel *s, const IrInsn *i)
+{
+    sel_store_arg(s, 0, i->a);
+    sel_store_arg(s, 1, i->b);
+    sel_store_arg(s, 2, i->c);
+    sel_store_imm(s, plan_scratch(SCRATCH_IMM), host_note_site(i->imm));
+    x64_call(s->a, label_stub(STUB_NOTE));
+}
+
+static Mem cell_mem(uint32_t disp)
+{
+    return mem_b(R15, (int32_t)disp - STATE_BIAS);
+}
+
+/* A key that is new, by ir_note: t is free. */
+static void note_new(Sel *s, const IrInsn *i, Gpr key, Gpr value, Gpr t, Mem known)
+{
+    const IrNote *n = (const IrNote *)(uintptr_t)i->imm;
+    uint32_t rare = sel_label(s);
+
+    x64_test_ri(s->a, W64, key, (int32_t)n->low);
+    x64_jcc(s->a, CC_NE, rare);
+    x64_mov_rm(s->a, W64, t, cell_mem(n->pos));
+    x64_alu_rm(s->a, ALU_CMP, W64, t, rm_m(cell_mem(n->limit)));
+    x64_jcc(s->a, CC_A, rare);
+    x64_mov_mr(s->a, W64, mem_b(t, 8), value);
+    x64_mov_mi(s->a, W32, mem_b(t, 0), (int32_t)n->word);
+    x64_mov_mi(s->a, W32, mem_b(t, 4), (int32_t)(n->word >> 32));
+    x64_alu_mi(s->a, ALU_ADD, W64, cell_mem(n->pos), 16);
+    x64_mov_mr(s->a, W64, known, key);
+    uint32_t done = sel_label(s);
+    x64_jmp(s->a, done);
+    sel_bind(s, rare);
+    note_by_stub(s, i);
+    sel_bind(s, done);
+}
+
+/* Only the comparison is on the way; a constant key, that of a line of code, is compared as it is and otherwise left to the stub. */
 void sel_note(Sel *s, const IrInsn *i)
 {
     const IrNote *n = (const IrNote *)(uintptr_t)i->imm;
     int32_t imm, disp = (int32_t)n->table - STATE_BIAS;
     uint32_t fresh = sel_label(s), back = sel_label(s);
     uint64_t index;
-    bool fixed = imm32(s, i->a, W64, &imm);
-    Gpr key = fixed ? RAX : sel_use_r(s, i->a);
+    bool fixed = imm32(s, i->a, W64, &imm), simple = !fixed && n->low <= INT32_MAX;
+    Gpr key = fixed ? RAX : sel_use_r(s, i->a), value = simple ? sel_use_r(s, i->c) : RAX;
     Mem known = sel_const(s, i->b, &index) ? mem_b(R15, disp + (int32_t)index) : mem_bi(R15, sel_use_r(s, i->b), 0, disp);
+    Gpr t = simple ? sel_tmp_r(s) : RAX;
 
     if (fixed)
         x64_alu_mi(s->a, ALU_CMP, W64, known, imm);
@@ -126,11 +165,10 @@ void sel_note(Sel *s, const IrInsn *i)
     sel_bind(s, back);
     sel_cold_begin(s);
     sel_bind(s, fresh);
-    sel_store_arg(s, 0, i->a);
-    sel_store_arg(s, 1, i->b);
-    sel_store_arg(s, 2, i->c);
-    sel_store_imm(s, plan_scratch(SCRATCH_IMM), host_note_site(i->imm));
-    x64_call(s->a, label_stub(STUB_NOTE));
+    if (simple)
+        note_new(s, i, key, value, t, known);
+    else
+        note_by_stub(s, i);
     x64_jmp(s->a, back);
     sel_cold_end(s);
 }
