@@ -11,7 +11,7 @@ PROGRAMS = [
     ("memory", "mem_chase", "-O2", 12), ("memory", "mem_copy", "-O2", 6000000), ("memory", "mem_tree", "-O2", 120),
     ("calls", "call_fib", "-O2", 39), ("calls", "call_virtual", "-O2", 160), ("calls", "int_queens", "-O2", 14),
     ("indirect", "ind_interp", "-O2", 10000000), ("indirect", "ind_threaded", "-O2", 8000000),
-    ("indirect", "ind_qsort", "-O2", 8), ("fp", "fp_nbody", "-O2", 2000000), ("fp", "fp_linpack", "-O2", 60),
+    ("indirect", "ind_qsort", "-O2", 8), ("indirect", "ind_targets", "-O2", 4000), ("fp", "fp_nbody", "-O2", 2000000), ("fp", "fp_linpack", "-O2", 60),
     ("fp", "fp_spectral", "-O2", 50), ("fp", "fp_mandel", "-O2", 900), ("fp", "fp_fft", "-O2", 1200),
     ("libm", "fp_libm", "-O2", 2000000), ("simd", "simd_matmul", "-O3", 80), ("simd", "simd_pixels", "-O3", 6000),
     ("simd", "simd_saxpy", "-O3", 20000), ("simd", "simd_intrin", "-O3", 30000), ("string", "str_libc", "-O2", 6000),

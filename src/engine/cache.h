@@ -72,6 +72,7 @@ struct Translation {
     bool kept;                        /* of a file of the persistent cache, whose memory side and reloc are */
     uint64_t parked_sum;              /* of the code that it was made from, when it was parked */
     bool guarded;                     /* its pages are (EnvOps.guarded) */
+    bool names_section;               /* it has a section's address (section.c): not kept, so that the next process looks again */
     uint8_t forms;                    /* careful ones that some instruction is in */
     uint8_t fp_traps;                 /* operations that trapped; atomic */
     unsigned npages;

@@ -29,6 +29,13 @@ typedef struct EnvImage {
     bool guarded;          /* as EnvOps.guarded */
 } EnvImage;
 
+/* Guest code that must not go on once its thread has been preempted: see section.c. */
+typedef struct EnvSection {
+    uint64_t start, end;
+} EnvSection;
+
+typedef enum EnvNamed { ENV_NAMED_NONE, ENV_NAMED_KNOWN, ENV_NAMED_NEW } EnvNamed;
+
 typedef struct EnvOps {
     /*
      * Host memory from which instructions at guest `pc` may be read. Sets *len to the bytes that are readable and
@@ -65,6 +72,14 @@ typedef struct EnvOps {
     void (*stepped)(Vcpu *cpu);
     /* Whether the process must not get another thread now. NULL: it may. */
     bool (*alone)(Vcpu *cpu);
+    /*
+     * Restartable sections; all NULL: there are none. `section`: a token of the one that pc is in; NULL: in none. `section_named`: code
+     * has the constant va; whether a section is described there, which is known from now on, and was before. `section_abort`: cpu was
+     * preempted in the section that its pc is in: pc becomes where that is aborted to.
+     */
+    const void *(*section)(Vcpu *cpu, uint64_t pc);
+    EnvNamed (*section_named)(Vcpu *cpu, uint64_t va, EnvSection *out);
+    void (*section_abort)(Vcpu *cpu);
 } EnvOps;
 
 #endif

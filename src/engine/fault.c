@@ -155,7 +155,7 @@ static void on_fault(int sig, siginfo_t *info, void *uc)
 
     if (info->si_code <= 0 && async_env && async_env->async_signal) {
         async_env->async_signal(sig, info, uc);
-    } else if ((sig == SIGSEGV || sig == SIGBUS) && safe_fixup(uc)) {
+    } else if ((sig == SIGSEGV || sig == SIGBUS) && (safe_fixup(uc) || (current && restart_fixup(current->section.by, uc)))) {
         noted = (struct Noted){sig, info->si_code, (uintptr_t)info->si_addr, os_uc_is_write(uc)};
     } else if (!current || !in_code(current, sig, info, uc)) {
         if (current && current->escape)
@@ -296,7 +296,7 @@ static bool redo_alone(Vcpu *cpu, bool *go_on)
 {
     IrStop stop = run_resume_once(cpu);
 
-    if (stop == IR_STOP_FAULT)
+    if (stop == IR_STOP_FAULT && !cpu->section.cleared)
         return false;
     *go_on = run_stop(cpu, stop);
     return true;

@@ -69,13 +69,24 @@ static const uint8_t *ahead(void *f, uint64_t pc, size_t *avail)
     return fetch_look(f, pc, ((Fetch *)f)->cpu->e->cfg.guest->min_insn, avail);
 }
 
+/* A region is all in one section or outside of them. */
+static bool crosses(Fetch *f, uint64_t pc)
+{
+    const void *section = section_at(f->cpu, pc);
+
+    if (!f->begun)
+        f->section = section;
+    f->begun = true;
+    return section != f->section;
+}
+
 bool fetch_lift(Fetch *f, Lift *l)
 {
     const Guest *g = l->guest;
     size_t avail;
     const uint8_t *code = fetch_at(f, l->pc, &avail);
 
-    if (!code)
+    if (!code || crosses(f, l->pc))
         return false;
     if (log_on_pc(LOG_IN, l->pc))
         log_insn(g, l->pc, code, avail);

@@ -194,6 +194,8 @@ struct Fetch {
     uint64_t va;            /* guest address of buf[0] */
     size_t len;
     uint8_t buf[FETCH_BYTES];
+    bool begun;             /* an instruction was lifted; it is in: */
+    const void *section;    /* a section; NULL: none */
 };
 
 /* Code at pc, at least one smallest instruction of it; NULL when it cannot be fetched. */
@@ -434,6 +436,28 @@ void hot_past_locked(Engine *e, const Vcpu *cpu);
 void hot_fork_child(Engine *e, Vcpu *self);
 void hot_stats(Engine *e, FILE *f);
 void hot_done(Engine *e);
+
+/* --- section.c ------------------------------------------------------------------------------------------------------ */
+/* What pc is in: the same token for all of a section; NULL. */
+const void *section_at(Vcpu *cpu, uint64_t pc);
+/* The interpreter is about to run from cpu's pc. False: that is in an aborted section, which section_left has to know. */
+bool section_enter(Vcpu *cpu);
+/* The thread does more at cpu's pc than the guest's instructions: if that is in a section, it is aborted at its next access. */
+void section_disturb(Vcpu *cpu);
+/* One access, while the word is armed. False when it was not done: a fault has been noted, or section_left has to know. */
+typedef struct SectionOperands {
+    void *val;
+    const void *expect;
+    void *old;
+    bool write;
+} SectionOperands;
+bool section_access(Vcpu *cpu, RestartFn *fn, uint64_t va, unsigned size, SectionOperands o);
+/* The interpreter returned IR_STOP_FAULT: whether it has left an aborted section, which is dealt with. */
+bool section_left(Vcpu *cpu);
+/* Whether the constants of a region, optimised, which t is to be made of, name sections that nobody knew: it is to be made anew, after section_settle. */
+bool section_search(Vcpu *cpu, const IrRegion *r, Translation *t);
+/* Drop what was translated of those that were found. Not in a section between write_begin and write_end. */
+void section_settle(Vcpu *cpu);
 
 /* --- run.c ---------------------------------------------------------------------------------------------------------- */
 /* Interpret one region as lifted from pc, at most `limit` instructions, without keeping it. */

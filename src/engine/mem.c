@@ -34,6 +34,17 @@ static bool misaligned(IrCpu *cpu, uint64_t va, unsigned size, unsigned flags)
     return true;
 }
 
+/* In a restartable section each access is done only while the thread has not been preempted. */
+static bool inside(IrCpu *cpu)
+{
+    return vcpu_of(cpu)->section.inside;
+}
+
+static unsigned log2_of(unsigned size)
+{
+    return (unsigned)__builtin_ctz(size);
+}
+
 static bool mem_load(IrCpu *cpu, uint64_t va, unsigned size, unsigned flags, IrVal *out)
 {
     const void *p = host_ptr(strip(va, flags));
@@ -42,6 +53,9 @@ static bool mem_load(IrCpu *cpu, uint64_t va, unsigned size, unsigned flags, IrV
     *out = (IrVal){{0, 0}};
     if (misaligned(cpu, va, size, flags))
         return false;
+    if (inside(cpu))
+        return section_access(vcpu_of(cpu), vcpu_of(cpu)->section.by->load[log2_of(size)], (uintptr_t)p, size,
+                              (SectionOperands){.val = out});
     switch (size) {
     case 1: failed = safe_load1(p, out); break;
     case 2: failed = safe_load2(p, out); break;
@@ -52,12 +66,19 @@ static bool mem_load(IrCpu *cpu, uint64_t va, unsigned size, unsigned flags, IrV
     return done(cpu, failed, (uintptr_t)p, size, false);
 }
 
+static bool store_inside(Vcpu *cpu, void *p, unsigned size, IrVal val)
+{
+    return section_access(cpu, cpu->section.by->store[log2_of(size)], (uintptr_t)p, size, (SectionOperands){.val = &val, .write = true});
+}
+
 static bool mem_store(IrCpu *cpu, uint64_t va, unsigned size, unsigned flags, const IrVal *val)
 {
     void *p = host_ptr(strip(va, flags));
     unsigned order = flags & IR_ORDER_MASK;
     int failed;
 
+    if (inside(cpu))
+        return store_inside(vcpu_of(cpu), p, size, *val);
     switch (size) {
     case 1: failed = safe_store1(p, val); break;
     case 2: failed = safe_store2(p, val); break;
@@ -82,19 +103,28 @@ static int cas(void *p, unsigned size, const IrVal *expect, const IrVal *desired
     }
 }
 
+static bool cas_at(IrCpu *cpu, void *p, unsigned size, const IrVal *expect, const IrVal *desired, IrVal *old)
+{
+    const Restart *by = vcpu_of(cpu)->section.by;
+    IrVal new = *desired;
+
+    if (!inside(cpu))
+        return done(cpu, cas(p, size, expect, desired, old), (uintptr_t)p, size, true);
+    *old = (IrVal){{0, 0}};
+    return section_access(vcpu_of(cpu), by->cas[log2_of(size)], (uintptr_t)p, size,
+                          (SectionOperands){.val = &new, .expect = expect, .old = old, .write = true});
+}
+
 static bool mem_cas(IrCpu *cpu, uint64_t va, unsigned size, unsigned flags, const IrVal *expect, const IrVal *desired,
                     IrVal *old)
 {
-    void *p = host_ptr(strip(va, flags));
-
-    return done(cpu, cas(p, size, expect, desired, old), (uintptr_t)p, size, true);
+    return cas_at(cpu, host_ptr(strip(va, flags)), size, expect, desired, old);
 }
 
 static bool mem_rmw(IrCpu *cpu, uint64_t va, unsigned size, unsigned flags, IrRmw kind, const IrVal *val, IrVal *old)
 {
     void *p = host_ptr(strip(va, flags));
     IrVal expect, desired = {{0, 0}};
-    int failed;
 
     if (!mem_load(cpu, va, size, flags, &expect)) {
         vcpu_of(cpu)->fault.write = true;
@@ -102,9 +132,9 @@ static bool mem_rmw(IrCpu *cpu, uint64_t va, unsigned size, unsigned flags, IrRm
     }
     for (;;) {
         desired.u64[0] = ir_rmw(kind, size, expect.u64[0], val->u64[0]);
-        failed = cas(p, size, &expect, &desired, old);
-        if (failed || old->u64[0] == expect.u64[0])
-            return done(cpu, failed, (uintptr_t)p, size, true);
+        bool ok = cas_at(cpu, p, size, &expect, &desired, old);
+        if (!ok || old->u64[0] == expect.u64[0])
+            return ok;
         expect = *old;
     }
 }
@@ -142,8 +172,23 @@ static void mem_unlock(IrCpu *cpu, bool wrote)
     h->version_held = NULL;
 }
 
+/* Byte by byte: each may find that the section is over. */
+static uint64_t copy_inside(IrCpu *cpu, uint64_t dst, uint64_t src, uint64_t n, bool backward)
+{
+    IrVal byte;
+
+    for (uint64_t k = 0; k < n; k++) {
+        uint64_t at = backward ? n - 1 - k : k;
+        if (!mem_load(cpu, src + at, 1, 0, &byte) || !mem_store(cpu, dst + at, 1, 0, &byte))
+            return k;
+    }
+    return n;
+}
+
 static uint64_t mem_copy(IrCpu *cpu, uint64_t dst, uint64_t src, uint64_t n, bool backward)
 {
+    if (inside(cpu))
+        return copy_inside(cpu, dst, src, n, backward);
     size_t rest = backward ? safe_copy_down(host_ptr(dst), host_ptr(src), n) : safe_copy(host_ptr(dst), host_ptr(src), n);
 
     if (rest) {
@@ -157,6 +202,15 @@ static uint64_t mem_copy(IrCpu *cpu, uint64_t dst, uint64_t src, uint64_t n, boo
 
 static uint64_t mem_fill(IrCpu *cpu, uint64_t dst, uint8_t byte, uint64_t n)
 {
+    const IrVal val = {{byte, 0}};
+
+    if (inside(cpu)) {
+        for (uint64_t k = 0; k < n; k++) {
+            if (!mem_store(cpu, dst + k, 1, 0, &val))
+                return k;
+        }
+        return n;
+    }
     size_t rest = safe_fill(host_ptr(dst), byte, n);
 
     if (rest)

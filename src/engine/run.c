@@ -39,7 +39,7 @@ bool run_stop(Vcpu *cpu, IrStop stop)
     case IR_STOP_BREAK:
         return raise_fault(cpu, SIGTRAP, TRAP_BRKPT);
     case IR_STOP_FAULT:
-        return fault_handle(cpu);
+        return section_left(cpu) || fault_handle(cpu);
     case IR_STOP_FETCH:
         return fetch_fault(cpu);
     case IR_STOP_RESUME:
@@ -95,7 +95,10 @@ static void log_exec(Vcpu *cpu, const Translation *t)
 static IrStop run_interp(Vcpu *cpu, const IrRegion *r)
 {
     arena_reset(&cpu->interp_arena);
-    return ir_interp(r, &cpu->h.ir, &cpu->interp_arena);
+    IrStop stop = section_enter(cpu) ? ir_interp(r, &cpu->h.ir, &cpu->interp_arena) : IR_STOP_FAULT;
+
+    cpu->section.inside = false;
+    return stop;
 }
 
 IrStop run_interp_once(Vcpu *cpu, unsigned limit)

@@ -146,6 +146,7 @@ static void work(Vcpu *cpu, TierRequest rq)
     promote(cpu, rq.pc);
     atomic_store(&cpu->epoch, 0);
     write_end(cpu);
+    section_settle(cpu);
 }
 
 /* --- the thread ---------------------------------------------------------------------------------------------------- */

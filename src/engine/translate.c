@@ -279,16 +279,19 @@ static Translated translate_as(Vcpu *cpu, Translation *t, bool graph)
     IrRegion *r = graph ? region_form(&f, t->pc, false) : form(&f, t->pc, e->cfg.one_insn ? 1 : REGION_INSNS);
     Translated how = TRANSLATED;
 
-    if (!r)
+    if (!r || (graph && f.section))
         return TRANSLATED_NOT;
-    if (e->cfg.check)
+    if (e->cfg.check && !f.section)
         r = lockstep_prepare(cpu, r, t);
     t->guest_insns = r->guest_insns;
     t->graph = r->graph;
     tools_region(&f, r, r->graph ? 2 : 1, false);
     log_region(LOG_IR, "ir", r);
-    optimise(e, r, &f);
-    if (!take_jit(e))
+    if (!f.section)
+        optimise(e, r, &f);
+    if (section_search(cpu, r, t))
+        how = TRANSLATED_CHANGED;
+    else if (f.section || !take_jit(e))
         t->ir = ir_pack(r);
     else
         how = compile(cpu, r, t);
@@ -321,11 +324,11 @@ Translated translate_graph(Vcpu *cpu, Translation *t)
     IrRegion *r = region_form(&f, t->pc, true);
     Translated how = TRANSLATED_NOT;
 
-    if (r && take_jit(e)) {
+    if (r && !f.section && take_jit(e)) {
         tools_region(&f, r, 2, false);
         log_region(LOG_IR, "ir", r);
         optimise(e, r, &f);
-        how = compile(cpu, r, t);
+        how = section_search(cpu, r, t) ? TRANSLATED_CHANGED : compile(cpu, r, t);
     }
     if (how == TRANSLATED) {
         t->graph = true;
@@ -392,6 +395,8 @@ Translation *translate_get(Vcpu *cpu, uint64_t pc, Translated *why)
     if (!t)
         t = persist_get(cpu, pc);
     *why = t ? TRANSLATED : TRANSLATED_CHANGED;
+    if (!t)
+        section_disturb(cpu);
     while (!t && *why == TRANSLATED_CHANGED) {
         t = calloc(1, sizeof *t);
         CHECK(t != NULL);
@@ -407,6 +412,7 @@ Translation *translate_get(Vcpu *cpu, uint64_t pc, Translated *why)
             t = NULL;
         }
         write_end(cpu);
+        section_settle(cpu);
         if (t)
             persist_made(cpu, t);
     }

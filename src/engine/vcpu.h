@@ -5,6 +5,7 @@
 #ifndef ENGINE_VCPU_H
 #define ENGINE_VCPU_H
 
+#include "base/restart.h"
 #include "engine/env.h"
 #include "guest/guest.h"
 #include "host/host.h"
@@ -13,6 +14,8 @@
 #include <stdatomic.h>
 
 typedef struct Engine Engine;
+
+#define SECTIONS_FOUND 8 /* in one translation; the others at the next one */
 
 struct Vcpu {
     HostCpu h;                 /* first: translated code and helpers know only this part */
@@ -41,6 +44,14 @@ struct Vcpu {
     Arena interp_arena;        /* interpreter scratch */
     struct CacheRegion *region; /* where this thread emits */
     struct Lockstep *lockstep; /* --check */
+    struct {                   /* section.c; `word` and `by` are the environment's */
+        uint64_t *word;        /* cleared by the kernel when the thread is preempted; NULL: it has none */
+        const Restart *by;
+        bool inside;           /* the interpreter runs code of a section */
+        bool cleared;          /* it left one because the word was */
+    } section;
+    EnvSection found[SECTIONS_FOUND]; /* whose translations are to go */
+    unsigned nfound;
     void *tool;                /* the tools' own structure for this thread; NULL: it has not started, or is over */
     bool unseen;               /* accesses to guest memory now are nobody's business */
     void *escape;              /* sigjmp_buf to go to when a tool crashes that is being called; NULL: none is */

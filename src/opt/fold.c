@@ -146,6 +146,8 @@ static bool fold(Opt *o)
         for (IrRef ref = r->block[f.block].first, next; ref; ref = next) {
             IrInsn *i = ir_insn(r, ref);
             next = i->next;
+            if (i->op == IR_CONST || i->op == IR_GET || i->op == IR_INSN)
+                continue;
             f.at = ref;
             opt_map_uses(r, i, f.map);
             if (ir_ops[i->op].flags & IRF_PURE)

@@ -44,6 +44,7 @@ typedef struct UserAbi {
     unsigned insn_size;      /* of the system call instruction */
     uint32_t audit_arch;     /* AUDIT_ARCH_*: what seccomp filters see */
     uint64_t min_sigstack;   /* AT_MINSIGSTKSZ */
+    uint32_t rseq_sig;       /* what everybody registers with rseq */
 
     void (*get_call)(IrCpu *cpu, uint64_t *nr, uint64_t arg[6]);
     void (*set_result)(IrCpu *cpu, uint64_t value);

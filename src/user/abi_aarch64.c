@@ -452,7 +452,7 @@ static void cpuinfo(FILE *f, const void *features, unsigned ncpus)
 
 const UserAbi abi_aarch64 = {
     .guest = "aarch64", .machine = "aarch64", .platform = "aarch64", .insn_size = 4,
-    .audit_arch = AUDIT_ARCH_AARCH64, .min_sigstack = sizeof(A64SigFrame) + 32,
+    .audit_arch = AUDIT_ARCH_AARCH64, .min_sigstack = sizeof(A64SigFrame) + 32, .rseq_sig = 0xd428bc00,
     .get_call = get_call, .set_result = set_result, .start = start, .set_stack = set_stack, .set_tls = set_tls,
     .get_stack = get_stack, .clone_args = clone_args, .set_secrets = set_secrets, .hwcap = hwcap,
     .guard_pages = a64_guard_pages, .set_restart = set_restart,

@@ -73,6 +73,7 @@ typedef struct UserProc {
     bool wrote_mem;            /* it has opened a /proc/PID/mem for writing */
     struct SeccompFilter *filters; /* seccomp.c */
     struct Uring *rings;       /* sys_uring.c */
+    struct RseqSections *rseq; /* rseq.c */
 } UserProc;
 
 /* A call that may go on as restart_syscall: see sys_restart.c. */
@@ -107,6 +108,14 @@ struct UserThread {
     uint64_t restart_pc;
     UserRestart again;
     struct PtraceBlock *pt;    /* this thread's, in p->trace; NULL: none was free */
+
+    struct {                   /* rseq.c */
+        uint64_t area;         /* registered; 0: none */
+        uint32_t len, calls;
+        uint64_t seen;         /* descriptor that the area held last */
+        const Restart *by;
+        bool own_released;     /* the host's C library has no area for this thread any more */
+    } rseq;
 
     void *core_regs;           /* registers for a core file, once it waits for its end */
 
@@ -143,6 +152,9 @@ typedef struct CloneArgs {
 } CloneArgs;
 int64_t clone_thread(UserThread *t, const CloneArgs *a);
 int64_t clone_process(UserThread *t, const CloneArgs *a);
+/* rseq.c: what UserProc.rseq starts with. */
+struct RseqSections *rseq_new(void);
+void rseq_free(struct RseqSections *s);
 /* vfork.c: a new process in the same memory. */
 int64_t clone_sharing(UserThread *t, const CloneArgs *a);
 /* proc.c: registers and identity of the child, in the child; a thread's number as the kernel writes it for clone. */

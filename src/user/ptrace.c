@@ -1,6 +1,7 @@
 /* ptrace(2): the tracer's requests, by a table. */
 #include "user/ptrace.h"
 
+#include "base/restart.h"
 #include "user/signal.h"
 
 #include <errno.h>
@@ -164,7 +165,8 @@ static int64_t detach(UserThread *t, Target *g, uint64_t addr, uint64_t data)
 
 static int64_t end(UserThread *t, Target *g, uint64_t addr, uint64_t data)
 {
-    return HOST2(t, SYS_tkill, g->w->tid, SIGKILL);
+    int64_t err = host_ptrace(t, PTRACE_KILL, g->w->tid, 0, 0); /* ESRCH when it has ended: its id may be another's now */
+    return err ? err : HOST2(t, SYS_tkill, g->w->tid, SIGKILL);
 }
 
 /* A group stop is to go on until SIGCONT: one that registers were asked of has left it, and is stopped all the same. */
@@ -342,6 +344,20 @@ static int64_t get_call_info(UserThread *t, Target *g, uint64_t addr, uint64_t d
     return guest_write(t->cpu, data, &i, n) ? (int64_t)size : -EFAULT;
 }
 
+/* The area is registered with the host's kernel as the guest gave it. */
+static int64_t get_rseq(UserThread *t, Target *g, uint64_t addr, uint64_t data)
+{
+    struct ptrace_rseq_configuration conf = { 0 };
+    if (addr != sizeof conf)
+        return -EINVAL;
+    int64_t n = host_ptrace(t, PTRACE_GET_RSEQ_CONFIGURATION, g->w->tid, addr, (uintptr_t)&conf);
+    if (n < 0)
+        return n;
+    if (restart_is_own(conf.signature))
+        conf = (struct ptrace_rseq_configuration){ 0 };
+    return guest_write(t->cpu, data, &conf, sizeof conf) ? n : -EFAULT;
+}
+
 static int64_t peek_queue(UserThread *t, Target *g, uint64_t addr, uint64_t data)
 {
     return host_ptrace(t, PTRACE_PEEKSIGINFO, g->w->tid, addr, data);
@@ -364,7 +380,7 @@ static const struct {
     { PTRACE_SETSIGINFO, false, set_siginfo }, { PTRACE_GETREGSET, false, get_regset },
     { PTRACE_SETREGSET, false, set_regset }, { PTRACE_INTERRUPT, true, interrupt }, { PTRACE_LISTEN, false, listen_stop },
     { PTRACE_PEEKSIGINFO, false, peek_queue }, { PTRACE_GETSIGMASK, false, get_mask }, { PTRACE_SETSIGMASK, false, set_mask },
-    { PTRACE_GET_SYSCALL_INFO, false, get_call_info },
+    { PTRACE_GET_SYSCALL_INFO, false, get_call_info }, { PTRACE_GET_RSEQ_CONFIGURATION, false, get_rseq },
 };
 
 int64_t sys_ptrace(UserThread *t, SysCall *c)

@@ -4,6 +4,7 @@
 #include "engine/instrument.h"
 #include "user/core.h"
 #include "user/ptrace.h"
+#include "user/rseq.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -364,6 +365,7 @@ static bool deliver(UserThread *t, const siginfo_t *info, const GuestFault *faul
     };
     t->restore_mask = false;
     settle_call(t, &a);
+    rseq_signal(t);
     if (!t->p->abi->push_frame(t->cpu, &f))
         return no_room(t, sig);
     if (t->alt_flags & ALT_AUTODISARM)

@@ -2,11 +2,16 @@
 
 #include <elf.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #ifndef AT_MINSIGSTKSZ
 #define AT_MINSIGSTKSZ 51
+#endif
+#ifndef AT_RSEQ_ALIGN
+#define AT_RSEQ_FEATURE_SIZE 27
+#define AT_RSEQ_ALIGN 28
 #endif
 
 static size_t strings_size(char **v, size_t *count)
@@ -70,6 +75,10 @@ static void make_auxv(UserProc *p, Auxv *a, uint64_t platform, uint64_t random, 
     add_aux(a, AT_SECURE, p->cfg->secure);
     add_aux(a, AT_RANDOM, random);
     add_aux(a, AT_HWCAP2, hwcap2);
+    if (getauxval(AT_RSEQ_ALIGN)) {
+        add_aux(a, AT_RSEQ_FEATURE_SIZE, getauxval(AT_RSEQ_FEATURE_SIZE));
+        add_aux(a, AT_RSEQ_ALIGN, getauxval(AT_RSEQ_ALIGN));
+    }
     add_aux(a, AT_EXECFN, execfn);
     add_aux(a, AT_PLATFORM, platform);
     add_aux(a, AT_NULL, 0);

@@ -109,13 +109,3 @@ int64_t sys_pkey_free(UserThread *t, SysCall *c)
 {
     return -EINVAL;
 }
-
-enum { MEMBARRIER_RSEQ = 128 | 256 }; /* _PRIVATE_EXPEDITED_RSEQ and its registration */
-
-int64_t sys_membarrier(UserThread *t, SysCall *c)
-{
-    if (c->arg[0] & MEMBARRIER_RSEQ)
-        return -EINVAL;
-    int64_t ret = host_pass(t, c);
-    return c->arg[0] == 0 && ret > 0 ? ret & ~(int64_t)MEMBARRIER_RSEQ : ret;
-}

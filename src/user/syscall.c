@@ -7,6 +7,7 @@
 #include "user/process.h"
 #include "user/procfs.h"
 #include "user/ptrace.h"
+#include "user/rseq.h"
 #include "user/seccomp.h"
 #include "user/signal.h"
 
@@ -217,6 +218,7 @@ IrStop user_syscall(Vcpu *cpu)
     UserThread *t = user_thread(cpu);
     SysCall c;
     t->p->abi->get_call(&cpu->h.ir, &c.nr, c.arg);
+    rseq_look(t);
     if (ptrace_on(t))
         return traced_call(t, &c);
     int64_t ret = answer(t, &c);

@@ -3,6 +3,7 @@
 #include "base/os.h"
 #include "user/process.h"
 #include "user/ptrace.h"
+#include "user/rseq.h"
 #include "user/signal.h"
 
 #include <errno.h>
@@ -127,6 +128,7 @@ void thread_exit(UserThread *t)
     count_out(t);
     if (!t->vforked)
         abandon_locks(t);
+    rseq_thread_end(t);
     if (!t->vforked)
         tool_thread_over(t);
     if (t->clear_tid) {

@@ -10,6 +10,7 @@
 #include "user/process.h"
 #include "user/program.h"
 #include "user/ptrace.h"
+#include "user/rseq.h"
 #include "user/seccomp.h"
 #include "user/signal.h"
 #include "user/stack.h"
@@ -96,6 +97,7 @@ static bool env_alone(Vcpu *cpu)
 static const EnvOps env_ops = {
     .code = env_code, .guarded = env_guarded, .image = env_image, .image_name = env_image_name, .pending = signal_pending,
     .fault = signal_fault, .syscall = user_syscall, .counter = env_counter, .random = env_random,
+    .section = rseq_section, .section_named = rseq_section_named, .section_abort = rseq_section_abort,
     .async_signal = signal_async, .translator = env_translator, .stepped = env_stepped, .alone = env_alone,
 };
 
@@ -263,6 +265,7 @@ static UserProc *proc_new(const UserConfig *cfg, Status *st)
     getrlimit(RLIMIT_AS, &p->limit_as);
     getrlimit(RLIMIT_DATA, &p->limit_data);
     p->sigs = sigs_inherit();
+    p->rseq = rseq_new();
     if ((cfg->inherit >= 0 && !inherit_take(p, cfg->inherit, st)) || !set_sysroot(p, cfg->sysroot, st))
         return p;
     path_note_cwd(p, p->pid);
@@ -281,6 +284,7 @@ static void proc_free(UserProc *p)
     sigs_free(p->sigs);
     seccomp_done(p);
     uring_done(p);
+    rseq_free(p->rseq);
     pthread_mutex_destroy(&p->lock);
     free(p);
 }

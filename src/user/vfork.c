@@ -10,6 +10,7 @@
 #include "base/os.h"
 #include "user/process.h"
 #include "user/ptrace.h"
+#include "user/rseq.h"
 #include "user/signal.h"
 
 #include <errno.h>
@@ -70,6 +71,7 @@ static int vfork_child(void *arg)
     engine_block_end(t->cpu);
     user_set_self(t);
     t->cpu->env = t;
+    rseq_borrow(t->cpu);
     become_child(t, a);
     t->p->abi->set_result(&t->cpu->h.ir, 0);
     if (a->flags & CLONE_CLEAR_SIGHAND_FLAG)
@@ -133,6 +135,7 @@ static int64_t run_child(UserThread *t, Vfork *v)
     memcpy(&t->cpu->h, copy, saved);
     t->cpu->env = t;
     t->cpu->step = step;
+    rseq_return(t);
     user_set_self(t);
     engine_kick(t->cpu); /* a request made meanwhile was overwritten */
     sigs_free(child->p->sigs);

@@ -127,7 +127,7 @@ static int deny_exec(void)
     if (prctl(SET_MDWE, 2, 0, 0, 0) != -1 || errno != EINVAL || prctl(SET_MDWE, 1, 0, 0, 0) != 0 || prctl(GET_MDWE, 0, 0, 0, 0) != 1 ||
         !refuses_exec() || prctl(SET_MDWE, 0, 0, 0, 0) != -1 || errno != EPERM)
         return 1;
-    pid_t pid = fork();
+    pid_t pid = t_fork();
     if (pid == 0)
         _exit(refuses_exec() ? 9 : 10);
     if (status_of(pid) != 9)
@@ -141,7 +141,7 @@ static void test_prctl(void)
     unsigned size = 0;
     unsigned long auxv[128];
     if (prctl(GET_MDWE, 0, 0, 0, 0) == 0) {
-        pid_t pid = fork();
+        pid_t pid = t_fork();
         if (pid == 0)
             _exit(deny_exec());
         OK(status_of(pid) == 41);

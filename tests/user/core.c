@@ -45,7 +45,7 @@ static int crash(rlim_t limit, int dumpable, pid_t *pid)
 {
     int st = 0;
     unlink("core");
-    *pid = fork();
+    *pid = t_fork();
     if (*pid == 0) {
         struct rlimit rl = { limit, limit };
         setrlimit(RLIMIT_CORE, &rl);

@@ -24,7 +24,7 @@ int main(void)
     struct shmid_ds ds;
     OK(shmctl(id, IPC_STAT, &ds) == 0 && ds.shm_segsz == 10000 && ds.shm_nattch == 1 && ds.shm_cpid == getpid() &&
        (ds.shm_perm.mode & 0777) == 0600);
-    pid_t pid = fork();
+    pid_t pid = t_fork();
     if (pid == 0) {
         strcpy(p, "from the child");
         _exit(0);

@@ -95,7 +95,7 @@ int main(int argc, char **argv)
     OK(!refused(30 * MIB, RW, MAP_SHARED | MAP_ANONYMOUS));
     r.rlim_cur = 60 * MIB;
     OK(setrlimit(RLIMIT_DATA, &r) == -1 && errno == EINVAL);
-    pid_t pid = fork();
+    pid_t pid = t_fork();
     if (pid == 0)
         execl("/proc/self/exe", argv[0], "child", NULL);
     int st;

@@ -25,7 +25,7 @@ static void test_tcp(void)
     OK(setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) == 0);
     OK(bind(s, (struct sockaddr *)&a, sizeof a) == 0 && listen(s, 5) == 0);
     OK(getsockname(s, (struct sockaddr *)&a, &len) == 0 && len == sizeof a && a.sin_port != 0);
-    pid_t pid = fork();
+    pid_t pid = t_fork();
     if (pid == 0) {
         char buf[100];
         int c = socket(AF_INET, SOCK_STREAM, 0);

@@ -84,7 +84,7 @@ static void test_process_memory(void)
     char here[16] = "written", back[64];
     int go[2], st;
     pipe(go);
-    pid_t pid = fork();
+    pid_t pid = t_fork();
     if (pid == 0) {
         read(go[0], &st, 1);
         _exit(strcmp(there, "written") == 0 ? 3 : 4);
@@ -135,7 +135,7 @@ static void test_landlock(void)
     }
     OK(syscall(SYS_landlock_create_ruleset, NULL, 0, 0) == -1 && (errno == EINVAL || errno == EFAULT));
     OK(syscall(SYS_landlock_restrict_self, -1, 0) == -1 && (errno == EBADF || errno == EPERM));
-    pid_t pid = fork();
+    pid_t pid = t_fork();
     if (pid == 0)
         _exit(sandboxed());
     OK(status_of(pid) == 21);

@@ -21,7 +21,7 @@ static int status_of(pid_t pid)
 static void test_fork(void)
 {
     volatile int v = 1;
-    pid_t parent = getpid(), pid = fork();
+    pid_t parent = getpid(), pid = t_fork();
     if (pid == 0) {
         v = 2;
         _exit(getppid() == parent && getpid() != parent && gettid() == getpid() ? 5 : 6);
@@ -34,7 +34,7 @@ static void test_fork(void)
     }
     OK(status_of(pid) == 7 && v == 3);
     OK(waitpid(-1, NULL, 0) == -1 && errno == ECHILD);
-    pid = fork();
+    pid = t_fork();
     if (pid == 0)
         for (;;)
             pause();
@@ -46,7 +46,7 @@ static void test_fork(void)
     OK(status_of(pid) == -SIGTERM);
     struct rusage ru;
     int st;
-    pid = fork();
+    pid = t_fork();
     if (pid == 0)
         _exit(0);
     OK(wait4(pid, &st, 0, &ru) == pid && st == 0 && ru.ru_maxrss > 0);
@@ -68,7 +68,7 @@ static int beside(void *arg)
     while (!released)
         usleep(1000);
     *(int *)arg = getpid();
-    pid_t pid = fork();
+    pid_t pid = t_fork();
     if (pid == 0)
         _exit(11);
     return status_of(pid);
@@ -104,7 +104,7 @@ static void test_sharing(void)
     siginfo_t info;
     OK(waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED) == 0 && info.si_status == 34 && info.si_pid == pid);
     close(pidfd);
-    pid = fork();
+    pid = t_fork();
     if (pid == 0)
         _exit(clone(sister, stack2 + sizeof stack2, CLONE_PARENT | SIGCHLD, NULL) > 0 ? 12 : 13);
     OK(status_of(pid) == 12 && waitpid(-1, &v, 0) > 0 && WEXITSTATUS(v) == 34);
@@ -143,7 +143,7 @@ static void test_clone(void)
 
 static int run(const char *path, char *const argv[], char *const envp[])
 {
-    pid_t pid = fork();
+    pid_t pid = t_fork();
     if (pid == 0) {
         execve(path, argv, envp);
         _exit(errno == ENOENT ? 100 : errno == ENOEXEC ? 101 : errno == EACCES ? 102 : 103);
@@ -186,7 +186,7 @@ static void test_exec(const char *self)
     OK(run(name, sargv, environ) == 100);
     unlink(name);
     int fd = open(self, O_RDONLY | O_CLOEXEC);
-    pid_t pid = fork();
+    pid_t pid = t_fork();
     if (pid == 0) {
         fexecve(fd, argv, envp);
         _exit(1);
@@ -207,7 +207,7 @@ static void test_spawn(const char *self)
     int p[2];
     char buf[16] = "";
     OK(pipe2(p, O_CLOEXEC) == 0);
-    pid = fork();
+    pid = t_fork();
     if (pid == 0) {
         dup2(p[1], 1);
         execl(self, "x", "print", NULL);
@@ -241,7 +241,7 @@ static void test_inherit(const char *self)
     sigprocmask(SIG_UNBLOCK, &set, NULL);
     OK(chld > 0);
     signal(SIGCHLD, SIG_IGN);
-    pid_t pid = fork();
+    pid_t pid = t_fork();
     if (pid == 0)
         _exit(0);
     OK(waitpid(pid, NULL, 0) == -1 && errno == ECHILD);

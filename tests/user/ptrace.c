@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <sys/prctl.h>
+#include <sys/rseq.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -57,7 +58,7 @@ static void on_signal(int sig)
 /* A child that asks to be traced and stops. */
 static pid_t start(void (*fn)(void), unsigned options)
 {
-    pid_t pid = fork();
+    pid_t pid = t_fork();
     if (pid == 0) {
         trace(PTRACE_TRACEME, 0, 0, 0);
         raise(SIGSTOP);
@@ -239,6 +240,10 @@ static void test_calls(void)
     OK(stopped_by((int)to_call(pid), SIGTRAP | 0x80));
     OK(trace(PTRACE_GET_SYSCALL_INFO, pid, sizeof i, (uintptr_t)&i) == 33 && i.op == PTRACE_SYSCALL_INFO_EXIT &&
        i.exit.rval == pid && !i.exit.is_error);
+    struct ptrace_rseq_configuration conf = { .signature = 1 };
+    const uint64_t area = __rseq_size ? (uintptr_t)__builtin_thread_pointer() + (uintptr_t)__rseq_offset : 0; /* as in the child */
+    OK(trace(PTRACE_GET_RSEQ_CONFIGURATION, pid, sizeof conf, (uintptr_t)&conf) == sizeof conf && conf.rseq_abi_pointer == area &&
+       conf.signature == (area ? RSEQ_SIG : 0));
     regset(PTRACE_GETREGSET, pid, NT_PRSTATUS, &r, sizeof r);
     r.x[0] = 1234;
     OK(regset(PTRACE_SETREGSET, pid, NT_PRSTATUS, &r, sizeof r) == sizeof r); /* another result */
@@ -327,7 +332,7 @@ static void child_family(void)
 {
     int st;
     pthread_t t;
-    if (fork() == 0)
+    if (t_fork() == 0)
         _exit(1);
     wait(&st);
     if (vfork() == 0)
@@ -406,7 +411,7 @@ static void spin(void)
 
 static void test_attach(void)
 {
-    pid_t pid = fork();
+    pid_t pid = t_fork();
     if (pid == 0)
         spin();
     OK(trace(PTRACE_ATTACH, pid, 0, 0) == 0);
@@ -423,7 +428,7 @@ static void test_attach(void)
 
 static void test_seize(void)
 {
-    pid_t pid = fork();
+    pid_t pid = t_fork();
     if (pid == 0) {
         struct timespec ts = { 0, 300000000 };
         struct timespec before, after;

@@ -35,7 +35,7 @@ int main(void)
     void *got[6];
     alarm(60);
     for (int round = 0; round < 4; round++) {
-        pid_t pid = fork(); /* each child finds nothing translated again */
+        pid_t pid = t_fork(); /* each child finds nothing translated again */
         if (pid == 0) {
             int bad = 0;
             for (int i = 0; i < 6; i++)

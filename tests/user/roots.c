@@ -56,7 +56,7 @@ static int in_new_root(const char *dir)
         return 3;
     if (umount2("/old", MNT_DETACH) != 0 || access("/old/proc", F_OK) == 0)
         return 4;
-    pid_t pid = fork();
+    pid_t pid = t_fork();
     if (pid == 0) {
         execl("/self", "self", "inside", NULL);
         _exit(5);
@@ -68,7 +68,7 @@ static void test_pivot(void)
 {
     char dir[] = "/tmp/dragoman-root-XXXXXX";
     OK(mkdtemp(dir) != NULL);
-    pid_t pid = fork();
+    pid_t pid = t_fork();
     if (pid == 0)
         _exit(in_new_root(dir));
     int st = status_of(pid);
@@ -82,7 +82,7 @@ static void test_pivot(void)
 static void test_setns(void)
 {
     int fd = open("/proc/self/ns/mnt", O_RDONLY);
-    pid_t pid = fork();
+    pid_t pid = t_fork();
     if (pid == 0) {
         if (unshare(CLONE_NEWNS) != 0)
             _exit(77);

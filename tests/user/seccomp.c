@@ -44,7 +44,7 @@ static int status_of(pid_t pid)
 /* Run fn in a child without new privileges; its exit status, or minus the signal that it died of. */
 static int in_child(int (*fn)(void))
 {
-    pid_t pid = fork();
+    pid_t pid = t_fork();
     if (pid == 0) {
         prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
         _exit(fn());
@@ -123,7 +123,7 @@ static int with_errno(void)
     on_call(SYS_getuid, SECCOMP_RET_TRACE, 0);
     if (syscall(SYS_getppid) != -1 || errno != 78 || syscall(SYS_getuid) != -1 || errno != ENOSYS)
         return 5;
-    pid_t pid = fork(); /* children have it too */
+    pid_t pid = t_fork(); /* children have it too */
     if (pid == 0)
         _exit(syscall(SYS_getppid) == -1 && errno == 78);
     if (status_of(pid) != 1)
@@ -306,7 +306,7 @@ static void test_notify(void)
 {
     int fds[2];
     pipe(fds);
-    pid_t pid = fork();
+    pid_t pid = t_fork();
     if (pid == 0) {
         prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
         int fd = on_call(SYS_getpriority, SECCOMP_RET_USER_NOTIF, SECCOMP_FILTER_FLAG_NEW_LISTENER);

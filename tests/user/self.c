@@ -110,7 +110,7 @@ static void test_other(const char *program)
     char path[64], to[4096] = "", c = 0;
     pipe(fds);
     pipe(ready);
-    pid_t pid = fork();
+    pid_t pid = t_fork();
     if (pid == 0) {
         close(fds[1]);
         signal(SIGUSR2, on_signal);

@@ -266,7 +266,8 @@ static void run(const char *what, void (*fn)(void), void *(*helper)(void *), int
     if (helper)
         pthread_join(h, NULL);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
-    printf("# %s%s: %d signals, %d interrupted calls\n", what, restart ? " with SA_RESTART" : "", sent, interrupted);
+    printf("# %s%s: %d signals, %d handled, %d in wrong order, %d interrupted calls\n", what, restart ? " with SA_RESTART" : "", sent,
+           handled, wrong_order, interrupted);
     OK(answered == ROUNDS);
     OK(handled == sent && wrong_order == 0 && sent > 0);
     if (restart)

@@ -38,7 +38,7 @@ static void *mapper(void *arg)
 static void *forker(void *arg)
 {
     while (!stop) {
-        pid_t pid = fork();
+        pid_t pid = t_fork();
         if (pid == 0)
             _exit(17);
         int st = 0;

@@ -37,6 +37,17 @@ static inline void t_skip(const char *why)
     fflush(stdout);
 }
 
+/* fork, for tests that go on to send the child signals: kill(-1) would reach every process of the machine. */
+static inline pid_t t_fork(void)
+{
+    pid_t pid = fork();
+    if (pid < 0) {
+        printf("Bail out! fork: %s\n", strerror(errno));
+        exit(1);
+    }
+    return pid;
+}
+
 static inline int t_done(void)
 {
     printf("1..%d\n", t_count);

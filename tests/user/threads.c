@@ -141,7 +141,7 @@ static void test_futex(void)
     pthread_mutexattr_setrobust(&a, PTHREAD_MUTEX_ROBUST);
     pthread_mutexattr_setpshared(&a, PTHREAD_PROCESS_SHARED);
     pthread_mutex_init(m, &a);
-    pid_t pid = fork();
+    pid_t pid = t_fork();
     if (pid == 0) {
         pthread_mutex_lock(m);
         _exit(0);
@@ -176,7 +176,7 @@ static void test_many(void)
 static void *fork_in_thread(void *arg)
 {
     int st;
-    pid_t pid = fork();
+    pid_t pid = t_fork();
     if (pid == 0)
         _exit(gettid() == getpid() ? 11 : 12);
     return (void *)(intptr_t)(waitpid(pid, &st, 0) == pid && WIFEXITED(st) && WEXITSTATUS(st) == 11);
@@ -200,19 +200,19 @@ static void test_ends(void)
     int st;
     pthread_create(&t, NULL, fork_in_thread, NULL);
     OK(pthread_join(t, &ret) == 0 && ret);
-    pid_t pid = fork();
+    pid_t pid = t_fork();
     if (pid == 0) {
         pthread_create(&t, NULL, exits_all, NULL);
         pause();
     }
     OK(waitpid(pid, &st, 0) == pid && WIFEXITED(st) && WEXITSTATUS(st) == 21);
-    pid = fork();
+    pid = t_fork();
     if (pid == 0) {
         pthread_create(&t, NULL, outlives, NULL);
         syscall(SYS_exit, 0); /* the first thread alone */
     }
     OK(waitpid(pid, &st, 0) == pid && WIFEXITED(st) && WEXITSTATUS(st) == 22);
-    pid = fork();
+    pid = t_fork();
     if (pid == 0) {
         pthread_create(&t, NULL, sleeper, NULL);
         execl("/proc/self/exe", "threads", "exec", NULL); /* ends the other threads */
@@ -286,7 +286,7 @@ static int set_ids(void)
 static void test_ids(const char *self)
 {
     int st;
-    pid_t pid = fork();
+    pid_t pid = t_fork();
     if (pid == 0)
         execl("/proc/self/exe", self, "ids", NULL);
     OK(waitpid(pid, &st, 0) == pid && WIFEXITED(st) && WEXITSTATUS(st) == 24);

@@ -22,49 +22,60 @@ void asm_fix32(Asm *a, uint32_t label, int32_t addend)
     asm_u32(a, 0);
 }
 
+static bool fits8(int32_t v)
+{
+    return v >= -128 && v <= 127;
+}
+
 void asm_modrm_mem(Asm *a, unsigned reg, Mem m, unsigned imm_bytes, unsigned disp8)
 {
+    uint8_t *p = a->p; /* bytes may alias a->p: kept here, it stays in a register */
+    unsigned index = m.index == MEM_NONE ? 4u : m.index & 7u, sib = (unsigned)(m.scale << 6) | index << 3;
+
     reg = (reg & 7) << 3;
     if (m.rip) {
-        asm_u8(a, reg | 5);
+        *p++ = (uint8_t)(reg | 5);
+        a->p = p;
         asm_fix32(a, m.label, m.disp - 4 - (int32_t)imm_bytes);
         return;
     }
     if (m.base == MEM_NONE) { /* index or nothing, and a 32-bit displacement */
-        asm_u8(a, reg | 4);
-        asm_u8(a, (unsigned)(m.scale << 6) | (m.index == MEM_NONE ? 4u : m.index & 7u) << 3 | 5);
-        asm_u32(a, (uint32_t)m.disp);
+        *p++ = (uint8_t)(reg | 4);
+        *p++ = (uint8_t)(sib | 5);
+        memcpy(p, &m.disp, 4);
+        a->p = p + 4;
         return;
     }
-    unsigned mod = 2;
+    unsigned mod = 2, shift = (unsigned)__builtin_ctz(disp8);
     int32_t d = m.disp;
-    if (d == 0 && (m.base & 7) != 5)
+    if (d == 0 && (m.base & 7) != 5) {
         mod = 0;
-    else if (d % (int32_t)disp8 == 0 && d / (int32_t)disp8 >= -128 && d / (int32_t)disp8 <= 127)
+    } else if (!((uint32_t)d & (disp8 - 1)) && fits8(d >> shift)) {
         mod = 1;
+        d >>= shift;
+    }
     if (m.index != MEM_NONE || (m.base & 7) == 4) {
         CHECK(m.index != 4);
-        asm_u8(a, mod << 6 | reg | 4);
-        asm_u8(a, (unsigned)(m.scale << 6) | (m.index == MEM_NONE ? 4u : m.index & 7u) << 3 | (m.base & 7));
+        *p++ = (uint8_t)(mod << 6 | reg | 4);
+        *p++ = (uint8_t)(sib | (m.base & 7));
     } else {
-        asm_u8(a, mod << 6 | reg | (m.base & 7));
+        *p++ = (uint8_t)(mod << 6 | reg | (m.base & 7));
     }
-    if (mod == 1)
-        asm_u8(a, (unsigned)(d / (int32_t)disp8));
-    else if (mod == 2)
-        asm_u32(a, (uint32_t)d);
+    memcpy(p, &d, 4); /* there is room for all of it */
+    a->p = p + (mod == 0 ? 0 : mod == 1 ? 1 : 4);
 }
 
-static void opcode_map(Asm *a, unsigned op)
+static uint8_t *opcode_map(uint8_t *p, unsigned op)
 {
     unsigned map = op & 0xf00;
     if (map)
-        asm_u8(a, 0x0f);
+        *p++ = 0x0f;
     if (map == M38)
-        asm_u8(a, 0x38);
+        *p++ = 0x38;
     if (map == M3A)
-        asm_u8(a, 0x3a);
-    asm_u8(a, op & 0xff);
+        *p++ = 0x3a;
+    *p++ = (uint8_t)op;
+    return p;
 }
 
 /* prefixes, REX, opcode, ModRM of an instruction with a register (or opcode extension) and a register-or-memory operand */
@@ -82,19 +93,21 @@ static void op_rm(Asm *a, unsigned op, Width w, unsigned reg, RGm s, unsigned im
         need |= (op & BYTE_RM) && s.r.n >= 4;
     }
     unsigned pfx = op & 0xf000;
+    uint8_t *p = a->p;
     if (w == W16 || pfx == P66)
-        asm_u8(a, 0x66);
+        *p++ = 0x66;
     if (pfx == PF3)
-        asm_u8(a, 0xf3);
+        *p++ = 0xf3;
     if (pfx == PF2)
-        asm_u8(a, 0xf2);
+        *p++ = 0xf2;
     if (rex || need)
-        asm_u8(a, 0x40 | rex);
-    opcode_map(a, op);
+        *p++ = (uint8_t)(0x40 | rex);
+    p = opcode_map(p, op);
+    if (!s.mem)
+        *p++ = (uint8_t)(0xc0 | (reg & 7) << 3 | (s.r.n & 7));
+    a->p = p;
     if (s.mem)
         asm_modrm_mem(a, reg, s.m, imm_bytes, 1);
-    else
-        asm_u8(a, 0xc0 | (reg & 7) << 3 | (s.r.n & 7));
 }
 
 /* Instructions whose opcode has an 8-bit form one below the others'. */
@@ -104,11 +117,6 @@ static void op_sized(Asm *a, unsigned op, Width w, unsigned reg, RGm s, unsigned
         op_rm(a, op | byte_flags, w, reg, s, imm_bytes);
     else
         op_rm(a, op + 1, w, reg, s, imm_bytes);
-}
-
-static bool fits8(int32_t v)
-{
-    return v >= -128 && v <= 127;
 }
 
 static void imm_sized(Asm *a, Width w, int32_t imm)
@@ -132,11 +140,14 @@ static unsigned imm_size(Width w)
 
 void x64_mov_rr(Asm *a, Width w, Gpr d, Gpr s)
 {
+    const uint8_t *start = a->p;
     op_rm(a, 0x8b, w == W64 ? W64 : W32, d.n, rm_r(s), 0);
+    asm_flags_kept(a, start);
 }
 
 void x64_mov_ri(Asm *a, Gpr d, uint64_t imm)
 {
+    const uint8_t *start = a->p;
     if (imm <= UINT32_MAX) {
         if (d.n >= 8)
             asm_u8(a, 0x41);
@@ -148,61 +159,80 @@ void x64_mov_ri(Asm *a, Gpr d, uint64_t imm)
     } else {
         x64_mov_ri64(a, d, imm);
     }
+    asm_flags_kept(a, start);
 }
 
 void x64_mov_ri64(Asm *a, Gpr d, uint64_t imm)
 {
+    const uint8_t *start = a->p;
     asm_u8(a, d.n >= 8 ? 0x49 : 0x48);
     asm_u8(a, 0xb8 | (d.n & 7));
     asm_u64(a, imm);
+    asm_flags_kept(a, start);
 }
 
 void x64_mov_rm(Asm *a, Width w, Gpr d, Mem m)
 {
+    const uint8_t *start = a->p;
     CHECK(w >= W32);
     op_rm(a, 0x8b, w, d.n, rm_m(m), 0);
+    asm_flags_kept(a, start);
 }
 
 void x64_mov_mr(Asm *a, Width w, Mem m, Gpr s)
 {
+    const uint8_t *start = a->p;
     op_sized(a, 0x88, w, s.n, rm_m(m), 0, BYTE_REG);
+    asm_flags_kept(a, start);
 }
 
 void x64_mov_mi(Asm *a, Width w, Mem m, int32_t imm)
 {
+    const uint8_t *start = a->p;
     op_sized(a, 0xc6, w, 0, rm_m(m), imm_size(w), 0);
     imm_sized(a, w, imm);
+    asm_flags_kept(a, start);
 }
 
 void x64_movzx(Asm *a, Width from, Gpr d, RGm s)
 {
+    const uint8_t *start = a->p;
     if (from == W32)
         op_rm(a, 0x8b, W32, d.n, s, 0);
     else
         op_rm(a, from == W8 ? M0F | 0xb6 | BYTE_RM : M0F | 0xb7, W32, d.n, s, 0);
+    asm_flags_kept(a, start);
 }
 
 void x64_movsx(Asm *a, Width to, Width from, Gpr d, RGm s)
 {
+    const uint8_t *start = a->p;
     if (from == W32)
         op_rm(a, 0x63, W64, d.n, s, 0);
     else
         op_rm(a, from == W8 ? M0F | 0xbe | BYTE_RM : M0F | 0xbf, to, d.n, s, 0);
+    asm_flags_kept(a, start);
 }
 
 void x64_movbe_rm(Asm *a, Width w, Gpr d, Mem m)
 {
+    const uint8_t *start = a->p;
     op_rm(a, M38 | 0xf0, w, d.n, rm_m(m), 0);
+    asm_flags_kept(a, start);
 }
 
 void x64_movbe_mr(Asm *a, Width w, Mem m, Gpr s)
 {
+    const uint8_t *start = a->p;
     op_rm(a, M38 | 0xf1, w, s.n, rm_m(m), 0);
+    asm_flags_kept(a, start);
 }
 
 void x64_lea(Asm *a, Width w, Gpr d, Mem m)
 {
+    const uint8_t *start = a->p;
     op_rm(a, 0x8d, w, d.n, rm_m(m), 0);
+    asm_flags_kept(a, start);
 }
 
 void x64_xchg_rr(Asm *a, Width w, Gpr x, Gpr y)
@@ -440,17 +470,23 @@ void x64_crc32(Asm *a, Width from, Gpr d, RGm s)
 
 void x64_setcc(Asm *a, Cc cc, Gpr d)
 {
+    const uint8_t *start = a->p;
     op_rm(a, M0F | 0x90 | cc | BYTE_RM, W32, 0, rm_r(d), 0);
+    asm_flags_kept(a, start);
 }
 
 void x64_setcc_m(Asm *a, Cc cc, Mem m)
 {
+    const uint8_t *start = a->p;
     op_rm(a, M0F | 0x90 | cc, W32, 0, rm_m(m), 0);
+    asm_flags_kept(a, start);
 }
 
 void x64_cmov(Asm *a, Cc cc, Width w, Gpr d, RGm s)
 {
+    const uint8_t *start = a->p;
     op_rm(a, M0F | 0x40 | cc, w, d.n, s, 0);
+    asm_flags_kept(a, start);
 }
 
 void x64_clc(Asm *a)
@@ -536,7 +572,9 @@ void x64_rorx(Asm *a, Width w, Gpr d, RGm s, unsigned n)
 
 void x64_mulx(Asm *a, Width w, Gpr hi, Gpr lo, RGm s)
 {
+    const uint8_t *start = a->p;
     vex_rm(a, 2, PPF2, 0xf6, w, hi.n, lo.n, s, 0);
+    asm_flags_kept(a, start);
 }
 
 void x64_pdep(Asm *a, Width w, Gpr d, Gpr s, RGm mask)
@@ -693,10 +731,12 @@ void x64_nop(Asm *a, unsigned bytes)
         {0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00},
         {0x66, 0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00},
     };
+    const uint8_t *start = a->p;
     while (bytes) {
         unsigned n = bytes < 9 ? bytes : 9;
         memcpy(a->p, nops[n - 1], n);
         a->p += n;
         bytes -= n;
     }
+    asm_flags_kept(a, start);
 }

@@ -117,6 +117,7 @@ typedef struct Asm {
     AsmFix *fix;       /* grows in the arena */
     uint32_t nfix, cap_fix;
     struct Arena *arena;
+    const uint8_t *flags_at; /* the caller's: it is at p when the host's flags are as the caller knows them. Moves keep it there */
 } Asm;
 
 #define ASM_ROOM 4096 /* bytes that one IR instruction may emit at most */
@@ -133,6 +134,13 @@ static inline void asm_room(Asm *a)
 static inline uint32_t asm_here(const Asm *a)
 {
     return (uint32_t)(a->p - a->start);
+}
+
+/* What has been written since `from` has not changed the host's flags. */
+static inline void asm_flags_kept(Asm *a, const uint8_t *from)
+{
+    if (a->flags_at == from)
+        a->flags_at = a->p;
 }
 
 static inline void asm_u8(Asm *a, unsigned v)

@@ -21,6 +21,8 @@ typedef struct Leave {
     uint32_t nent;
     Target target[PLAN_MAX_PINS + 2];
     unsigned ntarget;
+    uint64_t kept;    /* pinned slots that still have their entry value, by number */
+    uint64_t stay;    /* registers of those of them that are where they belong */
     const IrRef *arg; /* of a helper that the exit calls */
     uint32_t narg;
     uint64_t over[IR_MAX_SLOTS / 64]; /* homes that will be written */
@@ -60,9 +62,22 @@ static void collect(Leave *l, const IrInsn *i)
             l->over[slot / 64] |= 1ull << (slot % 64);
         }
     }
-    for (unsigned k = 0; k < s->plan->npin; k++)
-        if (!(set >> k & 1))
-            add_target(l, s->plan->pin[k].reg, ra_pin_ref(s, k));
+    l->kept = ((1ull << s->plan->npin) - 1) & ~set;
+}
+
+/* Pinned slots with their entry value that a temporary has displaced: when no more temporaries are to come. */
+static void collect_kept(Leave *l)
+{
+    const HostPlan *plan = l->s->plan;
+    const Val *pin = ra_val(l->s, ra_pin_ref(l->s, 0));
+
+    for (uint64_t m = l->kept; m; m &= m - 1) {
+        unsigned k = (unsigned)__builtin_ctzll(m);
+        if (pin[k].reg == plan->pin[k].reg)
+            l->stay |= REG_BIT(pin[k].reg);
+        else
+            add_target(l, plan->pin[k].reg, ra_pin_ref(l->s, k));
+    }
 }
 
 /* --- values that are only in a home about to be written ---------------------------------------------------------------- */
@@ -92,16 +107,11 @@ static void copy_home(Sel *s, IrRef root)
     x64_mov_rm(s->a, W64, RAX, plan_scratch(0));
 }
 
-static void rescue(Leave *l, IrRef root)
+/* A value with a home. */
+static void rescue_from_home(Leave *l, IrRef root)
 {
     Val *x = ra_val(l->s, root);
-    if (x->flags & VAL_LAZY) {
-        IrRef op[LAZY_OPS];
-        for (unsigned n = live_lazy_operands(l->s, root, op); n--;)
-            rescue(l, op[n]);
-        return;
-    }
-    if ((x->flags & VAL_CONST) || x->spill || !x->home)
+    if ((x->flags & VAL_CONST) || x->spill)
         return;
     unsigned slot = x->home - 1u;
     if (!(l->over[slot / 64] >> (slot % 64) & 1))
@@ -114,6 +124,23 @@ static void rescue(Leave *l, IrRef root)
     }
 }
 
+static void rescue_lazy(Leave *l, IrRef root)
+{
+    IrRef op[LAZY_OPS];
+    for (unsigned n = live_lazy_operands(l->s, root, op); n--;)
+        if (ra_val(l->s, op[n])->home)
+            rescue_from_home(l, op[n]);
+}
+
+static inline void rescue(Leave *l, IrRef root)
+{
+    const Val *x = ra_val(l->s, root);
+    if (x->flags & VAL_LAZY)
+        rescue_lazy(l, root);
+    else if (x->home)
+        rescue_from_home(l, root);
+}
+
 /* A count, not computed yet, of what is in its own home: one addition to memory makes it. */
 static bool counts_in_place(const Sel *s, IrRef root, unsigned slot)
 {
@@ -121,6 +148,7 @@ static bool counts_in_place(const Sel *s, IrRef root, unsigned slot)
     return (ra_val(s, root)->flags & VAL_LAZY) && i->op == IR_TALLY && in_home(s, ra_root(s, i->a), slot);
 }
 
+/* No pinned slot's home is written, so what is left of their entry values is safe. */
 static void rescue_all(Leave *l)
 {
     for (uint32_t k = 0; k < l->nent; k++) {
@@ -204,7 +232,7 @@ static void store_lazy(Leave *l)
 /* A register of the class that holds nothing which the exit still needs. */
 static unsigned scratch_reg(const Leave *l, bool x)
 {
-    uint64_t busy = 0, pool = x ? l->s->plan->pool_x : l->s->plan->pool_r;
+    uint64_t busy = l->stay, pool = x ? l->s->plan->pool_x : l->s->plan->pool_r;
     for (unsigned k = 0; k < l->ntarget; k++)
         if (ra_val(l->s, l->target[k].root)->reg != REG_NONE)
             busy |= REG_BIT(ra_val(l->s, l->target[k].root)->reg);
@@ -271,7 +299,7 @@ static void redirect(Moves *m, unsigned from, unsigned to)
 }
 
 /* All that is left are cycles: open one. */
-static void break_cycle(Sel *s, Moves *m)
+static void break_cycle(Sel *s, Moves *m, uint64_t stay)
 {
     unsigned to = m->to[0], from = m->from[0];
     if (to < REG_X) {
@@ -281,7 +309,7 @@ static void break_cycle(Sel *s, Moves *m)
             m->from[k] = (uint8_t)(m->from[k] == to ? from : m->from[k] == from ? to : m->from[k]);
         return;
     }
-    uint64_t busy = 0;
+    uint64_t busy = stay;
     for (unsigned k = 0; k < m->n; k++)
         busy |= REG_BIT(m->to[k]) | REG_BIT(m->from[k]);
     CHECK(s->plan->pool_x & ~busy);
@@ -291,7 +319,7 @@ static void break_cycle(Sel *s, Moves *m)
     redirect(m, from, t);
 }
 
-static void run_moves(Sel *s, Moves *m)
+static void run_moves(Sel *s, Moves *m, uint64_t stay)
 {
     while (m->n) {
         bool moved = false;
@@ -307,15 +335,16 @@ static void run_moves(Sel *s, Moves *m)
             }
         }
         if (m->n && !moved)
-            break_cycle(s, m);
+            break_cycle(s, m, stay);
     }
 }
 
 static void move_targets(Leave *l)
 {
     Sel *s = l->s;
-    Moves m = {.n = 0};
+    Moves m;
 
+    m.n = 0;
     for (unsigned k = 0; k < l->ntarget; k++) {
         unsigned reg = ra_val(s, l->target[k].root)->reg;
         if (reg != REG_NONE && reg != l->target[k].reg) {
@@ -323,8 +352,7 @@ static void move_targets(Leave *l)
             m.from[m.n++] = (uint8_t)reg;
         }
     }
-    /* a value that stays must not be overwritten, nor be moved by a cycle: it is a source and target at once */
-    run_moves(s, &m);
+    run_moves(s, &m, l->stay);
     for (unsigned k = 0; k < l->ntarget; k++)
         if (ra_val(s, l->target[k].root)->reg == REG_NONE)
             ra_load_into(s, l->target[k].reg, l->target[k].root);
@@ -345,6 +373,7 @@ static void leave_state(Sel *s, const IrInsn *i, const Target *extra, unsigned n
     /* not before: a careful comparison among the flags is evaluated with arguments of its own */
     for (uint32_t k = 0; k < l->narg; k++)
         sel_store_arg(s, k, l->arg[k]);
+    collect_kept(l);
     store_slots(l);
     move_targets(l);
 }

@@ -89,6 +89,7 @@ void sel_bind(Sel *s, uint32_t label)
 {
     CHECK(label < s->em->nlabel && s->em->label[label].part == PART_NONE);
     s->em->label[label] = (Label){part_of(s), asm_here(s->a)};
+    sel_flags_forget(s);
 }
 
 void sel_cold_begin(Sel *s)
@@ -291,10 +292,10 @@ static uint8_t *put_place(Sel *s, uint8_t *p, IrRef root)
 {
     const Val *x = &s->ra->val[root];
     IrVal c;
-    if (x->flags & VAL_LAZY)
-        return put_lazy(s, p, root);
-    if (x->reg != REG_NONE) {
+    if (x->reg != REG_NONE && !(x->flags & VAL_LAZY)) {
         *p++ = x->reg;
+    } else if (x->flags & VAL_LAZY) {
+        return put_lazy(s, p, root);
     } else if (ra_const(s, root, &c)) {
         if (plan_is_x(ra_type(s, root))) {
             *p++ = SIDE_CONST16;
@@ -335,12 +336,13 @@ void side_open(Sel *s, const IrInsn *i)
         p = put_place(s, p, root);
         n++;
     }
-    for (unsigned k = 0; k < s->plan->npin; k++) {
-        IrRef root = ra_pin_ref(s, k);
-        if ((set >> k & 1) || ra_val(s, root)->reg == s->plan->pin[k].reg)
+    const Val *pin = ra_val(s, ra_pin_ref(s, 0));
+    const HostPlan *plan = s->plan;
+    for (unsigned k = 0; k < plan->npin; k++) {
+        if (pin[k].reg == plan->pin[k].reg || (set >> k & 1))
             continue;
-        *p++ = (uint8_t)s->plan->pin[k].slot;
-        p = put_place(s, p, root);
+        *p++ = (uint8_t)plan->pin[k].slot;
+        p = put_place(s, p, ra_pin_ref(s, k));
         n++;
     }
     CHECK(n < 256);

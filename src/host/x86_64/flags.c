@@ -42,11 +42,11 @@ static unsigned entries(const Sel *s, const IrInsn *exit, IrRef val[FLAG_COUNT])
         val[k] = 0;
     for (uint32_t j = 0; j < snap->count; j++) {
         const IrSnapEnt *e = &s->r->snapent[snap->first + j];
-        for (unsigned k = 0; k < FLAG_COUNT; k++)
-            if (s->plan->cfg.flags[k] == e->slot) {
-                val[k] = e->val;
-                n++;
-            }
+        unsigned k = s->plan->slot_flag[e->slot];
+        if (k < FLAG_COUNT) {
+            val[k] = e->val;
+            n++;
+        }
     }
     return n;
 }
@@ -195,25 +195,19 @@ void flags_store(Sel *s, const FlagForm *f)
 
 /* --- reading ------------------------------------------------------------------------------------------------------------- */
 
-static bool is_flag(const HostPlan *p, uint64_t slot)
-{
-    for (unsigned k = 0; k < FLAG_COUNT; k++)
-        if (p->cfg.flags[k] == slot)
-            return true;
-    return false;
-}
-
 /* Whether the region uses what a flag held at its entry, or leaves some of the flags as they were and not others. */
 static bool reads(const Sel *s)
 {
     IrRef val[FLAG_COUNT];
 
-    for (uint32_t k = 0; k < s->ra->norder; k++) {
-        IrRef ref = s->ra->order[k];
-        const IrInsn *i = &s->r->insn[ref];
-        if (i->op == IR_GET && ra_root(s, ref) == ref && ra_val(s, ref)->use && is_flag(s->plan, i->imm))
+    for (unsigned k = 0; k < FLAG_COUNT; k++) {
+        IrRef get = s->ra->slot_get[s->plan->cfg.flags[k]];
+        if (get && ra_val(s, get)->use)
             return true;
-        if ((ir_ops[i->op].flags & IRF_END) && (ir_ops[i->op].flags & IRF_SNAP)) {
+    }
+    for (uint32_t b = 0; b < s->r->nblock; b++) {
+        const IrInsn *i = &s->r->insn[s->r->block[b].last];
+        if (i->snap) {
             unsigned n = entries(s, i, val);
             if (n && n < FLAG_COUNT)
                 return true;

@@ -48,12 +48,14 @@ enum {
 
 static inline bool flags_are(const Sel *s, unsigned kind, IrRef x, IrRef y, Width w)
 {
-    return s->flags.at == s->a->p && s->flags.kind == kind && s->flags.x == x && s->flags.y == y && s->flags.w == w;
+    return s->a->flags_at == s->a->p && s->flags.kind == kind && s->flags.x == x && s->flags.y == y && s->flags.w == w;
 }
 
 static inline void flags_set(Sel *s, unsigned kind, IrRef x, IrRef y, Width w)
 {
-    s->flags = (struct SelFlags){s->a->p, x, y, (uint8_t)kind, (uint8_t)w};
+    sel_flags_forget(s);
+    s->a->flags_at = s->a->p;
+    s->flags = (struct SelFlags){x, y, (uint8_t)kind, (uint8_t)w};
 }
 
 /* Rules, by file. */

@@ -35,7 +35,6 @@ typedef struct Live {
     uint32_t nlazy;
     uint64_t pins_kept;   /* pinned slots whose entry values a use behind this one, in the present scope, keeps */
     IrSnap kept;          /* the snapshot behind this one, all of whose values are kept in the present scope */
-    IrRef slot_get[IR_MAX_SLOTS];
 } Live;
 
 static IrRef alias_get(Live *l, IrRef ref, const IrInsn *i)
@@ -43,9 +42,10 @@ static IrRef alias_get(Live *l, IrRef ref, const IrInsn *i)
     unsigned pin = l->s->plan->slot_pin[i->imm];
     if (pin != 0xff)
         return ra_pin_ref(l->s, pin);
-    if (l->slot_get[i->imm])
-        return l->slot_get[i->imm];
-    l->slot_get[i->imm] = ref;
+    IrRef *get = &l->ra->slot_get[i->imm];
+    if (*get)
+        return *get;
+    *get = ref;
     l->ra->val[ref].home = (uint16_t)(i->imm + 1);
     return ref;
 }
@@ -836,6 +836,7 @@ static void live_alloc(Sel *s)
     ra->root = (IrRef *)(ra->val + ra->nval);
     ra->alt = ra->root + ra->nval;
     ra->count = (uint16_t *)(ra->alt + ra->nval);
+    ra->slot_get = arena_zalloc(s->arena, s->r->slots->count * sizeof *ra->slot_get);
     ra->order = ARENA_ARRAY(s->arena, IrRef, ra->nval + s->r->nblock);
     ra->bend = ARENA_ARRAY(s->arena, uint32_t, s->r->nblock);
     ra->cap_use = 4 * ra->nval + 64;

@@ -100,6 +100,9 @@ static void fill(HostPlan *p, const HostConfig *cfg)
 {
     p->cfg = *cfg;
     memset(p->slot_pin, 0xff, sizeof p->slot_pin);
+    memset(p->slot_flag, 0xff, sizeof p->slot_flag);
+    for (unsigned k = 0; cfg->flags && k < FLAG_COUNT; k++)
+        p->slot_flag[cfg->flags[k]] = (uint8_t)k;
     pin_slots(p, cfg->pin_int, pin_regs_int, sizeof pin_regs_int, 0);
     pin_slots(p, cfg->pin_vec, pin_regs_vec, sizeof pin_regs_vec, REG_X);
     p->pool_r = REG_ALL_R & ~REG_BIT(RSP.n) & ~REG_BIT(R15.n);

@@ -52,6 +52,7 @@ struct HostPlan {
     Pin pin[PLAN_MAX_PINS];
     unsigned npin;
     uint8_t slot_pin[IR_MAX_SLOTS]; /* index into pin[], or 0xff */
+    uint8_t slot_flag[IR_MAX_SLOTS]; /* FlagRole, or 0xff */
     uint64_t pool_r, pool_x;        /* registers that the allocator may use */
     uint64_t temps;                 /* those that hold no pinned slot */
     const uint8_t *stub[STUB_COUNT]; /* executable addresses */

@@ -399,7 +399,13 @@ void ra_forget(Sel *s)
 void ra_scope_leave(Sel *s, const Scope *save)
 {
     SelAlloc *ra = s->ra;
-    for (uint64_t m = ra->used; m; m &= m - 1)
+    uint64_t changed = 0;
+    for (uint64_t m = ra->used | save->used; m; m &= m - 1) {
+        unsigned reg = (unsigned)__builtin_ctzll(m);
+        if (ra->reg_val[reg] != save->reg_val[reg])
+            changed |= REG_BIT(reg);
+    }
+    for (uint64_t m = changed & ra->used; m; m &= m - 1)
         ra->val[ra->reg_val[__builtin_ctzll(m)]].reg = REG_NONE;
     while (ra->ntrail > save->ntrail) {
         const Trail *t = &ra->trail[--ra->ntrail];
@@ -409,7 +415,7 @@ void ra_scope_leave(Sel *s, const Scope *save)
     ra->used = save->used;
     memcpy(ra->reg_val, save->reg_val, sizeof ra->reg_val);
     memcpy(ra->spill_used, save->spill_used, sizeof ra->spill_used);
-    for (uint64_t m = ra->used; m; m &= m - 1)
+    for (uint64_t m = changed & ra->used; m; m &= m - 1)
         ra->val[ra->reg_val[__builtin_ctzll(m)]].reg = (uint8_t)__builtin_ctzll(m);
     ra->end = save->end;
     ra->depth--;

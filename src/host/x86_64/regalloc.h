@@ -86,6 +86,7 @@ struct SelAlloc {
     IrRef *order;    /* instructions by position */
     uint32_t norder;
     uint32_t nval;   /* instructions, then pseudo values */
+    IrRef *slot_get; /* by slot: the entry value, if it is not pinned and the region has it, or 0 */
     uint32_t *bend;  /* by block: last position of its subtree */
     Use *use;
     uint32_t nuse, cap_use;

@@ -54,7 +54,7 @@ bool sel_cond(Sel *s, const IrInsn *user, IrRef cond, SelCond *out)
 /* Jump when the condition is `sense`. */
 void sel_jump_if(Sel *s, SelCond c, bool sense, uint32_t label)
 {
-    bool fresh = s->flags.at == s->a->p; /* jumps keep the flags */
+    const uint8_t *from = s->a->p;
     if (c.inv != sense) {
         x64_jcc(s->a, c.cc, label);
         if (c.two)
@@ -66,8 +66,7 @@ void sel_jump_if(Sel *s, SelCond c, bool sense, uint32_t label)
     } else {
         x64_jcc(s->a, c.cc ^ 1, label);
     }
-    if (fresh)
-        s->flags.at = s->a->p;
+    asm_flags_kept(s->a, from); /* jumps keep them */
 }
 
 /* A boolean operation as a value. */
@@ -85,11 +84,8 @@ static bool cond_value(Sel *s, const IrInsn *i)
     SelCond c;
     if (!live_has_cond(i) || !cond_rule(i)(s, i, &c))
         return false;
-    bool fresh = s->flags.at == s->a->p && !c.two; /* setcc keeps the flags, as what the allocator does */
     Gpr t = c.two ? sel_tmp_r(s) : RAX;
     cond_to_reg(s, c, sel_def_r_last(s, i), t);
-    if (fresh)
-        s->flags.at = s->a->p;
     return true;
 }
 
@@ -141,10 +137,7 @@ void sel_cond_store(Sel *s, IrRef root, Mem m)
         x64_mov_mr(s->a, W8, m, d);
         return;
     }
-    bool fresh = s->flags.at == s->a->p; /* setcc keeps the flags */
     x64_setcc_m(s->a, c.inv ? c.cc ^ 1 : c.cc, m);
-    if (fresh)
-        s->flags.at = s->a->p;
 }
 
 /* Whether value `v` is an operand of the condition that is evaluated with instruction `i`. */
@@ -457,9 +450,11 @@ static void graph_label(Sel *s, uint32_t block)
     asm_room(s->a);
     if (l != IR_NO_BLOCK && g->cfg->loops[l].header == block)
         x64_nop(s->a, -asm_here(s->a) & (LOOP_ALIGN - 1));
+    /* when only the block before leads here, flags are as that has left them */
+    bool through = block && graph_npreds(g, block) == 1 && g->block[g->cfg->pred[g->cfg->pred_first[block]]].next == block;
+    const uint8_t *flags_at = through ? s->a->flags_at : NULL;
     sel_bind(s, g->block[block].label);
-    if (block == 0 || graph_npreds(g, block) != 1 || g->block[g->cfg->pred[g->cfg->pred_first[block]]].next != block)
-        s->flags.at = NULL; /* others come here as well, or no one falls through to here */
+    s->a->flags_at = flags_at;
 }
 
 static void graph_main(Sel *s, uint32_t block)

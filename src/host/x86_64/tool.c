@@ -51,11 +51,9 @@ void sel_cell_add(Sel *s, const IrInsn *i)
 /* Nothing but lea, which leaves the flags as they are. */
 bool sel_tally(Sel *s, const IrInsn *i)
 {
-    bool fresh = s->flags.at == s->a->p;
     Gpr a = sel_use_r(s, i->a);
     Gpr d = sel_def_r_last(s, i);
 
-    fresh = fresh && s->flags.at == s->a->p;
     if ((int64_t)i->imm == (int32_t)i->imm) {
         x64_lea(s->a, W64, d, mem_b(a, (int32_t)i->imm));
     } else {
@@ -63,8 +61,6 @@ bool sel_tally(Sel *s, const IrInsn *i)
         x64_mov_ri(s->a, t, i->imm);
         x64_lea(s->a, W64, d, mem_bi(a, t, 0, 0));
     }
-    if (fresh)
-        s->flags.at = s->a->p;
     return true;
 }
 

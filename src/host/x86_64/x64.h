@@ -117,8 +117,7 @@ struct Sel {
     Asm main, cold;          /* cold code goes behind the main path */
     IrRef ref;               /* the instruction being selected */
     const uint8_t *param_bits; /* of a graph: see vsel_params */
-    struct SelFlags {        /* what the host's flags are known to hold, while nothing has been emitted since `at` */
-        const uint8_t *at;
+    struct SelFlags {        /* what the host's flags are known to hold where Asm.flags_at is the place that is written */
         IrRef x, y;
         uint8_t kind, w;
     } flags;
@@ -188,6 +187,12 @@ Mem sel_cpu(const Sel *s, size_t offset);
 Mem sel_scratch(const Sel *s, unsigned n);
 
 /* --- control inside a rule ----------------------------------------------------------------------------------------- */
+
+/* Nothing is known of the host's flags: where code comes that is jumped to. */
+static inline void sel_flags_forget(Sel *s)
+{
+    s->main.flags_at = s->cold.flags_at = NULL;
+}
 
 uint32_t sel_label(Sel *s);
 void sel_bind(Sel *s, uint32_t label);  /* here, in the part being written */
