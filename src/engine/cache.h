@@ -43,6 +43,12 @@ typedef struct Link {
     HostSite site;
 } Link;
 
+/* Indirect branches of a graph, which meets their targets. */
+typedef struct Met {
+    unsigned n;
+    uint64_t pc[TRANSLATION_MET];
+} Met;
+
 /* A guest page that a translation was made from, and what of it. */
 typedef struct PageRef {
     Translation *t;
@@ -67,6 +73,7 @@ struct Translation {
     uint32_t mode;
     uint32_t guest_insns;
     atomic_uint state;                /* TranslationState; dead: never entered or linked to again; parked: not now */
+    uint32_t promotion;               /* a promotion stub: what of (promote.c); 0: none */
     _Atomic(Translation *) hash_next; /* table bucket; kept after removal for readers that stand on it */
     const uint8_t *hpc;               /* executable address; NULL: interpreted */
     uint8_t *rw;                      /* the same, writable */
@@ -81,8 +88,8 @@ struct Translation {
     uint32_t side_len;
     uint32_t nreloc;
     const uint32_t *reloc;            /* references to common stubs, offset << 8 | stub; in side's block */
-    bool kept;                        /* of a file of the persistent cache, whose memory side and reloc are */
     uint64_t parked_sum;              /* of the code that it was made from, when it was parked */
+    bool kept;                        /* of a file of the persistent cache, whose memory side and reloc are */
     bool guarded;                     /* its pages are (EnvOps.guarded) */
     bool names_section;               /* it has a section's address (section.c): not kept, so that the next process looks again */
     uint8_t forms;                    /* careful ones that some instruction is in */
@@ -93,13 +100,11 @@ struct Translation {
     IrRegion *check_ir;               /* --check: as lifted */
     /* Tier 2 (tier.c) */
     bool graph;                       /* made of a graph region */
-    uint64_t met[TRANSLATION_MET];    /* branches whose one target it meets itself (promote_known) */
-    unsigned nmet;
     atomic_bool asked, refused;       /* a graph was asked for; there will be none */
     atomic_uint wanted;               /* times that a hot site wanted it through the engine */
+    struct Met *met;                  /* branches whose one target it meets itself (promote_known); NULL: none */
     _Atomic(Translation *) counter;   /* counts for this one; written under kill_lock */
     Translation *counted;             /* what this one counts for; written under kill_lock */
-    uint32_t promotion;               /* a promotion stub: what of (promote.c); 0: none */
     Translation *region_next;         /* in its region; interpreted ones: in the list of retired ones */
     uint64_t retired_epoch;
 };

@@ -154,8 +154,8 @@ static void renew_locked(Engine *e, Link *l, PromoteSite *s)
 /* Whether the branch's translation meets its target itself: what comes to its site is rare, and shows when it is not. */
 static bool is_told(const Translation *t, const PromoteSite *s)
 {
-    for (unsigned i = 0; i < t->nmet; i++)
-        if (t->met[i] == s->pc)
+    for (unsigned i = 0; t->met && i < t->met->n; i++)
+        if (t->met->pc[i] == s->pc)
             return true;
     return false;
 }

@@ -32,6 +32,7 @@
 #include "base/check.h"
 #include "ir/cfg.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define GRAPH_INSNS 320       /* guest instructions in a region */
@@ -266,10 +267,10 @@ static void take_call(Former *g, uint32_t ctx, const Insn *call)
 
 static bool is_met(const Former *g, uint64_t pc)
 {
-    const Translation *t = g->f->t;
+    const Met *m = g->f->t ? g->f->t->met : NULL;
 
-    for (unsigned i = 0; t && i < t->nmet; i++)
-        if (t->met[i] == pc)
+    for (unsigned i = 0; m && i < m->n; i++)
+        if (m->pc[i] == pc)
             return true;
     return false;
 }
@@ -280,15 +281,19 @@ static void take_known(Former *g, uint32_t ctx, const Insn *i)
     Translation *t = g->f->t;
     bool met = is_met(g, i->pc);
 
-    if (!i->known || !t || (!met && t->nmet == TRANSLATION_MET))
+    if (!i->known || !t || (!met && t->met && t->met->n == TRANSLATION_MET))
         return;
     if (i->hint == IR_HINT_CALL)
         take_call(g, ctx, i);
     else
         want(g, ctx, i->target);
     bool taken = i->hint == IR_HINT_CALL ? context_of(g, ctx, i->pc) != 0 : node_at(g, ctx, i->target) != NO_NODE;
-    if (taken && !met)
-        t->met[t->nmet++] = i->pc;
+    if (!taken || met)
+        return;
+    if (!t->met)
+        t->met = calloc(1, sizeof *t->met);
+    CHECK(t->met != NULL);
+    t->met->pc[t->met->n++] = i->pc;
 }
 
 /* Follow one node's instructions, noting nodes to follow later. */
@@ -457,6 +462,8 @@ static void explore_region(Former *g)
         g->insn[k].in = g->insn[k].leads = 0;
     g->nctx = CTX_CALLS;
     g->nnode = g->taken = 0;
+    if (g->f->t && g->f->t->met)
+        g->f->t->met->n = 0;
     want(g, CTX_REGION, g->entry);
     explore_from(g, 0);
     if (g->nnode)

@@ -432,5 +432,6 @@ void translation_free(Translation *t)
         free((void *)(uintptr_t)t->reloc); /* side's block */
     free(t->ir);
     free(t->check_ir);
+    free(t->met);
     free(t);
 }

@@ -101,8 +101,22 @@ static void *racer(void *arg)
     return NULL;
 }
 
+static long resident_kib(void)
+{
+    char line[256];
+    long kib = -1;
+    FILE *f = fopen("/proc/self/status", "r");
+    while (f && fgets(line, sizeof line, f))
+        if (sscanf(line, "VmRSS: %ld", &kib) == 1)
+            break;
+    if (f)
+        fclose(f);
+    return kib;
+}
+
 static int race(long seconds)
 {
+    long warm = 0;
     pthread_t th[THREADS];
     struct timespec start, now, pause = {0, 100000};
     unsigned seed = 1, changes = 0;
@@ -116,12 +130,14 @@ static int race(long seconds)
         changes++;
         nanosleep(&pause, NULL);
         clock_gettime(CLOCK_MONOTONIC, &now);
+        if (!warm && now.tv_sec - start.tv_sec >= seconds / 3)
+            warm = resident_kib();
     } while (now.tv_sec - start.tv_sec < seconds);
     atomic_store(&stop, true);
     for (unsigned i = 0; i < THREADS; i++)
         pthread_join(th[i], NULL);
     printf("wrong %lu\n", wrong);
-    fprintf(stderr, "%lu calls, %u changes\n", calls, changes);
+    fprintf(stderr, "%lu calls, %u changes, %ld KiB, then %ld KiB\n", calls, changes, warm, resident_kib());
     return wrong != 0;
 }
 
