@@ -190,7 +190,10 @@ static int64_t separate(UserThread *t, const CloneArgs *a)
 static void thread_end(UserThread *t)
 {
     Vcpu *cpu = t->cpu;
-    if (t->p->nthreads == 1) /* the first thread went before */
+    pthread_mutex_lock(&t->p->lock);
+    bool last = t->p->nthreads == 1; /* the first thread went before */
+    pthread_mutex_unlock(&t->p->lock);
+    if (last)
         engine_save(cpu);
     thread_exit(t);
     vcpu_detach(cpu);
