@@ -262,7 +262,14 @@ static void invalidate(Engine *e, uint64_t va, uint64_t len, Reason why)
  */
 static bool concerns(Engine *e, uint64_t va, uint64_t len)
 {
-    return page_concerns(e, va, len) || persist_concerns(e, va, len);
+    Vcpu *self = fault_current();
+
+    if (self)
+        write_begin(self); /* not during a fork, whose child would find the spin lock of a page taken for ever */
+    bool any = page_concerns(e, va, len) || persist_concerns(e, va, len);
+    if (self)
+        write_end(self);
+    return any;
 }
 
 void engine_invalidate(Engine *e, uint64_t va, uint64_t len)
