@@ -232,6 +232,13 @@ static void translate(void *data, DgBlock *b)
 
 /* --- events ------------------------------------------------------------------------------------------------------------- */
 
+static void take_counts(Calls *c, DgThread *t)
+{
+    c->now[COST_IR] = dg->cell_get(t, insns);
+    c->now[COST_DR] = dg->cell_get(t, reads);
+    c->now[COST_DW] = dg->cell_get(t, writes);
+}
+
 /* A handler is called by nobody, at the instruction that was interrupted. */
 static void on_signal(DgThread *t, void *data, const DgSignal *s)
 {
@@ -241,9 +248,7 @@ static void on_signal(DgThread *t, void *data, const DgSignal *s)
     pthread_mutex_lock(&lock);
     Calls *c = calls_of(dg->thread_number(t));
     if (c) {
-        c->now[COST_IR] = dg->cell_get(t, insns);
-        c->now[COST_DR] = dg->cell_get(t, reads);
-        c->now[COST_DW] = dg->cell_get(t, writes);
+        take_counts(c, t);
         calls_push(c, s->pc, s->handler, 0, 0, false);
     }
     pthread_mutex_unlock(&lock);
@@ -255,9 +260,7 @@ static void thread_end(DgThread *t, void *data)
     pthread_mutex_lock(&lock);
     Calls *c = calls_of(dg->thread_number(t));
     if (c) {
-        c->now[COST_IR] = dg->cell_get(t, insns);
-        c->now[COST_DR] = dg->cell_get(t, reads);
-        c->now[COST_DW] = dg->cell_get(t, writes);
+        take_counts(c, t);
         calls_end(c);
     }
     pthread_mutex_unlock(&lock);

@@ -3,6 +3,8 @@
  */
 #include "guest/aarch64/lift.h"
 
+#include <string.h>
+
 IrRef a64_get_x(Lift *l, unsigned n)
 {
     return n == 31 ? a64_c64(l, 0) : ir_get(&l->b, A64_X0 + n);
@@ -142,4 +144,15 @@ IrRef a64_extend(Lift *l, IrType t, unsigned m, unsigned option, unsigned shift)
     IrRef x = ir_trunc(&l->b, from < t ? from : t, a64_get_x(l, m));
     x = option & 4 ? ir_sext(&l->b, t, x) : ir_zext(&l->b, t, x);
     return shift ? ir_op2(&l->b, IR_SHL, t, x, a64_c8(l, shift)) : x;
+}
+
+bool a64_word_ahead(Lift *l, uint64_t pc, uint32_t *insn)
+{
+    size_t avail;
+    const uint8_t *code = l->ahead(l->ahead_ctx, pc, &avail);
+
+    if (!code || avail < sizeof *insn)
+        return false;
+    memcpy(insn, code, sizeof *insn);
+    return true;
 }

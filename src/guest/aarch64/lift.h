@@ -79,6 +79,9 @@ void a64_landing(Lift *l, uint32_t insn);
 typedef enum A64KeyId { A64_KEY_IA, A64_KEY_IB, A64_KEY_DA, A64_KEY_DB, A64_KEY_GA } A64KeyId;
 IrRef a64_auth(Lift *l, A64KeyId key, IrRef ptr, IrRef modifier);
 
+/* The instruction at pc, on which the translation depends from now on; false: not to be had (Lift.ahead). */
+bool a64_word_ahead(Lift *l, uint64_t pc, uint32_t *insn);
+
 /* Low `bits` of v, sign-extended. */
 static inline int64_t a64_sext(uint64_t v, unsigned bits)
 {

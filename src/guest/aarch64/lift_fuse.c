@@ -21,8 +21,6 @@
 #include "guest/aarch64/guest.h"
 #include "guest/aarch64/lift_excl.h"
 
-#include <string.h>
-
 enum { BETWEEN_MAX = 10 }; /* instructions from the load to the store */
 
 /* A sequence as found in the code. */
@@ -57,17 +55,6 @@ static unsigned rm_of(uint32_t insn)
 }
 
 /* --- finding one --- */
-
-static bool word_at(Lift *l, uint64_t pc, uint32_t *insn)
-{
-    size_t avail;
-    const uint8_t *code = l->ahead(l->ahead_ctx, pc, &avail);
-
-    if (!code || avail < sizeof *insn)
-        return false;
-    memcpy(insn, code, sizeof *insn);
-    return true;
-}
 
 /* Whether it only computes in general registers and flags. */
 static bool computes(int id)
@@ -118,7 +105,7 @@ static void find_loop(Lift *l, Seq *q)
     uint64_t target, pc = q->store_pc + 4;
 
     q->end = pc;
-    q->loop = word_at(l, pc, &insn) && a64_decode(UINT64_MAX, insn) == A64_INSN_cbnz && rd_of(insn) == rm_of(q->store) &&
+    q->loop = a64_word_ahead(l, pc, &insn) && a64_decode(UINT64_MAX, insn) == A64_INSN_cbnz && rd_of(insn) == rm_of(q->store) &&
               branch_target(A64_INSN_cbnz, insn, pc, &target) && target == l->pc;
     if (q->loop)
         q->end += 4;
@@ -134,7 +121,7 @@ static bool find(Lift *l, const A64Excl *x, Seq *q)
         return false;
     for (q->n = 0; q->n <= BETWEEN_MAX; q->n++) {
         uint64_t pc = l->pc + 4 + 4 * q->n;
-        if (!word_at(l, pc, &insn))
+        if (!a64_word_ahead(l, pc, &insn))
             return false;
         int id = a64_decode(has, insn);
         if (id == A64_INSN_stxr || id == A64_INSN_stxp) {

@@ -15,8 +15,6 @@
 #include "guest/aarch64/guest.h"
 #include "guest/aarch64/lift_branch.h"
 
-#include <string.h>
-
 enum { THUNK_INSNS = 8, LR = 30 };
 
 /* What a register holds at the thunk's end. */
@@ -36,17 +34,6 @@ typedef bool ReadWord(Lift *l, uint64_t pc, uint32_t *insn);
 static bool peek_word(Lift *l, uint64_t pc, uint32_t *insn)
 {
     return l->peek(l->ahead_ctx, pc, insn, sizeof *insn);
-}
-
-static bool depend_word(Lift *l, uint64_t pc, uint32_t *insn)
-{
-    size_t avail;
-    const uint8_t *code = l->ahead(l->ahead_ctx, pc, &avail);
-
-    if (!code || avail < sizeof *insn)
-        return false;
-    memcpy(insn, code, sizeof *insn);
-    return true;
 }
 
 static bool is_move(uint32_t insn)
@@ -109,7 +96,7 @@ bool a64_thunk(Lift *l, uint64_t pc, bool call)
     if (!l->peek || (l->careful & LIFT_CAREFUL_ALONE) || l->mode & A64_MODE_BTI || !follow(l, peek_word, pc, call, &th))
         return false;
     bool returns = !call && th.target == LR; /* a jump to a plain return */
-    if (returns || (!l->flow && l->budget < th.n) || !follow(l, depend_word, pc, call, &th))
+    if (returns || (!l->flow && l->budget < th.n) || !follow(l, a64_word_ahead, pc, call, &th))
         return false;
     IrRef target = a64_get_x(l, (unsigned)th.target);
     for (unsigned i = 0; i < 31; i++)
