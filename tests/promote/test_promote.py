@@ -49,11 +49,11 @@ def targets(site):
 def statistics():
     n = 100000
     plain = run(["--promote=off"], "one", str(n))[1]
-    s, out = branch("one", n, "call_place")
+    s, out = branch("one", n, "call_place", "--tier2=off") # which would take the targets in at some time
     check("one target: the result", out == plain)
     check("one target is promoted", s and s["kind"] == "call" and s["state"] == "monomorphic" and targets(s) == ["f3"], s)
     check("and counted, all but the first misses", s and n - 8300 <= s["slots"][0]["hits"] <= n and s["stubs"] <= 3, s)
-    s, out = branch("two", n, "call_place")
+    s, out = branch("two", n, "call_place", "--tier2=off")
     check("two targets are promoted", s and sorted(targets(s)) == ["f0", "f1"] and s["state"] == "polymorphic", s)
     check("and both counted", s and all(n // 2 - 5000 <= t["hits"] <= n // 2 for t in s["slots"]), s)
     s, out = branch("two", n, "call_place", "--promote=slots=1")
@@ -64,8 +64,8 @@ def statistics():
     check("phases: the result", out == run(["--promote=off"], "phases", str(n))[1])
     s, out = branch("jump", n, "jumps")
     check("a table of labels: jumps", s and s["kind"] == "jump" and out == run(["--promote=off"], "jump", str(n))[1], s, out)
-    s, out = branch("one", 20 * n, "call_place")
-    check("one target: tier 2 takes it in, which is not counted", s and s["inlined"] and s["slots"][0]["hits"] < 10 * n, s)
+    s, out = branch("one", 400 * n, "call_place") # so many that a compiling thread comes to it also where others keep it waiting
+    check("one target: tier 2 takes it in, which is not counted", s and s["inlined"] and s["slots"][0]["hits"] < 300 * n, s)
     s, out = branch("phases", 2 * n, "call_place")
     check("and lets go of it when it changes", s and not s["inlined"] and out == run(["--promote=off"], "phases", str(2 * n))[1], s)
     rc, out, err = run(["--stats=branches"], "one", str(n))
