@@ -15,8 +15,8 @@ LONG = 60 # seconds from which on memory is looked at
 count = failed = 0
 
 
-def run(options, *args, limit=300):
-    p = subprocess.run([DRAGOMAN, "run", "--cache=off", *options, GUEST, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+def run(options, *args, limit=300, promote=("--promote=on",)):
+    p = subprocess.run([DRAGOMAN, "run", "--cache=off", *promote, *options, GUEST, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                        stdin=subprocess.DEVNULL, timeout=limit, check=False)
     return p.returncode, p.stdout.decode(), p.stderr.decode()
 
@@ -56,6 +56,9 @@ def statistics():
     s, out = branch("two", n, "call_place", "--tier2=off")
     check("two targets are promoted", s and sorted(targets(s)) == ["f0", "f1"] and s["state"] == "polymorphic", s)
     check("and both counted", s and all(n // 2 - 5000 <= t["hits"] <= n // 2 for t in s["slots"]), s)
+    for options, on in ([], False), (["--harden=retpoline"], True), (["--harden=retpoline", "--promote=off"], False), (["--promote=miss=8"], True):
+        rc, out, err = run(["--stats=branches", "--tier2=off", *options], "one", str(n), promote=())
+        check(f"on or off by default: {' '.join(options)}", rc == 0 and ("monomorphic" in err) == on, err)
     s, out = branch("two", n, "call_place", "--promote=slots=1")
     check("as many as are allowed", s and len(s["slots"]) <= 1, s)
     s, out = branch("phases", n, "call_place")
