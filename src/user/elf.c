@@ -236,7 +236,6 @@ static bool map_segment(Loader *l, const Elf64_Phdr *p)
 /* PT_GNU_STACK, PT_GNU_PROPERTY. */
 static void read_notes(Loader *l)
 {
-    l->img->exec_stack = true;
     for (unsigned i = 0; i < l->eh.e_phnum; i++) {
         const Elf64_Phdr *p = &l->ph[i];
         if (p->p_type == PT_GNU_STACK)

@@ -28,7 +28,7 @@ typedef struct ElfImage {
     uint64_t start, end;     /* page-aligned extent */
     uint64_t code_start, code_end, data_start, data_end;
     uint64_t brk;            /* end of the last segment's memory */
-    bool exec_stack;         /* PT_GNU_STACK asks for it, or is not there */
+    bool exec_stack;         /* PT_GNU_STACK asks for it; without one, AArch64's is not */
     bool bti;                /* the file says that its code has landing pads */
 } ElfImage;
 

@@ -626,7 +626,7 @@ void mm_set_kind(UserMm *mm, uint64_t addr, uint64_t len, MmKind kind)
  * The kernel lets the stack grow as it is used, as far as RLIMIT_STACK says at that time; all that it may ever take is the
  * stack's in the set. Nothing else is ever placed there.
  */
-uint64_t mm_map_stack(UserMm *mm, uint64_t need)
+uint64_t mm_map_stack(UserMm *mm, uint64_t need, bool exec)
 {
     uint64_t top = mm->at->guest_top - 16 * MM_PAGE, low = mm->at->mmap_top + 256 * (uint64_t)MM_PAGE;
     uint64_t size = page_up(need + STACK_COUNTED);
@@ -637,7 +637,7 @@ uint64_t mm_map_stack(UserMm *mm, uint64_t need)
     if (got < 0)
         return 0;
     pthread_rwlock_wrlock(mm->lock);
-    mmset_insert(&mm->set, low, top, PROT_READ | PROT_WRITE, MM_STACK);
+    mmset_insert(&mm->set, low, top, PROT_READ | PROT_WRITE | (exec ? PROT_EXEC : 0), MM_STACK);
     pthread_rwlock_unlock(mm->lock);
     return top;
 }

@@ -78,8 +78,8 @@ int64_t mm_lock_all(UserMm *mm, bool on_fault);
 uint64_t mm_pie_base(UserMm *mm, uint64_t len);
 void mm_set_brk(UserMm *mm, uint64_t addr);
 void mm_set_kind(UserMm *mm, uint64_t addr, uint64_t len, MmKind kind);
-/* Map the main stack, `need` bytes of which are used at once; returns its top, 0 when refused. */
-uint64_t mm_map_stack(UserMm *mm, uint64_t need);
+/* Map the main stack, `need` bytes of which are used at once and perhaps executable; returns its top, 0 when refused. */
+uint64_t mm_map_stack(UserMm *mm, uint64_t need, bool exec);
 
 /* EnvOps.code. */
 const uint8_t *mm_code(UserMm *mm, uint64_t pc, size_t *len);

@@ -89,7 +89,7 @@ uint64_t stack_build(UserProc *p, char **argv, char **envp, const char *execfn, 
     size_t argc, envc;
     size_t arg_size = strings_size(argv, &argc), env_size = strings_size(envp, &envc);
     size_t need = arg_size + env_size + strlen(execfn) + (argc + envc) * 8 + 4096;
-    uint64_t top = mm_map_stack(p->mm, need);
+    uint64_t top = mm_map_stack(p->mm, need, p->main.exec_stack);
     if (!top) {
         status_set(st, STATUS_HOST, "no memory for a stack of %zu bytes", need);
         return 0;
