@@ -78,7 +78,7 @@ static long host_fork(UserThread *t, const CloneArgs *a)
 {
     uint64_t flags = a->flags & ~(uint64_t)(CLONE_HANDLED_HERE | CLONE_VFORK | CLONE_CLEAR_SIGHAND_FLAG);
     uint64_t signal = flags & CLONE_PARENT ? 0 : a->exit_signal; /* a sister has the signal of her elder sister */
-    if (flags == 0 && signal == SIGCHLD) {
+    if (flags == 0 && signal == SIGCHLD && !a->set_tid) {
         pid_t pid = fork();
         return pid < 0 ? -errno : pid;
     }

@@ -106,6 +106,12 @@ static int64_t futex_wait(UserThread *t, UserRestart *r)
     return interrupted(ret) ? SYS_RESTART_BLOCK : ret;
 }
 
+/* These go on after any handler, and never end with EINTR: kernel/futex/pi.c and requeue.c. */
+static bool waits_for_pi(uint32_t cmd)
+{
+    return cmd == FUTEX_LOCK_PI || cmd == FUTEX_LOCK_PI2 || cmd == FUTEX_WAIT_REQUEUE_PI;
+}
+
 int64_t sys_futex(UserThread *t, SysCall *c)
 {
     uint32_t op = (uint32_t)c->arg[1];
@@ -113,6 +119,8 @@ int64_t sys_futex(UserThread *t, SysCall *c)
     UserRestart *r = &t->again;
     if ((op & ~(uint32_t)FUTEX_PRIVATE_FLAG) != FUTEX_WAIT || !c->arg[3]) {
         int64_t ret = host_block(t, c, c->arg);
+        if (interrupted(ret) && waits_for_pi(op & FUTEX_CMD_MASK))
+            return SYS_AGAIN;
         return ret == -EINTR && c->arg[3] && (op & FUTEX_CMD_MASK) == FUTEX_WAIT_BITSET ? SYS_RESTART_NOHAND : ret;
     }
     if (!guest_read(t->cpu, &rel, c->arg[3], sizeof rel))

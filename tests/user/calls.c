@@ -79,6 +79,18 @@ static void test_clone3(void)
     if (pid == 0)
         _exit(3);
     OK(pid > 0 && status_of((pid_t)pid) == 3);
+    pid_t wanted = 1; /* there is one; who may not choose is told so */
+    a.set_tid = (uintptr_t)&wanted;
+    a.set_tid_size = 1;
+    long got = syscall(SYS_clone3, &a, sizeof a);
+    if (got == 0)
+        _exit(4);
+    OK(got == -1 && (errno == EEXIST || errno == EPERM));
+    wanted = (pid_t)pid; /* free again */
+    got = syscall(SYS_clone3, &a, sizeof a);
+    if (got == 0)
+        _exit(getpid() == wanted ? 5 : 6);
+    OK(got == wanted ? status_of(wanted) == 5 : got == -1 && errno == EPERM);
 }
 
 static char stack[65536] __attribute__((aligned(16)));

@@ -1,6 +1,7 @@
 /* Signals: what handlers see and may change, masks, stacks, restarts, waiting. */
 #include "t.h"
 
+#include <linux/futex.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <sys/mman.h>
@@ -194,6 +195,39 @@ static void test_restart(void)
     OK(wait(&st) > 0 && WEXITSTATUS(st) == 3 && count == 6);
     close(p[0]);
     close(p[1]);
+}
+
+static long futex(uint32_t *at, int op, uint32_t val, struct timespec *until, uint32_t *to)
+{
+    return syscall(SYS_futex, at, op, val, until, to, 0);
+}
+
+/* Futexes with priority inheritance wait on after a handler, whatever its flags. */
+static void test_restart_pi(void)
+{
+    uint32_t *f = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    install(SIGALRM, on_signal, 0);
+    count = 0;
+    pid_t pid = t_fork();
+    if (pid == 0) {
+        long got = futex(f, FUTEX_LOCK_PI, 0, NULL, NULL);
+        f[1] = 1;
+        usleep(200000);
+        _exit(got != 0 || futex(f, FUTEX_UNLOCK_PI, 0, NULL, NULL) != 0);
+    }
+    while (!*(volatile uint32_t *)&f[1])
+        usleep(1000);
+    arm(30);
+    OK(futex(f, FUTEX_LOCK_PI, 0, NULL, NULL) == 0 && count == 1);
+    waitpid(pid, NULL, 0);
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += 150000000;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    arm(30);
+    OK(futex(&f[2], FUTEX_WAIT_REQUEUE_PI, 0, &until, f) == -1 && errno == ETIMEDOUT && count == 2);
+    munmap(f, 4096);
 }
 
 static void on_fault(int sig, siginfo_t *info, void *ucv)
@@ -437,6 +471,7 @@ int main(void)
     test_mask();
     test_wait();
     test_restart();
+    test_restart_pi();
     test_faults();
     test_frame();
     test_altstack();
