@@ -72,8 +72,10 @@ typedef struct UserAbi {
     /*
      * All registers, for a tracer or a core file: regs_size bytes at `regs`, described by `regsets` (the first is
      * NT_PRSTATUS; ends with note 0). regs_call: offset of the int32_t number of the system call, which get_regs leaves alone.
+     * regs_valid: whether a process may have them; set_regs is only for such.
      */
     void (*get_regs)(Vcpu *cpu, void *regs);
+    bool (*regs_valid)(const void *regs);
     void (*set_regs)(Vcpu *cpu, const void *regs);
     const AbiRegset *regsets;
     unsigned regs_size, regs_call;

@@ -118,12 +118,18 @@ typedef struct A64EsrContext {
 static_assert(sizeof(A64SigFrame) == 4688, "as the kernel's struct rt_sigframe");
 static_assert(offsetof(A64UContext, mc) == 176, "as the kernel's struct ucontext");
 
-enum { FPSIMD_MAGIC = 0x46508001, ESR_MAGIC = 0x45535201, SSBS_BIT = 1u << 12, BTYPE_CALL = 2 };
+enum { FPSIMD_MAGIC = 0x46508001, ESR_MAGIC = 0x45535201, SSBS_BIT = 1u << 12, DIT_BIT = 1u << 24, BTYPE_CALL = 2 };
 
 static uint64_t get_pstate(const A64State *s)
 {
     return (uint64_t)s->n << 31 | (uint64_t)s->z << 30 | (uint64_t)s->c << 29 | (uint64_t)s->v << 28 |
-           (s->ssbs ? SSBS_BIT : 0) | (uint64_t)s->btype << 10;
+           (s->dit ? DIT_BIT : 0) | (s->ssbs ? SSBS_BIT : 0) | (uint64_t)s->btype << 10;
+}
+
+/* Whether it is a process's: no other mode than EL0t of AArch64, no exception masked (the kernel's valid_user_regs). */
+static bool pstate_valid(uint64_t v)
+{
+    return (v & 0x3df) == 0; /* D, A, I, F, nRW, M[3:0] */
 }
 
 static void set_pstate(A64State *s, uint64_t v)
@@ -133,6 +139,7 @@ static void set_pstate(A64State *s, uint64_t v)
     s->c = v >> 29 & 1;
     s->v = v >> 28 & 1;
     s->ssbs = (v & SSBS_BIT) != 0;
+    s->dit = (v & DIT_BIT) != 0;
     s->btype = v >> 10 & 3;
 }
 
@@ -216,7 +223,7 @@ static bool restore_fp(Vcpu *cpu, const A64SigContext *mc)
             return false;
         if (head[0] == FPSIMD_MAGIC) {
             A64FpContext fp;
-            if (head[1] != sizeof fp)
+            if (head[1] != sizeof fp || found)
                 return false;
             memcpy(&fp, mc->reserved + at, sizeof fp);
             memcpy(a64_state(ir)->q, fp.v, sizeof fp.v);
@@ -225,6 +232,8 @@ static bool restore_fp(Vcpu *cpu, const A64SigContext *mc)
             a64_set_fpsr(ir, fp.fpsr);
             vcpu_fp_changed(cpu);
             found = true;
+        } else if (head[0] != ESR_MAGIC) {
+            return false;
         }
         at += head[1];
     }
@@ -239,7 +248,7 @@ static bool pop_frame(Vcpu *cpu, AbiReturn *out)
     if ((s->sp & 15) || !guest_read(cpu, &frame, s->sp, sizeof frame))
         return false;
     const A64SigContext *mc = &frame.uc.mc;
-    if (!restore_fp(cpu, mc))
+    if (!pstate_valid(mc->pstate) || !restore_fp(cpu, mc))
         return false;
     memcpy(s->x, mc->regs, sizeof mc->regs);
     s->sp = mc->sp;
@@ -304,6 +313,11 @@ static void get_regs(Vcpu *cpu, void *regs)
     r->breaks = r->watches = (A64Debug){ .info = DEBUG_ARCH_V8 }; /* and no register of either kind */
     r->pac_mask[0] = r->pac_mask[1] = PAC_MASK;
     r->tag_control = user_thread(cpu)->p->tagged_addr;
+}
+
+static bool regs_valid(const void *regs)
+{
+    return pstate_valid(((const A64Regs *)regs)->pstate);
 }
 
 static void set_regs(Vcpu *cpu, const void *regs)
@@ -456,7 +470,8 @@ const UserAbi abi_aarch64 = {
     .get_call = get_call, .set_result = set_result, .start = start, .set_stack = set_stack, .set_tls = set_tls,
     .get_stack = get_stack, .clone_args = clone_args, .set_secrets = set_secrets, .hwcap = hwcap,
     .guard_pages = a64_guard_pages, .set_restart = set_restart,
-    .get_regs = get_regs, .set_regs = set_regs, .regsets = regsets, .regs_size = sizeof(A64Regs),
+    .get_regs = get_regs, .regs_valid = regs_valid, .set_regs = set_regs,
+    .regsets = regsets, .regs_size = sizeof(A64Regs),
     .regs_call = offsetof(A64Regs, call), .regs_pc = offsetof(A64Regs, pc), .regs_sp = offsetof(A64Regs, sp),
     .regs_result = offsetof(A64Regs, x), .elf_machine = EM_AARCH64,
     .push_frame = push_frame, .pop_frame = pop_frame, .put_stat = put_stat, .stat_size = sizeof(A64Stat), .open_flags_in = open_flags_in,

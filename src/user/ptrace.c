@@ -247,6 +247,8 @@ static int64_t set_regset(UserThread *t, Target *g, uint64_t addr, uint64_t data
         return -EFAULT;
     if (!r->settable)
         return n > 8 ? -ENOSPC : 0; /* no debug register to be set */
+    if (!t->p->abi->regs_valid(g->b.regs))
+        return -EINVAL;
     tracee_put(t, g->w, offsetof(PtraceBlock, regs) + r->at, g->b.regs + r->at, n);
     TRACEE_PUT(t, g->w, dirty, 1);
     v.iov_len = n;

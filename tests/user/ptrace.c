@@ -148,6 +148,10 @@ static void test_registers(void)
     r.x[5] = 77;
     memcpy(&fp.v[8][0], &two, 8);
     OK(regset(PTRACE_SETREGSET, pid, NT_PRFPREG, &fp, sizeof fp) == sizeof fp);
+    r.pstate |= 5; /* EL1h is no process's */
+    errno = 0;
+    OK(regset(PTRACE_SETREGSET, pid, NT_PRSTATUS, &r, sizeof r) == -1 && errno == EINVAL);
+    r.pstate &= ~UINT64_C(5);
     OK(regset(PTRACE_SETREGSET, pid, NT_PRSTATUS, &r, sizeof r) == sizeof r);
     OK(trace(PTRACE_CONT, pid, 0, 0) == 0);
     int st = next(pid);

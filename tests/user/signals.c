@@ -409,6 +409,47 @@ static void call_with_stack(uint64_t sp, long nr, uint64_t a, uint64_t b, uint64
                  : : "r"(sp), "r"(a), "r"(b), "r"(c), "r"(nr) : "x0", "x1", "x2", "x8", "x19", "memory");
 }
 
+static int spoil;
+
+static void on_spoil(int sig, siginfo_t *info, void *ucv)
+{
+    struct sigcontext *mc = (struct sigcontext *)&((ucontext_t *)ucv)->uc_mcontext;
+    const uint64_t pstate[] = { 0, 4, 5, 8, 9, 0x10, 0x40, 0x80, 0x100, 0x200 };
+    struct fpsimd_context *fp = (struct fpsimd_context *)mc->__reserved;
+    if (spoil < 10) {
+        mc->pstate |= pstate[spoil];
+    } else if (spoil == 10) { /* twice */
+        memcpy(&fp[1], fp, sizeof *fp);
+        memset(&fp[2], 0, 16);
+    } else if (spoil == 11) { /* a kind that there is not */
+        fp[1].head = (struct _aarch64_ctx){ 0x12345678, 16 };
+        memset((char *)&fp[1] + 16, 0, 16);
+    } else if (spoil == 12) {
+        memset(fp, 0, 16); /* none */
+    }
+}
+
+/* The state in a frame must be a process's, and each record of it known and there once. */
+static void test_spoiled_frames(void)
+{
+    int st, good = 0;
+    for (spoil = 0; spoil <= 12; spoil++) {
+        pid_t pid = t_fork();
+        if (pid == 0) {
+            install(SIGUSR1, on_spoil, 0);
+            signal(SIGSEGV, SIG_DFL);
+            raise(SIGUSR1);
+            _exit(5);
+        }
+        waitpid(pid, &st, 0);
+        if (spoil == 0)
+            OK(WIFEXITED(st) && WEXITSTATUS(st) == 5);
+        else
+            good += WIFSIGNALED(st) && WTERMSIG(st) == SIGSEGV;
+    }
+    OK(good == 12);
+}
+
 static void test_bad_frames(void)
 {
     static char stack[65536];
@@ -477,6 +518,7 @@ int main(void)
     test_altstack();
     test_overflow();
     test_bad_frames();
+    test_spoiled_frames();
     test_death();
     test_loop();
     return t_done();
