@@ -18,8 +18,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define CORE_SIGNALS (SIG_BIT(SIGQUIT) | SIG_BIT(SIGILL) | SIG_BIT(SIGTRAP) | SIG_BIT(SIGABRT) | SIG_BIT(SIGFPE) | \
-                      SIG_BIT(SIGSEGV) | SIG_BIT(SIGBUS) | SIG_BIT(SIGXCPU) | SIG_BIT(SIGXFSZ) | SIG_BIT(SIGSYS))
 #define PARK_TRIES 2000 /* of a millisecond: for threads that do not come to a boundary */
 #define KERNEL_LEAST 4096 /* of RLIMIT_CORE: below, the kernel does not set the bit in the status */
 

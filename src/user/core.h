@@ -7,6 +7,10 @@
 
 #include "user/process.h"
 
+/* Signals whose default action writes a core file. */
+#define CORE_SIGNALS (SIG_BIT(SIGQUIT) | SIG_BIT(SIGILL) | SIG_BIT(SIGTRAP) | SIG_BIT(SIGABRT) | SIG_BIT(SIGFPE) | \
+                      SIG_BIT(SIGSEGV) | SIG_BIT(SIGBUS) | SIG_BIT(SIGXCPU) | SIG_BIT(SIGXFSZ) | SIG_BIT(SIGSYS))
+
 /*
  * The process is about to die by `sig`, every signal blocked. Writes the core file when the signal, RLIMIT_CORE and
  * PR_SET_DUMPABLE ask for one, and makes sure that the host's kernel writes no other. `info` may be NULL.

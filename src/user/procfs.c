@@ -207,7 +207,7 @@ int64_t procfs_open(UserThread *t, int dir, const char *name_in_dir, int flags)
     const ProcView whole = { .t = t, .p = t->p, .mem = -1 };
     for (size_t i = 0; i < sizeof machine / sizeof machine[0]; i++)
         if (strcmp(path, machine[i].path) == 0)
-            return make_file(&whole, path, machine[i].write, false, flags);
+            return make_file(&whole, path, machine[i].write, true, flags); /* there where the kernel has it */
     Place at = find_place(t, path);
     if (at.name && strcmp(at.name, "mem") == 0 && (flags & O_ACCMODE) != O_RDONLY)
         t->p->wrote_mem = true;

@@ -174,11 +174,11 @@ static uint64_t libc_restorer(void)
     return k.restorer;
 }
 
-/* Whether the process is to end by `sig` through signal_default, and not at once by the host's kernel. */
+/* Whether the process is to end by `sig` through signal_default, and not at once by the host's kernel, whose core file is no guest's. */
 static bool ends_here(const UserSigs *s, int sig)
 {
     const uint64_t others = IGNORED_BY_DEFAULT | STOPS_BY_DEFAULT | NEVER_BLOCKED;
-    return s->tell_end && s->act[sig].handler == DEFAULT_ACTION && !(others & SIG_BIT(sig));
+    return (s->tell_end || (CORE_SIGNALS & SIG_BIT(sig))) && s->act[sig].handler == DEFAULT_ACTION && !(others & SIG_BIT(sig));
 }
 
 /* Make the host's disposition of `sig` follow the guest's. */
@@ -223,10 +223,10 @@ UserSigs *sigs_inherit(void)
     return s;
 }
 
-void sigs_of_tools(UserSigs *s, uint64_t set)
+void sigs_begin(UserSigs *s, bool tools, uint64_t set)
 {
     s->of_tools = set;
-    s->tell_end = true;
+    s->tell_end = tools;
     for (int sig = 1; sig <= USER_NSIG; sig++)
         if ((set & SIG_BIT(sig)) || ends_here(s, sig))
             install(s, sig);

@@ -16,8 +16,11 @@
 /* The process's dispositions as inherited: call before engine_new, which changes those of faults. */
 UserSigs *sigs_inherit(void);
 UserSigs *sigs_copy(UserSigs *from);
-/* There are tools: `set` are their signals (Tools.signals), whatever the guest does with them; and they hear of the end by others. */
-void sigs_of_tools(UserSigs *s, uint64_t set);
+/*
+ * From here on signals reach the guest's threads. `tools`: there are such, and they hear of the end by any signal; `set` are
+ * theirs (Tools.signals), whatever the guest does with them.
+ */
+void sigs_begin(UserSigs *s, bool tools, uint64_t set);
 void sigs_free(UserSigs *s);
 /* Handlers become the default action (CLONE_CLEAR_SIGHAND). */
 void sigs_reset(UserSigs *s);

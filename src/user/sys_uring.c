@@ -87,14 +87,17 @@ int64_t sys_io_uring_setup(UserThread *t, SysCall *c)
     struct io_uring_params q;
     if (!guest_read(t->cpu, &q, c->arg[1], sizeof q))
         return -EFAULT;
-    if (q.flags & IORING_SETUP_SQPOLL)
-        return -EPERM;
     if (q.flags & SETUP_REGISTERED_FD_ONLY)
         return -EINVAL;
+    const bool polls = (q.flags & IORING_SETUP_SQPOLL) != 0;
     const uint64_t arg[6] = { c->arg[0], (uintptr_t)&q };
     int64_t fd = host_call_out(t, SYS_io_uring_setup, arg, &q, sizeof q);
     if (fd < 0)
         return fd;
+    if (polls) { /* refused, when nothing else is wrong with it */
+        close((int)fd);
+        return -EPERM;
+    }
     note_ring(t->p, (int)fd, &q);
     return guest_write(t->cpu, c->arg[1], &q, sizeof q) ? fd : -EFAULT;
 }

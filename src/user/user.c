@@ -425,8 +425,7 @@ int user_run(const UserConfig *cfg, Status *st)
     p->engine = engine_new(&ec, st);
     if (!p->engine)
         goto out;
-    if (ec.tools)
-        sigs_of_tools(p->sigs, ec.tools->signals);
+    sigs_begin(p->sigs, ec.tools != NULL, ec.tools ? ec.tools->signals : 0);
     mm_set_engine(p->mm, p->engine);
     ptrace_process_start(p);
     status = run_first(p, sp, mask);

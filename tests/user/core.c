@@ -29,6 +29,8 @@ static void *spin(void *arg)
     return arg;
 }
 
+static int by_abort; /* by a signal that is sent, and no fault */
+
 static void die(void)
 {
     pthread_t t;
@@ -36,6 +38,8 @@ static void die(void)
     pthread_create(&t, NULL, wait_for_ever, NULL);
     pthread_create(&t, NULL, spin, NULL);
     usleep(20000);
+    if (by_abort)
+        abort();
     asm volatile("mov x19, #0x1234\n\tfmov d8, #1.5\n\tmov x20, #32\n\tstr x19, [x20]" ::: "x19", "x20", "d8", "memory");
     _exit(1);
 }
@@ -159,6 +163,15 @@ int main(void)
     st = crash(8192, 1, &pid);
     snprintf(name, sizeof name, uses_pid == '0' ? "core" : "core.%d", pid);
     OK(WIFSIGNALED(st) && WTERMSIG(st) == SIGSEGV && read_core() == 0600 && size <= 8192 && size > 0);
+    by_abort = 1;
+    st = crash(RLIM_INFINITY, 1, &pid);
+    snprintf(name, sizeof name, uses_pid == '0' ? "core" : "core.%d", pid);
+    OK(WIFSIGNALED(st) && WTERMSIG(st) == SIGABRT && WCOREDUMP(st) && read_core() == 0600);
+    const Elf64_Ehdr *h = (void *)file;
+    OK(size > sizeof *h && h->e_type == ET_CORE && h->e_machine == EM_AARCH64);
+    int n = 0;
+    const struct elf_prstatus *s = size ? note(NT_PRSTATUS, 0, &n) : NULL;
+    OK(n == 3 && s->pr_pid == pid && s->pr_cursig == SIGABRT);
     rmdir(dir);
     return t_done();
 }

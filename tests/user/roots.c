@@ -56,6 +56,8 @@ static int in_new_root(const char *dir)
         return 3;
     if (umount2("/old", MNT_DETACH) != 0 || access("/old/proc", F_OK) == 0)
         return 4;
+    if (open("/proc/cpuinfo", O_RDONLY) != -1 || errno != ENOENT) /* no /proc is mounted here */
+        return 5;
     pid_t pid = t_fork();
     if (pid == 0) {
         execl("/self", "self", "inside", NULL);
