@@ -39,7 +39,7 @@ static int64_t give(UserThread *t, uint64_t va, const void *src, size_t n, int64
 
 static int64_t set_options(UserThread *t, Target *g, uint64_t addr, uint64_t data)
 {
-    if (data & ~(uint64_t)OPTIONS_KNOWN)
+    if (data & ~(uint64_t)(OPTIONS_KNOWN & ~PTRACE_O_SUSPEND_SECCOMP)) /* it: as a kernel without CHECKPOINT_RESTORE */
         return -EINVAL;
     int64_t err = host_ptrace(t, PTRACE_SETOPTIONS, g->w->tid, 0, data & OPTIONS_HOST);
     if (!err)
@@ -88,6 +88,8 @@ static int64_t attach(UserThread *t, long request, int tid, uint64_t addr, uint6
     bool seize = request == PTRACE_SEIZE;
     if (seize && (addr || (data & ~(uint64_t)OPTIONS_KNOWN)))
         return -EIO;
+    if (seize && (data & PTRACE_O_SUSPEND_SECCOMP))
+        return -EINVAL;
     if (tid > 0 && tid != t->tid && !is_guest(t, tid) && HOST2(t, SYS_tkill, tid, 0) == 0)
         return -EPERM;
     int64_t err = host_ptrace(t, request, tid, 0, seize ? data & OPTIONS_HOST : 0);
@@ -377,6 +379,12 @@ static int64_t peek_queue(UserThread *t, Target *g, uint64_t addr, uint64_t data
 
 /* --- dispatch -------------------------------------------------------------------------------------------------------- */
 
+/* For CRIU; as a kernel without CHECKPOINT_RESTORE. */
+static int64_t get_filter(UserThread *t, Target *g, uint64_t addr, uint64_t data)
+{
+    return -EINVAL;
+}
+
 static const struct {
     uint32_t nr;
     bool running; /* of a thread that runs, too */
@@ -392,6 +400,7 @@ static const struct {
     { PTRACE_SETSIGINFO, false, set_siginfo }, { PTRACE_GETREGSET, false, get_regset },
     { PTRACE_SETREGSET, false, set_regset }, { PTRACE_INTERRUPT, true, interrupt }, { PTRACE_LISTEN, false, listen_stop },
     { PTRACE_PEEKSIGINFO, false, peek_queue }, { PTRACE_GETSIGMASK, false, get_mask }, { PTRACE_SETSIGMASK, false, set_mask },
+    { PTRACE_SECCOMP_GET_FILTER, false, get_filter }, { PTRACE_SECCOMP_GET_METADATA, false, get_filter },
     { PTRACE_GET_SYSCALL_INFO, false, get_call_info }, { PTRACE_GET_RSEQ_CONFIGURATION, false, get_rseq },
 };
 

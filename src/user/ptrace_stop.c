@@ -287,6 +287,9 @@ static int32_t *call_number(UserThread *t)
     return (int32_t *)(t->pt->regs + t->p->abi->regs_call);
 }
 
+/* The number of no system call, which a tracer sets to have none made; the kernel's NO_SYSCALL. Other negative ones do not exist. */
+enum { NO_CALL = -1 };
+
 bool ptrace_call_enter(UserThread *t, SysCall *c)
 {
     uint64_t ignored;
@@ -294,10 +297,12 @@ bool ptrace_call_enter(UserThread *t, SysCall *c)
     *call_number(t) = (int32_t)c->nr;
     if (mode != PTRACE_SYSCALL && mode != PTRACE_SYSEMU && mode != PTRACE_SYSEMU_SINGLESTEP)
         return true;
+    if (*call_number(t) == NO_CALL)
+        t->p->abi->set_result(&t->cpu->h.ir, (uint64_t)-ENOSYS);
     call_stop(t, PTRACE_OP_ENTRY);
     t->p->abi->get_call(&t->cpu->h.ir, &ignored, c->arg);
     c->nr = (uint32_t)*call_number(t);
-    return mode == PTRACE_SYSCALL && *call_number(t) >= 0;
+    return mode == PTRACE_SYSCALL && *call_number(t) != NO_CALL;
 }
 
 bool ptrace_seccomp(UserThread *t, SysCall *c, uint32_t data, int64_t *ret)

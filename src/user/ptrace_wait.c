@@ -155,12 +155,28 @@ static void note_end(UserThread *t, int tid)
         tracee_forget(t, tid);
 }
 
+/*
+ * The host's call, argument `options` of which has W*. A signal that came before it was begun finds the guest waiting, as
+ * far as that can tell: the call is interrupted when no child has anything to say.
+ */
+static int64_t wait_host(UserThread *t, SysCall *c, const uint64_t arg[6], unsigned options, void *out, size_t size, const pid_t *found)
+{
+    int64_t ret = host_block(t, c, arg);
+    if (ret != SYS_AGAIN || t->npend == 0)
+        return ret;
+    uint64_t now[6];
+    memcpy(now, arg, sizeof now);
+    now[options] |= WNOHANG;
+    ret = host_call_out(t, c->d->host, now, out, size);
+    return ret == 0 && (!found || *found == 0) && !(arg[options] & WNOHANG) ? SYS_RESTART : ret;
+}
+
 int64_t sys_wait4(UserThread *t, SysCall *c)
 {
     for (;;) {
         int status = 0;
         const uint64_t arg[6] = { c->arg[0], (uintptr_t)&status, c->arg[2], c->arg[3] };
-        int64_t tid = host_block(t, c, arg);
+        int64_t tid = wait_host(t, c, arg, 2, &status, sizeof status, NULL);
         if (tid <= 0)
             return tid;
         uint32_t shown = (uint32_t)status;
@@ -175,9 +191,10 @@ int64_t sys_wait4(UserThread *t, SysCall *c)
 int64_t sys_waitid(UserThread *t, SysCall *c)
 {
     for (;;) {
-        siginfo_t info = { .si_signo = 0 };
+        siginfo_t info;
+        memset(&info, 0, sizeof info);
         const uint64_t arg[6] = { c->arg[0], c->arg[1], (uintptr_t)&info, c->arg[3], c->arg[4] };
-        int64_t err = host_block(t, c, arg);
+        int64_t err = wait_host(t, c, arg, 3, &info, sizeof info, &info.si_pid);
         if (err)
             return err;
         if (info.si_signo && info.si_code == CLD_TRAPPED) {

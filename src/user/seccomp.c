@@ -77,7 +77,8 @@ static bool ask_supervisor(UserThread *t, const SysCall *c, int64_t *ret)
     return *ret == NOTIFY_CONTINUE;
 }
 
-static bool filters_allow(UserThread *t, SysCall *c, int64_t *ret)
+/* `traced`: the tracer has been asked, and what it made of the call is looked at again, as seccomp(2) says. */
+static bool filters_allow(UserThread *t, SysCall *c, bool traced, int64_t *ret)
 {
     struct seccomp_data d = { .nr = (int)c->nr, .arch = t->p->abi->audit_arch, .instruction_pointer = t->cpu->h.ir.pc };
     memcpy(d.args, c->arg, sizeof d.args);
@@ -96,7 +97,7 @@ static bool filters_allow(UserThread *t, SysCall *c, int64_t *ret)
         *ret = SYS_NORETURN;
         return false;
     case SECCOMP_RET_TRACE:
-        return ptrace_seccomp(t, c, data, ret);
+        return traced || (ptrace_seccomp(t, c, data, ret) && filters_allow(t, c, true, ret));
     case SECCOMP_RET_USER_NOTIF:
         return c->nr < NOTIFY_END - NOTIFY_NR && ask_supervisor(t, c, ret);
     default:
@@ -108,7 +109,7 @@ static bool filters_allow(UserThread *t, SysCall *c, int64_t *ret)
 bool seccomp_allows(UserThread *t, SysCall *c, int64_t *ret)
 {
     if (t->seccomp.mode == SECCOMP_MODE_FILTER)
-        return filters_allow(t, c, ret);
+        return filters_allow(t, c, false, ret);
     switch (c->d->host) { /* strict: these alone */
     case SYS_read: case SYS_write: case SYS_exit: case SYS_rt_sigreturn:
         return true;

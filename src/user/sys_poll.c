@@ -3,6 +3,7 @@
 #include "user/signal.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -28,6 +29,17 @@ static int64_t without_mask(UserThread *t, const SysCall *c, const uint64_t arg[
     return ret == -EINTR ? SYS_RESTART_NOHAND : ret;
 }
 
+/* ppoll ended as `ret`. A signal that came before it was begun ends it, as one that comes later does, when nothing is ready. */
+static int64_t poll_now(UserThread *t, const SysCall *c, int64_t ret)
+{
+    const struct timespec none = { 0, 0 };
+    const uint64_t arg[6] = { c->arg[0], c->arg[1], (uintptr_t)&none };
+    if (ret != SYS_AGAIN || t->npend == 0)
+        return ret;
+    ret = host_call_out(t, SYS_ppoll, arg, (void *)(uintptr_t)c->arg[0], c->arg[1] * sizeof(struct pollfd));
+    return ret == 0 ? SYS_RESTART_NOHAND : ret;
+}
+
 int64_t sys_ppoll(UserThread *t, SysCall *c)
 {
     uint64_t mask;
@@ -36,7 +48,7 @@ int64_t sys_ppoll(UserThread *t, SysCall *c)
     if (err)
         return err;
     if (!have)
-        return without_mask(t, c, c->arg);
+        return poll_now(t, c, without_mask(t, c, c->arg));
     uint64_t host = signal_host_set(mask);
     const uint64_t arg[6] = { c->arg[0], c->arg[1], c->arg[2], (uintptr_t)&host, 8 };
     return signal_wait_masked(t, c, arg, mask);

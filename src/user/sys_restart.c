@@ -3,6 +3,7 @@
  * process was stopped), it goes on as restart_syscall with what is left of its time, as the kernel does it.
  */
 #include "user/process.h"
+#include "user/ptrace.h"
 #include "user/signal.h"
 
 #include <errno.h>
@@ -61,7 +62,8 @@ static int64_t sleep_on(UserThread *t, UserRestart *r)
 {
     const uint64_t arg[6] = { r->arg[0], TIMER_ABSTIME, (uintptr_t)&r->deadline, 0 };
     int64_t ret = host_block_nr(t, SYS_clock_nanosleep, arg);
-    if (!interrupted(ret))
+    bool begun = ret != SYS_AGAIN || t->npend != 0 || ptrace_on(t); /* as far as the guest, or its tracer, can tell */
+    if (!begun || (!interrupted(ret) && ret != SYS_AGAIN))
         return ret;
     put_left(t, r);
     return SYS_RESTART_BLOCK;

@@ -280,7 +280,15 @@ static void child_filtered(void)
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) != 0)
         _exit(20);
-    _exit(getppid() == getpid() ? 21 : 22);
+    if (getppid() != getpid())
+        _exit(22);
+    /* What the tracer makes of a call is put to the filters again. */
+    code[1].k = SYS_getpid;
+    code[2].k = SECCOMP_RET_ERRNO | EPERM;
+    if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) != 0)
+        _exit(23);
+    errno = 0;
+    _exit(syscall(SYS_getppid) == -1 && errno == EPERM ? 21 : 24);
 }
 
 static void test_filter(void)
@@ -289,6 +297,8 @@ static void test_filter(void)
     struct ptrace_syscall_info i = { 0 };
     uint64_t msg = 0;
     int nr = SYS_getpid;
+    errno = 0;
+    OK(trace(PTRACE_SECCOMP_GET_FILTER, pid, 0, 0) == -1 && (errno == EINVAL || errno == ENOENT));
     OK(trace(PTRACE_CONT, pid, 0, 0) == 0);
     int st = next(pid);
     OK(st >> 8 == EVENT(PTRACE_EVENT_SECCOMP));
@@ -299,7 +309,33 @@ static void test_filter(void)
     OK(stopped_by((int)to_call(pid), SIGTRAP)); /* the end of the call */
     OK(trace(PTRACE_CONT, pid, 0, 0) == 0);
     st = next(pid);
+    OK(st >> 8 == EVENT(PTRACE_EVENT_SECCOMP));
+    OK(regset(PTRACE_SETREGSET, pid, NT_SYSTEM_CALL, &nr, sizeof nr) == 4);
+    OK(trace(PTRACE_CONT, pid, 0, 0) == 0);
+    st = next(pid);
     OK(WIFEXITED(st) && WEXITSTATUS(st) == 21);
+}
+
+static void child_strange(void)
+{
+    errno = 0;
+    if (syscall(-1) != -1 || errno != ENOSYS)
+        _exit(31);
+    errno = 0;
+    _exit(syscall(-101) == -1 && errno == ENOSYS ? 32 : 33);
+}
+
+/* Calls that there are not, whose numbers are negative, fail with a tracer as without. */
+static void test_strange_calls(void)
+{
+    pid_t pid = start(child_strange, 0);
+    int st, stops = 0;
+    do {
+        trace(PTRACE_SYSCALL, pid, 0, 0);
+        st = next(pid);
+        stops++;
+    } while (WIFSTOPPED(st));
+    OK(stops >= 6 && WIFEXITED(st) && WEXITSTATUS(st) == 32);
 }
 
 /* Through /proc/PID/mem, as debuggers write: into code that has run. */
@@ -492,6 +528,7 @@ int main(int argc, char **argv)
     test_step();
     test_calls();
     test_filter();
+    test_strange_calls();
     test_mem_file();
     test_family();
     test_exec();
