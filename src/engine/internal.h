@@ -273,6 +273,8 @@ void link_flush(Vcpu *cpu);
 void promote_init(Engine *e);
 void promote_done(Engine *e);
 void promote_vcpu_init(Vcpu *cpu);
+/* Before a region is compiled: say of its indirect jumps which are better off without a site (IR_HINT_MANY). */
+void promote_choose(Engine *e, IrRegion *r);
 /* Give the indirect branches of a translation that nobody runs yet the stubs that others of the same guest code have. */
 void promote_attach(Engine *e, Translation *t);
 /* Whether the branch at pc has only one target so far, which tier 2 may meet itself (Translation.met). */

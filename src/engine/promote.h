@@ -57,6 +57,7 @@ typedef struct PromoteSite {
     PromoteSlot slot[PROMOTE_SLOTS_MAX];
     uint32_t changes;               /* of what is promoted: a stub made before the last one is out of date */
     uint32_t period;                /* events until the next one that is looked at */
+    unsigned sure;                  /* events without a stub in a row that the first target would have served */
     unsigned failures;
     uint64_t failed_ns;             /* time of the last */
     unsigned nsample;
@@ -77,6 +78,11 @@ typedef struct PromoteSite {
 bool promote_tell(PromoteSite *s, uint64_t *target);
 /* An event at `target` behind what tier 2 was told; stray_ns says when the last was over. Returns true when that was wrong. */
 bool promote_stray(PromoteSite *s, uint64_t target, uint64_t now);
+/*
+ * Whether a branch that has no stub should have one although its lookup is cheap: processors predict a lookup that always finds the
+ * same as well as a comparison; of several targets the first must be known to be frequent.
+ */
+bool promote_worth(const PromoteSite *s);
 /* A record for the branch at pc, in its first state. */
 void promote_site_init(PromoteSite *s, const PromoteConfig *cfg, uint64_t pc);
 /* An event at `target`, the period's last; `now` in nanoseconds. Changes s->changes when another stub is wanted. */
