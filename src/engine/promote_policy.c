@@ -118,7 +118,7 @@ static void on_learning(PromoteSite *s, const PromoteConfig *cfg, uint64_t targe
     else if (k > 0)
         move_up(s, (unsigned)k);
     else if (s->period < PERIOD_SETTLED)
-        s->period *= 2;
+        s->period = 2 * s->period + 1; /* odd, or a cycle of targets would look like one */
 }
 
 bool promote_worth(const PromoteSite *s)

@@ -84,6 +84,9 @@ def thunks():
         s, out = branch("thunks", n, f"thunk_place{i}")
         check(f"thunks: each branch to one has a target of its own ({kind}, {i})",
               s and s["kind"] == kind and s["state"] == "monomorphic" and targets(s) == [f"f{i + 4}"], s)
+    for options, stubs in ([], False), (["--harden=retpoline"], True):
+        s, out = branch("thunks", n, "thunk_place3", *options)
+        check(f"a jump of one target has a stub only where lookups are dear {' '.join(options)}", s and (s["stubs"] > 0) == stubs, s)
 
 
 def hardened():
