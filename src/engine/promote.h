@@ -35,7 +35,6 @@ typedef struct PromoteConfig {
 
 /* Measured: docs/branches.md */
 #define PROMOTE_SLOTS_DEFAULT UINT32_MAX /* PROMOTE_SLOTS, or PROMOTE_SLOTS_HARDENED */
-#define PROMOTE_SLOTS_UNASKED (UINT32_MAX - 1) /* none, or PROMOTE_SLOTS_HARDENED */
 #define PROMOTE_SLOTS 3
 #define PROMOTE_SLOTS_HARDENED 8
 #define PROMOTE_MISS 32

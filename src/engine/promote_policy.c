@@ -32,7 +32,7 @@ void promote_site_init(PromoteSite *s, const PromoteConfig *cfg, uint64_t pc)
 {
     memset(s, 0, sizeof *s);
     s->pc = pc;
-    s->limit = cfg->slots < 2 ? cfg->slots : 2;
+    s->limit = cfg->slots < 2 ? cfg->slots : cfg->slots < 4 ? 2 : cfg->slots / 2;
     s->period = cfg->miss;
     s->patience = PATIENCE;
 }
