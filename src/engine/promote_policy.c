@@ -9,8 +9,8 @@
  */
 #define FORGIVEN_NS 20000000
 /* Failures that a branch may have, and so many more for each slot that it may use (a stub takes some microseconds). */
-#define FAILURES 8
-#define FAILURES_A_SLOT 8
+#define FAILURES 4
+#define FAILURES_A_SLOT 2
 /* Events between two looks are doubled up to this, or while they bring nothing. A millisecond's worth at the most. */
 #define PERIOD_MAX (1u << 17)
 #define PERIOD_SETTLED (1u << 15)
