@@ -30,6 +30,7 @@
 _Static_assert(PROMOTE_SLOTS_MAX == HOST_PROMOTE_MAX, "as many slots as a stub may have");
 
 struct Promote {
+    uint64_t pc[SETS][WAYS];        /* of site[][]: most look-ups, by all that is translated, find none and see only this */
     PromoteSite site[SETS][WAYS];
     uint64_t uses;
 };
@@ -56,35 +57,37 @@ void promote_vcpu_init(Vcpu *cpu)
         cpu->h.miss[i] = cpu->e->cfg.promote.miss * FIRST;
 }
 
-/* The records among which that of the branch at pc is. */
-static PromoteSite *set_of(Engine *e, uint64_t pc)
+/* The set of records among which that of the branch at pc is. */
+static unsigned set_of(const Engine *e, uint64_t pc)
 {
     uint64_t k = pc >> e->cfg.guest->pc_shift;
 
-    return e->promote->site[(k ^ k >> 11) % SETS];
+    return (k ^ k >> 11) % SETS;
 }
 
 static PromoteSite *site_find_locked(Engine *e, uint64_t pc)
 {
-    PromoteSite *set = set_of(e, pc);
+    unsigned set = set_of(e, pc);
 
     for (unsigned i = 0; i < WAYS; i++)
-        if (set[i].pc == pc)
-            return &set[i];
+        if (e->promote->pc[set][i] == pc)
+            return &e->promote->site[set][i];
     return NULL;
 }
 
 /* The record of the branch at pc, a new one if need be: that which was used longest ago makes room. */
 static PromoteSite *site_get_locked(Engine *e, uint64_t pc)
 {
-    PromoteSite *set = set_of(e, pc), *s = site_find_locked(e, pc);
+    unsigned set = set_of(e, pc);
+    PromoteSite *s = site_find_locked(e, pc), *of = e->promote->site[set];
 
     if (!s) {
-        s = &set[0];
+        s = &of[0];
         for (unsigned i = 1; i < WAYS; i++)
-            if (set[i].last_use < s->last_use)
-                s = &set[i];
+            if (of[i].last_use < s->last_use)
+                s = &of[i];
         promote_site_init(s, &e->cfg.promote, pc);
+        e->promote->pc[set][s - of] = pc;
     }
     s->last_use = ++e->promote->uses;
     return s;
