@@ -298,7 +298,7 @@ static bool opt_promote(Options *o, char *arg, Status *st)
         p->slots = 0;
         return true;
     }
-    if (!p->slots || p->slots == PROMOTE_SLOTS_UNASKED)
+    if (!p->slots)
         p->slots = PROMOTE_SLOTS_DEFAULT;
     if (!strcmp(arg, "on"))
         return true;
@@ -408,7 +408,7 @@ void options_init(Options *o)
     o->user.engine.ret_predict = true;
     o->user.engine.jit_limit = UINT64_MAX;
     o->user.engine.tier2 = TIER2_DEFAULT;
-    o->user.engine.promote = (PromoteConfig){PROMOTE_SLOTS_UNASKED, PROMOTE_MISS, PROMOTE_WINDOW};
+    o->user.engine.promote = (PromoteConfig){PROMOTE_SLOTS_DEFAULT, PROMOTE_MISS, PROMOTE_WINDOW};
 }
 
 void options_done(Options *o)

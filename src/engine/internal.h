@@ -273,6 +273,8 @@ void link_flush(Vcpu *cpu);
 void promote_init(Engine *e);
 void promote_done(Engine *e);
 void promote_vcpu_init(Vcpu *cpu);
+/* Before a region is compiled: say of its indirect jumps which are better off without a site (IR_HINT_MANY). */
+void promote_choose(Engine *e, IrRegion *r);
 /* Give the indirect branches of a translation that nobody runs yet the stubs that others of the same guest code have. */
 void promote_attach(Engine *e, Translation *t);
 /* Whether the branch at pc has only one target so far, which tier 2 may meet itself (Translation.met). */
@@ -400,6 +402,11 @@ void persist_done(Engine *e);
 Translation *persist_get(Vcpu *cpu, uint64_t pc);
 /* The same, but only its code. */
 const void *persist_code(Vcpu *cpu, uint64_t pc);
+/*
+ * False: code at `from` is kept, and a direct exit to `to`, in another image, would be linked anew by every process that uses it. (python3
+ * -c pass took a tenth longer when calls of libraries were: each copied a part of the kept code.)
+ */
+bool persist_links(Engine *e, uint64_t from, uint64_t to);
 /* The translation whose code holds hpc, if that is of a file; NULL. In a section between write_begin and write_end. */
 Translation *persist_at(Engine *e, const void *hpc);
 /* Of that translation pc, mode, hpc and side table alone. Async-signal-safe. */

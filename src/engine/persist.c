@@ -106,6 +106,13 @@ PersistImage *persist_image_at(const Persist *p, uint64_t pc)
     return im;
 }
 
+bool persist_links(Engine *e, uint64_t from, uint64_t to)
+{
+    const PersistImage *im = e->persist ? persist_image_at(e->persist, from) : NULL;
+
+    return !im || persist_image_at(e->persist, to) == im;
+}
+
 /* The image of pc with a file, and the file's entry for pc. */
 static PersistImage *find(Vcpu *cpu, uint64_t pc, uint32_t *entry)
 {

@@ -454,7 +454,8 @@ static void fill_code(Writer *w, uint32_t i)
         const PersistSite *x = &w->out.site[m->site + s];
         HostSite site = {.offset = x->offset, .stub = x->stub, .target = x->target};
         uint32_t k = site_entry(w, &w->kept[i], x);
-        host->patch(&site, to, 0, k == UINT32_MAX ? NULL : code + w->out.entry[k].code);
+        if (x->indirect != HOST_SITE_PLAIN) /* which leads where it always does */
+            host->patch(&site, to, 0, k == UINT32_MAX ? NULL : code + w->out.entry[k].code);
     }
 }
 

@@ -30,6 +30,7 @@
 _Static_assert(PROMOTE_SLOTS_MAX == HOST_PROMOTE_MAX, "as many slots as a stub may have");
 
 struct Promote {
+    uint64_t pc[SETS][WAYS];        /* of site[][]: most look-ups, by all that is translated, find none and see only this */
     PromoteSite site[SETS][WAYS];
     uint64_t uses;
 };
@@ -56,35 +57,37 @@ void promote_vcpu_init(Vcpu *cpu)
         cpu->h.miss[i] = cpu->e->cfg.promote.miss * FIRST;
 }
 
-/* The records among which that of the branch at pc is. */
-static PromoteSite *set_of(Engine *e, uint64_t pc)
+/* The set of records among which that of the branch at pc is. */
+static unsigned set_of(const Engine *e, uint64_t pc)
 {
     uint64_t k = pc >> e->cfg.guest->pc_shift;
 
-    return e->promote->site[(k ^ k >> 11) % SETS];
+    return (k ^ k >> 11) % SETS;
 }
 
 static PromoteSite *site_find_locked(Engine *e, uint64_t pc)
 {
-    PromoteSite *set = set_of(e, pc);
+    unsigned set = set_of(e, pc);
 
     for (unsigned i = 0; i < WAYS; i++)
-        if (set[i].pc == pc)
-            return &set[i];
+        if (e->promote->pc[set][i] == pc)
+            return &e->promote->site[set][i];
     return NULL;
 }
 
 /* The record of the branch at pc, a new one if need be: that which was used longest ago makes room. */
 static PromoteSite *site_get_locked(Engine *e, uint64_t pc)
 {
-    PromoteSite *set = set_of(e, pc), *s = site_find_locked(e, pc);
+    unsigned set = set_of(e, pc);
+    PromoteSite *s = site_find_locked(e, pc), *of = e->promote->site[set];
 
     if (!s) {
-        s = &set[0];
+        s = &of[0];
         for (unsigned i = 1; i < WAYS; i++)
-            if (set[i].last_use < s->last_use)
-                s = &set[i];
+            if (of[i].last_use < s->last_use)
+                s = &of[i];
         promote_site_init(s, &e->cfg.promote, pc);
+        e->promote->pc[set][s - of] = pc;
     }
     s->last_use = ++e->promote->uses;
     return s;
@@ -99,6 +102,33 @@ bool promote_known(Engine *e, uint64_t pc, uint64_t *target)
     bool known = s && promote_tell(s, target);
     pthread_mutex_unlock(&e->promote_lock);
     return known;
+}
+
+/*
+ * Where the general lookup is cheap, as without hardening, the way over a site to the lookup costs more than what stubs save
+ * on branches that no target dominates: a jump, and a line of the instruction cache. (sqlite3: 9 %.) So a jump has a site only when
+ * its branch is worth one. Without, its misses, which are all executions, are counted nonetheless.
+ */
+static bool wants_site(const Engine *e, const PromoteSite *s)
+{
+    return e->cfg.harden != HARDEN_OFF || (s && promote_worth(s));
+}
+
+static void choose_locked(Engine *e, const IrRegion *r, IrInsn *i)
+{
+    if (i->op == IR_EXIT_IND && i->aux == IR_HINT_JUMP && !wants_site(e, site_find_locked(e, r->snap[i->snap].pc)))
+        i->aux = IR_HINT_MANY;
+}
+
+void promote_choose(Engine *e, IrRegion *r)
+{
+    if (!e->promote || e->cfg.harden != HARDEN_OFF)
+        return;
+    pthread_mutex_lock(&e->promote_lock);
+    for (uint32_t b = 0; b < r->nblock; b++)
+        if (r->block[b].last)
+            choose_locked(e, r, ir_insn(r, r->block[b].last));
+    pthread_mutex_unlock(&e->promote_lock);
 }
 
 /* --- stubs ---------------------------------------------------------------------------------------------------------- */
@@ -163,13 +193,14 @@ static bool is_told(const Translation *t, const PromoteSite *s)
 void promote_attach(Engine *e, Translation *t)
 {
     for (uint32_t i = 0; e->promote && i < t->nlink; i++) {
-        if (!t->link[i].site.indirect)
+        const HostSite *site = &t->link[i].site;
+        if (!site->indirect)
             continue;
         pthread_mutex_lock(&e->promote_lock);
-        PromoteSite *s = site_find_locked(e, t->link[i].site.target);
+        PromoteSite *s = site_find_locked(e, site->target);
         if (s && is_told(t, s))
             s->met = true;
-        else if (s && s->n)
+        else if (s && s->n && site->indirect != HOST_SITE_PLAIN)
             renew_locked(e, &t->link[i], s);
         pthread_mutex_unlock(&e->promote_lock);
     }
@@ -201,23 +232,33 @@ static void log_event(const PromoteSite *s, uint64_t target)
     log_line("branch 0x%llx to 0x%llx: %s:%s", (unsigned long long)s->pc, (unsigned long long)target, promote_state_name(s), text);
 }
 
-/* The graph is to be made anew, when it is hot again. */
-static void drop_graph(Engine *e, Translation *t)
+/* The translation is to be made anew, a graph when it is hot again. */
+static void drop(Engine *e, Translation *t)
 {
     pthread_mutex_lock(&e->kill_lock);
-    bool ok = kill_mark(e, t);
-    if (ok)
+    bool ok = t->kept ? persist_drop_locked(e, t->pc, t->mode, true) : kill_mark(e, t);
+    if (ok && !t->kept)
         kill_replaced_locked(e, t);
     pthread_mutex_unlock(&e->kill_lock);
     if (ok)
         kill_replaced_finish(e);
 }
 
+/* Whether a jump has a site and should not, or the other way round. What tier 2 is going to make again has time. */
+static bool is_wrong(const Engine *e, const Link *l, const PromoteSite *s)
+{
+    Translation *t = l->from;
+
+    if (l->site.indirect == HOST_SITE_CALL || (!t->graph && !atomic_load(&t->refused) && e->cfg.tier2 > 1))
+        return false;
+    return l->site.indirect == HOST_SITE_PLAIN ? wants_site(e, s) : s->state == PROMOTE_SETTLED && !wants_site(e, s);
+}
+
 static void event(Vcpu *cpu, Link *l, uint64_t target)
 {
     Engine *e = cpu->e;
     uint64_t now = os_now_ns();
-    bool stray = false;
+    bool anew = false;
 
     pthread_mutex_lock(&e->promote_lock);
     PromoteSite *s = site_get_locked(e, l->site.target);
@@ -226,16 +267,18 @@ static void event(Vcpu *cpu, Link *l, uint64_t target)
     bool told = is_told(l->from, s);
     promote_event(s, &e->cfg.promote, target, now);
     if (told)
-        stray = promote_stray(s, target, now);
+        anew = promote_stray(s, target, now);
+    else
+        anew = is_wrong(e, l, s);
     cpu->h.miss[host_miss_index(s->pc, e->cfg.guest->pc_shift)] = told ? e->cfg.promote.miss : s->period;
-    if (!told && (stub ? stub->promotion != s->changes + 1 : s->n > 0))
+    if (!told && l->site.indirect != HOST_SITE_PLAIN && (stub ? stub->promotion != s->changes + 1 : s->n > 0))
         renew_locked(e, l, s);
     if (log_on_pc(LOG_LINK, s->pc))
         log_event(s, target);
     s->stray_ns = os_now_ns(); /* without what this has taken */
     pthread_mutex_unlock(&e->promote_lock);
-    if (stray)
-        drop_graph(e, l->from);
+    if (anew)
+        drop(e, l->from);
 }
 
 const void *promote_miss(HostCpu *h)

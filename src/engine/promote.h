@@ -35,7 +35,6 @@ typedef struct PromoteConfig {
 
 /* Measured: docs/branches.md */
 #define PROMOTE_SLOTS_DEFAULT UINT32_MAX /* PROMOTE_SLOTS, or PROMOTE_SLOTS_HARDENED */
-#define PROMOTE_SLOTS_UNASKED (UINT32_MAX - 1) /* none, or PROMOTE_SLOTS_HARDENED */
 #define PROMOTE_SLOTS 3
 #define PROMOTE_SLOTS_HARDENED 8
 #define PROMOTE_MISS 32
@@ -57,6 +56,7 @@ typedef struct PromoteSite {
     PromoteSlot slot[PROMOTE_SLOTS_MAX];
     uint32_t changes;               /* of what is promoted: a stub made before the last one is out of date */
     uint32_t period;                /* events until the next one that is looked at */
+    unsigned sure;                  /* events without a stub in a row that the first target would have served */
     unsigned failures;
     uint64_t failed_ns;             /* time of the last */
     unsigned nsample;
@@ -77,6 +77,11 @@ typedef struct PromoteSite {
 bool promote_tell(PromoteSite *s, uint64_t *target);
 /* An event at `target` behind what tier 2 was told; stray_ns says when the last was over. Returns true when that was wrong. */
 bool promote_stray(PromoteSite *s, uint64_t target, uint64_t now);
+/*
+ * Whether a branch that has no stub should have one although its lookup is cheap: processors predict a lookup that always finds the
+ * same as well as a comparison; of several targets the first must be known to be frequent.
+ */
+bool promote_worth(const PromoteSite *s);
 /* A record for the branch at pc, in its first state. */
 void promote_site_init(PromoteSite *s, const PromoteConfig *cfg, uint64_t pc);
 /* An event at `target`, the period's last; `now` in nanoseconds. Changes s->changes when another stub is wanted. */

@@ -286,9 +286,10 @@ static void take_known(Former *g, uint32_t ctx, const Insn *i)
     if (i->hint == IR_HINT_CALL)
         take_call(g, ctx, i);
     else
-        want(g, ctx, i->target);
-    bool taken = i->hint == IR_HINT_CALL ? context_of(g, ctx, i->pc) != 0 : node_at(g, ctx, i->target) != NO_NODE;
-    if (!taken || met)
+        want(g, ctx, i->target); /* else the region is left to it, behind the same comparison */
+    bool taken = i->hint == IR_HINT_CALL ? context_of(g, ctx, i->pc) != 0
+                                         : node_at(g, ctx, i->target) != NO_NODE || persist_links(g->f->cpu->e, i->pc, i->target);
+    if (met || !taken)
         return;
     if (!t->met)
         t->met = calloc(1, sizeof *t->met);
@@ -600,10 +601,11 @@ static void end_ind(Former *g, uint32_t n, const Insn *i)
     IrRef to = g->flow.val;
     uint32_t ctx = i->hint == IR_HINT_JUMP ? nd->ctx : i->hint == IR_HINT_RET ? CTX_REGION : context_of(g, nd->ctx, i->pc);
 
-    if (nd->succ[0] != NO_NODE) {
+    if (nd->succ[0] != NO_NODE || (i->hint == IR_HINT_JUMP && is_met(g, i->pc))) {
         IrRef same = ir_icmp(b, IR_EQ, to, ir_const(b, IR_I64, nd->to[0]));
-        uint32_t other = ir_block_new(b->r);
-        ir_brif(b, same, edge_block(g, n, 0, ctx, i->pc), other);
+        uint32_t meets = edge_block(g, n, 0, ctx, i->pc), other = ir_block_new(b->r);
+        b->r->block[meets].cold = false;
+        ir_brif(b, same, meets, other);
         b->block = other;
         b->r->block[other].cold = true;
     }

@@ -204,6 +204,7 @@ static Translated compile(Vcpu *cpu, IrRegion *r, Translation *t)
     CodeBuf cb;
 
     check_context("compile", r->pc);
+    promote_choose(e, r);
     hot_reserve(e, r);
     for (size_t room = CODE_ROOM_MIN; room <= CODE_ROOM_MAX; room *= 8) {
         if (!cache_buf(cpu, room, &cb))

@@ -147,7 +147,8 @@ typedef struct HostSite {
     uint8_t indirect;  /* HOST_SITE_JUMP or _CALL: an indirect branch, whose stub looks the target up; 0: a direct one */
 } HostSite;
 
-enum { HOST_SITE_JUMP = 1, HOST_SITE_CALL };
+/* PLAIN: a jump that looks its target up where it is (IR_HINT_MANY). Only names the branch, and is never patched. */
+enum { HOST_SITE_JUMP = 1, HOST_SITE_CALL, HOST_SITE_PLAIN };
 
 /*
  * Position-dependent words, for the persistent cache. Guest addresses appear in more places than these (side tables,

@@ -56,7 +56,7 @@ def statistics():
     s, out = branch("two", n, "call_place", "--tier2=off")
     check("two targets are promoted", s and sorted(targets(s)) == ["f0", "f1"] and s["state"] == "polymorphic", s)
     check("and both counted", s and all(n // 2 - 5000 <= t["hits"] <= n // 2 for t in s["slots"]), s)
-    for options, on in ([], False), (["--harden=retpoline"], True), (["--harden=retpoline", "--promote=off"], False), (["--promote=miss=8"], True):
+    for options, on in ([], True), (["--promote=off"], False), (["--harden=retpoline"], True), (["--harden=retpoline", "--promote=off"], False):
         rc, out, err = run(["--stats=branches", "--tier2=off", *options], "one", str(n), promote=())
         check(f"on or off by default: {' '.join(options)}", rc == 0 and ("monomorphic" in err) == on, err)
     s, out = branch("two", n, "call_place", "--promote=slots=1")
@@ -84,6 +84,9 @@ def thunks():
         s, out = branch("thunks", n, f"thunk_place{i}")
         check(f"thunks: each branch to one has a target of its own ({kind}, {i})",
               s and s["kind"] == kind and s["state"] == "monomorphic" and targets(s) == [f"f{i + 4}"], s)
+    for options, stubs in ([], False), (["--harden=retpoline"], True):
+        s, out = branch("thunks", n, "thunk_place3", *options)
+        check(f"a jump of one target has a stub only where lookups are dear {' '.join(options)}", s and (s["stubs"] > 0) == stubs, s)
 
 
 def hardened():

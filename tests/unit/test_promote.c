@@ -153,6 +153,28 @@ static void test_told(void)
     check(!promote_tell(&p.s, &target), "a branch with two targets has none to tell of");
 }
 
+/* A jump without a stub: every execution is an event. Returns whether it is found to be worth one. */
+static bool play_plain(unsigned targets, unsigned percent)
+{
+    Play p;
+    start(&p);
+    for (unsigned i = 0; i < 2000000 && !promote_worth(&p.s); i++) {
+        p.now += 5;
+        if (--p.left == 0) {
+            promote_event(&p.s, &cfg, draw(100) < percent ? 0x40 : 0x80 + draw(targets), p.now);
+            p.left = p.s.period;
+        }
+    }
+    return promote_worth(&p.s);
+}
+
+static void test_worth(void)
+{
+    check(!play_plain(1, 100), "a stub is not worth while for one target, which a lookup finds as fast");
+    check(!play_plain(32, 0), "nor for many");
+    check(play_plain(8, 80), "but for one of several that is frequent");
+}
+
 int main(void)
 {
     TEST_BEGIN();
@@ -163,5 +185,6 @@ int main(void)
     test_skewed();
     test_uniform();
     test_told();
+    test_worth();
     return TEST_END();
 }

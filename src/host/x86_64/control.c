@@ -443,9 +443,11 @@ static void exit_call(Sel *s, const IrInsn *i)
 }
 
 /* On to the guest address in rax. */
-static void exit_on(Sel *s, bool call, uint64_t pc)
+static void exit_on(Sel *s, bool call, bool plain, uint64_t pc)
 {
-    if (s->plan->cfg.promote) {
+    if (s->plan->cfg.promote && plain) {
+        emit_plain_indirect(s, pc);
+    } else if (s->plan->cfg.promote) {
         emit_indirect(s, call ? CHAIN_CALL : 0, pc);
     } else if (!call) {
         emit_lookup(s);
@@ -472,7 +474,7 @@ static void exit_ind(Sel *s, const IrInsn *i)
         return;
     }
     emit_poll(s, NULL);
-    exit_on(s, call, s->r->snap[i->snap].pc);
+    exit_on(s, call, i->aux == IR_HINT_MANY, s->r->snap[i->snap].pc);
     if (call)
         emit_return_point(s, known, ret);
 }

@@ -183,6 +183,18 @@ void emit_guest_addr(Sel *s, Gpr d, uint64_t addr)
     em->reloc[em->nreloc++] = (GuestReloc){part_of(s), asm_here(s->a) - 8};
 }
 
+/* The displacement that has just been written is a site, and at label `site`. */
+static void note_site(Sel *s, uint32_t site, Site as)
+{
+    SelEmit *em = s->em;
+
+    em->label[site] = (Label){part_of(s), asm_here(s->a) - 4};
+    as.part = part_of(s);
+    as.offset = asm_here(s->a) - 4;
+    em->site = grow(s->arena, em->site, em->nsite, &em->cap_site, sizeof *em->site);
+    em->site[em->nsite++] = as;
+}
+
 /* The jump or call of a site, then on in the cold part with its stub. Returns the label of the displacement. */
 static uint32_t site_begin(Sel *s, unsigned kind, uint64_t target, uint8_t indirect)
 {
@@ -193,9 +205,7 @@ static uint32_t site_begin(Sel *s, unsigned kind, uint64_t target, uint8_t indir
 
     x64_nop(a, (3 - asm_here(a)) & 3);
     (call ? x64_call : x64_jmp)(a, stub);
-    em->site = grow(s->arena, em->site, em->nsite, &em->cap_site, sizeof *em->site);
-    em->site[em->nsite++] = (Site){part_of(s), asm_here(a) - 4, 0, target, kind & CHAIN_HOT, indirect};
-    em->label[site] = (Label){part_of(s), asm_here(a) - 4};
+    note_site(s, site, (Site){.target = target, .hot = kind & CHAIN_HOT, .indirect = indirect});
     if (call && a == &s->cold) { /* the stub must not stand where the call returns to */
         sel_cold_begin(s);
     } else {
@@ -231,8 +241,24 @@ void emit_indirect(Sel *s, unsigned kind, uint64_t pc)
     Asm *a = s->a;
     uint32_t site = site_begin(s, kind, pc, kind & CHAIN_CALL ? HOST_SITE_CALL : HOST_SITE_JUMP);
 
-    emit_site_lookup(s, pc, site);
+    uint32_t often = emit_count_miss(s, pc);
+    emit_lookup(s);
+    emit_missed(s, often, site);
     site_end(s, kind, a);
+}
+
+void emit_plain_indirect(Sel *s, uint64_t pc)
+{
+    Asm *a = s->a;
+    uint32_t site = sel_label(s), often = emit_count_miss(s, pc);
+
+    note_site(s, site, (Site){.target = pc, .indirect = HOST_SITE_PLAIN});
+    emit_lookup(s);
+    s->a = &s->cold;
+    emit_mark_rare(s);
+    s->em->site[s->em->nsite - 1].stub = asm_here(s->a);
+    emit_missed(s, often, site);
+    s->a = a;
 }
 
 /* --- side table ------------------------------------------------------------------------------------------------------- */
@@ -417,7 +443,7 @@ static void finish_sites(Sel *s, const Layout *l, HostCode *out)
             if (x->part != part)
                 continue;
             *o = (HostSite){l->part[part] + x->offset, l->part[PART_COLD] + x->stub, x->target, x->hot, x->indirect};
-            CHECK(((uintptr_t)(l->rw + o->offset) & 3) == 0);
+            CHECK(x->indirect == HOST_SITE_PLAIN || ((uintptr_t)(l->rw + o->offset) & 3) == 0);
             out->nsite++;
         }
     for (uint32_t k = 0; k < em->nreloc; k++)

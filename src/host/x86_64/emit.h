@@ -43,9 +43,13 @@ void emit_chain(Sel *s, unsigned kind, uint64_t target);
  * a jump, or with CHAIN_CALL a call, to its own lookup in the cold part; a site that a promotion stub can take over.
  */
 void emit_indirect(Sel *s, unsigned kind, uint64_t pc);
-/* That lookup: without a site, and with the one at label `site`, for whose branch misses are counted. */
+/* The same right here, a site that nothing takes over. */
+void emit_plain_indirect(Sel *s, uint64_t pc);
+/* Go on at rax by the jump cache. */
 void emit_lookup(Sel *s);
-void emit_site_lookup(Sel *s, uint64_t pc, uint32_t site);
+/* Count a miss of the branch at pc; returns the label that the count's end leads to. There, emit_missed calls the engine. */
+uint32_t emit_count_miss(Sel *s, uint64_t pc);
+void emit_missed(Sel *s, uint32_t often, uint32_t site);
 /* A guest address in a register, relocatable. */
 void emit_guest_addr(Sel *s, Gpr d, uint64_t addr);
 

@@ -55,13 +55,17 @@ void emit_lookup(Sel *s)
     jump_to(s, hpc);
 }
 
-void emit_site_lookup(Sel *s, uint64_t pc, uint32_t site)
+uint32_t emit_count_miss(Sel *s, uint64_t pc)
 {
     uint32_t often = sel_label(s), k = host_miss_index(pc, s->plan->cfg.pc_shift);
 
     x64_alu_mi(s->a, ALU_SUB, W32, sel_cpu(s, offsetof(HostCpu, miss) + 4 * k), 1);
     x64_jcc(s->a, CC_E, often);
-    emit_lookup(s);
+    return often;
+}
+
+void emit_missed(Sel *s, uint32_t often, uint32_t site)
+{
     sel_bind(s, often);
     x64_lea(s->a, W64, RCX, (Mem){.base = MEM_NONE, .index = MEM_NONE, .rip = true, .label = site});
     x64_jmp(s->a, label_stub(STUB_PROMOTE));
