@@ -45,6 +45,25 @@ __attribute__((noinline)) long probe_me(long x)
     return x * 3 + 1;
 }
 
+/* Accesses of all sizes and alignments, over lines and pages, near and far in no order. */
+__attribute__((noinline)) static long run_lines(void)
+{
+    static unsigned char mem[1 << 15];
+    long sum = 0;
+    unsigned at = 1;
+
+    for (int i = 0; i < 6000; i++) {
+        at = at * 1103515245 + 12345;
+        unsigned char *p = mem + (at >> 8) % (i % 3 ? 512 : sizeof mem - 32);
+        long one, two, low, high;
+        __asm__ volatile("ldrh %w0, [%4]\n ldr %1, [%4, #5]\n ldr q0, [%4, #1]\n str q0, [%4, #15]\n"
+                         "ldp %2, %3, [%4, #8]\n strb %w0, [%4]"
+                         : "=&r"(one), "=&r"(two), "=&r"(low), "=&r"(high) : "r"(p) : "v0", "memory");
+        sum += one + two + low + high;
+    }
+    return sum;
+}
+
 /* What tools wrap: recursion, and what is left by a jump. */
 __attribute__((noinline)) long wrap_me(long n)
 {
@@ -196,6 +215,8 @@ int main(int argc, char **argv)
         for (long i = 0; i < 200; i++)
             sum += probe_me(i);
         printf("probe %ld\n", sum);
+    } else if (strcmp(what, "lines") == 0) {
+        printf("lines %ld\n", run_lines());
     } else if (strcmp(what, "wrap") == 0) {
         printf("wrap %ld\n", run_wrap());
     } else if (strcmp(what, "watch") == 0) {

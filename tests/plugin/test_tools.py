@@ -401,13 +401,19 @@ def test_others(dragoman, pure, guest, tmp):
         check(pcs == drcov_expected(dragoman, pure, tmp), f"cover: the instructions that ran: {name}", f"{len(pcs)} {r.err}")
     out = os.path.join(tmp, "trace")
     for name, opts in ENGINES.items():
-        r, text, _ = trace(dragoman, opts + ["--tool=cache,D1=1024:2:32,TLB=16384:4:4096"], [guest, "probe"], out)
-        rows = {m[1]: [int(x) for x in m[2].split()] for m in re.finditer(r"^(I1|D1|ITLB|DTLB) +((?:\d+ +){4})", r.err, re.M)}
-        want, pages = lru_misses(text, 1024, 2, 32), lru_misses(text, 16384, 4, 4096)
-        check(rows["D1"][2:] == want and rows["D1"][:2] == [r.numbers()["reads"], r.numbers()["writes"]],
-              f"cache: misses as simulated here: {name}", f"{rows} {want}\n{r.err}")
-        check(rows["DTLB"][2:] == pages and rows["ITLB"][0] == rows["I1"][0] == r.numbers()["instructions"] and rows["ITLB"][2] > 4,
-              f"cache: TLBs: {name}", f"{rows} {pages}\n{r.err}")
+        for shape, program in (((1024, 2, 32), "probe"), ((1024, 8, 16), "lines"), ((2048, 4, 64), "lines"),
+                               ((768, 12, 32), "lines")):
+            option = "D1=%d:%d:%d" % shape
+            r, text, _ = trace(dragoman, opts + [f"--tool=cache,{option},TLB=16384:4:4096"], [guest, program], out)
+            rows = {m[1]: [int(x) for x in m[2].split()] for m in re.finditer(r"^(I1|D1|ITLB|DTLB) +((?:\d+ +){4})", r.err, re.M)}
+            want, pages = lru_misses(text, *shape), lru_misses(text, 16384, 4, 4096)
+            check(rows["D1"][2:] == want and rows["D1"][:2] == [r.numbers()["reads"], r.numbers()["writes"]],
+                  f"cache: misses as simulated here, {option}: {name}", f"{rows} {want}\n{r.err}")
+            check(rows["DTLB"][2:] == pages and rows["ITLB"][2] > 4 and
+                  rows["ITLB"][0] == rows["I1"][0] == r.numbers()["instructions"], f"cache: TLBs: {name}", f"{rows} {pages}\n{r.err}")
+    r = Run(dragoman, ["--tool=cache,D1=1024:8:16", guest, "fork"])
+    rows = [[int(x) for x in m[1].split()] for m in re.finditer(r"^(?:I1|D1|L2|LL) +((?:\d+ +){4})", r.err, re.M)]
+    check(len(rows) == 8 and all(row[0] >= row[2] and row[1] >= row[3] for row in rows), "cache: parent and child, each its own", r.err)
     r = Run(dragoman, ["--tool=flame,svg", guest, "threads"])
     svg = xml.etree.ElementTree.fromstring(r.err)
     titles = [t.text for t in svg.iter("{http://www.w3.org/2000/svg}title")]
