@@ -181,8 +181,6 @@ static void note_record(IrCpu *cpu, const IrNote *n, uint64_t word, uint64_t add
     uint64_t *pos = cell_at(cpu, n->pos);
     const uint64_t record[2] = {word, addr};
 
-    if (*pos > *cell_at(cpu, n->limit))
-        *pos = cpu->world->room(cpu, *pos, n->limit);
     memcpy((void *)(uintptr_t)*pos, record, sizeof record);
     *pos += sizeof record;
 }
@@ -190,11 +188,17 @@ static void note_record(IrCpu *cpu, const IrNote *n, uint64_t word, uint64_t add
 void ir_note(IrCpu *cpu, const IrNote *n, uint64_t index, uint64_t addr)
 {
     uint64_t line = addr & ~n->low, last = (addr + n->span) & ~n->low;
+    uint64_t *pos = cell_at(cpu, n->pos);
     bool known = note_line(cpu, n, line, index);
+    bool second = last != line && !note_line(cpu, n, last, (index + n->place) & n->mask);
 
+    if (known && !second)
+        return;
+    if (*pos > *cell_at(cpu, n->limit)) /* where there is room for one record there is some for two */
+        *pos = cpu->world->room(cpu, *pos, n->limit);
     if (!known)
         note_record(cpu, n, n->word, addr);
-    if (last != line && !note_line(cpu, n, last, (index + n->place) & n->mask))
+    if (second)
         note_record(cpu, n, known ? n->word : n->again, last);
 }
 
