@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Tools against each other, against other engines, and against QEMU: exact numbers.
 
-usage: test_tools.py PART DRAGOMAN PURE GUEST PROBE.so QEMU_PLUGIN.so STEP TICK GUEST_WITH_LINES QEMU_WRITER.so
+usage: test_tools.py PART DRAGOMAN PURE GUEST PROBE.so QEMU_PLUGIN.so STEP TICK GUEST_WITH_LINES QEMU_WRITER.so QEMU_SEVEN.so
 PART is one of those in main().
 Without arguments: skipped, for want of a cross compiler.
 """
@@ -517,11 +517,24 @@ def test_qemu_write(dragoman, guest, writer):
             check(r.status == 0 and r.out == out and r.err == "", f"QEMU's interface: a plugin that changes the guest, {mode}: {name}", r.out + r.err)
 
 
+def test_qemu_seven(dragoman, pure, guest, plugin):
+    """Version 7 of QEMU's interface: data instead of ids."""
+    for name, opts in ENGINES.items():
+        r = Run(dragoman, opts + ["--tool=count,insns", "--qemu-plugin", plugin, pure])
+        n = r.numbers()
+        check(r.status == 0 and n["bad"] == 0 and n["insns"] == n["instructions"] and n["syscalls"] == n["filtered"] > n["returns"] and
+              all(n[k] == 1 for k in ("inits", "exits", "blocks", "ends", "each", "resets", "removed")),
+              f"QEMU's interface, version 7: {name}", r.err)
+    r = Run(dragoman, ["--qemu-plugin", plugin + ",quiet", guest, "probe"])
+    check(r.status == 0 and r.out == "" and r.numbers()["bad"] == 0 and r.numbers()["returns"] > 0,
+          "QEMU's interface, version 7: system calls answered", r.out + r.err)
+
+
 def main():
-    if len(sys.argv) < 11:
+    if len(sys.argv) < 12:
         sys.exit(77)
     part = sys.argv[1]
-    dragoman, pure, guest, probe, plugin, step, tick, debug, writer = map(os.path.abspath, sys.argv[2:11])
+    dragoman, pure, guest, probe, plugin, step, tick, debug, writer, seven = map(os.path.abspath, sys.argv[2:12])
     with tempfile.TemporaryDirectory() as tmp:
         parts = {"count": [lambda: test_count(dragoman, pure, guest),
                            lambda: test_exact(dragoman, pure, guest, step),
@@ -538,7 +551,8 @@ def main():
                             lambda: test_perf(dragoman, guest, tmp),
                             lambda: test_lines(dragoman, guest, debug, tmp)],
                  "qemu": [lambda: test_qemu(dragoman, pure, guest, probe, plugin),
-                          lambda: test_qemu_write(dragoman, guest, writer)]}
+                          lambda: test_qemu_write(dragoman, guest, writer),
+                          lambda: test_qemu_seven(dragoman, pure, guest, seven)]}
         for test in parts[part]:
             try:
                 test()
