@@ -57,9 +57,8 @@ static inline bool cache_option(DgHost *h, const char *name, Cache *c, const cha
 static inline bool cache_new(Cache *c, const Cache *like)
 {
     *c = *like;
-    c->line = aligned_alloc(64, ((size_t)c->sets * c->ways * sizeof *c->line + 63) / 64 * 64);
-    if (c->line)
-        memset(c->line, 0, (size_t)c->sets * c->ways * sizeof *c->line);
+    char *mem = calloc(1, (size_t)c->sets * c->ways * sizeof *c->line + 64); /* large ones: only what is used is memory */
+    c->line = mem ? (uint64_t *)(void *)(mem + (64 - (uintptr_t)mem % 64)) : NULL;
     return c->line != NULL;
 }
 

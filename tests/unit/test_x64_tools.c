@@ -117,7 +117,7 @@ static void gen_note(Gen *g, const IrNote *shape_, IrRef addr, unsigned bytes)
 static IrRef gen_address(Gen *g)
 {
     static const uint64_t code[] = {0x400000, 0x7f0012345600, 0x40003f};
-    IrRef x = ir_get(&g->b, S_X0 + pick(6));
+    IrRef x = slot_get(g, S_X0 + pick(6));
 
     if (pick(4) == 0)
         return c64(g, code[pick(3)] + 16 * pick(64));
@@ -131,7 +131,7 @@ static void gen_cell(Gen *g)
 
     switch (pick(3)) {
     case 0:
-        ir_put(&g->b, S_X0 + pick(S_NX), ir_emit(&g->b, i));
+        slot_put(g, S_X0 + pick(S_NX), ir_emit(&g->b, i));
         break;
     case 1:
         ir_emit(&g->b, (IrInsn){.op = IR_CELL_PUT, .a = at, .b = get(g, IR_I64), .imm = CELLS});
@@ -164,6 +164,7 @@ static void gen_call(Gen *g)
     IrRef cond = pick(2) ? ir_const(&g->b, IR_I8, pick(3) != 0) : boolean(g), value = get(g, pick(3) ? IR_I64 : IR_V128);
 
     ir_emit(&g->b, (IrInsn){.op = IR_TOOL, .a = cond, .b = get(g, IR_I64), .c = value, .imm = 4 * (1 + pick(1000))});
+    snapped(g);
 }
 
 static void gen_tool(Gen *g, const IrNote *shape_)
@@ -192,11 +193,13 @@ static IrRegion *generate(unsigned size)
     IrNote filter;
 
     memset(g.n, 0, sizeof g.n);
+    memset(g.cur, 0, sizeof g.cur);
     g.pc = 0x10000;
     nnotes = 0;
     shape(&filter, ways[pick(sizeof ways)], 16u << pick(3));
     IrRegion *r = ir_region_new(&env->arena, &env->slots, env->helpers, env->nhelpers, g.pc);
     ir_builder_init(&g.b, r);
+    g.graph = r->graph = pick(2);
     for (unsigned n = 1 + pick(size); n--;) {
         gen_insn(&g);
         for (unsigned k = pick(4); k--;)
@@ -313,8 +316,8 @@ static bool model_misses(Model *m, unsigned sets, unsigned ways, uint64_t line)
     return miss;
 }
 
-/* One NOTE after another, in code of its own: records of each against what a cache misses. */
-static bool as_a_cache(unsigned ways, unsigned line, unsigned bytes)
+/* One NOTE after another, in code of its own of either tier: records of each against what a cache misses. */
+static bool as_a_cache(unsigned ways, unsigned line, unsigned bytes, bool graph)
 {
     static Gen g;
     static Model m;
@@ -327,8 +330,9 @@ static bool as_a_cache(unsigned ways, unsigned line, unsigned bytes)
     IrRegion *r = ir_region_new(&env->arena, &env->slots, env->helpers, env->nhelpers, 0x10000);
     ir_builder_init(&g.b, r);
     g.pc = 0x10000;
+    g.graph = r->graph = graph;
     gen_insn(&g);
-    gen_note(&g, &filter, ir_get(&g.b, S_X0), bytes);
+    gen_note(&g, &filter, slot_get(&g, S_X0), bytes);
     gen_exit(&g);
     opt_run(r, &(OptConfig){.verify = true});
     if (!env_compile(r))
@@ -367,7 +371,7 @@ static bool all_caches(void)
     for (unsigned k = 0; k < sizeof ways; k++)
         for (unsigned line = 16; line <= 64; line *= 2)
             for (unsigned bytes = 1; bytes <= 16; bytes *= 4)
-                ok &= as_a_cache(ways[k], line, bytes);
+                ok &= as_a_cache(ways[k], line, bytes, false) && as_a_cache(ways[k], line, bytes, true);
     return ok;
 }
 

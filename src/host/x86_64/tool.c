@@ -200,6 +200,12 @@ void sel_note(Sel *s, const IrInsn *i)
     sel_bind(s, k.back);
     sel_cold_begin(s);
     sel_bind(s, fresh);
+    if (!s->r->graph) { /* code that has not run often: small, and soon made */
+        note_by_stub(s, &k);
+        x64_jmp(s->a, k.back);
+        sel_cold_end(s);
+        return;
+    }
     if (n->span && n->low <= INT32_MAX) {
         uint32_t aligned = sel_label(s);
         x64_test_ri(s->a, W32, k.addr, (int32_t)n->span);
