@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Tools against each other, against other engines, and against QEMU: exact numbers.
 
-usage: test_tools.py PART DRAGOMAN PURE GUEST PROBE.so QEMU_PLUGIN.so STEP TICK GUEST_WITH_LINES QEMU_WRITER.so QEMU_SEVEN.so
+usage: test_tools.py PART DRAGOMAN PURE GUEST PROBE.so QEMU_PLUGIN.so STEP TICK GUEST_WITH_LINES QEMU_WRITER.so QEMU_SEVEN.so THUNKS
 PART is one of those in main().
 Without arguments: skipped, for want of a cross compiler.
 """
@@ -77,14 +77,17 @@ def test_count(dragoman, pure, guest):
     same_everywhere(dragoman, "count of a C program", [guest, "probe"])
 
 
-def test_exact(dragoman, pure, guest, step):
-    """Against a debugger that steps through the same program, instructions that fault included."""
-    for what, program in ("pure", [pure]), ("with faults", [guest, "faults", "40"]):
+def test_exact(dragoman, pure, guest, step, thunks):
+    """Against a debugger that steps through the same program, instructions that fault included, and those of branches' thunks."""
+    for what, program in ("pure", [pure]), ("with faults", [guest, "faults", "40"]), ("by thunks", [thunks]):
         want = {m[1]: int(m[2]) for m in re.finditer(r"^(instructions|blocks|reads|writes) (\d+)$", Run(dragoman, [step] + program).out, re.M)}
         check(len(want) == 4, f"stepping: {what}", want)
         for name, opts in ENGINES.items():
             got = Run(dragoman, opts + ["--tool=count"] + program).numbers()
             check(want.items() <= got.items(), f"count is what stepping shows, {what}: {name}", f"{got}\n{want}")
+    for opts in ["--promote=on"], ["--promote=on", "--tier2=1"], ["--harden=retpoline", "--tier2=1"]: # thunks once more: `want` is theirs
+        got = Run(dragoman, opts + ["--tool=count", thunks]).numbers()
+        check(want.items() <= got.items(), f"count is what stepping shows, by thunks: {' '.join(opts)}", f"{got}\n{want}")
 
 
 def test_interrupted(dragoman, tick):
@@ -281,6 +284,20 @@ def test_accesses(dragoman, guest, probe):
         calls = [json.loads(line) for line in Run(dragoman, opts + ["--tool=syscalls,json", guest, "faults"]).err.splitlines()]
         text = [c["args"] for c in calls if c.get("name") == "write"][0]
         check(["syscall", "read", hex(text[1]), str(text[2])] in rows, f"accesses: of write(): {name}", r.err[-300:])
+
+
+def test_helpers(dragoman, guest, probe):
+    """What memory-copy instructions access, each byte once, also where a fault interrupts one."""
+    for name, opts in ENGINES.items():
+        r = Run(dragoman, opts + ["--cpu=+mops", f"--plugin={probe},mode=access", guest, "mops"])
+        said = re.fullmatch(r"mops (0x[0-9a-f]+) 90 1\n", r.out)
+        mem = int(said[1], 16) if said else 0
+        rows = [line.split() for line in r.err.splitlines() if line.startswith("helper")]
+        got = {kind: sorted(at for _, what, start, n in rows if what == kind for at in range(int(start, 16), int(start, 16) + int(n)))
+               for kind in ("read", "write")}
+        want = {"read": list(range(mem + 8197, mem + 8197 + 3001)),
+                "write": sorted([*range(mem + 3, mem + 3 + 3001), *range(mem + 3500, mem + 5500)])}
+        check(r.status == 0 and said and got == want, f"accesses: of helpers, each byte once: {name}", f"{r.out}{rows[:20]}")
 
 
 def map_rows(text):
@@ -531,13 +548,13 @@ def test_qemu_seven(dragoman, pure, guest, plugin):
 
 
 def main():
-    if len(sys.argv) < 12:
+    if len(sys.argv) < 13:
         sys.exit(77)
     part = sys.argv[1]
-    dragoman, pure, guest, probe, plugin, step, tick, debug, writer, seven = map(os.path.abspath, sys.argv[2:12])
+    dragoman, pure, guest, probe, plugin, step, tick, debug, writer, seven, thunks = map(os.path.abspath, sys.argv[2:13])
     with tempfile.TemporaryDirectory() as tmp:
         parts = {"count": [lambda: test_count(dragoman, pure, guest),
-                           lambda: test_exact(dragoman, pure, guest, step),
+                           lambda: test_exact(dragoman, pure, guest, step, thunks),
                            lambda: test_interrupted(dragoman, tick),
                            lambda: test_static(dragoman, pure, probe)],
                  "traces": [lambda: test_memtrace(dragoman, pure, guest, tmp),
@@ -545,6 +562,7 @@ def main():
                  "interface": [lambda: test_probe(dragoman, pure, guest, probe),
                                lambda: test_wrap(dragoman, guest, probe),
                                lambda: test_accesses(dragoman, guest, probe),
+                               lambda: test_helpers(dragoman, guest, probe),
                                lambda: test_errors(dragoman, pure, probe)],
                  "windows": [lambda: test_windows(dragoman, pure, guest, step, tmp)],
                  "others": [lambda: test_others(dragoman, pure, guest, tmp),
