@@ -1,10 +1,10 @@
 /*
- * cache: what a hierarchy of caches and TLBs would make of the program: first-level instruction and data caches and a
- * second level for each core, a last level that all share. Least recently used is replaced; a write is as a read
- * (write-allocate). Threads run on cores in order of creation, round and round.
+ * cache: what a hierarchy of caches and TLBs would make of the program: first-level instruction and data caches and TLBs of
+ * each thread, a second level for each core, a last level that all share. Least recently used is replaced; a write is as a
+ * read (write-allocate). Threads run on cores in order of creation, round and round.
  *
- * Accesses are counted inline; those that may change something in a first-level cache are recorded (caches.h), and each
- * thread works off its own when its buffer is full.
+ * Accesses are counted inline, and looked for in the first level there; those that it misses are recorded (caches.h), and
+ * each thread works off its own when its buffer is full.
  */
 #include "dragoman/plugin.h"
 
@@ -13,11 +13,13 @@
 
 #define CORES_MAX 64
 
-enum { AT_I1, AT_D1, AT_ITLB, AT_DTLB }; /* filters, in this order */
+enum { AT_I1, AT_D1, AT_ITLB, AT_DTLB, FIRST_LEVELS }; /* filters, in this order */
+
+#define BATCH 64 /* records worked off at a time: so many memory accesses of ours go on at once */
 
 typedef struct Core {
     pthread_mutex_t lock; /* several threads may share it */
-    Cache i1, d1, l2, itlb, dtlb;
+    Cache first[FIRST_LEVELS], l2;
     uint64_t *misses; /* of the first data level, by place */
     uint32_t nmisses;
 } Core;
@@ -50,22 +52,51 @@ static bool room_for_misses(Core *c)
     return true;
 }
 
+/* What the second level has missed. */
+typedef struct Behind {
+    uint64_t addr;
+    bool write;
+} Behind;
+
+static void last_level(const Behind *x, unsigned n)
+{
+    if (!n)
+        return;
+    pthread_mutex_lock(&ll_lock);
+    for (unsigned k = 0; k < n; k++)
+        cache_access(&ll, x[k].addr, x[k].write);
+    pthread_mutex_unlock(&ll_lock);
+}
+
+static void batch(Core *c, const DgSeen *r, unsigned n, uint32_t places)
+{
+    Behind behind[BATCH];
+    unsigned nbehind = 0;
+
+    for (unsigned k = 0; k < n; k++)
+        cache_soon(&c->l2, r[k].addr);
+    for (unsigned k = 0; k < n; k++) {
+        cache_missed(&c->first[r[k].filter], &r[k]);
+        if (r[k].filter == AT_D1 && r[k].number < places)
+            c->misses[r[k].number] += !(r[k].kind & DG_SAME_ACCESS);
+        bool write = r[k].kind & DG_WRITE;
+        if (r[k].filter <= AT_D1 && !cache_access(&c->l2, r[k].addr, write)) {
+            cache_soon(&ll, r[k].addr);
+            behind[nbehind++] = (Behind){r[k].addr, write};
+        }
+    }
+    last_level(behind, nbehind);
+}
+
 static void consume(void *data, uint32_t thread, const void *records, size_t bytes)
 {
     Core *c = &core[thread % ncores];
     const DgSeen *r = records, *end = r + bytes / sizeof *r;
 
     pthread_mutex_lock(&c->lock);
-    for (bool known = room_for_misses(c); r < end; r++) {
-        if (r->filter == AT_I1)
-            cache_access(&c->i1, r);
-        else if (r->filter == AT_ITLB)
-            cache_access(&c->itlb, r);
-        else if (r->filter == AT_DTLB)
-            cache_access(&c->dtlb, r);
-        else if (cache_access(&c->d1, r) && known && r->number < c->nmisses)
-            c->misses[r->number]++;
-    }
+    uint32_t places = room_for_misses(c) ? c->nmisses : 0;
+    for (; r < end; r += BATCH)
+        batch(c, r, end - r < BATCH ? (unsigned)(end - r) : BATCH, places);
     pthread_mutex_unlock(&c->lock);
 }
 
@@ -166,29 +197,39 @@ static void put_places(DgHost *h)
 
 static void finish(void *data)
 {
-    Cache i1 = {.name = "I1"}, d1 = {.name = "D1"}, l2 = {.name = "L2"}, itlb = {.name = "ITLB"},
-          dtlb = {.name = "DTLB"};
+    Cache first[FIRST_LEVELS] = {{.name = "I1"}, {.name = "D1"}, {.name = "ITLB"}, {.name = "DTLB"}}, l2 = {.name = "L2"};
 
     for (uint32_t c = 0; c < ncores; c++) {
-        add(&i1, &core[c].i1);
-        add(&d1, &core[c].d1);
+        for (unsigned k = 0; k < FIRST_LEVELS; k++)
+            add(&first[k], &core[c].first[k]);
         add(&l2, &core[c].l2);
-        add(&itlb, &core[c].itlb);
-        add(&dtlb, &core[c].dtlb);
     }
-    i1.reads = itlb.reads = dg->cell_total(data, insns);
-    d1.reads = dtlb.reads = dg->cell_total(data, reads);
-    d1.writes = dtlb.writes = dg->cell_total(data, writes);
+    first[AT_I1].reads = first[AT_ITLB].reads = dg->cell_total(data, insns);
+    first[AT_D1].reads = first[AT_DTLB].reads = dg->cell_total(data, reads);
+    first[AT_D1].writes = first[AT_DTLB].writes = dg->cell_total(data, writes);
     dg->print(data, "              reads          writes     read misses    write misses  misses\n");
-    line(data, &i1);
-    line(data, &d1);
+    line(data, &first[AT_I1]);
+    line(data, &first[AT_D1]);
     line(data, &l2);
     line(data, &ll);
     if (want_tlb) {
-        line(data, &itlb);
-        line(data, &dtlb);
+        line(data, &first[AT_ITLB]);
+        line(data, &first[AT_DTLB]);
     }
     put_places(data);
+}
+
+/* The child's caches are cold, and what its parent missed is not its own. */
+static void on_fork(void *data)
+{
+    for (uint32_t c = 0; c < ncores; c++) {
+        for (unsigned k = 0; k < FIRST_LEVELS; k++)
+            cache_clear(&core[c].first[k]);
+        cache_clear(&core[c].l2);
+        if (core[c].nmisses)
+            memset(core[c].misses, 0, core[c].nmisses * sizeof *core[c].misses);
+    }
+    cache_clear(&ll);
 }
 
 static bool number(DgHost *h, const char *name, uint32_t *v, uint32_t min, uint32_t max)
@@ -211,8 +252,7 @@ static bool make_cores(void)
 {
     for (uint32_t c = 0; c < ncores; c++) {
         pthread_mutex_init(&core[c].lock, NULL);
-        if (!cache_new(&core[c].l2, &shape_l2, &ll) || !cache_new(&core[c].i1, &shape_i1, &core[c].l2) ||
-            !cache_new(&core[c].d1, &shape_d1, &core[c].l2) || (want_tlb && (!cache_new(&core[c].itlb, &shape_tlb, NULL) || !cache_new(&core[c].dtlb, &shape_tlb, NULL))))
+        if (!cache_new(&core[c].l2, &shape_l2))
             return false;
     }
     return true;
@@ -239,15 +279,15 @@ static int start(DgHost *h)
         !cache_option(h, "L2", &shape_l2, "524288:8:64") || !cache_option(h, "LL", &shape_ll, "16777216:16:64") ||
         (want_tlb && !cache_option(h, "TLB", &shape_tlb, NULL)))
         return 1;
-    if (!cache_new(&ll, &shape_ll, NULL) || !make_cores() || !make_stream(h)) {
+    if (!cache_new(&ll, &shape_ll) || !make_cores() || !make_stream(h)) {
         dg->fail(h, "no room for such caches");
         return 1;
     }
-    ll.lock = &ll_lock;
     insns = dg->cell_new(h, DG_SUM, 1);
     reads = dg->cell_new(h, DG_SUM, 1);
     writes = dg->cell_new(h, DG_SUM, 1);
     dg->on_translate(h, translate, h);
+    dg->on_fork(h, on_fork, h);
     dg->on_finish(h, finish, h);
     return 0;
 }

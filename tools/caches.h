@@ -1,7 +1,7 @@
 /*
- * For tools that simulate caches: a cache that replaces what was used least recently, what is behind it, and the
- * filters that keep accesses from being recorded that change nothing in it (DgFilter, dragoman/plugin.h): those to the
- * line that a set has used last. A write is as a read: it brings its line in.
+ * For tools that simulate caches that replace what was used least recently. The first level is a filter of each thread
+ * (DgFilter, dragoman/plugin.h): what is recorded is what it misses, and is worked off here in the levels behind it. A write is
+ * as a read: it brings its line in.
  */
 #ifndef TOOLS_CACHES_H
 #define TOOLS_CACHES_H
@@ -11,14 +11,12 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 typedef struct Cache {
     const char *name;
     uint32_t sets, ways, line_bits;
-    uint64_t *tag;         /* by set: of each way line + 1, 0: empty; then when each was used last */
-    uint64_t clock;
-    pthread_mutex_t *lock; /* of a cache that several threads come to; NULL: none */
-    struct Cache *next;    /* where its misses go; NULL: memory */
+    uint64_t *line; /* by set: line + 1 of each way, the one used last first; 0: empty. A first level has none here */
     uint64_t reads, writes, read_misses, write_misses;
 } Cache;
 
@@ -55,105 +53,84 @@ static inline bool cache_option(DgHost *h, const char *name, Cache *c, const cha
     return false;
 }
 
-static inline bool cache_new(Cache *c, const Cache *like, Cache *next)
+/* A level behind the first. */
+static inline bool cache_new(Cache *c, const Cache *like)
 {
     *c = *like;
-    c->next = next;
-    c->tag = calloc((size_t)c->sets * c->ways, 2 * sizeof *c->tag);
-    return c->tag != NULL;
+    char *mem = calloc(1, (size_t)c->sets * c->ways * sizeof *c->line + 64); /* large ones: only what is used is memory */
+    c->line = mem ? (uint64_t *)(void *)(mem + (64 - (uintptr_t)mem % 64)) : NULL;
+    return c->line != NULL;
 }
 
-/* Which of `ways` words is v; `ways` when none is. Without branches, which would be guessed wrong. */
-static inline __attribute__((always_inline)) uint32_t cache_find(const uint64_t *word, uint32_t ways, uint64_t v)
+/* As when it was new. */
+static inline void cache_clear(Cache *c)
 {
-    uint32_t at = ways;
+    c->reads = c->writes = c->read_misses = c->write_misses = 0;
+    if (c->line)
+        memset(c->line, 0, (size_t)c->sets * c->ways * sizeof *c->line);
+}
+
+static inline uint64_t *cache_set(const Cache *c, uint64_t addr)
+{
+    return c->line + (size_t)((addr >> c->line_bits) & (c->sets - 1)) * c->ways;
+}
+
+/* The line of addr will be looked for soon. */
+static inline void cache_soon(const Cache *c, uint64_t addr)
+{
+    const char *set = (const char *)cache_set(c, addr);
+
+    for (uint32_t k = 0; k < c->ways * sizeof *c->line; k += 64)
+        __builtin_prefetch(set + k, 1);
+}
+
+static inline __attribute__((always_inline)) bool cache_touch_ways(Cache *c, uint64_t addr, uint32_t ways)
+{
+    uint64_t *set = cache_set(c, addr), line = (addr >> c->line_bits) + 1, newer = line;
 
 #pragma GCC unroll 16
-    for (uint32_t k = 0; k < ways; k++)
-        at = word[k] == v ? k : at;
-    return at;
-}
-
-static inline __attribute__((always_inline)) uint32_t cache_oldest(const uint64_t *used, uint32_t ways)
-{
-    uint64_t least = used[0];
-    uint32_t at = 0;
-
-#pragma GCC unroll 16
-    for (uint32_t k = 1; k < ways; k++) {
-        at = used[k] < least ? k : at;
-        least = used[k] < least ? used[k] : least;
+    for (uint32_t k = 0; k < ways; k++) {
+        uint64_t was = set[k];
+        set[k] = newer;
+        if (was == line)
+            return true;
+        newer = was;
     }
-    return at;
-}
-
-static inline __attribute__((always_inline)) bool cache_touch_ways(Cache *c, uint64_t line, uint32_t ways)
-{
-    uint64_t *tag = c->tag + (size_t)(line & (c->sets - 1)) * 2 * ways, *used = tag + ways;
-    uint32_t at = cache_find(tag, ways, line + 1);
-    bool hit = at < ways;
-
-    if (!hit) {
-        at = cache_oldest(used, ways);
-        tag[at] = line + 1;
-    }
-    used[at] = ++c->clock;
-    return hit;
+    return false;
 }
 
 /* Whether the line of addr was there. It is now, and is the one used last. */
 static inline bool cache_touch(Cache *c, uint64_t addr)
 {
-    uint64_t line = addr >> c->line_bits;
-
     switch (c->ways) { /* loops of a length that the compiler knows */
-    case 4:
-        return cache_touch_ways(c, line, 4);
     case 8:
-        return cache_touch_ways(c, line, 8);
+        return cache_touch_ways(c, addr, 8);
     case 16:
-        return cache_touch_ways(c, line, 16);
+        return cache_touch_ways(c, addr, 16);
     default:
-        return cache_touch_ways(c, line, c->ways);
+        return cache_touch_ways(c, addr, c->ways);
     }
 }
 
-/* One line of a level behind the first, and so on. How many levels have missed it. */
-static inline unsigned cache_behind(Cache *c, uint64_t addr, bool write)
+/* The same, counted. */
+static inline bool cache_access(Cache *c, uint64_t addr, bool write)
 {
-    if (!c)
-        return 0;
-    if (c->lock)
-        pthread_mutex_lock(c->lock);
     bool hit = cache_touch(c, addr);
+
     *(write ? &c->writes : &c->reads) += 1;
     *(write ? &c->write_misses : &c->read_misses) += !hit;
-    if (c->lock)
-        pthread_mutex_unlock(c->lock);
-    return hit ? 0 : 1 + cache_behind(c->next, addr, write);
+    return hit;
 }
 
-/*
- * A recorded access, to the first level. Returns how many levels have missed it; one that crosses lines is one access, and a
- * miss when either line is missing. It does not count accesses: those that are not recorded are accesses too.
- */
-static inline unsigned cache_access(Cache *c, const DgSeen *r)
+/* A record of a first level's, whose accesses are counted elsewhere: an access that misses two lines is one miss. */
+static inline void cache_missed(Cache *c, const DgSeen *r)
 {
-    bool write = r->kind & DG_WRITE;
-    uint64_t end = r->addr + (r->bytes ? r->bytes - 1 : 0);
-    unsigned missed = cache_touch(c, r->addr) ? 0 : 1 + cache_behind(c->next, r->addr, write);
-
-    if (end >> c->line_bits != r->addr >> c->line_bits && !cache_touch(c, end)) {
-        unsigned second = 1 + cache_behind(c->next, end, write);
-        missed = second > missed ? second : missed;
-    }
-    *(write ? &c->write_misses : &c->read_misses) += missed != 0;
-    return missed;
+    *(r->kind & DG_WRITE ? &c->write_misses : &c->read_misses) += !(r->kind & DG_SAME_ACCESS);
 }
 
 static inline DgFilter *cache_filter(DgHost *h, DgStream *s, const Cache *c)
 {
-    return dg->filter_new(h, s, c->line_bits, c->sets);
+    return dg->filter_lru(h, s, c->line_bits, c->sets, c->ways);
 }
 
 /* Record b's fetches by lines, each at the first of its instructions that is on it; `number` says what to call them. */

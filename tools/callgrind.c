@@ -1,7 +1,7 @@
 /*
  * callgrind: where instructions are executed, and on whose behalf: costs of each instruction and of each call, in the
  * format of Valgrind's tool of this name, for callgrind_annotate and KCachegrind. With `cache` also the accesses and the
- * misses of two levels of caches, which all threads share.
+ * misses of two levels of caches: first ones of each thread, a last one that all share.
  *
  * What an instruction costs is counted inline (pieces.h). Calls and returns are recorded, with what the thread has executed
  * until then, and worked off a buffer at a time (calls.h); so are accesses that change something in the caches (caches.h).
@@ -17,7 +17,7 @@
 
 enum { AT_I1, AT_D1 };                    /* filters, in this order */
 enum { IS_CALL = 1, IS_RETURN, IS_JUMP }; /* what a CallRecord is; its `kind` is IS_FLOW */
-#define IS_FLOW 128
+#define IS_FLOW 255
 
 /* Its first half is as a DgSeen. */
 typedef struct CallRecord {
@@ -46,7 +46,7 @@ static Calls *threads[THREADS_MAX];
 static DgCell insns, reads, writes;
 static DgStream *stream;
 static DgFilter *filter_i1, *filter_d1;
-static Cache i1, d1, ll;
+static Cache i1, d1, ll; /* the first two: shapes */
 static int sp;
 
 /* --- working off records ---------------------------------------------------------------------------------------------- */
@@ -60,16 +60,23 @@ static Calls *calls_of(uint32_t thread)
     return threads[thread];
 }
 
+/* A miss of the first level: an access that misses two lines is one, of the last level too if either is missing there. */
 static void on_access(Calls *c, const DgSeen *r)
 {
-    unsigned missed = cache_access(r->filter == AT_I1 ? &i1 : &d1, r);
     unsigned kind = r->filter == AT_I1 ? COST_I1MR : r->kind & DG_WRITE ? COST_D1MW : COST_D1MR;
+    bool known = r->number < nmisses, first = !(r->kind & DG_SAME_ACCESS), hit = cache_touch(&ll, r->addr);
 
-    for (unsigned level = 0; level < missed && level < 2; level++, kind += COST_ILMR - COST_I1MR) {
-        c->now[kind]++;
-        if (r->number < nmisses)
-            misses[r->number].n[kind]++;
-    }
+    c->missed_last &= !first;
+    c->now[kind] += first;
+    if (known)
+        misses[r->number].n[kind] += first;
+    if (hit || c->missed_last)
+        return;
+    c->missed_last = true;
+    kind += COST_ILMR - COST_I1MR;
+    c->now[kind]++;
+    if (known)
+        misses[r->number].n[kind]++;
 }
 
 static bool begins_function(uint64_t pc)
@@ -273,6 +280,7 @@ static void on_fork(void *data)
             calls_forget(threads[k]);
     if (nmisses)
         memset(misses, 0, nmisses * sizeof *misses);
+    cache_clear(&ll);
 }
 
 /* --- the end -------------------------------------------------------------------------------------------------------------- */
@@ -316,20 +324,19 @@ static void finish(void *data)
     }
     pthread_mutex_unlock(&lock);
     free(lines);
-    out_write(&out, self, i1.tag ? (const Cache *[]){&i1, &d1, &ll} : NULL);
+    out_write(&out, self, want_cache ? (const Cache *[]){&i1, &d1, &ll} : NULL);
 }
 
 static bool start_caches(DgHost *h)
 {
-    Cache shape[3] = {{.name = NULL}};
+    Cache shape;
 
-    if (!cache_option(h, "I1", &shape[0], "32768:8:64") || !cache_option(h, "D1", &shape[1], "32768:8:64") ||
-        !cache_option(h, "LL", &shape[2], "16777216:16:64"))
+    if (!cache_option(h, "I1", &i1, "32768:8:64") || !cache_option(h, "D1", &d1, "32768:8:64") ||
+        !cache_option(h, "LL", &shape, "16777216:16:64"))
         return false;
-    filter_i1 = cache_filter(h, stream, &shape[0]);
-    filter_d1 = cache_filter(h, stream, &shape[1]);
-    if (filter_i1 && filter_d1 && cache_new(&ll, &shape[2], NULL) && cache_new(&i1, &shape[0], &ll) &&
-        cache_new(&d1, &shape[1], &ll))
+    filter_i1 = cache_filter(h, stream, &i1);
+    filter_d1 = cache_filter(h, stream, &d1);
+    if (filter_i1 && filter_d1 && cache_new(&ll, &shape))
         return true;
     dg->fail(h, "no room for such caches");
     return false;

@@ -45,6 +45,7 @@ typedef struct Calls {
     uint32_t depth, cap_frame;
     uint64_t now[COSTS_MAX];
     unsigned costs; /* how many there are of each */
+    bool missed_last; /* the access recorded last has missed the last level: callgrind.c */
 } Calls;
 
 /* --- arcs ----------------------------------------------------------------------------------------------------------- */

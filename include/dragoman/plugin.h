@@ -242,20 +242,24 @@ enum {
 };
 
 /*
- * Filters: records of addresses, but for those whose line (`1 << shift` bytes from a multiple of that) is the one that was
- * seen last at its place in a table of the thread's own, place number `line % length`. That is, of an access to the line that
- * a set of a cache has used last there is no record; it costs a comparison. Accesses that are not aligned in themselves
- * are always recorded. When the buffer is emptied its filters forget everything, so a buffer can be read without what came
- * before it.
+ * Filters: records of addresses, but for those whose line (`1 << shift` bytes from a multiple of that) is one of the last
+ * `ways` different ones at its place in a table of the thread's own, place number `line % length`. That is what a cache with so
+ * many sets and ways has that replaces the line used least recently: what is recorded is what it misses, exactly. A comparison
+ * says of most accesses that they need not be looked at further.
+ *
+ * An access that concerns two lines has a record for each that is new, the second with the address of the line, and with
+ * DG_SAME_ACCESS in its kind if there is one of the first.
  */
 typedef struct DgFilter DgFilter;
 
 typedef struct DgSeen {
     uint32_t number;         /* as given to record_new */
-    uint8_t bytes, kind;     /* of a memory access; else 0 */
+    uint8_t bytes, kind;     /* of a memory access; else 0. DG_SAME_ACCESS: see above */
     uint16_t filter;         /* which: from 0 in each stream */
     uint64_t addr;
 } DgSeen;
+
+enum { DG_SAME_ACCESS = 128 };
 
 #define DG_FIELDS_MAX 16 /* of one record */
 
@@ -326,7 +330,7 @@ typedef struct DgApi {
 
     /* Whether this dragoman has "cells.1", "programs.1", "streams.1", "regs.1", "syscalls.1", "signals.1", "threads.1",
      * "images.1", "symbols.1", "access.1", "fault.1", "compress.1", "watch.1", "filters.1", "host.1"; "lines.1" (line_at), "wrap.1" (wrap),
-     * "windows.1" (window), "streams.thread.1". */
+     * "windows.1" (window), "streams.thread.1", "filters.2" (filter_lru). */
     bool (*has)(const char *capability);
 
     /* The tool's options, "NAME=VALUE" or "NAME" (value ""). Looked up in start(): those never asked for are an error. `out` and
@@ -446,13 +450,17 @@ typedef struct DgApi {
     /* In `enter`: the function is not run, and returns this. `leave` is not called. */
     bool (*wrap_skip)(DgThread *t, uint64_t result);
     /* Filters, of a stream that was made with DG_STREAM_FILTERED: up to 8 each. shift: 4 to 32; length: a power of two. In
-     * start(). NULL: refused. */
+     * start(). NULL: refused. This one has one way, and forgets everything when the buffer is emptied, so that a buffer can be
+     * read without what came before it. See filter_lru. */
     DgFilter *(*filter_new)(DgHost *h, DgStream *s, unsigned shift, uint32_t length);
     /* A DgSeen, unless f knows the line: of the address of a memory access, elsewhere of `addr`. Not at DG_TAKEN or DG_FAULT. */
     bool (*record_new)(DgInsn *i, DgPoint at, unsigned filter, DgFilter *f, uint32_t number, uint64_t addr);
 
     /* "host.1": disassembly of the host code that a region (block_region) has now, an instruction at a time. False: it has none. */
     bool (*host_code)(DgHost *h, uint64_t region, void (*line)(void *data, const char *text), void *data);
+
+    /* "filters.2": a filter of up to 1024 ways, which forgets nothing while its thread runs. */
+    DgFilter *(*filter_lru)(DgHost *h, DgStream *s, unsigned shift, uint32_t length, uint32_t ways);
 } DgApi;
 
 #define DG_HAS(api, function) ((api)->size > offsetof(DgApi, function) && (api)->function)

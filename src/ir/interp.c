@@ -161,27 +161,52 @@ static uint64_t *cell_at(const IrCpu *cpu, uint64_t disp)
     return (uint64_t *)(void *)(cpu->state + disp);
 }
 
-void ir_note(IrCpu *cpu, const IrNote *n, uint64_t key, uint64_t index, uint64_t value)
+/* Whether the line was among those remembered; it is the one used last now. */
+static bool note_line(IrCpu *cpu, const IrNote *n, uint64_t line, uint64_t index)
 {
-    uint64_t *known = cell_at(cpu, n->table + index), *pos = cell_at(cpu, n->pos);
-    const uint64_t record[2] = {n->word, value};
+    uint64_t *at = cell_at(cpu, n->table + index), newer = line;
 
-    if (*known == key)
-        return;
-    if (*pos > *cell_at(cpu, n->limit))
-        *pos = cpu->world->room(cpu, *pos, n->limit);
+    for (uint32_t k = 0; k < n->ways; k++) {
+        uint64_t was = at[k];
+        at[k] = newer;
+        if (was == line)
+            return true;
+        newer = was;
+    }
+    return false;
+}
+
+static void note_record(IrCpu *cpu, const IrNote *n, uint64_t word, uint64_t addr)
+{
+    uint64_t *pos = cell_at(cpu, n->pos);
+    const uint64_t record[2] = {word, addr};
+
     memcpy((void *)(uintptr_t)*pos, record, sizeof record);
     *pos += sizeof record;
-    *known = key & n->low ? 0 : key;
-    if (key & n->low)
-        *cell_at(cpu, n->table + ((index + 8) & n->mask)) = 0;
+}
+
+void ir_note(IrCpu *cpu, const IrNote *n, uint64_t index, uint64_t addr)
+{
+    uint64_t line = addr & ~n->low, last = (addr + n->span) & ~n->low;
+    uint64_t *pos = cell_at(cpu, n->pos);
+    bool known = note_line(cpu, n, line, index);
+    bool second = last != line && !note_line(cpu, n, last, (index + n->place) & n->mask);
+
+    if (known && !second)
+        return;
+    if (*pos > *cell_at(cpu, n->limit)) /* where there is room for one record there is some for two */
+        *pos = cpu->world->room(cpu, *pos, n->limit);
+    if (!known)
+        note_record(cpu, n, n->word, addr);
+    if (second)
+        note_record(cpu, n, known ? n->word : n->again, last);
 }
 
 static void do_note(const Interp *t, const IrInsn *i)
 {
     const IrNote *n = (const IrNote *)(uintptr_t)i->imm;
 
-    ir_note(t->cpu, n, t->val[i->a].u64[0], t->val[i->b].u64[0], t->val[i->c].u64[0]);
+    ir_note(t->cpu, n, t->val[i->b].u64[0], t->val[i->c].u64[0]);
 }
 
 typedef struct Show {

@@ -254,15 +254,20 @@ typedef struct IrWorld {
  * names it.
  */
 typedef struct IrNote {
-    uint32_t table;      /* the first of the cells that keys are remembered in */
-    uint32_t mask;       /* bytes of that table, a power of two, minus 8 */
-    uint32_t pos, limit; /* cells: where in the buffer the next record goes; above what there is no room, as for ROOM */
-    uint64_t low;        /* a key with any of these bits is never found: it concerns the next element of the table as well */
-    uint64_t word;       /* first half of the record; its second half is the operation's c */
+    uint32_t table;       /* the first of the cells that lines are remembered in, by their addresses: `ways` at each place, the one
+                           * used last first; IR_NOTE_NONE: none */
+    uint32_t mask;        /* bytes of that table minus those of a place; both are powers of two */
+    uint32_t pos, limit;  /* cells: where in the buffer the next record goes; above what there is no room, as for ROOM */
+    uint64_t low;         /* bytes of a line minus 1 */
+    uint64_t word, again; /* first half of the record, and of that of a second line when there is one of the first as well */
+    uint32_t place, ways; /* bytes of a place; lines that are remembered there */
+    uint32_t span;        /* bytes of the access minus 1 */
 } IrNote;
 
-/* NOTE with values a, b, c. For the engine: what a backend leaves to it when the buffer is full. */
-void ir_note(IrCpu *cpu, const IrNote *n, uint64_t key, uint64_t index, uint64_t value);
+#define IR_NOTE_NONE UINT64_MAX
+
+/* NOTE with values b and c; a only says quickly that the line is the one used last. For the engine: what a backend leaves to it. */
+void ir_note(IrCpu *cpu, const IrNote *n, uint64_t index, uint64_t addr);
 
 /*
  * What IR semantics may see of a vcpu; first member of the host's and the engine's structures. Guest state (the slots)

@@ -45,7 +45,7 @@ static bool api_has(const char *name)
                                       "signals.1", "threads.1",  "images.1",  "symbols.1", "access.1",
                                       "fault.1",   "compress.1", "watch.1",   "windows.1",
                                       "wrap.1",    "streams.thread.1", "filters.1", "lines.1",
-                                      "host.1", NULL};
+                                      "host.1",    "filters.2", NULL};
 
     for (unsigned k = 0; all[k]; k++)
         if (strcmp(all[k], name) == 0)
@@ -458,6 +458,11 @@ static size_t api_compress(void *to, size_t room, const void *from, size_t n)
     return ZSTD_isError(got) ? 0 : got;
 }
 
+static DgCell cell_new(DgHost *h, unsigned how, uint32_t length)
+{
+    return how <= DG_OR ? cells_new(h, how, length) : DG_NO_CELL;
+}
+
 /* --- the table ---------------------------------------------------------------------------------------------------- */
 
 const DgApi *plugin_api(void)
@@ -475,13 +480,14 @@ const DgApi *plugin_api(void)
         .program = api_program,
         .pid = api_pid,
         .on_translate = api_on_translate,
-        .cell_new = cells_new,
+        .cell_new = cell_new,
         .cell_total = api_cell_total,
         .cell_get = api_cell_get,
         .cell_set = api_cell_set,
         .cell_room = api_cell_room,
         .stream_new = stream_new,
         .filter_new = filter_new,
+        .filter_lru = filter_lru,
         .stream_flush = stream_flush,
         .on_access = api_on_access,
         .thread_number = api_thread_number,

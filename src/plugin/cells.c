@@ -24,7 +24,7 @@ DgCell cells_new(DgHost *h, unsigned how, uint32_t length)
 {
     Plugins *p = h->p;
 
-    if (length == 0 || how > DG_OR)
+    if (length == 0 || how > CELLS_OWN)
         return DG_NO_CELL;
     DgCell c = take(p, length);
     if (c == DG_NO_CELL)
@@ -96,6 +96,8 @@ uint64_t cells_total(Plugins *p, DgCell c)
 void cells_thread_end(Plugins *p, Vcpu *cpu)
 {
     for (unsigned k = 0; k < p->nrange; k++) {
+        if (p->range[k].how == CELLS_OWN)
+            continue;
         for (uint32_t c = p->range[k].first; c < p->range[k].first + p->range[k].length; c++) {
             uint64_t v = *cell_of(cpu, cell_disp(p->tools.e, c));
             if (p->npast == 0)

@@ -79,9 +79,10 @@ struct DgStream {
 
 struct DgFilter {
     DgStream *s;
-    unsigned number, shift;
-    uint32_t length;
-    DgCell cell; /* of `length`: the line that was last seen there, as an address */
+    unsigned number, shift, place; /* log2 of the bytes of a line, and of a place of the table */
+    uint32_t length, ways;
+    bool forgets; /* all, when the buffer is emptied */
+    DgCell cell;  /* of the table: see IrNote */
 };
 
 /* Records on their way to a consumer. */
@@ -259,6 +260,7 @@ uint8_t *thread_state(DgThread *t);
 void plugin_print(DgHost *h, const char *text, size_t len);
 
 /* cells.c */
+enum { CELLS_OWN = DG_OR + 1 }; /* besides DG_SUM ...: what threads keep there is no number */
 DgCell cells_new(DgHost *h, unsigned how, uint32_t length);
 uint64_t cells_total(Plugins *p, DgCell c);
 void cells_thread_end(Plugins *p, Vcpu *cpu);
@@ -267,6 +269,7 @@ void cells_fork_child(Plugins *p, Vcpu *self);
 /* stream.c */
 DgStream *stream_new(DgHost *h, uint32_t record, size_t buffer, DgConsumeFn *fn, void *data, unsigned flags);
 DgFilter *filter_new(DgHost *h, DgStream *s, unsigned shift, uint32_t length);
+DgFilter *filter_lru(DgHost *h, DgStream *s, unsigned shift, uint32_t length, uint32_t ways);
 void stream_flush(DgThread *t, DgStream *s);
 uint64_t stream_room(Tools *t, Vcpu *cpu, uint64_t at, uint64_t limit);
 void stream_thread_start(DgThread *t);

@@ -273,21 +273,33 @@ static void lower_record(Lower *l, const Attach *a)
     cell_put(l, s->pos, end);
 }
 
-/* Bits below the line's that are not zero, other than the access's own alignment has, make a key that is never found. */
-static void lower_note(Lower *l, const Attach *a)
+static IrNote *note_new(Lower *l, const Attach *a)
 {
     const DgFilter *f = a->note;
-    IrRef addr = l->addr ? l->addr : c64(l, a->addr);
-    uint64_t low = (1ull << f->shift) - 1, own = l->bytes ? l->bytes - 1 : 0;
     DgSeen seen = {.number = a->number, .bytes = (uint8_t)l->bytes, .kind = (uint8_t)l->kind, .filter = (uint16_t)f->number};
     IrNote *n = arena_zalloc(&l->c->p->arena, sizeof *n);
 
-    *n = (IrNote){.table = (uint32_t)disp_of(l, f->cell), .mask = 8 * (f->length - 1), .low = low, .pos = (uint32_t)disp_of(l, f->s->pos),
-                  .limit = (uint32_t)disp_of(l, f->s->limit)};
+    *n = (IrNote){.table = (uint32_t)disp_of(l, f->cell), .mask = (f->length - 1) << f->place, .low = (1ull << f->shift) - 1,
+                  .pos = (uint32_t)disp_of(l, f->s->pos), .limit = (uint32_t)disp_of(l, f->s->limit), .place = 1u << f->place,
+                  .ways = f->ways, .span = l->bytes ? l->bytes - 1 : 0};
     memcpy(&n->word, &seen, sizeof n->word);
-    IrRef key = ir_op2(&l->b, IR_AND, IR_I64, addr, c64(l, ~low | own));
-    IrRef place = ir_op2(&l->b, IR_SHR, IR_I64, addr, ir_const(&l->b, IR_I8, f->shift - 3));
+    seen.kind |= DG_SAME_ACCESS;
+    memcpy(&n->again, &seen, sizeof n->again);
+    return n;
+}
+
+/* The key of an access that is not aligned in itself, which may concern two lines, is none that is ever remembered. */
+static void lower_note(Lower *l, const Attach *a)
+{
+    const DgFilter *f = a->note;
+    const IrNote *n = note_new(l, a);
+    IrRef addr = l->addr ? l->addr : c64(l, a->addr), place = addr;
+
+    if (f->shift != f->place)
+        place = ir_op2(&l->b, f->shift > f->place ? IR_SHR : IR_SHL, IR_I64, addr,
+                       ir_const(&l->b, IR_I8, f->shift > f->place ? f->shift - f->place : f->place - f->shift));
     IrRef index = ir_op2(&l->b, IR_AND, IR_I64, place, c64(l, n->mask));
+    IrRef key = ir_op2(&l->b, IR_AND, IR_I64, addr, c64(l, ~n->low | n->span));
     ir_emit(&l->b, (IrInsn){.op = IR_NOTE, .a = key, .b = index, .c = addr, .imm = (uintptr_t)n});
     l->place[f->s->number].base = 0;
 }

@@ -28,6 +28,27 @@ QemuPlugin *qemu_plugin_any(void)
 
 /* --- events ----------------------------------------------------------------------------------------------------------------- */
 
+static qemu_plugin_id_t id_of(const QemuPlugin *q)
+{
+    return q->h->number + 1;
+}
+
+static void call_simple(const QemuPlugin *q, QemuFn f)
+{
+    if (qemu_has_data(q))
+        ((QemuSimpleData *)f.fn)(f.data);
+    else
+        ((QemuSimple *)f.fn)(id_of(q));
+}
+
+static void call_vcpu(const QemuPlugin *q, QemuFn f, unsigned vcpu)
+{
+    if (qemu_has_data(q))
+        ((QemuVcpuData *)f.fn)(vcpu, f.data);
+    else
+        ((QemuVcpu *)f.fn)(id_of(q), vcpu);
+}
+
 static void thread_start(DgThread *t, void *data)
 {
     QemuPlugin *q = data;
@@ -36,8 +57,8 @@ static void thread_start(DgThread *t, void *data)
     if (q == list) /* once for all plugins */
         qemu_scores_start(t);
     qemu_now = (QemuNow){.plugin = q, .thread = t};
-    if (q->vcpu_init)
-        q->vcpu_init(q->h->number + 1, t->number);
+    if (q->vcpu_init.fn)
+        call_vcpu(q, q->vcpu_init, t->number);
     qemu_now = outer;
 }
 
@@ -47,11 +68,32 @@ static void thread_end(DgThread *t, void *data)
     const QemuNow outer = qemu_now;
 
     qemu_now = (QemuNow){.plugin = q, .thread = t};
-    if (q->vcpu_exit)
-        q->vcpu_exit(q->h->number + 1, t->number);
+    if (q->vcpu_exit.fn)
+        call_vcpu(q, q->vcpu_exit, t->number);
     qemu_now = outer;
     if (!q->next) /* the last one */
         qemu_scores_end(t);
+}
+
+static void call_syscall(const QemuPlugin *q, unsigned vcpu, const DgSyscall *s)
+{
+    const uint64_t *a = s->arg;
+    QemuFn f = q->syscall;
+
+    if (qemu_has_data(q))
+        ((QemuSyscallData *)f.fn)(vcpu, s->number, a[0], a[1], a[2], a[3], a[4], a[5], 0, 0, f.data);
+    else
+        ((QemuSyscall *)f.fn)(id_of(q), vcpu, s->number, a[0], a[1], a[2], a[3], a[4], a[5], 0, 0);
+}
+
+static bool call_filter(const QemuPlugin *q, unsigned vcpu, const DgSyscall *s, uint64_t *result)
+{
+    const uint64_t *a = s->arg;
+    QemuFn f = q->filter;
+
+    if (qemu_has_data(q))
+        return ((QemuFilterData *)f.fn)(vcpu, s->number, a[0], a[1], a[2], a[3], a[4], a[5], 0, 0, result, f.data);
+    return ((QemuFilter *)f.fn)(id_of(q), vcpu, s->number, a[0], a[1], a[2], a[3], a[4], a[5], 0, 0, result);
 }
 
 static bool syscall_before(DgThread *t, void *data, DgSyscall *s)
@@ -63,11 +105,10 @@ static bool syscall_before(DgThread *t, void *data, DgSyscall *s)
     bool answered = false;
 
     qemu_now = (QemuNow){.plugin = q, .thread = t};
-    if (q->syscall)
-        q->syscall(q->h->number + 1, t->number, s->number, s->arg[0], s->arg[1], s->arg[2], s->arg[3], s->arg[4], s->arg[5], 0, 0);
-    if (q->filter)
-        answered = q->filter(q->h->number + 1, t->number, s->number, s->arg[0], s->arg[1], s->arg[2], s->arg[3], s->arg[4], s->arg[5],
-                             0, 0, &result);
+    if (q->syscall.fn)
+        call_syscall(q, t->number, s);
+    if (q->filter.fn)
+        answered = call_filter(q, t->number, s, &result);
     qemu_now = outer;
     if (answered)
         s->result = (int64_t)result;
@@ -78,10 +119,13 @@ static void syscall_after(DgThread *t, void *data, const DgSyscall *s)
 {
     QemuPlugin *q = data;
     const QemuNow outer = qemu_now;
+    QemuFn f = q->syscall_ret;
 
     qemu_now = (QemuNow){.plugin = q, .thread = t};
-    if (q->syscall_ret)
-        q->syscall_ret(q->h->number + 1, t->number, s->number, s->result);
+    if (f.fn && qemu_has_data(q))
+        ((QemuSyscallRetData *)f.fn)(t->number, s->number, s->result, f.data);
+    else if (f.fn)
+        ((QemuSyscallRet *)f.fn)(id_of(q), t->number, s->number, s->result);
     qemu_now = outer;
 }
 
@@ -89,10 +133,13 @@ static void finish(void *data)
 {
     QemuPlugin *q = data;
     const QemuNow outer = qemu_now;
+    QemuFn f = q->atexit;
 
     qemu_now = (QemuNow){.plugin = q};
-    if (q->atexit)
-        q->atexit(q->h->number + 1, q->atexit_data);
+    if (f.fn && qemu_has_data(q))
+        ((QemuSimpleData *)f.fn)(f.data);
+    else if (f.fn)
+        ((QemuData *)f.fn)(id_of(q), f.data);
     qemu_now = outer;
 }
 
@@ -112,7 +159,7 @@ static int start(DgHost *h)
     q->api->on_syscall(h, syscall_before, syscall_after, q, false);
     q->api->on_finish(h, finish, q);
     qemu_now = (QemuNow){.plugin = q};
-    int r = install(h->number + 1, &info, q->argc, q->argv);
+    int r = install(id_of(q), &info, q->argc, q->argv);
     qemu_now = (QemuNow){0};
     if (r != 0)
         q->api->fail(h, "qemu_plugin_install returned %d", r);
@@ -144,6 +191,7 @@ static bool load(QemuPlugin *q, Status *st)
     if (*version < QEMU_API_MIN || *version > QEMU_API_CUR)
         return status_set(st, STATUS_USAGE, "--qemu-plugin: %s is for version %d of QEMU's interface; here are %d to %d", q->path, *version,
                           QEMU_API_MIN, QEMU_API_CUR);
+    q->version = *version;
     return true;
 }
 
@@ -194,74 +242,69 @@ bool plugins_add_qemu(Plugins *p, const char *spec, Status *st)
 
 /* --- registrations -------------------------------------------------------------------------------------------------------------- */
 
-QEMU_EXPORT void qemu_plugin_register_vcpu_tb_trans_cb(qemu_plugin_id_t id, QemuTrans *fn)
+/* Before QEMU_API_DATA most of these have no last argument: what is there then is never looked at. */
+
+QEMU_EXPORT void qemu_plugin_register_vcpu_tb_trans_cb(qemu_plugin_id_t id, void (*fn)(void), void *data)
 {
-    qemu_plugin_by_id(id)->trans = fn;
+    qemu_plugin_by_id(id)->trans = (QemuFn){fn, data};
 }
 
-QEMU_EXPORT void qemu_plugin_register_vcpu_init_cb(qemu_plugin_id_t id, QemuVcpu *fn)
+QEMU_EXPORT void qemu_plugin_register_vcpu_init_cb(qemu_plugin_id_t id, void (*fn)(void), void *data)
 {
-    qemu_plugin_by_id(id)->vcpu_init = fn;
+    qemu_plugin_by_id(id)->vcpu_init = (QemuFn){fn, data};
 }
 
-QEMU_EXPORT void qemu_plugin_register_vcpu_exit_cb(qemu_plugin_id_t id, QemuVcpu *fn)
+QEMU_EXPORT void qemu_plugin_register_vcpu_exit_cb(qemu_plugin_id_t id, void (*fn)(void), void *data)
 {
-    qemu_plugin_by_id(id)->vcpu_exit = fn;
+    qemu_plugin_by_id(id)->vcpu_exit = (QemuFn){fn, data};
 }
 
 /* The vcpus of a process do not idle, and nothing is ever flushed: as in QEMU's user mode these are never called. */
-QEMU_EXPORT void qemu_plugin_register_vcpu_idle_cb(qemu_plugin_id_t id, QemuVcpu *fn)
+QEMU_EXPORT void qemu_plugin_register_vcpu_idle_cb(qemu_plugin_id_t id, void (*fn)(void), void *data)
 {
 }
 
-QEMU_EXPORT void qemu_plugin_register_vcpu_resume_cb(qemu_plugin_id_t id, QemuVcpu *fn)
+QEMU_EXPORT void qemu_plugin_register_vcpu_resume_cb(qemu_plugin_id_t id, void (*fn)(void), void *data)
 {
 }
 
-QEMU_EXPORT void qemu_plugin_register_flush_cb(qemu_plugin_id_t id, QemuSimple *fn)
+QEMU_EXPORT void qemu_plugin_register_flush_cb(qemu_plugin_id_t id, void (*fn)(void), void *data)
 {
 }
 
-QEMU_EXPORT void qemu_plugin_register_vcpu_syscall_cb(qemu_plugin_id_t id, QemuSyscall *fn)
+QEMU_EXPORT void qemu_plugin_register_vcpu_syscall_cb(qemu_plugin_id_t id, void (*fn)(void), void *data)
 {
-    qemu_plugin_by_id(id)->syscall = fn;
+    qemu_plugin_by_id(id)->syscall = (QemuFn){fn, data};
 }
 
-QEMU_EXPORT void qemu_plugin_register_vcpu_syscall_ret_cb(qemu_plugin_id_t id, QemuSyscallRet *fn)
+QEMU_EXPORT void qemu_plugin_register_vcpu_syscall_ret_cb(qemu_plugin_id_t id, void (*fn)(void), void *data)
 {
-    qemu_plugin_by_id(id)->syscall_ret = fn;
+    qemu_plugin_by_id(id)->syscall_ret = (QemuFn){fn, data};
 }
 
-QEMU_EXPORT void qemu_plugin_register_vcpu_syscall_filter_cb(qemu_plugin_id_t id, QemuFilter *fn)
+QEMU_EXPORT void qemu_plugin_register_vcpu_syscall_filter_cb(qemu_plugin_id_t id, void (*fn)(void), void *data)
 {
-    qemu_plugin_by_id(id)->filter = fn;
+    qemu_plugin_by_id(id)->filter = (QemuFn){fn, data};
 }
 
 /* Interrupts, exceptions and calls of a hypervisor: a process sees none, and QEMU's user mode never calls this. */
-QEMU_EXPORT void qemu_plugin_register_vcpu_discon_cb(qemu_plugin_id_t id, int types, QemuDiscon *fn)
+QEMU_EXPORT void qemu_plugin_register_vcpu_discon_cb(qemu_plugin_id_t id, int types, void (*fn)(void), void *data)
 {
 }
 
-QEMU_EXPORT void qemu_plugin_register_atexit_cb(qemu_plugin_id_t id, QemuData *fn, void *data)
+/* With data in all versions. */
+QEMU_EXPORT void qemu_plugin_register_atexit_cb(qemu_plugin_id_t id, void (*fn)(void), void *data)
 {
-    QemuPlugin *q = qemu_plugin_by_id(id);
-
-    q->atexit = fn;
-    q->atexit_data = data;
+    qemu_plugin_by_id(id)->atexit = (QemuFn){fn, data};
 }
 
 static void forget(QemuPlugin *q)
 {
-    q->trans = NULL;
-    q->vcpu_init = q->vcpu_exit = NULL;
-    q->syscall = NULL;
-    q->syscall_ret = NULL;
-    q->filter = NULL;
-    q->atexit = NULL;
+    q->trans = q->vcpu_init = q->vcpu_exit = q->syscall = q->syscall_ret = q->filter = q->atexit = (QemuFn){NULL, NULL};
 }
 
 /* All registrations are undone, also those at instructions that have been translated; then fn makes new ones. */
-QEMU_EXPORT void qemu_plugin_reset(qemu_plugin_id_t id, QemuSimple *fn)
+QEMU_EXPORT void qemu_plugin_reset(qemu_plugin_id_t id, void (*fn)(void), void *data)
 {
     QemuPlugin *q = qemu_plugin_by_id(id);
 
@@ -270,15 +313,15 @@ QEMU_EXPORT void qemu_plugin_reset(qemu_plugin_id_t id, QemuSimple *fn)
         q->stale = true; /* code cannot be shown again meanwhile: when the block runs */
     else
         q->api->retranslate(q->h);
-    fn(id);
+    call_simple(q, (QemuFn){fn, data});
 }
 
-QEMU_EXPORT void qemu_plugin_uninstall(qemu_plugin_id_t id, QemuSimple *fn)
+QEMU_EXPORT void qemu_plugin_uninstall(qemu_plugin_id_t id, void (*fn)(void), void *data)
 {
     QemuPlugin *q = qemu_plugin_by_id(id);
 
     forget(q);
-    fn(id);
+    call_simple(q, (QemuFn){fn, data});
     atomic_store(&q->h->ended, true);
 }
 
@@ -312,12 +355,12 @@ QEMU_EXPORT int qemu_plugin_num_vcpus(void)
     return n;
 }
 
-QEMU_EXPORT void qemu_plugin_vcpu_for_each(qemu_plugin_id_t id, QemuVcpu *fn)
+QEMU_EXPORT void qemu_plugin_vcpu_for_each(qemu_plugin_id_t id, void (*fn)(void), void *data)
 {
     int n = qemu_plugin_num_vcpus();
 
     for (int k = 0; k < n; k++)
-        fn(id, (unsigned)k);
+        call_vcpu(qemu_plugin_by_id(id), (QemuFn){fn, data}, (unsigned)k);
 }
 
 QEMU_EXPORT const char *qemu_plugin_path_to_binary(void)

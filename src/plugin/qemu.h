@@ -1,6 +1,6 @@
 /*
  * QEMU's plugin interface, as far as programs see it: the names, types and numbers that a plugin compiled against QEMU's own
- * header expects, written from its documentation (QEMU, "TCG Plugins"; API versions 2 to 6). docs/qemu-plugins.md says what each
+ * header expects, written from its documentation (QEMU, "TCG Plugins"; API versions 2 to 7). docs/qemu-plugins.md says what each
  * function does here. The functions are in qemu*.c and exported by the program.
  */
 #ifndef PLUGIN_QEMU_H
@@ -12,7 +12,9 @@
 #pragma GCC diagnostic ignored "-Wmissing-prototypes"
 
 #define QEMU_API_MIN 2
-#define QEMU_API_CUR 6
+#define QEMU_API_CUR 7
+#define QEMU_API_BOOL 6 /* from here on functions for registers return whether they could, before this how many bytes */
+#define QEMU_API_DATA 7 /* from here on all callbacks get data that was registered with them, last, and no id */
 #define QEMU_EXPORT __attribute__((visibility("default"), used))
 
 typedef uint64_t qemu_plugin_id_t;
@@ -80,20 +82,33 @@ typedef struct qemu_plugin_reg_descriptor {
     const char *name, *feature;
 } qemu_plugin_reg_descriptor;
 
+/* What is called on events, before QEMU_API_DATA and since. */
 typedef void QemuSimple(qemu_plugin_id_t id);
+typedef void QemuSimpleData(void *data);
 typedef void QemuData(qemu_plugin_id_t id, void *data);
 typedef void QemuVcpu(qemu_plugin_id_t id, unsigned vcpu);
-typedef void QemuVcpuData(unsigned vcpu, void *data);
+typedef void QemuVcpuData(unsigned vcpu, void *data); /* also of code that runs, in all versions */
 typedef void QemuTrans(qemu_plugin_id_t id, struct qemu_plugin_tb *tb);
-typedef void QemuMem(unsigned vcpu, qemu_plugin_meminfo_t info, uint64_t va, void *data);
+typedef void QemuTransData(struct qemu_plugin_tb *tb, void *data);
 typedef void QemuSyscall(qemu_plugin_id_t id, unsigned vcpu, int64_t number, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,
                          uint64_t a5, uint64_t a6, uint64_t a7, uint64_t a8);
+typedef void QemuSyscallData(unsigned vcpu, int64_t number, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5,
+                             uint64_t a6, uint64_t a7, uint64_t a8, void *data);
 typedef bool QemuFilter(qemu_plugin_id_t id, unsigned vcpu, int64_t number, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,
                         uint64_t a5, uint64_t a6, uint64_t a7, uint64_t a8, uint64_t *result);
-typedef void QemuDiscon(qemu_plugin_id_t id, unsigned vcpu, int type, uint64_t from, uint64_t to);
+typedef bool QemuFilterData(unsigned vcpu, int64_t number, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5,
+                            uint64_t a6, uint64_t a7, uint64_t a8, uint64_t *result, void *data);
 typedef void QemuSyscallRet(qemu_plugin_id_t id, unsigned vcpu, int64_t number, int64_t result);
+typedef void QemuSyscallRetData(unsigned vcpu, int64_t number, int64_t result, void *data);
+typedef void QemuMem(unsigned vcpu, qemu_plugin_meminfo_t info, uint64_t va, void *data);
 
 /* --- inside --------------------------------------------------------------------------------------------------------------- */
+
+/* A function for an event, of the type that the plugin's version has. */
+typedef struct QemuFn {
+    void (*fn)(void); /* NULL: none */
+    void *data;
+} QemuFn;
 
 /* A plugin that is loaded. Its id is its place in the list of tools, from 1. */
 typedef struct QemuPlugin {
@@ -102,14 +117,9 @@ typedef struct QemuPlugin {
     char *path, **argv; /* argv: as qemu_plugin_install wants them */
     int argc;
     void *library;
+    int version;        /* of the interface that it was compiled for */
     bool shares;        /* it finds GLib among the libraries that all may use */
-    QemuTrans *trans;
-    QemuVcpu *vcpu_init, *vcpu_exit;
-    QemuSyscall *syscall;
-    QemuSyscallRet *syscall_ret;
-    QemuFilter *filter;
-    QemuData *atexit;
-    void *atexit_data;
+    QemuFn trans, vcpu_init, vcpu_exit, syscall, syscall_ret, filter, atexit;
     bool shown, stale;  /* it is being shown code; what it attached before is to be undone */
     struct QemuPlugin *next;
     const DgApi *api;
@@ -136,6 +146,11 @@ typedef struct QemuNow {
 } QemuNow;
 
 extern _Thread_local QemuNow qemu_now;
+
+static inline bool qemu_has_data(const QemuPlugin *q)
+{
+    return q->version >= QEMU_API_DATA;
+}
 
 QemuPlugin *qemu_plugin_by_id(qemu_plugin_id_t id);
 /* Open its library; *why says why not. */

@@ -34,7 +34,7 @@ void qemu_translate(void *data, DgBlock *b)
     QemuPlugin *q = data;
     const QemuNow outer = qemu_now;
 
-    if (!q->trans)
+    if (!q->trans.fn)
         return;
     struct qemu_plugin_tb tb = {.block = b, .n = q->api->block_insns(b)};
     tb.insn = calloc(tb.n ? tb.n : 1, sizeof *tb.insn);
@@ -46,8 +46,10 @@ void qemu_translate(void *data, DgBlock *b)
     }
     qemu_now = (QemuNow){.plugin = q};
     q->shown = true;
-    if (tb.n)
-        q->trans(q->h->number + 1, &tb);
+    if (tb.n && qemu_has_data(q))
+        ((QemuTransData *)q->trans.fn)(&tb, q->trans.data);
+    else if (tb.n)
+        ((QemuTrans *)q->trans.fn)(q->h->number + 1, &tb);
     q->shown = false;
     if (q->stale)
         q->api->call(tb.insn[0].insn, DG_BEFORE, 0, run_reset, q, DG_NONE);

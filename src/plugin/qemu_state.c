@@ -88,23 +88,32 @@ QEMU_EXPORT void *qemu_plugin_get_registers(void)
     return a;
 }
 
+/* Its value to buf; returns its size, 0 when it cannot be read. */
+static unsigned register_to(QemuPlugin *q, uint32_t k, uint8_t buf[16])
+{
+    uint32_t n = q->api->reg_count(q->h);
+    uint64_t pc;
+
+    if (!qemu_now.thread || k > n)
+        return 0;
+    if (k == n) {
+        pc = q->api->pc_read(qemu_now.thread);
+        memcpy(buf, &pc, sizeof pc);
+        return sizeof pc;
+    }
+    return q->api->reg_read(qemu_now.thread, k, buf) ? q->api->reg_bytes(q->h, k) : 0;
+}
+
+/* Returns the number of bytes, or -1; from QEMU_API_BOOL on a bool. */
 QEMU_EXPORT int qemu_plugin_read_register(struct qemu_plugin_register *handle, void *to)
 {
     QemuPlugin *q = qemu_plugin_any();
-    uint32_t k = (uint32_t)(uintptr_t)handle - 1, n = q->api->reg_count(q->h);
     uint8_t buf[16];
+    unsigned n = register_to(q, (uint32_t)(uintptr_t)handle - 1, buf);
 
-    if (!qemu_now.thread || k > n)
-        return -1;
-    if (k == n) {
-        uint64_t pc = q->api->pc_read(qemu_now.thread);
-        append(to, &pc, sizeof pc);
-        return sizeof pc;
-    }
-    if (!q->api->reg_read(qemu_now.thread, k, buf))
-        return -1;
-    append(to, buf, q->api->reg_bytes(q->h, k));
-    return (int)q->api->reg_bytes(q->h, k);
+    if (n)
+        append(to, buf, n);
+    return q->version >= QEMU_API_BOOL ? n != 0 : n ? (int)n : -1;
 }
 
 QEMU_EXPORT bool qemu_plugin_read_memory_vaddr(uint64_t va, void *to, size_t len)
@@ -121,7 +130,7 @@ QEMU_EXPORT bool qemu_plugin_read_memory_vaddr(uint64_t va, void *to, size_t len
     return ok;
 }
 
-/* Returns how many bytes were written; 0: none. pc is changed by qemu_plugin_set_pc alone. */
+/* Returns how many bytes were written; 0: none. From QEMU_API_BOOL on a bool. pc is changed by qemu_plugin_set_pc alone. */
 QEMU_EXPORT int qemu_plugin_write_register(struct qemu_plugin_register *handle, const void *from)
 {
     QemuPlugin *q = qemu_plugin_any();
@@ -131,7 +140,7 @@ QEMU_EXPORT int qemu_plugin_write_register(struct qemu_plugin_register *handle, 
     if (!qemu_now.thread || k >= q->api->reg_count(q->h) || a->len < q->api->reg_bytes(q->h, k) ||
         !q->api->reg_write(qemu_now.thread, k, a->data))
         return 0;
-    return (int)q->api->reg_bytes(q->h, k);
+    return q->version >= QEMU_API_BOOL ? 1 : (int)q->api->reg_bytes(q->h, k);
 }
 
 /* The guest goes on at va: what the callback would have done after this is not done. Returns only when that is not possible. */

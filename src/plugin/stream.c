@@ -35,17 +35,35 @@ DgStream *stream_new(DgHost *h, uint32_t record, size_t buffer, DgConsumeFn *fn,
     return s;
 }
 
-DgFilter *filter_new(DgHost *h, DgStream *s, unsigned shift, uint32_t length)
+static DgFilter *filter_add(DgHost *h, DgStream *s, unsigned shift, uint32_t length, uint32_t ways, bool forgets)
 {
+    unsigned place = 0;
+
     if (h->p->running || !s || s->record != sizeof(DgSeen) || s->nfilter == FILTERS_MAX || shift < 4 || shift > 32 || !length ||
-        (length & (length - 1)) || length > 1u << 20)
+        (length & (length - 1)) || length > 1u << 20 || !ways || ways > 1024)
+        return NULL;
+    while (1u << place < ways)
+        place++;
+    uint64_t cells = (uint64_t)length << place;
+    if (cells > cell_limit(h->p->tools.e))
         return NULL;
     DgFilter *f = arena_zalloc(&h->p->arena, sizeof *f);
-    *f = (DgFilter){s, s->nfilter, shift, length, cells_new(h, DG_SUM, length < 2 ? 2 : length)};
+    *f = (DgFilter){s, s->nfilter, shift, place + 3, length, ways, forgets, 0};
+    f->cell = cells_new(h, CELLS_OWN, cells < 2 ? 2 : (uint32_t)cells);
     if (f->cell == DG_NO_CELL)
         return NULL;
     s->filter[s->nfilter++] = f;
     return f;
+}
+
+DgFilter *filter_new(DgHost *h, DgStream *s, unsigned shift, uint32_t length)
+{
+    return filter_add(h, s, shift, length, 1, true);
+}
+
+DgFilter *filter_lru(DgHost *h, DgStream *s, unsigned shift, uint32_t length, uint32_t ways)
+{
+    return filter_add(h, s, shift, length, ways, false);
 }
 
 static uint64_t *cell(const DgThread *t, DgCell c)
@@ -53,10 +71,13 @@ static uint64_t *cell(const DgThread *t, DgCell c)
     return cell_of(t->cpu, cell_disp(t->p->tools.e, c));
 }
 
-static void forget_seen(DgThread *t, const DgStream *s)
+_Static_assert(IR_NOTE_NONE == UINT64_MAX, "made of bytes that are all the same");
+
+static void forget_seen(DgThread *t, const DgStream *s, bool all)
 {
     for (unsigned k = 0; k < s->nfilter; k++)
-        memset(cell(t, s->filter[k]->cell), 0, 8 * (size_t)s->filter[k]->length);
+        if (all || s->filter[k]->forgets)
+            memset(cell(t, s->filter[k]->cell), 0xff, (size_t)s->filter[k]->length << s->filter[k]->place);
 }
 
 typedef struct Consume {
@@ -101,7 +122,7 @@ static void hand_over(DgThread *t, DgStream *s, uint64_t at)
         feed_put(t->p, t->cpu, &(Buffer){s, t->number, mem, (size_t)(at - (uintptr_t)mem)});
         buffer_new(t, s);
     }
-    forget_seen(t, s);
+    forget_seen(t, s, false);
 }
 
 uint64_t stream_room(Tools *tools, Vcpu *cpu, uint64_t at, uint64_t limit)
@@ -147,8 +168,10 @@ void stream_flush(DgThread *t, DgStream *s)
 
 void stream_thread_start(DgThread *t)
 {
-    for (unsigned k = 0; k < t->p->nstream; k++)
+    for (unsigned k = 0; k < t->p->nstream; k++) {
         forget(t, &t->p->stream[k]);
+        forget_seen(t, &t->p->stream[k], true);
+    }
 }
 
 void stream_thread_end(DgThread *t)
@@ -163,7 +186,5 @@ void stream_thread_end(DgThread *t)
 
 void stream_fork_child(DgThread *t)
 {
-    for (unsigned k = 0; k < t->p->nstream; k++)
-        forget_seen(t, &t->p->stream[k]); /* what has not been consumed is the parent's */
-    stream_thread_start(t);
+    stream_thread_start(t); /* what has not been consumed is the parent's */
 }

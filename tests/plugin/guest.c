@@ -45,6 +45,53 @@ __attribute__((noinline)) long probe_me(long x)
     return x * 3 + 1;
 }
 
+/* Accesses of all sizes and alignments, over lines and pages, near and far in no order. */
+__attribute__((noinline)) static long run_lines(void)
+{
+    static unsigned char mem[1 << 15];
+    long sum = 0;
+    unsigned at = 1;
+
+    for (int i = 0; i < 6000; i++) {
+        at = at * 1103515245 + 12345;
+        unsigned char *p = mem + (at >> 8) % (i % 3 ? 512 : sizeof mem - 32);
+        long one, two, low, high;
+        __asm__ volatile("ldrh %w0, [%4]\n ldr %1, [%4, #5]\n ldr q0, [%4, #1]\n str q0, [%4, #15]\n"
+                         "ldp %2, %3, [%4, #8]\n strb %w0, [%4]"
+                         : "=&r"(one), "=&r"(two), "=&r"(low), "=&r"(high) : "r"(p) : "v0", "memory");
+        sum += one + two + low + high;
+    }
+    return sum;
+}
+
+static char *closed; /* a page that the first fault there opens */
+
+static void on_closed(int sig, siginfo_t *info, void *uc)
+{
+    mprotect(closed, 4096, PROT_READ | PROT_WRITE);
+    faults++;
+}
+
+/* Memory-copy instructions, whose accesses helpers make; the last one is interrupted by a fault and goes on. */
+static void run_mops(void)
+{
+    char *mem = mmap(NULL, 4 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *to = mem + 3, *from = mem + 8192 + 5;
+    long n = 3001;
+
+    __asm__ volatile(".arch_extension mops\n cpyfp [%0]!, [%1]!, %2!\n cpyfm [%0]!, [%1]!, %2!\n cpyfe [%0]!, [%1]!, %2!"
+                     : "+r"(to), "+r"(from), "+r"(n) : : "cc", "memory");
+    closed = mem + 4096;
+    mprotect(closed, 4096, PROT_NONE);
+    signal(SIGSEGV, SIG_DFL);
+    sigaction(SIGSEGV, &(struct sigaction){.sa_sigaction = on_closed, .sa_flags = SA_SIGINFO}, NULL);
+    to = mem + 3500;
+    n = 2000;
+    __asm__ volatile(".arch_extension mops\n setp [%0]!, %1!, %2\n setm [%0]!, %1!, %2\n sete [%0]!, %1!, %2"
+                     : "+r"(to), "+r"(n) : "r"(0x5al) : "cc", "memory");
+    printf("mops %p %d %d\n", (void *)mem, mem[5499], (int)faults);
+}
+
 /* What tools wrap: recursion, and what is left by a jump. */
 __attribute__((noinline)) long wrap_me(long n)
 {
@@ -196,6 +243,10 @@ int main(int argc, char **argv)
         for (long i = 0; i < 200; i++)
             sum += probe_me(i);
         printf("probe %ld\n", sum);
+    } else if (strcmp(what, "mops") == 0) {
+        run_mops();
+    } else if (strcmp(what, "lines") == 0) {
+        printf("lines %ld\n", run_lines());
     } else if (strcmp(what, "wrap") == 0) {
         printf("wrap %ld\n", run_wrap());
     } else if (strcmp(what, "watch") == 0) {

@@ -42,8 +42,8 @@ Insn *qemu_plugin_tb_get_insn(const Tb *, size_t);
 size_t qemu_plugin_insn_data(const Insn *, void *, size_t);
 const char *qemu_plugin_insn_symbol(const Insn *);
 Regs *qemu_plugin_get_registers(void);
-int qemu_plugin_read_register(void *, Bytes *);
-int qemu_plugin_write_register(void *, Bytes *);
+bool qemu_plugin_read_register(void *, Bytes *);
+bool qemu_plugin_write_register(void *, Bytes *);
 void qemu_plugin_set_pc(uint64_t);
 bool qemu_plugin_read_memory_vaddr(uint64_t, Bytes *, size_t);
 bool qemu_plugin_write_memory_vaddr(uint64_t, Bytes *);
@@ -90,8 +90,8 @@ static void nine(unsigned vcpu, void *data)
     uint64_t v = 9;
     Bytes b = {(uint8_t *)&v, sizeof v}, small = {(uint8_t *)&v, 4};
 
-    bad_if(qemu_plugin_write_register(reg("x0"), &small) != 0, "a value that is too small");
-    bad_if(qemu_plugin_write_register(reg("x0"), &b) != 8, "writing x0");
+    bad_if(qemu_plugin_write_register(reg("x0"), &small), "a value that is too small");
+    bad_if(!qemu_plugin_write_register(reg("x0"), &b), "writing x0");
 }
 
 static void away(unsigned vcpu, void *data)
@@ -100,7 +100,8 @@ static void away(unsigned vcpu, void *data)
     uint64_t to;
 
     nine(vcpu, data);
-    bad_if(qemu_plugin_read_register(reg("x30"), &b) != 8, "reading x30");
+    bad_if(qemu_plugin_read_register(NULL, &b), "reading no register");
+    bad_if(!qemu_plugin_read_register(reg("x30"), &b) || b.len != 8, "reading x30");
     memcpy(&to, b.data, sizeof to);
     free(b.data);
     qemu_plugin_set_pc(to);

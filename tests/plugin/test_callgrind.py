@@ -143,6 +143,10 @@ def test_annotate(dragoman, guest, calls, tmp):
         _, _, got = run(dragoman, [f"--tool=callgrind{options},out={out}"], [calls], out)
         p = subprocess.run(["callgrind_annotate", "--inclusive=yes", "--tree=both", "--threshold=100", out], capture_output=True, timeout=120)
         text = p.stdout.decode()
+        for more in "--auto=yes", "--show=Ir --sort=Ir", "--inclusive=no --tree=caller", "--tree=calling", "--show-percs=no":
+            q = subprocess.run(["callgrind_annotate", "--threshold=100", *more.split(), out], capture_output=True, timeout=120)
+            check(q.returncode == 0 and not q.stderr and b"direct" in q.stdout, f"callgrind_annotate {more}: {what}",
+                  q.stderr.decode() + q.stdout.decode())
         total = re.search(r"^ *([\d,]+)(?: \([\d.]+%\))? .*PROGRAM TOTALS", text, re.M)
         check(p.returncode == 0 and not p.stderr and total and int(total[1].replace(",", "")) == got.total[0] and "direct" in text,
               f"callgrind_annotate reads it: {what}", p.stderr.decode() + text)

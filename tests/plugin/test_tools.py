@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Tools against each other, against other engines, and against QEMU: exact numbers.
 
-usage: test_tools.py PART DRAGOMAN PURE GUEST PROBE.so QEMU_PLUGIN.so STEP TICK GUEST_WITH_LINES QEMU_WRITER.so
+usage: test_tools.py PART DRAGOMAN PURE GUEST PROBE.so QEMU_PLUGIN.so STEP TICK GUEST_WITH_LINES QEMU_WRITER.so QEMU_SEVEN.so THUNKS
 PART is one of those in main().
 Without arguments: skipped, for want of a cross compiler.
 """
@@ -77,14 +77,17 @@ def test_count(dragoman, pure, guest):
     same_everywhere(dragoman, "count of a C program", [guest, "probe"])
 
 
-def test_exact(dragoman, pure, guest, step):
-    """Against a debugger that steps through the same program, instructions that fault included."""
-    for what, program in ("pure", [pure]), ("with faults", [guest, "faults", "40"]):
+def test_exact(dragoman, pure, guest, step, thunks):
+    """Against a debugger that steps through the same program, instructions that fault included, and those of branches' thunks."""
+    for what, program in ("pure", [pure]), ("with faults", [guest, "faults", "40"]), ("by thunks", [thunks]):
         want = {m[1]: int(m[2]) for m in re.finditer(r"^(instructions|blocks|reads|writes) (\d+)$", Run(dragoman, [step] + program).out, re.M)}
         check(len(want) == 4, f"stepping: {what}", want)
         for name, opts in ENGINES.items():
             got = Run(dragoman, opts + ["--tool=count"] + program).numbers()
             check(want.items() <= got.items(), f"count is what stepping shows, {what}: {name}", f"{got}\n{want}")
+    for opts in ["--promote=on"], ["--promote=on", "--tier2=1"], ["--harden=retpoline", "--tier2=1"]: # thunks once more: `want` is theirs
+        got = Run(dragoman, opts + ["--tool=count", thunks]).numbers()
+        check(want.items() <= got.items(), f"count is what stepping shows, by thunks: {' '.join(opts)}", f"{got}\n{want}")
 
 
 def test_interrupted(dragoman, tick):
@@ -283,6 +286,20 @@ def test_accesses(dragoman, guest, probe):
         check(["syscall", "read", hex(text[1]), str(text[2])] in rows, f"accesses: of write(): {name}", r.err[-300:])
 
 
+def test_helpers(dragoman, guest, probe):
+    """What memory-copy instructions access, each byte once, also where a fault interrupts one."""
+    for name, opts in ENGINES.items():
+        r = Run(dragoman, opts + ["--cpu=+mops", f"--plugin={probe},mode=access", guest, "mops"])
+        said = re.fullmatch(r"mops (0x[0-9a-f]+) 90 1\n", r.out)
+        mem = int(said[1], 16) if said else 0
+        rows = [line.split() for line in r.err.splitlines() if line.startswith("helper")]
+        got = {kind: sorted(at for _, what, start, n in rows if what == kind for at in range(int(start, 16), int(start, 16) + int(n)))
+               for kind in ("read", "write")}
+        want = {"read": list(range(mem + 8197, mem + 8197 + 3001)),
+                "write": sorted([*range(mem + 3, mem + 3 + 3001), *range(mem + 3500, mem + 5500)])}
+        check(r.status == 0 and said and got == want, f"accesses: of helpers, each byte once: {name}", f"{r.out}{rows[:20]}")
+
+
 def map_rows(text):
     return [(int(a, 16), int(b, 16), c) for a, b, c in (line.split(" ", 2) for line in text.splitlines())]
 
@@ -401,13 +418,19 @@ def test_others(dragoman, pure, guest, tmp):
         check(pcs == drcov_expected(dragoman, pure, tmp), f"cover: the instructions that ran: {name}", f"{len(pcs)} {r.err}")
     out = os.path.join(tmp, "trace")
     for name, opts in ENGINES.items():
-        r, text, _ = trace(dragoman, opts + ["--tool=cache,D1=1024:2:32,TLB=16384:4:4096"], [guest, "probe"], out)
-        rows = {m[1]: [int(x) for x in m[2].split()] for m in re.finditer(r"^(I1|D1|ITLB|DTLB) +((?:\d+ +){4})", r.err, re.M)}
-        want, pages = lru_misses(text, 1024, 2, 32), lru_misses(text, 16384, 4, 4096)
-        check(rows["D1"][2:] == want and rows["D1"][:2] == [r.numbers()["reads"], r.numbers()["writes"]],
-              f"cache: misses as simulated here: {name}", f"{rows} {want}\n{r.err}")
-        check(rows["DTLB"][2:] == pages and rows["ITLB"][0] == rows["I1"][0] == r.numbers()["instructions"] and rows["ITLB"][2] > 4,
-              f"cache: TLBs: {name}", f"{rows} {pages}\n{r.err}")
+        for shape, program in (((1024, 2, 32), "probe"), ((1024, 8, 16), "lines"), ((2048, 4, 64), "lines"),
+                               ((768, 12, 32), "lines")):
+            option = "D1=%d:%d:%d" % shape
+            r, text, _ = trace(dragoman, opts + [f"--tool=cache,{option},TLB=16384:4:4096"], [guest, program], out)
+            rows = {m[1]: [int(x) for x in m[2].split()] for m in re.finditer(r"^(I1|D1|ITLB|DTLB) +((?:\d+ +){4})", r.err, re.M)}
+            want, pages = lru_misses(text, *shape), lru_misses(text, 16384, 4, 4096)
+            check(rows["D1"][2:] == want and rows["D1"][:2] == [r.numbers()["reads"], r.numbers()["writes"]],
+                  f"cache: misses as simulated here, {option}: {name}", f"{rows} {want}\n{r.err}")
+            check(rows["DTLB"][2:] == pages and rows["ITLB"][2] > 4 and
+                  rows["ITLB"][0] == rows["I1"][0] == r.numbers()["instructions"], f"cache: TLBs: {name}", f"{rows} {pages}\n{r.err}")
+    r = Run(dragoman, ["--tool=cache,D1=1024:8:16", guest, "fork"])
+    rows = [[int(x) for x in m[1].split()] for m in re.finditer(r"^(?:I1|D1|L2|LL) +((?:\d+ +){4})", r.err, re.M)]
+    check(len(rows) == 8 and all(row[0] >= row[2] and row[1] >= row[3] for row in rows), "cache: parent and child, each its own", r.err)
     r = Run(dragoman, ["--tool=flame,svg", guest, "threads"])
     svg = xml.etree.ElementTree.fromstring(r.err)
     titles = [t.text for t in svg.iter("{http://www.w3.org/2000/svg}title")]
@@ -511,14 +534,27 @@ def test_qemu_write(dragoman, guest, writer):
             check(r.status == 0 and r.out == out and r.err == "", f"QEMU's interface: a plugin that changes the guest, {mode}: {name}", r.out + r.err)
 
 
+def test_qemu_seven(dragoman, pure, guest, plugin):
+    """Version 7 of QEMU's interface: data instead of ids."""
+    for name, opts in ENGINES.items():
+        r = Run(dragoman, opts + ["--tool=count,insns", "--qemu-plugin", plugin, pure])
+        n = r.numbers()
+        check(r.status == 0 and n["bad"] == 0 and n["insns"] == n["instructions"] and n["syscalls"] == n["filtered"] > n["returns"] and
+              all(n[k] == 1 for k in ("inits", "exits", "blocks", "ends", "each", "resets", "removed")),
+              f"QEMU's interface, version 7: {name}", r.err)
+    r = Run(dragoman, ["--qemu-plugin", plugin + ",quiet", guest, "probe"])
+    check(r.status == 0 and r.out == "" and r.numbers()["bad"] == 0 and r.numbers()["returns"] > 0,
+          "QEMU's interface, version 7: system calls answered", r.out + r.err)
+
+
 def main():
-    if len(sys.argv) < 11:
+    if len(sys.argv) < 13:
         sys.exit(77)
     part = sys.argv[1]
-    dragoman, pure, guest, probe, plugin, step, tick, debug, writer = map(os.path.abspath, sys.argv[2:11])
+    dragoman, pure, guest, probe, plugin, step, tick, debug, writer, seven, thunks = map(os.path.abspath, sys.argv[2:13])
     with tempfile.TemporaryDirectory() as tmp:
         parts = {"count": [lambda: test_count(dragoman, pure, guest),
-                           lambda: test_exact(dragoman, pure, guest, step),
+                           lambda: test_exact(dragoman, pure, guest, step, thunks),
                            lambda: test_interrupted(dragoman, tick),
                            lambda: test_static(dragoman, pure, probe)],
                  "traces": [lambda: test_memtrace(dragoman, pure, guest, tmp),
@@ -526,13 +562,15 @@ def main():
                  "interface": [lambda: test_probe(dragoman, pure, guest, probe),
                                lambda: test_wrap(dragoman, guest, probe),
                                lambda: test_accesses(dragoman, guest, probe),
+                               lambda: test_helpers(dragoman, guest, probe),
                                lambda: test_errors(dragoman, pure, probe)],
                  "windows": [lambda: test_windows(dragoman, pure, guest, step, tmp)],
                  "others": [lambda: test_others(dragoman, pure, guest, tmp),
                             lambda: test_perf(dragoman, guest, tmp),
                             lambda: test_lines(dragoman, guest, debug, tmp)],
                  "qemu": [lambda: test_qemu(dragoman, pure, guest, probe, plugin),
-                          lambda: test_qemu_write(dragoman, guest, writer)]}
+                          lambda: test_qemu_write(dragoman, guest, writer),
+                          lambda: test_qemu_seven(dragoman, pure, guest, seven)]}
         for test in parts[part]:
             try:
                 test()

@@ -475,7 +475,7 @@ static bool polled(IrCpu *cpu)
 }
 
 /* Both ways from `states` random states. */
-static bool same_runs(const IrRegion *r, unsigned states)
+static inline bool same_runs(const IrRegion *r, unsigned states)
 {
     static uint8_t mem0[MEM_SIZE], mem1[MEM_SIZE];
 

@@ -654,6 +654,12 @@ void asm_short_here(Asm *a, uint32_t mark)
     a->start[mark - 1] = (uint8_t)n;
 }
 
+void asm_short_to(Asm *a, uint32_t mark, uint32_t to)
+{
+    CHECK(mark >= to && mark - to <= 128);
+    a->start[mark - 1] = (uint8_t)(to - mark);
+}
+
 void x64_jmp_r(Asm *a, Gpr r)
 {
     op_rm(a, 0xff, W32, 4, rm_r(r), 0);

@@ -253,6 +253,7 @@ void x64_call(Asm *a, uint32_t label);
 uint32_t x64_jmp_short(Asm *a);
 uint32_t x64_jcc_short(Asm *a, Cc cc);
 void asm_short_here(Asm *a, uint32_t mark); /* CHECKs that the distance fits */
+void asm_short_to(Asm *a, uint32_t mark, uint32_t to); /* the same to where we have been: `to` from asm_here */
 void x64_jmp_r(Asm *a, Gpr r);
 void x64_jmp_m(Asm *a, Mem m);
 void x64_call_r(Asm *a, Gpr r);

@@ -371,15 +371,17 @@ static void stub_tool(Stubs *t)
     x64_ret(a);
 }
 
-/* rax, rcx and rdx, where all_regs has them. */
+/* Some registers, where all_regs has them. */
 static void few_regs(Stubs *t, bool save)
 {
-    for (uint8_t k = 0; k < 3; k++) {
-        Mem m = plan_cpu(offsetof(HostCpu, save) + 8 * k);
+    static const uint8_t few[] = {0, 1, 2, 6, 7, 8}; /* rax rcx rdx rsi rdi r8 */
+
+    for (unsigned k = 0; k < sizeof few; k++) {
+        Mem m = plan_cpu(offsetof(HostCpu, save) + 8 * few[k]);
         if (save)
-            x64_mov_mr(&t->a, W64, m, (Gpr){k});
+            x64_mov_mr(&t->a, W64, m, (Gpr){few[k]});
         else
-            x64_mov_rm(&t->a, W64, (Gpr){k}, m);
+            x64_mov_rm(&t->a, W64, (Gpr){few[k]}, m);
     }
 }
 
@@ -391,11 +393,96 @@ static Mem call_arg(unsigned n)
     return plan_cpu(offsetof(HostCpu, ir.call.arg) + n * sizeof(IrVal));
 }
 
-/* As ir_note, the key being known to be new. */
-static void stub_note(Stubs *t)
+/* Leave to C what has no room for a record, or as many ways as the loop below does not take. */
+static void note_for_c(Stubs *t)
 {
     Asm *a = &t->a;
     const Mem cell = mem_bi(R15, RAX, 0, -STATE_BIAS);
+
+    x64_mov_rm(a, W32, RAX, NOTE(pos));
+    x64_mov_rm(a, W64, RDX, cell);
+    x64_mov_rm(a, W32, RAX, NOTE(limit));
+    x64_alu_rm(a, ALU_CMP, W64, RDX, rm_m(cell));
+    uint32_t full = x64_jcc_short(a, CC_A);
+    x64_test_mi(a, W32, NOTE(ways), 3);
+    uint32_t on = x64_jcc_short(a, CC_E);
+    asm_short_here(a, full);
+    few_regs(t, false);
+    jump_stub(t, STUB_TOOL);
+    asm_short_here(a, on);
+}
+
+/*
+ * Look for line rdx at the place of the table that rax says, and put it in front; those before it, or all, move back by one.
+ * `found`: jumps when it is there.
+ */
+static void note_search(Stubs *t, uint32_t found[4])
+{
+    Asm *a = &t->a;
+    const Mem base = mem_bi(R15, RAX, 0, -STATE_BIAS);
+
+    x64_mov_rm(a, W32, RSI, NOTE(table));
+    x64_alu_rr(a, ALU_ADD, W64, RAX, RSI);
+    x64_mov_rm(a, W32, RSI, NOTE(ways));
+    x64_mov_rr(a, W64, RDI, RDX);
+    uint32_t loop = asm_here(a);
+    for (unsigned k = 0; k < 4; k++) {
+        Gpr newer = k & 1 ? R8 : RDI, was = k & 1 ? RDI : R8;
+        Mem m = base;
+        m.disp += 8 * (int32_t)k;
+        x64_mov_rm(a, W64, was, m);
+        x64_mov_mr(a, W64, m, newer);
+        x64_alu_rr(a, ALU_CMP, W64, was, RDX);
+        found[k] = x64_jcc_short(a, CC_E);
+    }
+    x64_alu_ri(a, ALU_ADD, W64, RAX, 32);
+    x64_alu_ri(a, ALU_SUB, W32, RSI, 4);
+    uint32_t more = x64_jcc_short(a, CC_NE);
+    asm_short_to(a, more, loop);
+}
+
+static void all_here(Stubs *t, const uint32_t found[4])
+{
+    for (unsigned k = 0; k < 4; k++)
+        asm_short_here(&t->a, found[k]);
+}
+
+/* A record of first half rsi and of address rdi. */
+static void note_record(Stubs *t)
+{
+    Asm *a = &t->a;
+    const Mem cell = mem_bi(R15, RAX, 0, -STATE_BIAS);
+
+    x64_mov_rm(a, W32, RAX, NOTE(pos));
+    x64_mov_rm(a, W64, R8, cell);
+    x64_mov_mr(a, W64, mem_b(R8, 0), RSI);
+    x64_mov_mr(a, W64, mem_b(R8, 8), RDI);
+    x64_alu_mi(a, ALU_ADD, W64, cell, 16);
+}
+
+/* The access goes on in line rax; rsi: the first half of a record of it. */
+static void note_second(Stubs *t)
+{
+    Asm *a = &t->a;
+    uint32_t found[4];
+
+    x64_mov_mr(a, W64, call_arg(2), RSI);
+    x64_mov_rr(a, W64, RDX, RAX);
+    x64_mov_rm(a, W32, RAX, call_arg(0));
+    x64_alu_rm(a, ALU_ADD, W32, RAX, rm_m(NOTE(place)));
+    x64_alu_rm(a, ALU_AND, W32, RAX, rm_m(NOTE(mask)));
+    note_search(t, found);
+    x64_mov_rm(a, W64, RSI, call_arg(2));
+    x64_mov_rr(a, W64, RDI, RDX);
+    note_record(t);
+    all_here(t, found);
+}
+
+/* As ir_note. Two records have room where there is some for one: STREAM_SLACK. */
+static void stub_note(Stubs *t)
+{
+    Asm *a = &t->a;
+    uint32_t found[4];
 
     begin(t, STUB_NOTE);
     few_regs(t, true);
@@ -404,34 +491,32 @@ static void stub_note(Stubs *t)
     x64_mov_rm(a, W32, RAX, plan_cpu(offsetof(HostCpu, scratch) + 8 * SCRATCH_IMM + 4));
     x64_shift_i(a, SH_SHL, W64, RAX, 32);
     x64_alu_rr(a, ALU_OR, W64, RCX, RAX);
-    x64_mov_rm(a, W32, RAX, NOTE(pos));
-    x64_mov_rm(a, W64, RDX, cell);
-    x64_mov_rm(a, W32, RAX, NOTE(limit));
-    x64_alu_rm(a, ALU_CMP, W64, RDX, rm_m(cell));
-    uint32_t room = x64_jcc_short(a, CC_BE);
-    few_regs(t, false);
-    jump_stub(t, STUB_TOOL);
-    asm_short_here(a, room);
-    x64_mov_rm(a, W64, RAX, NOTE(word));
-    x64_mov_mr(a, W64, mem_b(RDX, 0), RAX);
-    x64_mov_rm(a, W64, RAX, call_arg(2));
-    x64_mov_mr(a, W64, mem_b(RDX, 8), RAX);
-    x64_mov_rm(a, W32, RAX, NOTE(pos));
-    x64_alu_mi(a, ALU_ADD, W64, cell, 16);
-    x64_mov_rm(a, W32, RAX, NOTE(table));
+    note_for_c(t);
+    x64_mov_rm(a, W64, RAX, NOTE(low));
+    x64_mov_rm(a, W64, RDX, call_arg(1));
+    x64_alu_rr(a, ALU_OR, W64, RDX, RAX);
+    x64_alu_rr(a, ALU_XOR, W64, RDX, RAX);
+    x64_mov_rm(a, W32, RAX, call_arg(0));
+    note_search(t, found);
+    x64_mov_rm(a, W64, RSI, NOTE(word));
+    x64_mov_rm(a, W64, RDI, call_arg(1));
+    note_record(t);
+    x64_mov_rm(a, W64, RSI, NOTE(again));
+    uint32_t missed = x64_jmp_short(a);
+    all_here(t, found);
+    x64_mov_rm(a, W64, RSI, NOTE(word));
+    asm_short_here(a, missed);
+    x64_mov_rm(a, W32, RAX, NOTE(span));
     x64_alu_rm(a, ALU_ADD, W64, RAX, rm_m(call_arg(1)));
-    x64_mov_rm(a, W64, RDX, call_arg(0));
-    x64_mov_mr(a, W64, cell, RDX);
-    x64_alu_rm(a, ALU_AND, W64, RDX, rm_m(NOTE(low)));
-    uint32_t one = x64_jcc_short(a, CC_E);
-    x64_mov_mi(a, W64, cell, 0);
-    x64_mov_rm(a, W32, RAX, call_arg(1));
-    x64_alu_ri(a, ALU_ADD, W32, RAX, 8);
-    x64_alu_rm(a, ALU_AND, W32, RAX, rm_m(NOTE(mask)));
-    x64_mov_rm(a, W32, RDX, NOTE(table));
-    x64_alu_rr(a, ALU_ADD, W64, RAX, RDX);
-    x64_mov_mi(a, W64, cell, 0);
-    asm_short_here(a, one);
+    x64_mov_rm(a, W64, RDI, NOTE(low));
+    x64_alu_rr(a, ALU_OR, W64, RAX, RDI);
+    x64_alu_rr(a, ALU_XOR, W64, RAX, RDI);
+    x64_alu_rr(a, ALU_CMP, W64, RAX, RDX);
+    uint32_t two = x64_jcc_short(a, CC_NE);
+    few_regs(t, false);
+    x64_ret(a);
+    asm_short_here(a, two);
+    note_second(t);
     few_regs(t, false);
     x64_ret(a);
 }

@@ -107,69 +107,118 @@ void sel_stash(Sel *s, const IrInsn *i)
     }
 }
 
-/* What a stub does: the buffer is full, or the key concerns two elements of the table. */
-static void note_by_stub(Sel *s, const IrInsn *i)
+/* --- filters ------------------------------------------------------------------------------------------------------ */
+
+/* A NOTE being emitted. */
+typedef struct Note {
+    const IrInsn *i;
+    const IrNote *n;
+    bool fixed;      /* the key is an immediate: that of a line of code */
+    int32_t imm;
+    Gpr key, t;      /* t: to use, as is `addr` for reading when the access is longer than a byte */
+    Gpr addr;
+    Mem line[3];     /* what is remembered, the line used last first */
+    uint32_t back, rare;
+} Note;
+
+/* Everything that is not seen to be simple is left to a stub. */
+static void note_by_stub(Sel *s, const Note *k)
 {
-    sel_store_arg(s, 0, i->a);
-    sel_store_arg(s, 1, i->b);
-    sel_store_arg(s, 2, i->c);
-    sel_store_imm(s, plan_scratch(SCRATCH_IMM), host_note_site(i->imm));
+    sel_store_arg(s, 0, k->i->b);
+    sel_store_arg(s, 1, k->i->c);
+    sel_store_imm(s, plan_scratch(SCRATCH_IMM), host_note_site(k->i->imm));
     x64_call(s->a, label_stub(STUB_NOTE));
 }
 
-static Mem cell_mem(uint32_t disp)
+static void compare_key(Sel *s, const Note *k, Mem with)
 {
-    return mem_b(R15, (int32_t)disp - STATE_BIAS);
+    if (k->fixed)
+        x64_alu_mi(s->a, ALU_CMP, W64, with, k->imm);
+    else
+        x64_alu_rm(s->a, ALU_CMP, W64, k->key, rm_m(with));
 }
 
-/* A key that is new, by ir_note: t is free. */
-static void note_new(Sel *s, const IrInsn *i, Gpr key, Gpr value, Gpr t, Mem known)
+static void shift_line(Sel *s, const Note *k, unsigned from)
 {
-    const IrNote *n = (const IrNote *)(uintptr_t)i->imm;
-    uint32_t rare = sel_label(s);
-
-    x64_test_ri(s->a, W64, key, (int32_t)n->low);
-    x64_jcc(s->a, CC_NE, rare);
-    x64_mov_rm(s->a, W64, t, cell_mem(n->pos));
-    x64_alu_rm(s->a, ALU_CMP, W64, t, rm_m(cell_mem(n->limit)));
-    x64_jcc(s->a, CC_A, rare);
-    x64_mov_mr(s->a, W64, mem_b(t, 8), value);
-    x64_mov_mi(s->a, W32, mem_b(t, 0), (int32_t)n->word);
-    x64_mov_mi(s->a, W32, mem_b(t, 4), (int32_t)(n->word >> 32));
-    x64_alu_mi(s->a, ALU_ADD, W64, cell_mem(n->pos), 16);
-    x64_mov_mr(s->a, W64, known, key);
-    uint32_t done = sel_label(s);
-    x64_jmp(s->a, done);
-    sel_bind(s, rare);
-    note_by_stub(s, i);
-    sel_bind(s, done);
+    x64_mov_rm(s->a, W64, k->t, k->line[from]);
+    x64_mov_mr(s->a, W64, k->line[from + 1], k->t);
 }
 
-/* Only the comparison is on the way; a constant key, that of a line of code, is compared as it is and otherwise left to the stub. */
+/* Not the line used last: perhaps one of the next two, which goes to the front then. */
+static void note_near(Sel *s, const Note *k)
+{
+    for (unsigned at = 1; at < 3 && at < k->n->ways; at++) {
+        uint32_t not = sel_label(s);
+        compare_key(s, k, k->line[at]);
+        x64_jcc(s->a, CC_NE, not);
+        for (unsigned from = at; from--;)
+            shift_line(s, k, from);
+        if (k->fixed)
+            x64_mov_mi(s->a, W64, k->line[0], k->imm);
+        else
+            x64_mov_mr(s->a, W64, k->line[0], k->key);
+        x64_jmp(s->a, k->back);
+        sel_bind(s, not);
+    }
+}
+
+/* An access that is not aligned, but within the line used last. */
+static void note_unaligned(Sel *s, const Note *k)
+{
+    x64_lea(s->a, W64, k->t, mem_b(k->addr, (int32_t)k->n->span));
+    x64_alu_ri(s->a, ALU_AND, W64, k->t, (int32_t)~k->n->low);
+    x64_alu_rm(s->a, ALU_CMP, W64, k->t, rm_m(k->line[0]));
+    x64_jcc(s->a, CC_NE, k->rare);
+    x64_mov_rr(s->a, W64, k->t, k->addr);
+    x64_alu_ri(s->a, ALU_AND, W64, k->t, (int32_t)~k->n->low);
+    x64_alu_rm(s->a, ALU_CMP, W64, k->t, rm_m(k->line[0]));
+    x64_jcc(s->a, CC_E, k->back);
+}
+
+/* Only the comparison with the line used last is on the way. */
 void sel_note(Sel *s, const IrInsn *i)
 {
     const IrNote *n = (const IrNote *)(uintptr_t)i->imm;
-    int32_t imm, disp = (int32_t)n->table - STATE_BIAS;
-    uint32_t fresh = sel_label(s), back = sel_label(s);
+    Note k = {.i = i, .n = n, .key = RAX, .addr = RAX, .back = sel_label(s), .rare = sel_label(s)};
+    int32_t disp = (int32_t)n->table - STATE_BIAS;
+    uint32_t fresh = sel_label(s);
     uint64_t index;
-    bool fixed = imm32(s, i->a, W64, &imm), simple = !fixed && n->low <= INT32_MAX;
-    Gpr key = fixed ? RAX : sel_use_r(s, i->a), value = simple ? sel_use_r(s, i->c) : RAX;
-    Mem known = sel_const(s, i->b, &index) ? mem_b(R15, disp + (int32_t)index) : mem_bi(R15, sel_use_r(s, i->b), 0, disp);
-    Gpr t = simple ? sel_tmp_r(s) : RAX;
 
-    if (fixed)
-        x64_alu_mi(s->a, ALU_CMP, W64, known, imm);
-    else
-        x64_alu_rm(s->a, ALU_CMP, W64, key, rm_m(known));
+    k.fixed = imm32(s, i->a, W64, &k.imm);
+    if (!k.fixed)
+        k.key = sel_use_r(s, i->a);
+    if (n->span)
+        k.addr = sel_use_r(s, i->c);
+    bool known = sel_const(s, i->b, &index);
+    Gpr place = known ? RAX : sel_use_r(s, i->b);
+    for (unsigned at = 0; at < 3; at++, disp += 8)
+        k.line[at] = known ? mem_b(R15, disp + (int32_t)index) : mem_bi(R15, place, 0, disp);
+    k.t = sel_tmp_r(s);
+
+    compare_key(s, &k, k.line[0]);
     x64_jcc(s->a, CC_NE, fresh);
-    sel_bind(s, back);
+    sel_bind(s, k.back);
     sel_cold_begin(s);
     sel_bind(s, fresh);
-    if (simple)
-        note_new(s, i, key, value, t, known);
-    else
-        note_by_stub(s, i);
-    x64_jmp(s->a, back);
+    if (!s->r->graph) { /* code that has not run often: small, and soon made */
+        note_by_stub(s, &k);
+        x64_jmp(s->a, k.back);
+        sel_cold_end(s);
+        return;
+    }
+    if (n->span && n->low <= INT32_MAX) {
+        uint32_t aligned = sel_label(s);
+        x64_test_ri(s->a, W32, k.addr, (int32_t)n->span);
+        x64_jcc(s->a, CC_E, aligned);
+        note_unaligned(s, &k);
+        sel_bind(s, k.rare);
+        note_by_stub(s, &k);
+        x64_jmp(s->a, k.back);
+        sel_bind(s, aligned);
+    }
+    note_near(s, &k);
+    note_by_stub(s, &k);
+    x64_jmp(s->a, k.back);
     sel_cold_end(s);
 }
 

@@ -1,0 +1,385 @@
+/*
+ * The operations of tools: cells, records in buffers, filters, calls. Random regions of them leave the same cells, registers and
+ * records translated and interpreted; and a filter passes exactly what a cache of its shape would miss.
+ *
+ *   test_x64_tools [SEED [COUNT [SIZE]]]
+ */
+#include "jit_gen.h"
+
+/* Cells, from the guest's state on: behind the slots. */
+enum { POS = 896, LIMIT = 904, POS2 = 912, LIMIT2 = 920, CELLS = 928, NCELLS = 8, TABLE = 1024, TABLE_BYTES = 1024 };
+enum { BUFFER = 512, SLACK = 2048, LOG = 1 << 16, NOTES = 64 };
+
+/* What comes out of one run. */
+typedef struct Log {
+    uint8_t bytes[LOG];
+    unsigned n, emptied, calls;
+} Log;
+
+static uint8_t buffer[2][BUFFER + SLACK];
+static Log logs[2], *out; /* interpreted, translated */
+static IrNote notes[NOTES];
+static unsigned nnotes;
+
+static void put(const void *from, size_t n)
+{
+    if (out->n + n <= LOG) {
+        memcpy(out->bytes + out->n, from, n);
+        out->n += (unsigned)n;
+    }
+}
+
+static unsigned which(uint64_t limit)
+{
+    return limit == LIMIT2;
+}
+
+/* A buffer is full. */
+static uint64_t room(IrCpu *cpu, uint64_t at, uint64_t limit)
+{
+    uint8_t *start = buffer[which(limit)];
+
+    put(start, (size_t)(at - (uintptr_t)start));
+    out->emptied++;
+    return (uintptr_t)start;
+}
+
+static IrStop called(IrCpu *cpu, uint64_t site, const IrVal arg[2], IrShow *show)
+{
+    put(&site, sizeof site);
+    put(&arg[0], 8);
+    put(&arg[1], 8);
+    out->calls++;
+    return IR_STOP_NONE;
+}
+
+/* As the engine answers. */
+static IrStop called_from_code(HostCpu *cpu, uint64_t site)
+{
+    const IrVal *arg = cpu->ir.call.arg;
+
+    if (site & 1)
+        cpu->ir.call.ret.u64[0] = room(&cpu->ir, arg[0].u64[0], site >> 1);
+    else if (site & 2)
+        ir_note(&cpu->ir, (const IrNote *)(uintptr_t)(site - 2), arg[0].u64[0], arg[1].u64[0]);
+    else
+        return called(&cpu->ir, site, arg, NULL);
+    return IR_STOP_NONE;
+}
+
+static uint64_t *cell(HostCpu *cpu, unsigned at)
+{
+    return (uint64_t *)(void *)(cpu->state + at);
+}
+
+/* --- regions ------------------------------------------------------------------------------------------------------------ */
+
+static IrRef c64(Gen *g, uint64_t v)
+{
+    return ir_const(&g->b, IR_I64, v);
+}
+
+static unsigned log2_of(unsigned n)
+{
+    return (unsigned)__builtin_ctz(n);
+}
+
+/* A filter of some shape. */
+static void shape(IrNote *n, unsigned ways, unsigned line)
+{
+    unsigned place = 8;
+
+    while (place < 8 * ways)
+        place *= 2;
+    *n = (IrNote){.table = TABLE, .mask = TABLE_BYTES - place, .pos = POS, .limit = LIMIT, .low = line - 1, .place = place, .ways = ways};
+}
+
+/* As plugin/lower.c has it. */
+static void gen_note(Gen *g, const IrNote *shape_, IrRef addr, unsigned bytes)
+{
+    IrNote *n = &notes[nnotes++];
+    IrRef at = addr;
+
+    *n = *shape_;
+    n->span = bytes - 1;
+    n->word = rnd();
+    n->again = ~n->word;
+    unsigned line = log2_of((unsigned)n->low + 1), place = log2_of(n->place);
+    if (line != place)
+        at = ir_op2(&g->b, line > place ? IR_SHR : IR_SHL, IR_I64, addr,
+                    ir_const(&g->b, IR_I8, line > place ? line - place : place - line));
+    IrRef index = ir_op2(&g->b, IR_AND, IR_I64, at, c64(g, n->mask));
+    IrRef key = ir_op2(&g->b, IR_AND, IR_I64, addr, c64(g, ~n->low | n->span));
+    ir_emit(&g->b, (IrInsn){.op = IR_NOTE, .a = key, .b = index, .c = addr, .imm = (uintptr_t)n});
+}
+
+/* Of code's fetches: a constant; of data: few lines, or many. */
+static IrRef gen_address(Gen *g)
+{
+    static const uint64_t code[] = {0x400000, 0x7f0012345600, 0x40003f};
+    IrRef x = slot_get(g, S_X0 + pick(6));
+
+    if (pick(4) == 0)
+        return c64(g, code[pick(3)] + 16 * pick(64));
+    return ir_op2(&g->b, IR_AND, IR_I64, x, c64(g, pick(2) ? 0x7f : 0x3fff));
+}
+
+static void gen_cell(Gen *g)
+{
+    IrRef at = pick(2) ? c64(g, 8 * pick(NCELLS)) : ir_op2(&g->b, IR_AND, IR_I64, get(g, IR_I64), c64(g, 8 * (NCELLS - 1)));
+    IrInsn i = {.op = IR_CELL_GET, .type = IR_I64, .a = at, .imm = CELLS};
+
+    switch (pick(3)) {
+    case 0:
+        slot_put(g, S_X0 + pick(S_NX), ir_emit(&g->b, i));
+        break;
+    case 1:
+        ir_emit(&g->b, (IrInsn){.op = IR_CELL_PUT, .a = at, .b = get(g, IR_I64), .imm = CELLS});
+        break;
+    default:
+        ir_emit(&g->b, (IrInsn){.op = IR_CELL_ADD, .a = at, .b = get(g, IR_I64), .imm = CELLS});
+        break;
+    }
+}
+
+/* Room, and pieces of a record of all widths. */
+static void gen_record(Gen *g)
+{
+    static const IrType types[] = {IR_I8, IR_I16, IR_I32, IR_I64, IR_V128};
+    IrRef zero = c64(g, 0), pos = ir_emit(&g->b, (IrInsn){.op = IR_CELL_GET, .type = IR_I64, .a = zero, .imm = POS2});
+    unsigned used = 0;
+
+    pos = ir_emit(&g->b, (IrInsn){.op = IR_ROOM, .type = IR_I64, .a = pos, .imm = LIMIT2});
+    for (unsigned n = 1 + pick(5); n--; used += 16) {
+        IrType t = types[pick(5)];
+        IrRef v = pick(3) || t == IR_V128 ? get(g, t) : ir_const(&g->b, t, rnd() & (t == IR_I64 ? UINT64_MAX : (1ull << (8 * ir_type_size(t))) - 1));
+        ir_emit(&g->b, (IrInsn){.op = IR_STASH, .lane = (uint8_t)t, .a = pos, .b = v, .imm = used});
+    }
+    IrRef end = ir_emit(&g->b, (IrInsn){.op = IR_TALLY, .type = IR_I64, .a = pos, .imm = used});
+    ir_emit(&g->b, (IrInsn){.op = IR_CELL_PUT, .a = zero, .b = end, .imm = POS2});
+}
+
+static void gen_call(Gen *g)
+{
+    IrRef cond = pick(2) ? ir_const(&g->b, IR_I8, pick(3) != 0) : boolean(g), value = get(g, pick(3) ? IR_I64 : IR_V128);
+
+    ir_emit(&g->b, (IrInsn){.op = IR_TOOL, .a = cond, .b = get(g, IR_I64), .c = value, .imm = 4 * (1 + pick(1000))});
+    snapped(g);
+}
+
+static void gen_tool(Gen *g, const IrNote *shape_)
+{
+    switch (pick(6)) {
+    case 0:
+        gen_cell(g);
+        break;
+    case 1:
+        gen_record(g);
+        break;
+    case 2:
+        gen_call(g);
+        break;
+    default:
+        if (nnotes < NOTES)
+            gen_note(g, shape_, gen_address(g), 1u << pick(5));
+        break;
+    }
+}
+
+static IrRegion *generate(unsigned size)
+{
+    static const uint8_t ways[] = {1, 2, 4, 8, 12, 16};
+    static Gen g;
+    IrNote filter;
+
+    memset(g.n, 0, sizeof g.n);
+    memset(g.cur, 0, sizeof g.cur);
+    g.pc = 0x10000;
+    nnotes = 0;
+    shape(&filter, ways[pick(sizeof ways)], 16u << pick(3));
+    IrRegion *r = ir_region_new(&env->arena, &env->slots, env->helpers, env->nhelpers, g.pc);
+    ir_builder_init(&g.b, r);
+    g.graph = r->graph = pick(2);
+    for (unsigned n = 1 + pick(size); n--;) {
+        gen_insn(&g);
+        for (unsigned k = pick(4); k--;)
+            gen_tool(&g, &filter);
+    }
+    gen_exit(&g);
+    return r;
+}
+
+/* --- running ------------------------------------------------------------------------------------------------------------ */
+
+static void run_begin(HostCpu *cpu, unsigned n)
+{
+    out = &logs[n];
+    *out = (Log){.n = 0};
+    memset(buffer, 0, sizeof buffer);
+    memset(cpu->state + TABLE, 0xff, TABLE_BYTES);
+    for (unsigned k = 0; k < NCELLS; k++)
+        *cell(cpu, CELLS + 8 * k) = 1000 * k;
+    for (unsigned k = 0; k < 2; k++) {
+        *cell(cpu, k ? POS2 : POS) = (uintptr_t)buffer[k];
+        *cell(cpu, k ? LIMIT2 : LIMIT) = (uintptr_t)buffer[k] + 64;
+    }
+}
+
+/* What is in the buffers comes behind what they were emptied of. */
+static void run_end(HostCpu *cpu)
+{
+    *cell(cpu, POS) = room(&cpu->ir, *cell(cpu, POS), LIMIT);
+    *cell(cpu, POS2) = room(&cpu->ir, *cell(cpu, POS2), LIMIT2);
+}
+
+static bool same_output(void)
+{
+    return logs[0].n == logs[1].n && logs[0].emptied == logs[1].emptied && logs[0].calls == logs[1].calls &&
+           !memcmp(logs[0].bytes, logs[1].bytes, logs[0].n) &&
+           !memcmp(env->cpu->state + POS, env->ref->state + POS, sizeof env->cpu->state - POS);
+}
+
+/* Several times over the same tables. */
+static bool same_tools(const IrRegion *r, unsigned states)
+{
+    IrStop stop[2];
+
+    if (!env_compile(r))
+        return false;
+    run_begin(env->cpu, 1);
+    run_begin(env->ref, 0);
+    while (states--) {
+        memset(buffer, 0, sizeof buffer);
+        random_state(env->ref);
+        memcpy(env->cpu->state, env->ref->state, STATE_SIZE);
+        memset(env->mem, 0, MEM_SIZE);
+        env->ref->ir.pc = env->cpu->ir.pc = r->pc;
+        env->ref->ir.fp = env->cpu->ir.fp = (FpEnv){0};
+        env->cpu->exit_request = 0;
+        out = &logs[0];
+        stop[0] = ir_interp(r, &env->ref->ir, &env->arena);
+        run_end(env->ref);
+        memset(buffer, 0, sizeof buffer);
+        memset(env->mem, 0, MEM_SIZE);
+        out = &logs[1];
+        host_native.fp_load(env->cpu);
+        stop[1] = host_native.enter(env->plan, env->cpu, env->code_rx);
+        host_native.fp_store(env->cpu);
+        run_end(env->cpu);
+        if (!same(env->cpu, env->ref, stop[1], stop[0]) || !same_output()) {
+            report(r, stop[1], stop[0], env->mem);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool run_one(unsigned size, unsigned states)
+{
+    char err[256];
+    OptConfig cfg = {.skip = pick(3) ? 0 : ~0u};
+
+    arena_reset(&env->arena);
+    env->world.tool = called;
+    env->world.room = room;
+    env->cpu->tool = called_from_code;
+    IrRegion *r = generate(size);
+    opt_run(r, &cfg);
+    if (!ir_verify(r, true, err, sizeof err)) {
+        fprintf(stderr, "generator: %s\n", err);
+        ir_print(stderr, r);
+        return false;
+    }
+    return same_tools(r, states);
+}
+
+/* --- filters against a cache -------------------------------------------------------------------------------------------- */
+
+/* By set, the line used last first. */
+typedef struct Model {
+    uint64_t line[TABLE_BYTES / 8][16];
+    unsigned n[TABLE_BYTES / 8];
+} Model;
+
+static bool model_misses(Model *m, unsigned sets, unsigned ways, uint64_t line)
+{
+    unsigned s = (unsigned)(line % sets), k = 0;
+
+    while (k < m->n[s] && m->line[s][k] != line)
+        k++;
+    bool miss = k == m->n[s];
+    if (miss && m->n[s] < ways)
+        m->n[s]++;
+    for (k = miss ? m->n[s] - 1 : k; k > 0; k--)
+        m->line[s][k] = m->line[s][k - 1];
+    m->line[s][0] = line;
+    return miss;
+}
+
+/* One NOTE after another, in code of its own of either tier: records of each against what a cache misses. */
+static bool as_a_cache(unsigned ways, unsigned line, unsigned bytes, bool graph)
+{
+    static Gen g;
+    static Model m;
+    IrNote filter;
+
+    memset(&m, 0, sizeof m);
+    arena_reset(&env->arena);
+    nnotes = 0;
+    shape(&filter, ways, line);
+    IrRegion *r = ir_region_new(&env->arena, &env->slots, env->helpers, env->nhelpers, 0x10000);
+    ir_builder_init(&g.b, r);
+    g.pc = 0x10000;
+    g.graph = r->graph = graph;
+    gen_insn(&g);
+    gen_note(&g, &filter, slot_get(&g, S_X0), bytes);
+    gen_exit(&g);
+    opt_run(r, &(OptConfig){.verify = true});
+    if (!env_compile(r))
+        return false;
+    run_begin(env->cpu, 1);
+    *cell(env->cpu, LIMIT) += BUFFER - 64;
+    unsigned sets = TABLE_BYTES / filter.place;
+    for (unsigned n = 0; n < 20000; n++) {
+        uint64_t addr = rnd() % (pick(4) ? 2048 : 1 << 15), first = addr / line, last = (addr + bytes - 1) / line, want[4];
+        unsigned k = 0;
+        memcpy(env->cpu->state + env->slot[S_X0].offset, &addr, 8);
+        *cell(env->cpu, POS) = (uintptr_t)buffer[0];
+        host_native.fp_load(env->cpu);
+        host_native.enter(env->plan, env->cpu, env->code_rx);
+        if (model_misses(&m, sets, ways, first)) {
+            want[k++] = notes[0].word;
+            want[k++] = addr;
+        }
+        if (last != first && model_misses(&m, sets, ways, last)) {
+            want[k] = k ? notes[0].again : notes[0].word;
+            want[k + 1] = last * line;
+            k += 2;
+        }
+        if (*cell(env->cpu, POS) != (uintptr_t)buffer[0] + 8 * k || memcmp(buffer[0], want, 8 * k))
+            return false;
+    }
+    return true;
+}
+
+static bool all_caches(void)
+{
+    static const uint8_t ways[] = {1, 2, 3, 4, 8, 12, 16};
+    bool ok = true;
+
+    rng = 1;
+    for (unsigned k = 0; k < sizeof ways; k++)
+        for (unsigned line = 16; line <= 64; line *= 2)
+            for (unsigned bytes = 1; bytes <= 16; bytes *= 4)
+                ok &= as_a_cache(ways[k], line, bytes, false) && as_a_cache(ways[k], line, bytes, true);
+    return ok;
+}
+
+int main(int argc, char **argv)
+{
+    TEST_BEGIN();
+    random_run("native", argc > 1 ? strtoull(argv[1], NULL, 0) : 1, argc > 2 ? (unsigned)atoi(argv[2]) : 1500,
+               argc > 3 ? (unsigned)atoi(argv[3]) : 12, "tools", run_one);
+    TEST("a filter passes what a cache of its shape misses", all_caches());
+    return TEST_END();
+}
