@@ -106,6 +106,13 @@ PersistImage *persist_image_at(const Persist *p, uint64_t pc)
     return im;
 }
 
+bool persist_same(Engine *e, uint64_t a, uint64_t b)
+{
+    Persist *p = e->persist;
+
+    return !p || atomic_load(&p->off) || persist_image_at(p, a) == persist_image_at(p, b);
+}
+
 /* The image of pc with a file, and the file's entry for pc. */
 static PersistImage *find(Vcpu *cpu, uint64_t pc, uint32_t *entry)
 {
