@@ -31,7 +31,7 @@ typedef struct HotMark {
 typedef struct HotCode {
     struct HotCode *next;
     uint64_t pc;
-    bool graph;
+    const char *kind;
     uint32_t first, nblock;   /* counters */
     HotMark *mark;
     uint32_t nmark, size;
@@ -77,7 +77,7 @@ void hot_note(Vcpu *cpu, const IrRegion *r, const Translation *t, const HostCode
         return;
     HotCode *h = calloc(1, sizeof *h);
     CHECK(h != NULL);
-    *h = (HotCode){.pc = t->pc, .graph = r->graph, .first = r->counters - 1, .nblock = r->nblock, .nmark = code->nmark,
+    *h = (HotCode){.pc = t->pc, .kind = r->graph ? "graph" : r->deep ? "trail" : "trace", .first = r->counters - 1, .nblock = r->nblock, .nmark = code->nmark,
                    .size = t->size, .hpc = t->hpc, .code = malloc(t->size), .mark = calloc(code->nmark + 1, sizeof *h->mark)};
     CHECK(h->code && h->mark);
     memcpy(h->code, t->hpc, t->size);
@@ -276,7 +276,7 @@ static void print(const Engine *e, HotCode **all, uint32_t n, const uint64_t *co
     for (uint32_t i = 0; i < n && i < SHOWN && all[i]->host; i++) {
         const HotCode *h = all[i];
         fprintf(f, "%2u. %4.1f%%  0x%" PRIx64 ", %s, entered %" PRIu64 " times: %" PRIu64 " guest instructions, %.2f host instructions each\n",
-                i + 1, 100 * ratio(h->host, host), h->pc, h->graph ? "graph" : "trace", h->entered, h->guest, ratio(h->host, h->guest));
+                i + 1, 100 * ratio(h->host, host), h->pc, h->kind, h->entered, h->guest, ratio(h->host, h->guest));
         print_code(e, h, count, f);
     }
 }

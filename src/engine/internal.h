@@ -32,10 +32,18 @@ typedef struct CarefulSite {
     struct CarefulSite *next;
 } CarefulSite;
 
+/* Where execution came by from a hot place: the addresses of instructions, the last one not executed yet (trail.c). */
+#define TRAIL_INSNS 240
+struct Trail {
+    uint32_t n, mode;
+    uint64_t pc[TRAIL_INSNS];
+};
+
 /* Something hot that is to be translated again. */
 typedef struct TierRequest {
     uint64_t pc;
     uint32_t mode;
+    Trail *trail;                /* the way from there */
 } TierRequest;
 
 #define TIER_QUEUE 256
@@ -211,9 +219,16 @@ bool fetch_lift(Fetch *f, Lift *l);
 /*
  * Form a graph region with its entry at pc, in the vcpu's arena. NULL when that cannot be done, or is not worth while: the
  * first instruction cannot be fetched, or the code changed meanwhile.
- *   evidence  take in only what tier 1 has run
+ *   evidence  take in only what tier 1 has run, and only if pc is a loop's header: elsewhere trails are better
  */
 IrRegion *region_form(Fetch *f, uint64_t pc, bool evidence);
+
+/* --- trail.c ------------------------------------------------------------------------------------------------------ */
+/* Note the way from cpu's pc: the run loop calls trail_step as long as cpu->trail is there. Then tier_trail gets it. */
+void trail_begin(Vcpu *cpu);
+IrStop trail_step(Vcpu *cpu);
+/* Form a region along it, in the vcpu's arena. NULL: too short, or the code changed meanwhile. */
+IrRegion *trail_form(Fetch *f, const Trail *t);
 
 /* --- translate.c ---------------------------------------------------------------------------------------------------- */
 typedef enum Translated {
@@ -224,8 +239,8 @@ typedef enum Translated {
 } Translated;
 /* The translation of (pc, cpu's mode): found, or made now; NULL with *why set. One without hpc is to be interpreted. */
 Translation *translate_get(Vcpu *cpu, uint64_t pc, Translated *why);
-/* Make `t`, for a pc that tier 1 has found hot, of a graph region. TRANSLATED_NOT: not worth while. */
-Translated translate_graph(Vcpu *cpu, Translation *t);
+/* Make `t`, for a pc that tier 1 has found hot, of a graph region, or of the trail. TRANSLATED_NOT: not worth while. */
+Translated translate_graph(Vcpu *cpu, Translation *t, const Trail *trail);
 /* Make it visible in the place of every other translation of its pc and mode. */
 void translate_replace(Vcpu *cpu, Translation *t);
 /* Make `t` a counter for its pc (tier.c). False when the cache is full. */
@@ -322,6 +337,8 @@ void tier_vcpu_init(Vcpu *cpu);
 void tier_fork_child(Engine *e);
 /* The routine behind HostCpu.hot. */
 const void *tier_hot(HostCpu *h);
+/* A trail has ended; it is the callee's now. `whole`: not given up. Outside translated code. */
+void tier_trail(Vcpu *cpu, Trail *trail, bool whole);
 /* What a hot site that leads to t is to be linked to: t, or a counter in front of it. NULL: leave it unlinked this time. In a
  * section between write_begin and write_end. */
 Translation *tier_entry(Vcpu *cpu, Translation *t);

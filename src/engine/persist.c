@@ -108,9 +108,10 @@ PersistImage *persist_image_at(const Persist *p, uint64_t pc)
 
 bool persist_links(Engine *e, uint64_t from, uint64_t to)
 {
-    const PersistImage *im = e->persist ? persist_image_at(e->persist, from) : NULL;
+    const Persist *p = e->persist;
+    const PersistImage *im = p && !atomic_load(&p->off) ? persist_image_at(p, from) : NULL;
 
-    return !im || persist_image_at(e->persist, to) == im;
+    return !im || persist_image_at(p, to) == im;
 }
 
 /* The image of pc with a file, and the file's entry for pc. */

@@ -38,7 +38,6 @@
 #define GRAPH_INSNS 320       /* guest instructions in a region */
 #define GRAPH_NODES 160
 #define GRAPH_CONTEXTS 24
-#define STRAIGHT_INSNS 48     /* entered outside a loop; measured with malloc and free: 96 lost a tenth, no limit a third */
 #define LEAF_INSNS 48         /* in a function that is taken in */
 #define WINDOW (16u << 10)    /* bytes to either side of the entry */
 #define LEAF_WINDOW (1u << 10)
@@ -700,13 +699,12 @@ IrRegion *region_form(Fetch *f, uint64_t pc, bool evidence)
     g->loop = true;
     explore_region(g);
     if (!is_loop(g)) {
+        if (evidence)
+            return NULL;
         g->loop = false;
         explore_region(g);
     }
     if (g->nnode == 0)
-        return NULL;
-    /* Large code that does not repeat is better off as traces: a graph keeps too much in registers for paths not taken. */
-    if (evidence && g->taken > STRAIGHT_INSNS && g->nctx == CTX_CALLS && !g->loop)
         return NULL;
     if (enter_at_flags(g))
         make_graph(g);

@@ -164,6 +164,8 @@ static IrStop run_one(Vcpu *cpu)
 
     if (cpu->step)
         return run_step(cpu);
+    if (cpu->trail)
+        return trail_step(cpu);
     Translation *t = find(cpu, &why);
 
     if (!t)

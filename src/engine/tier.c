@@ -116,10 +116,11 @@ static void log_made(const Engine *e, const Translation *t, uint64_t pc, Transla
         log_line("tier: 0x%llx: %s", (unsigned long long)pc, why[how]);
 }
 
-/* Translate again what is hot at pc, and let that take the place of its translation. */
-static void promote(Vcpu *cpu, uint64_t pc)
+/* Translate again what is hot, and let that take the place of its translation. */
+static void promote(Vcpu *cpu, const TierRequest *rq)
 {
     Engine *e = cpu->e;
+    uint64_t pc = rq->pc;
     Translation *old = table_find(&e->table, pc, cpu->h.ir.mode);
 
     if (!old || old->graph)
@@ -128,7 +129,7 @@ static void promote(Vcpu *cpu, uint64_t pc)
     CHECK(t != NULL);
     t->pc = pc;
     t->mode = cpu->h.ir.mode;
-    Translated how = translate_graph(cpu, t);
+    Translated how = translate_graph(cpu, t, rq->trail);
     log_made(e, t, pc, how);
     if (how == TRANSLATED)
         translate_replace(cpu, t);
@@ -143,7 +144,8 @@ static void work(Vcpu *cpu, TierRequest rq)
     write_begin(cpu);
     grace_quiesce(cpu, grace_now(cpu->e));
     cpu->h.ir.mode = rq.mode;
-    promote(cpu, rq.pc);
+    promote(cpu, &rq);
+    free(rq.trail);
     atomic_store(&cpu->epoch, 0);
     write_end(cpu);
     section_settle(cpu);
@@ -229,6 +231,25 @@ static bool ask(Vcpu *cpu, TierRequest rq)
     return ok;
 }
 
+void tier_trail(Vcpu *cpu, Trail *trail, bool whole)
+{
+    Engine *e = cpu->e;
+    Translation *t = table_find(&e->table, trail->pc[0], trail->mode);
+    TierRequest rq = {trail->pc[0], trail->mode, trail};
+    bool asked = whole && t && counts(e, t);
+
+    if (asked && e->tier.at_once) {
+        write_begin(cpu);
+        promote(cpu, &rq);
+        write_end(cpu);
+    } else if (asked && ask(cpu, rq)) {
+        return;
+    } else if (t) {
+        atomic_store(&t->asked, false);
+    }
+    free(trail);
+}
+
 const void *tier_hot(HostCpu *h)
 {
     Vcpu *cpu = (Vcpu *)h;
@@ -239,19 +260,11 @@ const void *tier_hot(HostCpu *h)
     Translation *t = translate_get(cpu, h->ir.pc, &why);
     if (!t || !t->hpc)
         return NULL;
-    if (!counts(e, t) || atomic_exchange(&t->asked, true))
+    if (!counts(e, t) || cpu->trail || atomic_exchange(&t->asked, true))
         return t->hpc;
     cpu->stats.hot++;
-    if (e->tier.at_once) {
-        write_begin(cpu);
-        promote(cpu, t->pc);
-        write_end(cpu);
-        t = table_find(&e->table, h->ir.pc, h->ir.mode);
-        return t ? t->hpc : NULL;
-    }
-    if (!ask(cpu, (TierRequest){t->pc, t->mode}))
-        atomic_store(&t->asked, false);
-    return t->hpc;
+    trail_begin(cpu);
+    return NULL;
 }
 
 /* --- setting up ---------------------------------------------------------------------------------------------------- */

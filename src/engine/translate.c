@@ -1,7 +1,7 @@
 /*
  * From guest code to something that runs: the whole pipeline is translate_make. Start reading there.
  *
- *   form      lift guest instructions along one trace into IR        guest->lift, through guest/lift.c
+ *   form      lift guest instructions along one trace into IR        guest->lift, through guest/lift.c; hot code: region.c, trail.c
  *   instrument  what tools ask for, as IR of its own                 plugin/, through engine/instrument.h
  *   optimise  slots become SSA values; passes                        opt/
  *   compile   select, allocate, emit into this thread's region       host->compile
@@ -323,7 +323,7 @@ static Translated translate_make(Vcpu *cpu, Translation *t)
     return how;
 }
 
-Translated translate_graph(Vcpu *cpu, Translation *t)
+Translated translate_graph(Vcpu *cpu, Translation *t, const Trail *trail)
 {
     Engine *e = cpu->e;
     uint64_t start = now(e);
@@ -331,6 +331,8 @@ Translated translate_graph(Vcpu *cpu, Translation *t)
     IrRegion *r = region_form(&f, t->pc, true);
     Translated how = TRANSLATED_NOT;
 
+    if (!r)
+        r = trail_form(&f, trail);
     if (r && !f.section && take_jit(e)) {
         t->graph = true; /* before the code can be found */
         t->guest_insns = r->guest_insns;

@@ -121,6 +121,7 @@ void vcpu_bury(Vcpu *cpu)
     arena_done(&cpu->arena);
     arena_done(&cpu->interp_arena);
     free(cpu->lockstep);
+    free(cpu->trail);
     os_release(cpu->shadow, SHADOW_BYTES + 2 * SHADOW_GUARD);
     os_free(cpu, vcpu_counters_at(cpu->e) + hot_bytes(cpu->e));
 }

@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 
 typedef struct Engine Engine;
+typedef struct Trail Trail;
 
 #define SECTIONS_FOUND 8 /* in one translation; the others at the next one */
 
@@ -28,6 +29,7 @@ struct Vcpu {
     atomic_bool writing;       /* writes to the code cache: a fork waits for it (engine/fork.c) */
     bool drop_returns;         /* killed a translation itself */
     bool step;                 /* one instruction at a time, EnvOps.stepped after each */
+    Trail *trail;              /* being noted (engine/trail.c); NULL: none is */
     bool stepping;             /* in one; cleared by the environment when what is done after it is done already */
     struct {                   /* a translation to be made anew, carefully: its operations trapped too often */
         uint64_t pc;

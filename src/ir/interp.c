@@ -356,6 +356,7 @@ static void run(Interp *t, IrRef ref)
         case IR_VERSION: case IR_VLOCK: do_version(t, i, out); break;
         case IR_POLL: scalar_out(out, t->cpu->world->poll && t->cpu->world->poll(t->cpu)); break;
         case IR_CALL: do_call(t, i, out); break;
+        case IR_OWE: break;
         case IR_TALLY: scalar_out(out, val[i->a].u64[0] + i->imm); break;
         case IR_CELL_GET: case IR_CELL_PUT: case IR_CELL_ADD: case IR_ROOM: case IR_STASH: do_cell(t, i, out); break;
         case IR_NOTE: do_note(t, i); break;

@@ -318,6 +318,7 @@ typedef struct IrRegion {
     IrFpMode fp;
     uint64_t pc;        /* guest address of the entry */
     bool graph;         /* blocks may have several predecessors; else the region is a tree */
+    bool deep;          /* a tree that is hot: worth more passes */
 
     IrInsn *insn;       /* [0] unused */
     uint32_t ninsn, cap_insn;

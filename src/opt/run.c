@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-typedef enum Kind { MUST, ANY, GRAPH } Kind;
+typedef enum Kind { MUST, ANY, DEEP, GRAPH } Kind;
 
 static const struct {
     const char *name;
@@ -27,6 +27,11 @@ static void verify(const IrRegion *r, const char *when)
     ir_print(stderr, r);
     fprintf(stderr, "dragoman: bad IR after %s: %s\n", when, err);
     CHECK(!"the region is valid");
+}
+
+static bool serves(Kind kind, const IrRegion *r)
+{
+    return kind == GRAPH ? r->graph : kind == DEEP ? r->graph || r->deep : true;
 }
 
 /* What ir_cfg says of a tree, without looking: the blocks are in order already. */
@@ -70,7 +75,7 @@ void opt_run(IrRegion *r, const OptConfig *cfg)
     else
         opt_shape(&o);
     for (unsigned k = 0; k < NPASSES; k++) {
-        if (((cfg->skip >> k & 1) && passes[k].kind != MUST) || (passes[k].kind == GRAPH && !r->graph))
+        if (((cfg->skip >> k & 1) && passes[k].kind != MUST) || !serves(passes[k].kind, r))
             continue;
         passes[k].fn(&o);
         if (cfg->verify)

@@ -314,6 +314,8 @@ bool gen_room(const Gen *g)
 
 void gen_leave(Gen *g)
 {
+    if (gen_below(g, 8) == 0)
+        ir_emit(&g->b, (IrInsn){.op = IR_OWE, .imm = 0x6000});
     switch (gen_below(g, 5)) {
     case 0: ir_exit_ind(&g->b, pick(g, V64), (IrHint)(gen_below(g, 2) ? IR_HINT_RET : IR_HINT_CALL), g->pc); break;
     case 1: ir_exit_call(&g->b, 0x5000, g->pc); break;

@@ -50,6 +50,7 @@ static const char every_form[] =
     "block1 cold:\n"
     "  %29:i64 = param 0\n"
     "  %30:i64 = param 1\n"
+    "  owe #0x1004\n"
     "  exit.call 0x2000, %29 poll\n"
     "block2:\n"
     "  brif %9, block3, block4\n"

@@ -426,6 +426,17 @@ static void emit_return_point(Sel *s, bool known, uint64_t ret)
     emit_chain(s, 0, ret);
 }
 
+/* The return stack gets what a call would have left on it: a call, but of what follows. */
+void sel_owe(Sel *s, const IrInsn *i)
+{
+    if (!s->plan->cfg.ret_predict)
+        return;
+    uint32_t on = sel_label(s);
+    x64_call(s->a, on);
+    emit_return_point(s, true, i->imm);
+    sel_bind(s, on);
+}
+
 static void exit_call(Sel *s, const IrInsn *i)
 {
     uint64_t ret;

@@ -103,6 +103,7 @@ void sel_vlock(Sel *s, const IrInsn *i);
 /* Behind an operation with IR_MEM_UNLOCK; a CAS: with its outcome in the flags. `t` is overwritten. */
 void sel_unlock(Sel *s, const IrInsn *i, Gpr t);
 void sel_exit(Sel *s, const IrInsn *i);
+void sel_owe(Sel *s, const IrInsn *i);
 void sel_select(Sel *s, const IrInsn *i);
 
 #endif

@@ -296,6 +296,7 @@ void sel_dispatch(Sel *s, const IrInsn *i)
     case IR_VLOCK: sel_vlock(s, i); break;
     case IR_PREFETCH: sel_prefetch(s, i); break;
     case IR_CALL: sel_call(s, i); break;
+    case IR_OWE: sel_owe(s, i); break;
     case IR_CELL_GET: sel_cell_get(s, i); break;
     case IR_CELL_PUT: sel_cell_put(s, i); break;
     case IR_CELL_ADD: sel_cell_add(s, i); break;
