@@ -283,9 +283,9 @@ static int start(DgHost *h)
         dg->fail(h, "no room for such caches");
         return 1;
     }
-    insns = dg->cell_new(h, DG_SUM, 1);
-    reads = dg->cell_new(h, DG_SUM, 1);
-    writes = dg->cell_new(h, DG_SUM, 1);
+    insns = dg->cell_new(h, DG_COUNTER, 1);
+    reads = dg->cell_new(h, DG_COUNTER, 1);
+    writes = dg->cell_new(h, DG_COUNTER, 1);
     dg->on_translate(h, translate, h);
     dg->on_fork(h, on_fork, h);
     dg->on_finish(h, finish, h);

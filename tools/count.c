@@ -80,12 +80,12 @@ static int start(DgHost *h)
     want_classes = dg->option(h, "classes") != NULL;
     if (!want_insns && !want_blocks && !want_mem && !want_classes)
         want_insns = want_blocks = want_mem = true;
-    insns = dg->cell_new(h, DG_SUM, 1);
-    blocks = dg->cell_new(h, DG_SUM, 1);
-    reads = dg->cell_new(h, DG_SUM, 1);
-    writes = dg->cell_new(h, DG_SUM, 1);
+    insns = dg->cell_new(h, DG_COUNTER, 1);
+    blocks = dg->cell_new(h, DG_COUNTER, 1);
+    reads = dg->cell_new(h, DG_COUNTER, 1);
+    writes = dg->cell_new(h, DG_COUNTER, 1);
     for (size_t k = 0; want_classes && k < NCLASSES; k++)
-        of_class[k] = dg->cell_new(h, DG_SUM, 1);
+        of_class[k] = dg->cell_new(h, DG_COUNTER, 1);
     dg->on_translate(h, translate, h);
     dg->on_finish(h, finish, h);
     return 0;

@@ -159,7 +159,15 @@ typedef void DgCallFn(DgThread *t, void *data, const DgEvent *ev);
  * several threads come to one number (cell_total) is said when they are made.
  */
 typedef uint32_t DgCell; /* of an array: its first; the others follow */
-enum { DG_SUM, DG_MIN, DG_MAX, DG_OR };
+enum {
+    DG_SUM,
+    DG_MIN,
+    DG_MAX,
+    DG_OR,
+    /* Only where dg->has("cells.2"), else refused: a sum that code does nothing with but dg->add. It is kept in several places, so
+     * that an addition need not wait for the one before; inline programs and records that name it are refused. */
+    DG_COUNTER,
+};
 #define DG_NO_CELL UINT32_MAX
 
 /* --- inline programs -------------------------------------------------------------------------------------------------------- */
@@ -330,7 +338,7 @@ typedef struct DgApi {
 
     /* Whether this dragoman has "cells.1", "programs.1", "streams.1", "regs.1", "syscalls.1", "signals.1", "threads.1",
      * "images.1", "symbols.1", "access.1", "fault.1", "compress.1", "watch.1", "filters.1", "host.1"; "lines.1" (line_at), "wrap.1" (wrap),
-     * "windows.1" (window), "streams.thread.1", "filters.2" (filter_lru). */
+     * "windows.1" (window), "streams.thread.1", "filters.2" (filter_lru), "cells.2" (DG_COUNTER). */
     bool (*has)(const char *capability);
 
     /* The tool's options, "NAME=VALUE" or "NAME" (value ""). Looked up in start(): those never asked for are an error. `out` and

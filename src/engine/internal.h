@@ -420,8 +420,8 @@ Translation *persist_get(Vcpu *cpu, uint64_t pc);
 /* The same, but only its code. */
 const void *persist_code(Vcpu *cpu, uint64_t pc);
 /*
- * False: code at `from` is kept, and a direct exit to `to`, in another image, would be linked anew by every process that uses it. (python3
- * -c pass took a tenth longer when calls of libraries were: each copied a part of the kept code.)
+ * False: code at `from` is kept, and a direct exit to `to`, in another image, would be linked by every process
+ * that uses it. (python3 -c pass took a tenth longer when library calls were: each copied a part of the kept code.)
  */
 bool persist_links(Engine *e, uint64_t from, uint64_t to);
 /* The translation whose code holds hpc, if that is of a file; NULL. In a section between write_begin and write_end. */

@@ -30,7 +30,7 @@
 _Static_assert(PROMOTE_SLOTS_MAX == HOST_PROMOTE_MAX, "as many slots as a stub may have");
 
 struct Promote {
-    uint64_t pc[SETS][WAYS];        /* of site[][]: most look-ups, by all that is translated, find none and see only this */
+    uint64_t pc[SETS][WAYS];        /* of site[][]: most look-ups, by all that is translated, find none */
     PromoteSite site[SETS][WAYS];
     uint64_t uses;
 };
@@ -105,9 +105,9 @@ bool promote_known(Engine *e, uint64_t pc, uint64_t *target)
 }
 
 /*
- * Where the general lookup is cheap, as without hardening, the way over a site to the lookup costs more than what stubs save
- * on branches that no target dominates: a jump, and a line of the instruction cache. (sqlite3: 9 %.) So a jump has a site only when
- * its branch is worth one. Without, its misses, which are all executions, are counted nonetheless.
+ * Where the general lookup is cheap, as without hardening, the way over a site to the lookup costs more than what stubs
+ * save on branches that no target dominates: a jump, and a line of the instruction cache. (sqlite3: 9 %.) So a jump has
+ * a site only when its branch is worth one. Without, its misses, which are all executions, are counted nonetheless.
  */
 static bool wants_site(const Engine *e, const PromoteSite *s)
 {

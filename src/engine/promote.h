@@ -78,8 +78,8 @@ bool promote_tell(PromoteSite *s, uint64_t *target);
 /* An event at `target` behind what tier 2 was told; stray_ns says when the last was over. Returns true when that was wrong. */
 bool promote_stray(PromoteSite *s, uint64_t target, uint64_t now);
 /*
- * Whether a branch that has no stub should have one although its lookup is cheap: processors predict a lookup that always finds the
- * same as well as a comparison; of several targets the first must be known to be frequent.
+ * Whether a branch that has no stub should have one although its lookup is cheap: processors predict a lookup that
+ * always finds the same as well as a comparison; of several targets the first must be known to be frequent.
  */
 bool promote_worth(const PromoteSite *s);
 /* A record for the branch at pc, in its first state. */

@@ -4,8 +4,8 @@
 #include <string.h>
 
 /*
- * Failures this far apart cost less than a thousandth of the time between them, of some ten microseconds each with what processors
- * forget of code that is new. A server has several such branches: with a millisecond here nginx lost a tenth to stubs made anew.
+ * Failures this far apart cost less than a thousandth of the time between them, of some ten microseconds each with what
+ * processors forget of code that is new. A server has several such branches: with one millisecond nginx lost a tenth.
  */
 #define FORGIVEN_NS 20000000
 /* Failures that a branch may have, and so many more for each slot that it may use (a stub takes some microseconds). */

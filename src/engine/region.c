@@ -286,9 +286,9 @@ static void take_known(Former *g, uint32_t ctx, const Insn *i)
         take_call(g, ctx, i);
     else
         want(g, ctx, i->target); /* else the region is left to it, behind the same comparison */
-    bool taken = i->hint == IR_HINT_CALL ? context_of(g, ctx, i->pc) != 0
-                                         : node_at(g, ctx, i->target) != NO_NODE || persist_links(g->f->cpu->e, i->pc, i->target);
-    if (met || !taken)
+    bool call = i->hint == IR_HINT_CALL;
+    bool taken = call ? context_of(g, ctx, i->pc) != 0 : node_at(g, ctx, i->target) != NO_NODE;
+    if (met || (!taken && (call || !persist_links(g->f->cpu->e, i->pc, i->target))))
         return;
     if (!t->met)
         t->met = calloc(1, sizeof *t->met);

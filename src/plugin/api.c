@@ -45,7 +45,8 @@ static bool api_has(const char *name)
                                       "signals.1", "threads.1",  "images.1",  "symbols.1", "access.1",
                                       "fault.1",   "compress.1", "watch.1",   "windows.1",
                                       "wrap.1",    "streams.thread.1", "filters.1", "lines.1",
-                                      "host.1",    "filters.2", NULL};
+                                      "host.1",    "filters.2", "cells.2",
+                                      NULL};
 
     for (unsigned k = 0; all[k]; k++)
         if (strcmp(all[k], name) == 0)
@@ -256,17 +257,22 @@ static uint64_t api_cell_total(DgHost *h, DgCell c)
 
 static uint64_t api_cell_get(DgThread *t, DgCell c)
 {
-    const uint64_t *at = cell(t, c);
+    uint64_t sum = 0;
 
-    return at ? *at : 0;
+    for (unsigned k = 0, n = cell_places(t->p, c); k < n; k++) {
+        const uint64_t *at = cell(t, c + k);
+        sum += at ? *at : 0;
+    }
+    return sum;
 }
 
 static void api_cell_set(DgThread *t, DgCell c, uint64_t v)
 {
-    uint64_t *at = cell(t, c);
-
-    if (at)
-        *at = v;
+    for (unsigned k = 0, n = cell_places(t->p, c); k < n; k++) {
+        uint64_t *at = cell(t, c + k);
+        if (at)
+            *at = k ? 0 : v;
+    }
 }
 
 static uint32_t api_cell_room(DgHost *h)
@@ -460,7 +466,7 @@ static size_t api_compress(void *to, size_t room, const void *from, size_t n)
 
 static DgCell cell_new(DgHost *h, unsigned how, uint32_t length)
 {
-    return how <= DG_OR ? cells_new(h, how, length) : DG_NO_CELL;
+    return how <= DG_COUNTER ? cells_new(h, how, length) : DG_NO_CELL;
 }
 
 /* --- the table ---------------------------------------------------------------------------------------------------- */

@@ -28,6 +28,12 @@ static bool cell_ok(const Code *c, DgCell cell, uint32_t length)
     return cell < limit && length <= limit - cell;
 }
 
+/* One that may be read. */
+static bool plain_ok(const Code *c, DgCell cell, uint32_t length)
+{
+    return cell_ok(c, cell, length) && cell_places(c->p, cell) == 1;
+}
+
 static void api_add(DgInsn *i, DgPoint at, unsigned filter, DgCell cell, uint64_t value)
 {
     Attach *a = cell_ok(i->block->code, cell, 1) ? attach(i, at, filter, ATTACH_ADD) : NULL;
@@ -82,9 +88,9 @@ static bool op_ok(const Code *c, DgPoint at, const DgOp *o, unsigned rest)
         return arg_ok(c, at, o->imm, o->a);
     case DG_OP_LOAD:
     case DG_OP_STORE:
-        return (o->length == 0 || power_of_two(o->length)) && cell_ok(c, o->cell, o->length ? o->length : 1);
+        return (o->length == 0 || power_of_two(o->length)) && plain_ok(c, o->cell, o->length ? o->length : 1);
     case DG_OP_COUNT:
-        return power_of_two(o->length) && cell_ok(c, o->cell, o->length);
+        return power_of_two(o->length) && plain_ok(c, o->cell, o->length);
     case DG_OP_SHL:
     case DG_OP_SHR:
         return o->imm < 64;
@@ -161,7 +167,7 @@ static bool field_ok(const Code *c, DgPoint at, const DgField *f)
     if (f->arg == DG_FIELD_CONST)
         return true;
     if (f->arg == DG_FIELD_CELL)
-        return cell_ok(c, f->number, 1);
+        return plain_ok(c, f->number, 1);
     return arg_ok(c, at, f->arg, f->number);
 }
 

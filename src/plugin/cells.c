@@ -7,13 +7,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Single cells of tools that are being started become slots of the IR while there are any: see engine/instrument.h. */
-static DgCell take(Plugins *p, uint32_t length)
+/* Single cells, and counters, of tools that are being started become slots of the IR while there are any: see engine/instrument.h. */
+static DgCell take(Plugins *p, uint32_t length, bool slot)
 {
     uint32_t slots = cell_slots(p->tools.e);
 
-    if (length == 1 && !p->running && p->nslot < slots)
-        return p->nslot++;
+    if (slot && !p->running && length <= slots - p->nslot) {
+        p->nslot += length;
+        return p->nslot - length;
+    }
     if (length > cell_limit(p->tools.e) - slots - p->ncell)
         return DG_NO_CELL;
     p->ncell += length;
@@ -26,7 +28,12 @@ DgCell cells_new(DgHost *h, unsigned how, uint32_t length)
 
     if (length == 0 || how > CELLS_OWN)
         return DG_NO_CELL;
-    DgCell c = take(p, length);
+    if (how == DG_COUNTER && (length > 1 || p->running)) /* in memory it is one as any other */
+        how = DG_SUM;
+    bool slot = length == 1;
+    if (how == DG_COUNTER)
+        length = COUNTER_PLACES;
+    DgCell c = take(p, length, slot);
     if (c == DG_NO_CELL)
         return c;
     if (p->nrange && p->range[p->nrange - 1].how == how &&
@@ -62,6 +69,11 @@ static unsigned how_of(const Plugins *p, DgCell c)
     return DG_SUM;
 }
 
+unsigned cell_places(const Plugins *p, DgCell c)
+{
+    return how_of(p, c) == DG_COUNTER ? COUNTER_PLACES : 1;
+}
+
 static uint64_t *past_of(Plugins *p, DgCell c)
 {
     if (!p->past) { /* address space: only what is written to is memory */
@@ -71,16 +83,15 @@ static uint64_t *past_of(Plugins *p, DgCell c)
     return &p->past[c];
 }
 
-uint64_t cells_total(Plugins *p, DgCell c)
+/* Of one cell. */
+static uint64_t total_locked(Plugins *p, DgCell c, unsigned how)
 {
     uint32_t disp = cell_disp(p->tools.e, c);
     uint64_t sum = 0;
+    bool first = p->npast == 0;
 
     if (disp == CELL_NONE)
         return 0;
-    pthread_mutex_lock(&p->list_lock);
-    unsigned how = how_of(p, c);
-    bool first = p->npast == 0;
     if (!first)
         sum = *past_of(p, c);
     for (const DgThread *t = p->threads; t; t = t->next) {
@@ -88,6 +99,17 @@ uint64_t cells_total(Plugins *p, DgCell c)
         sum = first ? v : join(how, sum, v);
         first = false;
     }
+    return sum;
+}
+
+uint64_t cells_total(Plugins *p, DgCell c)
+{
+    uint64_t sum = 0;
+
+    pthread_mutex_lock(&p->list_lock);
+    unsigned how = how_of(p, c);
+    for (unsigned k = 0, n = cell_places(p, c); k < n; k++)
+        sum += total_locked(p, c + k, how);
     pthread_mutex_unlock(&p->list_lock);
     return sum;
 }

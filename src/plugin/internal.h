@@ -260,7 +260,10 @@ uint8_t *thread_state(DgThread *t);
 void plugin_print(DgHost *h, const char *text, size_t len);
 
 /* cells.c */
-enum { CELLS_OWN = DG_OR + 1 }; /* besides DG_SUM ...: what threads keep there is no number */
+enum { CELLS_OWN = DG_COUNTER + 1 }; /* besides DG_SUM ...: what threads keep there is no number */
+#define COUNTER_PLACES 4
+/* How many cells from c on are the number c: COUNTER_PLACES of a DG_COUNTER, else 1. */
+unsigned cell_places(const Plugins *p, DgCell c);
 DgCell cells_new(DgHost *h, unsigned how, uint32_t length);
 uint64_t cells_total(Plugins *p, DgCell c);
 void cells_thread_end(Plugins *p, Vcpu *cpu);

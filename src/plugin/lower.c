@@ -87,17 +87,25 @@ static IrRef element(Lower *l, IrRef index, uint32_t length)
     return ir_op2(&l->b, IR_SHL, IR_I64, n, ir_const(&l->b, IR_I8, 3));
 }
 
+/* The place of a counter that this region adds to. */
+static DgCell place_of(const Lower *l, DgCell cell)
+{
+    return cell + (DgCell)((l->b.r->pc * UINT64_C(0x9e3779b97f4a7c15)) >> 56) % cell_places(l->c->p, cell);
+}
+
 static void lower_add(Lower *l, const Attach *a)
 {
+    DgCell cell = place_of(l, a->cell);
+
     if (!l->cond) {
-        cell_add_const(l, a->cell, a->value);
+        cell_add_const(l, cell, a->value);
         return;
     }
     IrRef v = ir_select(&l->b, l->cond, c64(l, a->value), c64(l, 0));
-    if (is_slot(l, a->cell))
-        cell_put(l, a->cell, ir_op2(&l->b, IR_ADD, IR_I64, cell_get(l, a->cell), v));
+    if (is_slot(l, cell))
+        cell_put(l, cell, ir_op2(&l->b, IR_ADD, IR_I64, cell_get(l, cell), v));
     else
-        ir_emit(&l->b, (IrInsn){.op = IR_CELL_ADD, .a = c64(l, 0), .b = v, .imm = disp_of(l, a->cell)});
+        ir_emit(&l->b, (IrInsn){.op = IR_CELL_ADD, .a = c64(l, 0), .b = v, .imm = disp_of(l, cell)});
 }
 
 /* --- arguments ---------------------------------------------------------------------------------------------------- */

@@ -267,6 +267,8 @@ static void interpreter(void)
     TEST("helpers", stop == IR_STOP_CHECK && cpu.cpu.pc == 0x500 && cpu.state.x[2] == 20);
     stop = run("block0:\n %1:i64 = get x1\n %2:i64 = const 0x30\n exit.ind call %1, %2\n");
     TEST("indirect exit", stop == IR_STOP_NONE && cpu.cpu.pc == 10);
+    stop = run("block0:\n %1:i64 = get x1\n exit.ind many %1\n");
+    TEST("to one of many targets", stop == IR_STOP_NONE && cpu.cpu.pc == 10);
 }
 
 /* Building simplifies. */

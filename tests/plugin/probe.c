@@ -17,7 +17,7 @@
 
 enum { TABLE = 64 };
 
-static DgCell insns, taken, bytes, table, most, guarded;
+static DgCell insns, counter, taken, bytes, table, most, guarded;
 static uint64_t c_insns, c_taken, c_bytes, c_guarded, c_most, bad_values, c_table[TABLE];
 static const char *mode;
 static DgStream *stream;
@@ -190,16 +190,19 @@ static void both(DgInsn *i)
                           {.kind = DG_OP_CMP, .d = 4, .a = 0, .b = 3, .imm = DG_EQ},
                           {.kind = DG_OP_SKIP, .a = 4, .imm = 1},
                           {.kind = DG_OP_CALL, .a = 4, .b = 0, .fn = on_wide}};
-    const DgField pc = {0, 8, DG_ARG_PC, 0, 0};
+    const DgField pc = {0, 8, DG_ARG_PC, 0, 0}, no_field = {0, 8, DG_FIELD_CELL, counter, 0};
+    const DgOp no_load = {.kind = DG_OP_LOAD, .cell = counter}; /* a counter cannot be read in code */
 
     info->size = sizeof *info;
     dg->insn_info(i, info);
     dg->add(i, DG_BEFORE, 0, insns, 1);
+    dg->add(i, DG_BEFORE, 0, counter, 1);
     dg->call(i, DG_BEFORE, 0, on_insn, info, DG_NONE);
     if (info->class_ & DG_BRANCH)
         dg->add(i, DG_TAKEN, 0, taken, 1);
     if (!dg->program_at(i, DG_BEFORE, 0, count_table, 3) || !dg->program_at(i, DG_MEM_AFTER, 0, sizes, 11) ||
-        !dg->record(i, DG_BEFORE, 0, stream, &pc, 1))
+        !dg->record(i, DG_BEFORE, 0, stream, &pc, 1) || dg->program_at(i, DG_BEFORE, 0, &no_load, 1) ||
+        dg->record(i, DG_BEFORE, 0, stream, &no_field, 1))
         bad_values += 1000000;
     dg->call(i, DG_MEM_AFTER, 0, on_mem, NULL, DG_NONE);
 }
@@ -256,9 +259,10 @@ static void finish(void *data)
     for (uint32_t k = 0; k < TABLE; k++)
         wrong += dg->cell_total(h, table + k) != c_table[k];
     dg->print(h,
-              "insns %llu %llu\ntaken %llu %llu\nbytes %llu %llu\nmost %llu %llu\nwide %llu %llu\nrecords %llu %llu\n"
+              "insns %llu %llu\ncounter %llu %llu\ntaken %llu %llu\nbytes %llu %llu\nmost %llu %llu\nwide %llu %llu\nrecords %llu %llu\n"
               "table %llu 0\nvalues %llu 0\n",
               (unsigned long long)dg->cell_total(h, insns), (unsigned long long)c_insns,
+              (unsigned long long)dg->cell_total(h, counter), (unsigned long long)c_insns,
               (unsigned long long)dg->cell_total(h, taken), (unsigned long long)c_taken,
               (unsigned long long)dg->cell_total(h, bytes), (unsigned long long)c_bytes,
               (unsigned long long)dg->cell_total(h, most), (unsigned long long)c_most,
@@ -275,6 +279,7 @@ static int start(DgHost *h)
         return 1;
     }
     insns = dg->cell_new(h, DG_SUM, 1);
+    counter = dg->cell_new(h, DG_COUNTER, 1);
     taken = dg->cell_new(h, DG_SUM, 1);
     bytes = dg->cell_new(h, DG_SUM, 1);
     most = dg->cell_new(h, DG_MAX, 1);

@@ -56,7 +56,8 @@ def statistics():
     s, out = branch("two", n, "call_place", "--tier2=off")
     check("two targets are promoted", s and sorted(targets(s)) == ["f0", "f1"] and s["state"] == "polymorphic", s)
     check("and both counted", s and all(n // 2 - 5000 <= t["hits"] <= n // 2 for t in s["slots"]), s)
-    for options, on in ([], True), (["--promote=off"], False), (["--harden=retpoline"], True), (["--harden=retpoline", "--promote=off"], False):
+    hard = "--harden=retpoline"
+    for options, on in ([], True), (["--promote=off"], False), ([hard], True), ([hard, "--promote=off"], False):
         rc, out, err = run(["--stats=branches", "--tier2=off", *options], "one", str(n), promote=())
         check(f"on or off by default: {' '.join(options)}", rc == 0 and ("monomorphic" in err) == on, err)
     s, out = branch("two", n, "call_place", "--promote=slots=1")
@@ -86,7 +87,8 @@ def thunks():
               s and s["kind"] == kind and s["state"] == "monomorphic" and targets(s) == [f"f{i + 4}"], s)
     for options, stubs in ([], False), (["--harden=retpoline"], True):
         s, out = branch("thunks", n, "thunk_place3", *options)
-        check(f"a jump of one target has a stub only where lookups are dear {' '.join(options)}", s and (s["stubs"] > 0) == stubs, s)
+        check(f"a jump of one target has a stub only where lookups are dear {' '.join(options)}",
+              s and (s["stubs"] > 0) == stubs, s)
 
 
 def hardened():

@@ -47,7 +47,7 @@ void emit_indirect(Sel *s, unsigned kind, uint64_t pc);
 void emit_plain_indirect(Sel *s, uint64_t pc);
 /* Go on at rax by the jump cache. */
 void emit_lookup(Sel *s);
-/* Count a miss of the branch at pc; returns the label that the count's end leads to. There, emit_missed calls the engine. */
+/* Count a miss of the branch at pc; returns the label that the count's end leads to: emit_missed's. */
 uint32_t emit_count_miss(Sel *s, uint64_t pc);
 void emit_missed(Sel *s, uint32_t often, uint32_t site);
 /* A guest address in a register, relocatable. */
