@@ -84,8 +84,8 @@ bool persist_entry_ok(const PersistFile *f, uint32_t k)
         return false;
     for (unsigned i = 0; i < m->nsite; i++) {
         const PersistSite *s = &f->site[m->site + i];
-        bool patched = s->indirect != HOST_SITE_PLAIN;
-        if ((patched && s->offset & 3) || !range_ok(s->offset, 4, e->size) || s->stub >= e->size)
+        /* a site that is patched is aligned */
+        if ((s->offset & 3 && s->indirect != HOST_SITE_PLAIN) || !range_ok(s->offset, 4, e->size) || s->stub >= e->size)
             return false;
     }
     for (unsigned i = 0; i < m->nref; i++) {
