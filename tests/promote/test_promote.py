@@ -62,10 +62,12 @@ def statistics():
         check(f"on or off by default: {' '.join(options)}", rc == 0 and ("monomorphic" in err) == on, err)
     s, out = branch("two", n, "call_place", "--promote=slots=1")
     check("as many as are allowed", s and len(s["slots"]) <= 1, s)
+    n *= 10 # each phase lasts while a busy machine gets round to building the stub
     s, out = branch("phases", n, "call_place")
     check("after changes of phase the last target is in front", s and targets(s)[:1] == ["f15"], s)
-    check("and few executions were missed", s and s["missed"] < 16 * n // 10, s)
+    check("and few executions were missed", s and s["missed"] < 16 * n // 5, s)
     check("phases: the result", out == run(["--promote=off"], "phases", str(n))[1])
+    n //= 10
     s, out = branch("jump", n, "jumps")
     check("a table of labels: jumps", s and s["kind"] == "jump" and out == run(["--promote=off"], "jump", str(n))[1], s, out)
     s, out = branch("one", 400 * n, "call_place") # so many that a compiling thread comes to it also where others keep it waiting
