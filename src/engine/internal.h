@@ -36,6 +36,7 @@ typedef struct CarefulSite {
 #define TRAIL_INSNS 240
 struct Trail {
     uint32_t n, mode;
+    bool rests;              /* within an instruction: a child that shares memory may run on the vcpu in the call that makes it */
     uint64_t pc[TRAIL_INSNS];
 };
 

@@ -164,7 +164,7 @@ static IrStop run_one(Vcpu *cpu)
 
     if (cpu->step)
         return run_step(cpu);
-    if (cpu->trail)
+    if (cpu->trail && !cpu->trail->rests)
         return trail_step(cpu);
     Translation *t = find(cpu, &why);
 

@@ -55,11 +55,10 @@ IrStop trail_step(Vcpu *cpu)
         finish(cpu, false);
         return IR_STOP_NONE;
     }
-    cpu->trail = NULL; /* a child that shares memory may run on this vcpu within the call that makes it */
+    t->rests = true;
     IrStop stop = run_interp_once(cpu, 1);
+    t->rests = false;
     bool on = stop == IR_STOP_NONE || stop == IR_STOP_CHECK;
-    free(cpu->trail); /* the child's, which it did not get to the end of */
-    cpu->trail = t;
     if (on)
         t->pc[t->n++] = cpu->h.ir.pc;
     if (!on || t->n == TRAIL_INSNS || cpu->h.ir.pc == t->pc[0])
