@@ -317,6 +317,8 @@ void tier_fork_child(Engine *e)
     /* What the thread had taken out of the queue and not begun with: it was no writer yet. */
     if (tier->busy && tier->n < TIER_QUEUE)
         tier->queue[(tier->first + tier->n++) % TIER_QUEUE] = tier->current;
+    else if (tier->busy)
+        free(tier->current.trail);
     tier->busy = tier->running = tier->stop = false;
     tier->cpu = NULL; /* one of those that are buried */
     tier->pid = getpid();
@@ -338,6 +340,8 @@ int engine_background_tid(Engine *e, unsigned n)
 void tier_done(Engine *e)
 {
     engine_stop_background(e);
+    for (unsigned k = 0; k < e->tier.n; k++)
+        free(e->tier.queue[(e->tier.first + k) % TIER_QUEUE].trail);
     if (e->tier.cpu)
         vcpu_free(e->tier.cpu);
     free(e->tier.env);
