@@ -173,7 +173,7 @@ static void mem_unlock(IrCpu *cpu, bool wrote)
 
     if (!h->version_held)
         return;
-    uint64_t v = *h->version_held - HOST_VERSION_LOCKED;
+    uint64_t v = __atomic_load_n(h->version_held, __ATOMIC_RELAXED) - HOST_VERSION_LOCKED; /* others try to lock it */
     __atomic_store_n(h->version_held, v + (wrote ? HOST_VERSION_STEP : 0), __ATOMIC_RELEASE);
     h->version_held = NULL;
 }
