@@ -146,6 +146,9 @@ static void work(Vcpu *cpu, TierRequest rq)
     cpu->h.ir.mode = rq.mode;
     promote(cpu, &rq);
     free(rq.trail);
+    pthread_mutex_lock(&cpu->e->tier.lock);
+    cpu->e->tier.busy = false; /* while it still is a writer: a child of fork would begin with it again */
+    pthread_mutex_unlock(&cpu->e->tier.lock);
     atomic_store(&cpu->epoch, 0);
     write_end(cpu);
     section_settle(cpu);
@@ -172,7 +175,6 @@ static void *tier_main(void *arg)
         pthread_mutex_unlock(&tier->lock);
         work(tier->cpu, tier->current);
         pthread_mutex_lock(&tier->lock);
-        tier->busy = false;
     }
     pthread_mutex_unlock(&tier->lock);
     return NULL;

@@ -407,11 +407,11 @@ Translation *translate_get(Vcpu *cpu, uint64_t pc, Translated *why)
     if (!t)
         section_disturb(cpu);
     while (!t && *why == TRANSLATED_CHANGED) {
+        write_begin(cpu); /* first: in a child of fork nobody else would know of it */
         t = calloc(1, sizeof *t);
         CHECK(t != NULL);
         t->pc = pc;
         t->mode = cpu->h.ir.mode;
-        write_begin(cpu);
         *why = translate_make(cpu, t);
         if (*why == TRANSLATED) {
             t = publish(cpu, t);
