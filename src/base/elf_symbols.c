@@ -1,6 +1,7 @@
 #include "base/elf_symbols.h"
 
 #include "base/check.h"
+#include "base/search.h"
 
 #include <elf.h>
 #include <fcntl.h>
@@ -151,15 +152,8 @@ void elf_symbols_free(ElfSymbols *t)
 
 const ElfSymbol *elf_symbols_before(const ElfSymbols *t, uint64_t at)
 {
-    size_t lo = 0, hi = t->n;
+    size_t lo = SEARCH_UPTO(t->symbol, t->n, start, at);
 
-    while (lo < hi) {
-        size_t mid = (lo + hi) / 2;
-        if (t->symbol[mid].start <= at)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
     if (!lo)
         return NULL;
     while (lo > 1 && t->symbol[lo - 2].start == t->symbol[lo - 1].start)

@@ -119,3 +119,13 @@ bool fetch_lift(Fetch *f, Lift *l)
         page_note(f->t, l->pc, len);
     return len > 0;
 }
+
+bool fetch_lift_at(Fetch *f, Lift *l, uint64_t pc, LiftFlow *flow)
+{
+    *flow = (LiftFlow){.kind = LIFT_NEXT};
+    l->flow = flow;
+    l->pc = pc;
+    l->ended = false;
+    l->budget = 0;
+    return fetch_lift(f, l);
+}

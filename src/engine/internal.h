@@ -215,6 +215,8 @@ const uint8_t *fetch_at(Fetch *f, uint64_t pc, size_t *avail);
 const uint8_t *fetch_look(Fetch *f, uint64_t pc, size_t most, size_t *avail);
 /* Lift the instruction at l->pc. False when it cannot be fetched. */
 bool fetch_lift(Fetch *f, Lift *l);
+/* The one at pc alone, for who forms regions: where it leads is told in `flow`, and not emitted. */
+bool fetch_lift_at(Fetch *f, Lift *l, uint64_t pc, LiftFlow *flow);
 
 /* --- region.c ----------------------------------------------------------------------------------------------------- */
 /*

@@ -118,17 +118,6 @@ static Insn *known(Former *g, uint64_t pc)
     return at ? &g->insn[at - 1] : NULL;
 }
 
-/* Lift the instruction at l->pc; what it does is in g->flow. */
-static bool lift_at(Former *g, Lift *l, uint64_t pc)
-{
-    g->flow = (LiftFlow){.kind = LIFT_NEXT};
-    l->flow = &g->flow;
-    l->pc = pc;
-    l->ended = false;
-    l->budget = 0;
-    return fetch_lift(g->f, l);
-}
-
 /* Whether one of the scratch region's instructions from `first` on is a put of a flag. */
 static bool sets_flags(const Former *g, IrRef first)
 {
@@ -153,7 +142,7 @@ static Insn *look_at(Former *g, uint64_t pc)
         return NULL;
     IrRef first = g->look.b.r->ninsn;
     g->look.b.block = ir_block_new(g->look.b.r);
-    if (!lift_at(g, &g->look, pc))
+    if (!fetch_lift_at(g->f, &g->look, pc, &g->flow))
         return NULL;
     /* --check: a helper's instruction is a region of its own (lockstep.c). */
     if (g->check && g->flow.helper)
@@ -643,7 +632,8 @@ static void lift_node(Former *g, uint32_t n)
 
     g->l.b.block = nd->block;
     for (uint64_t pc = nd->pc; (i = goes_on(g, nd->ctx, nd->pc, pc)) != NULL; pc = i->next) {
-        if (!lift_at(g, &g->l, pc) || g->flow.kind != i->kind || (!i->known && g->flow.target != i->target) || g->l.next != i->next) {
+        if (!fetch_lift_at(g->f, &g->l, pc, &g->flow) || g->flow.kind != i->kind ||
+            (!i->known && g->flow.target != i->target) || g->l.next != i->next) {
             g->changed = true;
             return;
         }

@@ -84,16 +84,6 @@ typedef struct Walk {
     bool crossed;      /* it went over a call or a return */
 } Walk;
 
-static bool lift_at(Walk *w, Lift *l, uint64_t pc)
-{
-    w->flow = (LiftFlow){.kind = LIFT_NEXT};
-    l->flow = &w->flow;
-    l->pc = pc;
-    l->ended = false;
-    l->budget = 0;
-    return fetch_lift(w->f, l);
-}
-
 /* What the region owes the host's return stack where it is left. */
 static void owe(Walk *w, IrBuilder *b)
 {
@@ -166,7 +156,7 @@ static bool is_within(Walk *w, uint64_t fn, uint64_t pc)
 
     for (uint64_t at = fn; !ends && at < pc; at = w->look.next) {
         w->look.b.block = ir_block_new(w->look.b.r);
-        ends = !lift_at(w, &w->look, at) || (w->flow.kind == LIFT_IND && w->flow.hint == IR_HINT_RET);
+        ends = !fetch_lift_at(w->f, &w->look, at, &w->flow) || (w->flow.kind == LIFT_IND && w->flow.hint == IR_HINT_RET);
     }
     w->flow = flow;
     return !ends;
@@ -285,12 +275,12 @@ static bool follow(Walk *w)
     for (uint32_t k = 0; k + 1 < t->n; k++) {
         uint64_t pc = t->pc[k], to = t->pc[k + 1];
         w->look.b.block = ir_block_new(w->look.b.r);
-        bool last = !lift_at(w, &w->look, pc) || (w->flow.kind == LIFT_LEFT && w->depth);
+        bool last = !fetch_lift_at(w->f, &w->look, pc, &w->flow) || (w->flow.kind == LIFT_LEFT && w->depth);
         if (last && k) {
             leave(w, &w->l.b, t->pc[k - 1], pc);
             return true;
         }
-        if (last || !lift_at(w, &w->l, pc))
+        if (last || !fetch_lift_at(w->f, &w->l, pc, &w->flow))
             return false;
         r->guest_insns++;
         if (!goes_on(w, &w->l, pc, to) || k + 2 == t->n) {

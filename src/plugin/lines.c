@@ -9,6 +9,7 @@
 #include "plugin/lines.h"
 
 #include "base/check.h"
+#include "base/search.h"
 #include "plugin/library.h"
 
 #include <elf.h>
@@ -289,15 +290,8 @@ void lines_free(LineTable *t)
 
 bool lines_at(const LineTable *t, uint64_t addr, LineRange *out)
 {
-    size_t lo = 0, hi = t->n;
+    size_t lo = SEARCH_UPTO(t->row, t->n, addr, addr);
 
-    while (lo < hi) {
-        size_t mid = (lo + hi) / 2;
-        if (t->row[mid].addr <= addr)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
     *out = (LineRange){.end = lo < t->n ? t->row[lo].addr : UINT64_MAX};
     if (lo == 0)
         return false;

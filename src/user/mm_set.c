@@ -1,6 +1,7 @@
 #include "user/mm_set.h"
 
 #include "base/check.h"
+#include "base/search.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -13,15 +14,7 @@ void mmset_done(MmSet *s)
 
 size_t mmset_find(const MmSet *s, uint64_t addr)
 {
-    size_t lo = 0, hi = s->n;
-    while (lo < hi) {
-        size_t mid = (lo + hi) / 2;
-        if (s->r[mid].end <= addr)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return lo;
+    return SEARCH_UPTO(s->r, s->n, end, addr);
 }
 
 /* Make room for `extra` entries at index i. */

@@ -7,17 +7,9 @@ import re
 import subprocess
 import sys
 
+from tap import check, finish
+
 INSNS = 5 + 2 + 10 * 7 + 4
-bad = 0
-
-
-def check(n, good, what, text):
-    global bad
-    bad += not good
-    print(f"{'ok' if good else 'not ok'} {n} - {what}")
-    for line in text.splitlines() if not good else ():
-        print("# " + line)
-
 
 modes = [[], ["--tier2=1"], ["--tier2=off"], ["--one-insn"], ["--host-cpu=avx2"]]
 for n, options in enumerate(modes):
@@ -29,5 +21,4 @@ for n, options in enumerate(modes):
     blocks = re.split(r"^    block ", p.stderr, flags=re.M)
     twice = [b for b in blocks if re.match(r"\d+: 10 times\n", b) and re.search(r"add\s+x0, x0, x0 +\| \w+", b)]
     check(2 * n + 2, len(twice) == 1 and int(executed["host"]) > INSNS, f"{what}: what is called ten times, in both languages", p.stderr)
-print(f"1..{2 * len(modes)}")
-sys.exit(bad != 0)
+sys.exit(finish(2 * len(modes)))

@@ -8,17 +8,9 @@ import re
 import subprocess
 import sys
 
+from tap import check, finish
+
 OUTER = 12 # instructions of `outer` itself, and a few more
-bad = 0
-
-
-def check(n, good, what, text):
-    global bad
-    bad += not good
-    print(f"{'ok' if good else 'not ok'} {n} - {what}")
-    for line in text.splitlines() if not good else ():
-        print("# " + line)
-
 
 modes = [["--tier2=off"], ["--tier2=20"], ["--tier2=200"], ["--tier2=20", "--no-ret-predict"], ["--tier2=20", "--cache-size=1"]]
 for n, options in enumerate(modes):
@@ -30,5 +22,4 @@ p = subprocess.run([sys.argv[1], "run", "--cache=off", "--tier2=20", "--log=tier
                    capture_output=True, text=True, check=False)
 made = [int(k) for k in re.findall(r"^tier: \S+ (\d+) guest instructions", p.stderr, re.M)]
 check(len(modes) + 1, any(k > 2 * OUTER for k in made), "calls are followed", p.stderr)
-print(f"1..{len(modes) + 1}")
-sys.exit(bad != 0)
+sys.exit(finish(len(modes) + 1))
