@@ -248,6 +248,8 @@ Translated translate_graph(Vcpu *cpu, Translation *t, const Trail *trail);
 void translate_replace(Vcpu *cpu, Translation *t);
 /* Make `t` a counter for its pc (tier.c). False when the cache is full. */
 bool translate_counter(Vcpu *cpu, Translation *t);
+/* Whether somebody looks at instruction boundaries (IR_INSN) once a region is optimised. */
+bool translate_marks(const Engine *e);
 /* Lift up to `limit` instructions at pc into the vcpu's arena; NULL when the first cannot be fetched. `t` may be NULL. */
 IrRegion *translate_form(Vcpu *cpu, uint64_t pc, unsigned limit, Translation *t);
 /* The same for running them once, with what tools ask for. `resumes`: see ToolRegion. */
