@@ -65,41 +65,42 @@ static void begin_block(Online *o, uint32_t block)
     o->place[block].parent = from;
 }
 
-static Place *place(Online *o, uint32_t block)
+static __attribute__((noinline)) void go_to(Online *o, uint32_t block)
 {
-    if (block != o->block) {
-        place_room(o, block + 1);
-        if (!o->place[block].st.cur)
-            begin_block(o, block);
-        o->block = block;
-    }
-    return &o->place[block];
+    place_room(o, block + 1);
+    if (!o->place[block].st.cur)
+        begin_block(o, block);
+    o->block = block;
+}
+
+static inline SlotState *here(const IrBuilder *b)
+{
+    Online *o = (Online *)b->online;
+
+    if (__builtin_expect(b->block != o->block, 0))
+        go_to(o, b->block);
+    return &o->place[b->block].st;
 }
 
 /* --- building ----------------------------------------------------------------------------------------------------- */
 
-static Place *here(const IrBuilder *b)
-{
-    return place((Online *)b->online, b->block);
-}
-
 static IrRef get(IrBuilder *b, unsigned slot)
 {
-    Place *p = here(b);
+    SlotState *st = here(b);
 
-    if (!p->st.cur[slot])
-        slot_set(b->r, &p->st, slot, ir_append(b, (IrInsn){.op = IR_GET, .type = b->r->slots->slot[slot].type, .imm = slot}));
-    return p->st.cur[slot];
+    if (!st->cur[slot])
+        slot_set(b->r, st, slot, ir_append(b, (IrInsn){.op = IR_GET, .type = b->r->slots->slot[slot].type, .imm = slot}));
+    return st->cur[slot];
 }
 
 static void put(IrBuilder *b, unsigned slot, IrRef val)
 {
-    slot_put(b->r, &here(b)->st, slot, val);
+    slot_put(b->r, here(b), slot, val);
 }
 
 static void mark(IrBuilder *b, uint64_t pc, unsigned len)
 {
-    here(b)->st.pc = pc;
+    here(b)->pc = pc;
     if (((Online *)b->online)->marks)
         ir_append(b, (IrInsn){.op = IR_INSN, .imm = pc, .aux = (uint8_t)len});
 }
@@ -135,7 +136,7 @@ static IrRef emit(IrBuilder *b, IrInsn *i)
 {
     Online *o = (Online *)b->online;
     unsigned flags = ir_ops[i->op].flags;
-    Place *p = here(b);
+    SlotState *st = here(b);
 
     if (i->op == IR_CONST || i->op == IR_VCONST)
         return numbered(b, i);
@@ -150,7 +151,7 @@ static IrRef emit(IrBuilder *b, IrInsn *i)
     if (number_takes(i->op))
         return numbered(b, i);
     if (flags & IRF_SNAP)
-        i->snap = slot_snap(b->r, &p->st);
+        i->snap = slot_snap(b->r, st);
     return append(b, i);
 }
 
