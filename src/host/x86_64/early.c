@@ -27,13 +27,10 @@ void early_end(EarlyScan *e, const SelAlloc *ra, uint32_t pos, uint32_t last)
                 end_slots(e, ra, pos, w, m & (0 - m));
 }
 
-void early_note(EarlyScan *e, const Sel *s, const IrSnap *snap, uint32_t pos, bool exit)
+void early_note(EarlyScan *e, const Sel *s, const IrSnap *snap, const uint64_t listed[EARLY_WORDS], uint32_t pos, bool exit)
 {
     const IrSnapEnt *ent = &s->r->snapent[snap->first];
-    uint64_t listed[EARLY_WORDS] = {0};
 
-    for (uint32_t k = 0; k < snap->count; k++)
-        listed[ent[k].slot / 64] |= 1ull << (ent[k].slot % 64);
     for (unsigned w = 0; w < EARLY_WORDS; w++)
         if (e->open[w] & ~listed[w])
             end_slots(e, s->ra, pos, w, ~listed[w]);
@@ -47,6 +44,7 @@ void early_note(EarlyScan *e, const Sel *s, const IrSnap *snap, uint32_t pos, bo
         e->val[slot] = root;
         e->open[slot / 64] |= bit;
         s->ra->early[root] = (Early){.to = pos, .slot = (uint16_t)slot};
+        ra_val(s, root)->flags |= VAL_EARLY;
     }
 }
 
@@ -60,9 +58,12 @@ bool early_home(const Sel *s, IrRef v)
 {
     const SelAlloc *ra = s->ra;
     const Early *e = &ra->early[v];
-    const IrSlot *slot = &s->r->slots->slot[e->slot];
+    const IrSlot *slot;
     IrType t;
 
+    if (!(ra->val[v].flags & VAL_EARLY))
+        return false;
+    slot = &s->r->slots->slot[e->slot];
     /* in a graph only where what is done is undone behind: on a way out */
     if (ra->pos <= e->from || ra->pos > e->to || (ra->g && !ra->depth) || slot->cell)
         return false;

@@ -8,12 +8,12 @@
 
 /* Of the backward pass: by slot, the value that an exit ahead stores in its home; and for which slots there is one. */
 typedef struct EarlyScan {
-    IrRef val[IR_MAX_SLOTS];
+    IrRef *val;
     uint64_t open[EARLY_WORDS];
 } EarlyScan;
 
-/* The snapshot of an operation at `pos`; `exit`: it leaves the region. */
-void early_note(EarlyScan *e, const Sel *s, const IrSnap *snap, uint32_t pos, bool exit);
+/* The snapshot of an operation at `pos`, which lists of the slots with homes those in `listed`; `exit`: it leaves the region. */
+void early_note(EarlyScan *e, const Sel *s, const IrSnap *snap, const uint64_t listed[EARLY_WORDS], uint32_t pos, bool exit);
 /* In front of `pos` there are other ways than those that leave by exits up to position `last`. */
 void early_end(EarlyScan *e, const SelAlloc *ra, uint32_t pos, uint32_t last);
 

@@ -306,7 +306,7 @@ static uint8_t *put_lazy(Sel *s, uint8_t *p, IrRef root)
     }
     if (ra_val(s, root)->flags & VAL_ALT) { /* a is the difference plus b */
         p = put_eval(p, IR_ADD, i->lane, 0, 0);
-        p = put_place(s, p, s->ra->alt[root]);
+        p = put_place(s, p, s->ra->val[root].alt);
         p = put_place(s, p, ra_root(s, i->b));
     } else {
         p = put_place(s, p, ra_root(s, i->a));

@@ -89,7 +89,7 @@ static bool form_difference(const Sel *s, const IrRef val[FLAG_COUNT], FlagForm 
         !is_relation(s, val[FLAG_ZERO], IR_EQ, (IrType)v->lane, v->a, v->b))
         return false;
     f->sum = ra_val(s, root)->flags & VAL_ALT;
-    f->x = f->sum ? s->ra->alt[root] : v->a;
+    f->x = f->sum ? s->ra->val[root].alt : v->a;
     f->y = v->b;
     f->from = from_of((IrType)v->lane, true);
     return true;

@@ -93,7 +93,7 @@ static void pin_slots(HostPlan *p, const uint16_t *slot, const uint8_t *reg, uns
     for (unsigned k = 0; slot && k < n && slot[k] != 0xffff; k++) {
         p->slot_pin[slot[k]] = p->reg_pin[reg[k] + base] = (uint8_t)p->npin;
         p->pinned |= REG_BIT(reg[k] + base);
-        p->pin[p->npin++] = (Pin){slot[k], (uint8_t)(reg[k] + base)};
+        p->pin[p->npin++] = (Pin){slot[k], (uint8_t)(reg[k] + base), p->cfg.slots->slot[slot[k]].type};
     }
 }
 

@@ -44,6 +44,7 @@ typedef enum Stub {
 typedef struct Pin {
     uint16_t slot;
     uint8_t reg;
+    uint8_t type; /* the slot's: IrType */
 } Pin;
 
 struct HostPlan {

@@ -6,13 +6,6 @@
 
 #include <string.h>
 
-IrType ra_type(const Sel *s, IrRef root)
-{
-    if (root >= s->r->ninsn)
-        return (IrType)s->r->slots->slot[s->plan->pin[root - s->r->ninsn].slot].type;
-    return (IrType)s->r->insn[root].type;
-}
-
 static uint64_t pool_of(const Sel *s, IrRef root)
 {
     return plan_is_x(ra_type(s, root)) ? s->plan->pool_x : s->plan->pool_r;
@@ -127,7 +120,7 @@ static void spill_reclaim(Sel *s)
     SelAlloc *ra = s->ra;
     if (ra->depth)
         return;
-    for (unsigned i = 0; i < SPILL_SLOTS; i++)
+    for (unsigned i = 0; i < ra->nspill; i++)
         if (ra->spill_val[i] &&
             (ra->g ? ra->g->spill_last[i] < ra->pos : ra_next_use(s, ra->spill_val[i], false) == NEVER))
             spill_free(s, i);
@@ -147,6 +140,8 @@ static unsigned spill_alloc(Sel *s, IrRef root)
         ra->full = true;
         return 0;
     }
+    while (ra->nspill < slot + n)
+        ra->spill_val[ra->nspill++] = 0;
     ra->spill_val[slot] = root;
     return slot;
 }
@@ -368,10 +363,8 @@ static unsigned alloc(Sel *s, uint64_t pool, unsigned hint)
 void ra_begin(Sel *s)
 {
     SelAlloc *ra = s->ra;
-    for (unsigned k = 0; k < s->plan->npin; k++) {
+    for (unsigned k = 0; k < s->plan->npin; k++)
         ra->reg_val[s->plan->pin[k].reg] = ra_pin_ref(s, k);
-        ra_val(s, ra_pin_ref(s, k))->reg = s->plan->pin[k].reg;
-    }
     ra->used = ra->at_pin = s->plan->pinned;
     ra->end = NEVER - 1;
     ra->block_end = NEVER;
