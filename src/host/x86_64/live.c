@@ -160,6 +160,19 @@ static void keep_pins(Live *l, uint64_t listed)
         keep_value(l, ra_pin_ref(l->s, (unsigned)__builtin_ctzll(rest)));
 }
 
+/* An exit that changes the slots in `homes`. */
+static void check_flags(Live *l, const uint64_t homes[EARLY_WORDS])
+{
+    const uint64_t *flags = l->s->plan->flag_slots;
+    uint64_t some = 0, rest = 0;
+
+    for (unsigned w = 0; w < EARLY_WORDS; w++) {
+        some |= homes[w] & flags[w];
+        rest |= flags[w] & ~homes[w];
+    }
+    l->ra->mixed_flags |= some && rest;
+}
+
 static void use_snapshot(Live *l, const IrInsn *i, bool exit)
 {
     const HostPlan *plan = l->s->plan;
@@ -187,6 +200,8 @@ static void use_snapshot(Live *l, const IrInsn *i, bool exit)
             val[root].hint = plan->pin[pin].reg;
     }
     early_note(&l->early, l->s, snap, homes, l->pos, exit);
+    if (exit)
+        check_flags(l, homes);
     keep_pins(l, pins);
 }
 

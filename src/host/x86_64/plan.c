@@ -105,7 +105,7 @@ static void fill(HostPlan *p, const HostConfig *cfg)
     memset(p->reg_pin, 0xff, sizeof p->reg_pin);
     for (unsigned k = 0; cfg->flags && k < FLAG_COUNT; k++) {
         p->slot_flag[cfg->flags[k]] = (uint8_t)k;
-        p->last_flag = cfg->flags[k] > p->last_flag ? cfg->flags[k] : p->last_flag;
+        p->flag_slots[cfg->flags[k] / 64] |= 1ull << (cfg->flags[k] % 64);
     }
     pin_slots(p, cfg->pin_int, pin_regs_int, sizeof pin_regs_int, 0);
     p->npin_int = p->npin;

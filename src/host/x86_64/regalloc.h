@@ -116,6 +116,7 @@ struct SelAlloc {
     IrRef first_pin; /* the first pseudo value */
     const uint8_t *reg_pin; /* the plan's */
     IrRef untouched; /* pseudo values from here on are used by every exit, and no uses are noted */
+    bool mixed_flags; /* an exit changes some of the condition flags, and not others */
     IrRef *slot_get; /* by slot: the entry value, if it is not pinned and the region has it, or 0 */
     uint32_t *bend;  /* by block of a side: last position of its subtree */
     Use *use;
