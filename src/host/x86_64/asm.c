@@ -27,16 +27,20 @@ static bool fits8(int32_t v)
     return v >= -128 && v <= 127;
 }
 
+static void modrm_rip(Asm *a, uint8_t *p, unsigned reg, Mem m, unsigned imm_bytes)
+{
+    *p = (uint8_t)((reg & 7) << 3 | 5);
+    a->p = p + 1;
+    asm_fix32(a, m.label, m.disp - 4 - (int32_t)imm_bytes);
+}
+
 static inline void modrm_mem(Asm *a, uint8_t *p, unsigned reg, Mem m, unsigned imm_bytes, unsigned disp8)
 {
     unsigned base = m.base & 7, mod = 2, len = 4, shift = (unsigned)__builtin_ctz(disp8);
     int32_t d = m.disp;
 
-    reg = (reg & 7) << 3;
     if (m.rip) {
-        *p = (uint8_t)(reg | 5);
-        a->p = p + 1;
-        asm_fix32(a, m.label, m.disp - 4 - (int32_t)imm_bytes);
+        modrm_rip(a, p, reg, m, imm_bytes);
         return;
     }
     if (m.base == MEM_NONE) { /* index or nothing, and a 32-bit displacement */
@@ -48,12 +52,12 @@ static inline void modrm_mem(Asm *a, uint8_t *p, unsigned reg, Mem m, unsigned i
         mod = len = 1;
         d >>= shift;
     }
+    reg = mod << 6 | (reg & 7) << 3;
     if (m.index != MEM_NONE || (m.base & 7) == 4) { /* so is MEM_NONE */
-        CHECK(m.index != 4);
-        *p++ = (uint8_t)(mod << 6 | reg | 4);
+        *p++ = (uint8_t)(reg | 4);
         *p++ = (uint8_t)(m.scale << 6 | (m.index & 7) << 3 | base);
     } else {
-        *p++ = (uint8_t)(mod << 6 | reg | base);
+        *p++ = (uint8_t)(reg | base);
     }
     memcpy(p, &d, 4); /* there is room for all of it */
     a->p = p + len;
@@ -64,9 +68,26 @@ void asm_modrm_mem(Asm *a, unsigned reg, Mem m, unsigned imm_bytes, unsigned dis
     modrm_mem(a, a->p, reg, m, imm_bytes, disp8);
 }
 
-static uint8_t *op_prefix(uint8_t *p, unsigned op, Width w)
+/*
+ * An opcode as it is put: its bytes, from the lowest; their number (OP_LEN); what else is in `op`, above OP_REST. Where `op` is a
+ * constant, so is this.
+ */
+enum { OP_LEN = 24, OP_REST = 14 };
+
+static inline uint32_t op_pack(unsigned op)
 {
-    unsigned pfx = op & 0xf000;
+    unsigned map = op & 0xf00, byte = op & 0xff, rest = op >> 12 << (12 + OP_REST);
+    switch (map) {
+    case M0F: return rest | 2u << OP_LEN | byte << 8 | 0x0f;
+    case M38: return rest | 3u << OP_LEN | byte << 16 | 0x380f;
+    case M3A: return rest | 3u << OP_LEN | byte << 16 | 0x3a0f;
+    default: return rest | 1u << OP_LEN | byte;
+    }
+}
+
+static uint8_t *op_prefix(uint8_t *p, uint32_t code, Width w)
+{
+    unsigned pfx = code >> OP_REST & 0xf000;
     if (w == W16 || pfx == P66)
         *p++ = 0x66;
     if (pfx == PF3)
@@ -77,44 +98,39 @@ static uint8_t *op_prefix(uint8_t *p, unsigned op, Width w)
 }
 
 /* Prefixes, REX if it says something or is needed, opcode. */
-static inline uint8_t *op_head(uint8_t *p, unsigned op, Width w, unsigned rex, bool need)
+static inline uint8_t *op_head(uint8_t *p, uint32_t code, Width w, unsigned rex, bool need)
 {
-    static const uint16_t escape[] = {0, 0x0f, 0x380f, 0x3a0f}; /* by map: bytes before the opcode */
-    static const uint8_t escapes[] = {0, 1, 2, 2};
-    unsigned map = op >> 8 & 3, n = escapes[map];
-    uint32_t bytes = escape[map] | (op & 0xff) << 8 * n;
-
-    if (w == W16 || (op & 0xf000))
-        p = op_prefix(p, op, w);
-    rex |= w == W64 ? 8 : 0;
+    if (w == W16 || (code >> OP_REST & 0xf000))
+        p = op_prefix(p, code, w);
+    rex |= (w == W64) << 3;
     *p = (uint8_t)(0x40 | rex);
     p += rex || need;
-    memcpy(p, &bytes, 4);
-    return p + n + 1;
+    memcpy(p, &code, 4);
+    return p + (code >> OP_LEN & 3);
 }
 
 /* An instruction with a register (or opcode extension) and a register ... */
-static void op_reg(Asm *a, unsigned op, Width w, unsigned reg, Gpr r)
+static void op_reg(Asm *a, uint32_t code, Width w, unsigned reg, Gpr r)
 {
-    bool need = ((op & BYTE_REG) && reg >= 4) || ((op & BYTE_RM) && r.n >= 4);
-    uint8_t *p = op_head(a->p, op, w, (reg >> 3 & 1) << 2 | r.n >> 3, need);
+    bool need = ((code >> OP_REST & BYTE_REG) && reg >= 4) || ((code >> OP_REST & BYTE_RM) && r.n >= 4);
+    uint8_t *p = op_head(a->p, code, w, (reg >> 3 & 1) << 2 | r.n >> 3, need);
     *p = (uint8_t)(0xc0 | (reg & 7) << 3 | (r.n & 7));
     a->p = p + 1;
 }
 
 /* ... or memory operand. */
-static void op_mem(Asm *a, unsigned op, Width w, unsigned reg, Mem m, unsigned imm_bytes)
+static void op_mem(Asm *a, uint32_t code, Width w, unsigned reg, Mem m, unsigned imm_bytes)
 {
     unsigned rex = (reg >> 3 & 1) << 2 | (m.index >> 3 & 1u) << 1 | (m.base >> 3 & 1u);
-    modrm_mem(a, op_head(a->p, op, w, rex, (op & BYTE_REG) && reg >= 4), reg, m, imm_bytes, 1);
+    modrm_mem(a, op_head(a->p, code, w, rex, (code >> OP_REST & BYTE_REG) && reg >= 4), reg, m, imm_bytes, 1);
 }
 
 static inline void op_rm(Asm *a, unsigned op, Width w, unsigned reg, RGm s, unsigned imm_bytes)
 {
     if (s.mem)
-        op_mem(a, op, w, reg, s.m, imm_bytes);
+        op_mem(a, op_pack(op), w, reg, s.m, imm_bytes);
     else
-        op_reg(a, op, w, reg, s.r);
+        op_reg(a, op_pack(op), w, reg, s.r);
 }
 
 /* Instructions whose opcode has an 8-bit form one below the others'. */

@@ -63,6 +63,7 @@ static inline Mem mem_b(Gpr base, int32_t disp)
     return (Mem){.base = base.n, .index = MEM_NONE, .disp = disp};
 }
 
+/* `index` is not RSP, which has no encoding as one. */
 static inline Mem mem_bi(Gpr base, Gpr index, unsigned scale, int32_t disp)
 {
     return (Mem){.base = base.n, .index = index.n, .scale = (uint8_t)scale, .disp = disp};

@@ -283,9 +283,19 @@ static uint64_t zigzag(int64_t v)
     return (uint64_t)v << 1 ^ (uint64_t)(v >> 63);
 }
 
-static uint8_t *put_place(Sel *s, uint8_t *p, IrRef root);
+static uint8_t *put_other(Sel *s, uint8_t *p, IrRef root);
 
-static uint8_t *put_eval(uint8_t *p, unsigned op, unsigned type, unsigned lane, unsigned aux)
+/* Where a value is. Most are in registers. */
+static inline uint8_t *put_place(Sel *s, uint8_t *p, IrRef root)
+{
+    const Val *x = &s->ra->val[root];
+    if (x->reg == REG_NONE || (x->flags & VAL_LAZY))
+        return put_other(s, p, root);
+    *p = x->reg;
+    return p + 1;
+}
+
+static inline uint8_t *put_eval(uint8_t *p, unsigned op, unsigned type, unsigned lane, unsigned aux)
 {
     *p++ = SIDE_EVAL;
     p = put_varint(p, op);
@@ -304,11 +314,6 @@ static uint8_t *put_lazy(Sel *s, uint8_t *p, IrRef root)
         return put_varint(p, i->imm);
     }
     p = put_eval(p, i->op, i->type, i->lane, i->aux);
-    if (i->op == IR_SELECT) {
-        p = put_place(s, p, ra_root(s, i->a));
-        p = put_place(s, p, ra_root(s, i->b));
-        return put_place(s, p, ra_root(s, i->c));
-    }
     if (ra_val(s, root)->flags & VAL_ALT) { /* a is the difference plus b */
         p = put_eval(p, IR_ADD, i->lane, 0, 0);
         p = put_place(s, p, s->ra->val[root].alt);
@@ -316,33 +321,29 @@ static uint8_t *put_lazy(Sel *s, uint8_t *p, IrRef root)
     } else {
         p = put_place(s, p, ra_root(s, i->a));
     }
-    return put_place(s, p, ra_root(s, i->b));
+    p = put_place(s, p, ra_root(s, i->b));
+    return i->op == IR_SELECT ? put_place(s, p, ra_root(s, i->c)) : p;
 }
 
-static uint8_t *put_place(Sel *s, uint8_t *p, IrRef root)
+/* Of a value that is in no register. */
+static uint8_t *put_other(Sel *s, uint8_t *p, IrRef root)
 {
     const Val *x = &s->ra->val[root];
     IrVal c;
-    if (x->reg != REG_NONE && !(x->flags & VAL_LAZY)) {
-        *p++ = x->reg;
-    } else if (x->flags & VAL_LAZY) {
+    if (x->flags & VAL_LAZY)
         return put_lazy(s, p, root);
-    } else if (ra_const(s, root, &c)) {
+    if (ra_const(s, root, &c)) {
         if (plan_is_x(ra_type(s, root))) {
             *p++ = SIDE_CONST16;
             memcpy(p, &c, 16);
             return p + 16;
         }
         *p++ = SIDE_CONST;
-        p = put_varint(p, c.u64[0]);
-    } else if (x->spill) {
-        *p++ = SIDE_SPILL;
-        *p++ = (uint8_t)(x->spill - 1);
-    } else {
-        CHECK(x->home);
-        *p++ = SIDE_HOME;
-        *p++ = (uint8_t)(x->home - 1);
+        return put_varint(p, c.u64[0]);
     }
+    CHECK(x->spill || x->home);
+    *p++ = x->spill ? SIDE_SPILL : SIDE_HOME;
+    *p++ = (uint8_t)((x->spill ? x->spill : x->home) - 1);
     return p;
 }
 
@@ -359,16 +360,14 @@ void side_open(Sel *s, const IrInsn *i)
 
     for (; e < end; e++) {
         IrRef root = val[e->val].root;
-        unsigned pin = plan->slot_pin[e->slot], home = pin == 0xff ? REG_NONE : plan->pin[pin].reg, reg = val[root].reg;
-        if (home != REG_NONE)
-            set |= REG_BIT(home);
-        if (home != REG_NONE && reg == home)
-            continue;
+        unsigned pin = plan->slot_pin[e->slot];
+        if (pin != 0xff) {
+            set |= REG_BIT(plan->pin[pin].reg);
+            if (val[root].reg == plan->pin[pin].reg)
+                continue;
+        }
         *p++ = (uint8_t)e->slot;
-        if (reg != REG_NONE && !(val[root].flags & VAL_LAZY))
-            *p++ = (uint8_t)reg;
-        else
-            p = put_place(s, p, root);
+        p = put_place(s, p, root);
         n++;
     }
     for (uint64_t m = plan->pinned & ~set & ~s->ra->at_pin; m; m &= m - 1) {

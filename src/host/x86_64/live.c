@@ -414,6 +414,7 @@ static void init_pins(Sel *s)
     const HostPlan *plan = s->plan;
     for (unsigned k = 0; k < plan->npin; k++) {
         IrRef v = ra_pin_ref(s, k);
+        s->ra->reg_val[plan->pin[k].reg] = v;
         s->ra->val[v] = (Val){.root = v, .reg = plan->pin[k].reg, .hint = REG_NONE, .type = plan->pin[k].type};
     }
 }

@@ -49,19 +49,13 @@ bool ra_is_last_use(const Sel *s, IrRef root)
 
 /* --- places ----------------------------------------------------------------------------------------------------------- */
 
-bool ra_const(const Sel *s, IrRef root, IrVal *c)
+IrVal ra_const_value(const Sel *s, IrRef root)
 {
-    if (root >= s->r->ninsn || !(s->ra->val[root].flags & VAL_CONST))
-        return false;
     const IrInsn *i = &s->r->insn[root];
-    if (i->op == IR_VCONST) {
-        *c = s->r->vconst[i->imm];
-        return true;
-    }
+    if (i->op == IR_VCONST)
+        return s->r->vconst[i->imm];
     unsigned size = ir_type_size((IrType)i->type);
-    uint64_t v = size >= 8 ? i->imm : i->imm & ((1ull << 8 * size) - 1);
-    *c = (IrVal){.u64 = {v, 0}};
-    return true;
+    return (IrVal){.u64 = {size >= 8 ? i->imm : i->imm & ((1ull << 8 * size) - 1), 0}};
 }
 
 Mem ra_spill_mem(unsigned slot)
@@ -228,6 +222,7 @@ static void release(SelAlloc *ra, unsigned reg)
 {
     ra->val[ra->reg_val[reg]].reg = REG_NONE;
     ra->reg_val[reg] = 0;
+    ra->changed |= REG_BIT(reg);
     ra->used &= ~REG_BIT(reg);
     ra->at_pin &= ~REG_BIT(reg);
 }
@@ -238,6 +233,7 @@ static inline void bind(SelAlloc *ra, unsigned reg, IrRef root)
         ra->at_pin |= REG_BIT(reg);
     ra->reg_val[reg] = root;
     ra->val[root].reg = (uint8_t)reg;
+    ra->changed |= REG_BIT(reg);
     ra->used |= REG_BIT(reg);
     if (ra->g)
         ra->g->bound[reg] = ra->pos;
@@ -312,8 +308,8 @@ static void evict_one(Sel *s, uint64_t pool)
     for (; m; m &= m - 1) {
         unsigned reg = (unsigned)__builtin_ctzll(m);
         IrRef v = ra->reg_val[reg];
-        uint64_t score = ra->g ? graph_distance(s, v) : (uint64_t)ra_next_use(s, v, false) - ra->pos + 1;
-        if (has_other_place(&ra->val[v]) || early_home(s, v))
+        uint64_t score = ra->g ? graph_distance(s, v) : (uint64_t)next_use(s, v, false) - ra->pos + 1;
+        if (2 * score > best_score && (has_other_place(&ra->val[v]) || early_home(s, v)))
             score *= 2;
         if (score > best_score) {
             best_score = score;
@@ -346,6 +342,10 @@ static unsigned alloc(Sel *s, uint64_t pool, unsigned hint)
         return hint;
     avail = pool & ~ra->used & ~ra->locked;
     if (!(avail & s->plan->temps)) {
+        reclaim(s, pool & s->plan->temps);
+        avail = pool & ~ra->used & ~ra->locked;
+    }
+    if (!avail) {
         reclaim(s, pool);
         avail = pool & ~ra->used & ~ra->locked;
     }
@@ -363,8 +363,6 @@ static unsigned alloc(Sel *s, uint64_t pool, unsigned hint)
 void ra_begin(Sel *s)
 {
     SelAlloc *ra = s->ra;
-    for (unsigned k = 0; k < s->plan->npin; k++)
-        ra->reg_val[s->plan->pin[k].reg] = ra_pin_ref(s, k);
     ra->used = ra->at_pin = s->plan->pinned;
     ra->end = NEVER - 1;
     ra->block_end = NEVER;
@@ -394,6 +392,8 @@ void ra_scope_enter(Sel *s, Scope *save, uint32_t end)
 {
     SelAlloc *ra = s->ra;
     save->used = ra->used;
+    save->changed = ra->changed;
+    ra->changed = 0;
     save->at_pin = ra->at_pin;
     memcpy(save->reg_val, ra->reg_val, sizeof save->reg_val);
     memcpy(save->spill_used, ra->spill_used, sizeof save->spill_used);
@@ -413,13 +413,7 @@ void ra_forget(Sel *s)
 void ra_scope_leave(Sel *s, const Scope *save)
 {
     SelAlloc *ra = s->ra;
-    uint64_t changed = 0;
-    for (uint64_t m = ra->used | save->used; m; m &= m - 1) {
-        unsigned reg = (unsigned)__builtin_ctzll(m);
-        if (ra->reg_val[reg] != save->reg_val[reg])
-            changed |= REG_BIT(reg);
-    }
-    for (uint64_t m = changed & ra->used; m; m &= m - 1)
+    for (uint64_t m = ra->changed & ra->used; m; m &= m - 1)
         ra->val[ra->reg_val[__builtin_ctzll(m)]].reg = REG_NONE;
     while (ra->ntrail > save->ntrail) {
         const Trail *t = &ra->trail[--ra->ntrail];
@@ -430,8 +424,9 @@ void ra_scope_leave(Sel *s, const Scope *save)
     ra->at_pin = save->at_pin;
     memcpy(ra->reg_val, save->reg_val, sizeof ra->reg_val);
     memcpy(ra->spill_used, save->spill_used, sizeof ra->spill_used);
-    for (uint64_t m = changed & ra->used; m; m &= m - 1)
+    for (uint64_t m = ra->changed & ra->used; m; m &= m - 1)
         ra->val[ra->reg_val[__builtin_ctzll(m)]].reg = (uint8_t)__builtin_ctzll(m);
+    ra->changed = save->changed;
     ra->end = save->end;
     ra->depth--;
 }
@@ -441,8 +436,10 @@ void ra_scope_leave(Sel *s, const Scope *save)
 bool sel_const(const Sel *s, IrRef v, uint64_t *c)
 {
     IrVal x;
+    if (!ra_const(s, ra_root(s, v), &x))
+        return false;
     unsigned size = ir_type_size(sel_type(s, v));
-    if (size > 8 || !ra_const(s, ra_root(s, v), &x))
+    if (size > 8)
         return false;
     *c = size == 8 ? x.u64[0] : x.u64[0] & ((1ull << 8 * size) - 1);
     return true;

@@ -95,7 +95,7 @@ typedef struct Early {
 
 /* State at a branch, to go back to after the side exit's code. */
 typedef struct Scope {
-    uint64_t used, at_pin;
+    uint64_t used, at_pin, changed;
     IrRef reg_val[REG_COUNT];
     uint64_t spill_used[SPILL_SLOTS / 64];
     uint32_t ntrail, end;
@@ -129,6 +129,7 @@ struct SelAlloc {
     const uint64_t *live_out; /* in a graph: values that are needed behind that */
     unsigned depth;  /* scopes entered */
     uint64_t used, locked;
+    uint64_t changed; /* registers that may hold something else than when the present scope was entered */
     uint64_t at_pin; /* pinned registers that hold the entry value of their slot */
     IrRef reg_val[REG_COUNT];
     uint64_t spill_used[SPILL_SLOTS / 64];
@@ -191,7 +192,14 @@ void ra_load_into(Sel *s, unsigned reg, IrRef root);
 void ra_move(Sel *s, unsigned to, unsigned from);
 /* Memory operand of a spill slot or home that holds the value; false when it is in none. */
 bool ra_memory(const Sel *s, IrRef root, Mem *m);
-bool ra_const(const Sel *s, IrRef root, IrVal *c);
+IrVal ra_const_value(const Sel *s, IrRef root);
+static inline bool ra_const(const Sel *s, IrRef root, IrVal *c)
+{
+    if (!(s->ra->val[root].flags & VAL_CONST))
+        return false;
+    *c = ra_const_value(s, root);
+    return true;
+}
 void ra_load_const(Sel *s, unsigned reg, const IrVal *c);
 /* A value of type `t` from a spill slot (`spilled`) or home; a register to memory, whole. */
 void ra_load_memory(Sel *s, unsigned reg, IrType t, bool spilled, Mem m);
