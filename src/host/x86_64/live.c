@@ -92,9 +92,8 @@ static void use_grow(Sel *s)
     ra->cap_use *= 2;
 }
 
-static inline uint32_t use_new(Sel *s)
+static inline uint32_t use_new(Sel *s, SelAlloc *ra)
 {
-    SelAlloc *ra = s->ra;
     if (__builtin_expect(ra->nuse == ra->cap_use, 0))
         use_grow(s);
     return ra->nuse++;
@@ -102,13 +101,13 @@ static inline uint32_t use_new(Sel *s)
 
 uint32_t ra_use_new(Sel *s)
 {
-    return use_new(s);
+    return use_new(s, s->ra);
 }
 
 static inline void push_use(Live *l, IrRef root, bool soft)
 {
     SelAlloc *ra = l->ra;
-    uint32_t n = use_new(l->s);
+    uint32_t n = use_new(l->s, ra);
     ra->use[n] = (Use){.pos = l->pos, .next = ra->val[root].use, .soft = soft};
     ra->val[root].use = n;
 }
@@ -116,18 +115,17 @@ static inline void push_use(Live *l, IrRef root, bool soft)
 void live_use(Live *l, IrRef ref)
 {
     IrRef root = l->ra->val[ref].root;
-    uint32_t u = l->ra->val[root].use;
-    if (ref && !(u && l->ra->use[u].pos == l->pos))
-        push_use(l, root, false);
+    Use *u = &l->ra->use[l->ra->val[root].use];
+    if (u->pos == l->pos)
+        u->soft = false;
     else if (ref)
-        l->ra->use[u].soft = false;
+        push_use(l, root, false);
 }
 
 /* A use that any place satisfies: it only keeps the value alive, so a later use in the same scope says it all. */
 static inline void keep_value(Live *l, IrRef root)
 {
-    uint32_t u = l->ra->val[root].use;
-    if (!(u && l->ra->use[u].pos <= l->ra->end))
+    if (l->ra->use[l->ra->val[root].use].pos > l->ra->end)
         push_use(l, root, true);
 }
 
@@ -151,6 +149,19 @@ static void scope_begin(Live *l, uint32_t end)
     l->kept.first = NEVER;
 }
 
+/* An exit that changes the slots in `homes`. */
+static void check_flags(Live *l, const uint64_t homes[EARLY_WORDS])
+{
+    const uint64_t *flags = l->s->plan->flag_slots;
+    uint64_t some = 0, rest = 0;
+
+    for (unsigned w = 0; w < l->early.words; w++) {
+        some |= homes[w] & flags[w];
+        rest |= flags[w] & ~homes[w];
+    }
+    l->ra->mixed_flags |= some && rest;
+}
+
 /* Entry values of pinned slots that a snapshot does not list are as they were; so does it list those in `listed`. */
 static void keep_pins(Live *l, uint64_t listed)
 {
@@ -160,17 +171,14 @@ static void keep_pins(Live *l, uint64_t listed)
         keep_value(l, ra_pin_ref(l->s, (unsigned)__builtin_ctzll(rest)));
 }
 
-/* An exit that changes the slots in `homes`. */
-static void check_flags(Live *l, const uint64_t homes[EARLY_WORDS])
+/* The value of a slot that an exit lists. */
+static inline void exit_entry(Live *l, IrRef root, unsigned slot, unsigned pin)
 {
-    const uint64_t *flags = l->s->plan->flag_slots;
-    uint64_t some = 0, rest = 0;
-
-    for (unsigned w = 0; w < EARLY_WORDS; w++) {
-        some |= homes[w] & flags[w];
-        rest |= flags[w] & ~homes[w];
-    }
-    l->ra->mixed_flags |= some && rest;
+    Val *x = &l->ra->val[root];
+    if (pin == 0xff)
+        early_exit(&l->early, l->s, root, slot, l->pos);
+    else if (x->hint == REG_NONE)
+        x->hint = l->s->plan->pin[pin].reg;
 }
 
 static void use_snapshot(Live *l, const IrInsn *i, bool exit)
@@ -178,7 +186,7 @@ static void use_snapshot(Live *l, const IrInsn *i, bool exit)
     const HostPlan *plan = l->s->plan;
     const IrSnap *snap = &l->r->snap[i->snap];
     const IrSnapEnt *e = &l->r->snapent[snap->first], *end = e + snap->count;
-    Val *val = l->ra->val;
+    const Val *val = l->ra->val;
     uint64_t pins = 0, homes[EARLY_WORDS] = {0}; /* slots that it lists, by where they are kept */
 
     if (live_is_kept(l, snap))
@@ -186,20 +194,19 @@ static void use_snapshot(Live *l, const IrInsn *i, bool exit)
     l->kept = *snap;
     for (; e < end; e++) {
         IrRef root = val[e->val].root;
-        unsigned pin = plan->slot_pin[e->slot];
+        unsigned slot = e->slot, pin = plan->slot_pin[slot];
         if (val[root].flags & VAL_LAZY)
             keep_lazy(l, root);
         else
             keep_value(l, root);
-        if (pin == 0xff) {
-            homes[e->slot / 64] |= 1ull << (e->slot % 64);
-            continue;
-        }
-        pins |= 1ull << pin;
-        if (exit && val[root].hint == REG_NONE)
-            val[root].hint = plan->pin[pin].reg;
+        if (pin == 0xff)
+            homes[slot / 64] |= 1ull << (slot % 64);
+        else
+            pins |= 1ull << pin;
+        if (exit)
+            exit_entry(l, root, slot, pin);
     }
-    early_note(&l->early, l->s, snap, homes, l->pos, exit);
+    early_note(&l->early, l->ra, homes, l->pos);
     if (exit)
         check_flags(l, homes);
     keep_pins(l, pins);
@@ -412,10 +419,11 @@ static void live_graph(Live *l)
 static void init_pins(Sel *s)
 {
     const HostPlan *plan = s->plan;
-    for (unsigned k = 0; k < plan->npin; k++) {
-        IrRef v = ra_pin_ref(s, k);
-        s->ra->reg_val[plan->pin[k].reg] = v;
-        s->ra->val[v] = (Val){.root = v, .reg = plan->pin[k].reg, .hint = REG_NONE, .type = plan->pin[k].type};
+    SelAlloc *ra = s->ra;
+    for (const Pin *p = plan->pin, *end = p + plan->npin; p < end; p++) {
+        IrRef v = ra->first_pin + (IrRef)(p - plan->pin);
+        ra->reg_val[p->reg] = v;
+        ra->val[v] = (Val){.root = v, .reg = p->reg, .hint = REG_NONE, .type = p->type};
     }
 }
 
@@ -440,6 +448,7 @@ static void live_alloc(Live *l)
     ra->bend = ARENA_ARRAY(s->arena, uint32_t, s->r->nblock);
     ra->cap_use = 4 * ra->nval + 64;
     ra->use = ARENA_ARRAY(s->arena, Use, ra->cap_use);
+    ra->use[0] = (Use){.pos = NEVER};
     ra->nuse = 1;
     ra->nam = VAL_AM_FIRST;
     ra->cap_am = s->r->ninsn / 4 + 16;
@@ -448,6 +457,7 @@ static void live_alloc(Live *l)
     l->lazy = ARENA_ARRAY(s->arena, IrRef, ra->nval);
     l->outer = ARENA_ARRAY(s->arena, LiveScope, s->r->nblock);
     l->early.val = ARENA_ARRAY(s->arena, IrRef, nslot);
+    l->early.words = (nslot + 63) / 64;
 }
 
 /* Vector registers that a tree has no use for stay as they are: most trees have none. */

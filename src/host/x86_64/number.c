@@ -160,11 +160,13 @@ static void note_arith(Live *l, IrRef ref, const IrInsn *i)
 static void note_snapshot(Live *l, const IrInsn *i)
 {
     const IrSnap *snap = &l->r->snap[i->snap];
+    const IrSnapEnt *e = &l->r->snapent[snap->first], *end = e + snap->count;
+    Val *val = l->ra->val;
     if (live_is_kept(l, snap)) /* it names what the one before does */
         return;
     l->kept = *snap;
-    for (uint32_t k = 0; k < snap->count; k++)
-        l->ra->val[l->ra->val[l->r->snapent[snap->first + k].val].root].flags |= VAL_SNAP;
+    for (; e < end; e++)
+        val[val[e->val].root].flags |= VAL_SNAP;
 }
 
 /* Roots, counts and what comes of them. Returns whether the instruction may have code of its own. */
@@ -172,15 +174,16 @@ static bool number_insn(Live *l, uint32_t b, IrRef ref, const IrInsn *i)
 {
     Val *x = &l->ra->val[ref];
     unsigned kind = kinds[i->op];
+    bool code = !(kind & NUM_NO_CODE);
 
     *x = (Val){.root = ref, .reg = REG_NONE, .hint = REG_NONE, .type = i->type};
     if (kind & NUM_NO_VALUE)
         return i->op == IR_INSN && l->r->counters; /* which begins to be counted */
     if (kind & NUM_ALIAS)
         x->root = alias_of(l, b, ref, i);
-    else if (kind & NUM_NO_CODE)
+    else if (!code)
         x->flags = VAL_CONST;
-    if (!(kind & NUM_NO_CODE))
+    if (code)
         count_operands(l, i, kind);
     if (kind & NUM_NOTED)
         note_arith(l, ref, i);
@@ -191,16 +194,16 @@ static bool number_insn(Live *l, uint32_t b, IrRef ref, const IrInsn *i)
     }
     if (i->snap)
         note_snapshot(l, i);
-    return !(kind & NUM_NO_CODE) && x->root == ref;
+    return code && x->root == ref;
 }
 
 /* One block; returns its terminator. */
 static const IrInsn *number_insns(Live *l, uint32_t b)
 {
     SelAlloc *ra = l->ra;
-    const IrInsn *i = NULL;
+    const IrInsn *i = NULL, *insn = l->r->insn;
     for (IrRef ref = l->r->block[b].first; ref; ref = i->next) {
-        i = &l->r->insn[ref];
+        i = &insn[ref];
         if (ra->g)
             ra->g->at[ref] = l->pos;
         ra->order[l->pos] = ref;

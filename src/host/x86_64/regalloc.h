@@ -25,9 +25,9 @@
 
 typedef struct Use {
     uint32_t pos;
-    uint32_t next : 30; /* index, 0 none */
-    uint32_t soft : 1;  /* any place will do: the value need only be kept */
-    uint32_t turn : 1;  /* no use but the end of a loop: the value is needed again in its next turn (soft: only kept) */
+    uint32_t next; /* index, 0 none */
+    bool soft;     /* any place will do: the value need only be kept */
+    bool turn;     /* no use but the end of a loop: the value is needed again in its next turn (soft: only kept) */
 } Use;
 
 enum {
