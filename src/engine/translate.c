@@ -180,11 +180,10 @@ static void keep_side(Translation *t, const HostCode *code)
     uint32_t *block = malloc(code->nreloc * sizeof *block + code->side_len + 1);
 
     CHECK(block != NULL);
-    for (uint32_t i = 0; i < code->nreloc; i++) {
-        if (code->reloc[i].kind == HOST_RELOC_STUB)
-            block[t->nreloc++] = code->reloc[i].offset << 8 | code->reloc[i].stub;
-    }
+    for (uint32_t i = 0; i < code->nreloc; i++)
+        block[i] = code->reloc[i].offset << 8 | code->reloc[i].stub;
     t->reloc = block;
+    t->nreloc = code->nreloc;
     t->side = memcpy(block + t->nreloc, code->side, code->side_len);
     t->side_len = code->side_len;
 }

@@ -50,7 +50,7 @@ void emit_lookup(Sel *s);
 /* Count a miss of the branch at pc; returns the label that the count's end leads to: emit_missed's. */
 uint32_t emit_count_miss(Sel *s, uint64_t pc);
 void emit_missed(Sel *s, uint32_t often, uint32_t site);
-/* A guest address in a register, relocatable. */
+/* A guest address in a register: always in ten bytes. */
 void emit_guest_addr(Sel *s, Gpr d, uint64_t addr);
 
 /*

@@ -33,27 +33,6 @@ static bool is_lazy(const Sel *s, IrRef v)
     return insn_of(s, v) && ra_val(s, ra_root(s, v))->flags & VAL_LAZY;
 }
 
-/* The values of the flags in an exit's snapshot, 0 for those that it does not list. Returns how many it lists. */
-static unsigned entries(const Sel *s, const IrInsn *exit, IrRef val[FLAG_COUNT])
-{
-    const IrSnap *snap = &s->r->snap[exit->snap];
-    unsigned n = 0;
-
-    for (unsigned k = 0; k < FLAG_COUNT; k++)
-        val[k] = 0;
-    for (uint32_t j = 0; j < snap->count; j++) {
-        const IrSnapEnt *e = &s->r->snapent[snap->first + j];
-        if (e->slot > s->plan->last_flag) /* they are in order */
-            break;
-        unsigned k = s->plan->slot_flag[e->slot];
-        if (k < FLAG_COUNT) {
-            val[k] = e->val;
-            n++;
-        }
-    }
-    return n;
-}
-
 /* Whether `v` is, or need not be lazily, relation `rel` of x - y and zero. */
 static bool is_relation(const Sel *s, IrRef v, unsigned rel, IrType t, IrRef x, IrRef y)
 {
@@ -89,7 +68,7 @@ static bool form_difference(const Sel *s, const IrRef val[FLAG_COUNT], FlagForm 
         !is_relation(s, val[FLAG_ZERO], IR_EQ, (IrType)v->lane, v->a, v->b))
         return false;
     f->sum = ra_val(s, root)->flags & VAL_ALT;
-    f->x = f->sum ? s->ra->alt[root] : v->a;
+    f->x = f->sum ? s->ra->val[root].alt : v->a;
     f->y = v->b;
     f->from = from_of((IrType)v->lane, true);
     return true;
@@ -120,21 +99,10 @@ static bool form_value(const Sel *s, const IrRef val[FLAG_COUNT], FlagForm *f)
     return true;
 }
 
-FlagExit flags_exit(const Sel *s, const IrInsn *exit, FlagForm *f)
+void flags_describe(const Sel *s, const IrRef val[FLAG_COUNT], FlagForm *f)
 {
-    IrRef val[FLAG_COUNT];
-
-    *f = (FlagForm){0};
-    if (!s->plan->cfg.flags)
-        return FLAGS_COMPUTED;
-    unsigned n = entries(s, exit, val);
-    if (!n)
-        return FLAGS_KEPT;
-    if (n < FLAG_COUNT || (exit->op == IR_EXIT && (exit->aux & IR_EXIT_FLAGS)))
-        return FLAGS_COMPUTED;
-    if (form_difference(s, val, f) || form_value(s, val, f))
-        return FLAGS_DESCRIBED;
-    return FLAGS_COMPUTED;
+    if (!form_difference(s, val, f) && !form_value(s, val, f))
+        *f = (FlagForm){0};
 }
 
 static bool small(const Sel *s, IrRef v, int32_t *c)
@@ -192,8 +160,6 @@ void flags_store(Sel *s, const FlagForm *f)
     size_t x = offsetof(HostCpu, flags_x), y = offsetof(HostCpu, flags_y);
 
     uint32_t bits = 0;
-    if (!s->plan->cfg.flags)
-        return;
     bool constant = f->from && constant_operand(s, f, &bits);
     x64_mov_mi(s->a, W32, sel_cpu(s, offsetof(HostCpu, flags_from)), (int32_t)(f->from | (constant ? bits : 0)));
     if (!f->from)
@@ -212,22 +178,12 @@ void flags_store(Sel *s, const FlagForm *f)
 /* Whether the region uses what a flag held at its entry, or leaves some of the flags as they were and not others. */
 static bool reads(const Sel *s)
 {
-    IrRef val[FLAG_COUNT];
-
     for (unsigned k = 0; k < FLAG_COUNT; k++) {
         IrRef get = s->ra->slot_get[s->plan->cfg.flags[k]];
         if (get && ra_val(s, get)->use)
             return true;
     }
-    for (uint32_t b = 0; b < s->r->nblock; b++) {
-        const IrInsn *i = &s->r->insn[s->r->block[b].last];
-        if (i->snap) {
-            unsigned n = entries(s, i, val);
-            if (n && n < FLAG_COUNT)
-                return true;
-        }
-    }
-    return false;
+    return s->ra->mixed_flags;
 }
 
 static Mem home(const Sel *s, FlagRole role)

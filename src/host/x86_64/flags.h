@@ -20,10 +20,9 @@ typedef struct FlagForm {
     bool both;       /* it is x & y, compared with zero */
 } FlagForm;
 
-/* What an exit has to do about flags. */
-typedef enum FlagExit { FLAGS_KEPT, FLAGS_COMPUTED, FLAGS_DESCRIBED } FlagExit;
-FlagExit flags_exit(const Sel *s, const IrInsn *exit, FlagForm *f);
-/* Store the form, or that homes hold the flags. Only HostCpu is written. */
+/* The form of all flags, whose values are given; from is 0 if they have none. */
+void flags_describe(const Sel *s, const IrRef val[FLAG_COUNT], FlagForm *f);
+/* Store the form, or that homes hold the flags: at an exit that changes any. Only HostCpu is written. */
 void flags_store(Sel *s, const FlagForm *f);
 /* At a region's entry, where only pinned registers hold anything: settle what it reads. */
 void flags_entry(Sel *s);
