@@ -213,6 +213,11 @@ struct Fetch {
 const uint8_t *fetch_at(Fetch *f, uint64_t pc, size_t *avail);
 /* The same, of at most `most` bytes, all of which the translation then depends on. */
 const uint8_t *fetch_look(Fetch *f, uint64_t pc, size_t most, size_t *avail);
+/*
+ * Where the indirect branch at pc, which ends at `end`, may go by a table in front of it (Guest.branch_targets): at most `max`
+ * addresses, which the translation does not depend on.
+ */
+unsigned fetch_targets(Fetch *f, uint64_t end, uint64_t pc, uint64_t *out, unsigned max);
 /* Lift the instruction at l->pc. False when it cannot be fetched. */
 bool fetch_lift(Fetch *f, Lift *l);
 /* The one at pc alone, for who forms regions: where it leads is told in `flow`, and not emitted. */

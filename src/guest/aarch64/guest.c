@@ -5,6 +5,7 @@
 
 #include "base/capstone.h"
 #include "base/check.h"
+#include "guest/aarch64/branch_table.h"
 #include "guest/aarch64/lift.h"
 
 #include <inttypes.h>
@@ -241,7 +242,7 @@ const Guest guest_aarch64 = {
     .lift = lift,
     .disas = disas,
     .dead_slots = dead_slots,
-    .read_flags = read_flags,
+    .read_flags = read_flags, .branch_targets = a64_branch_targets,
     .joins = joins,
     .dump = dump,
 };
