@@ -106,18 +106,18 @@ uint32_t ra_use_new(Sel *s)
 
 static inline void push_use(Live *l, IrRef root, bool soft)
 {
-    SelAlloc *ra = l->ra;
-    uint32_t n = use_new(l->s, ra);
-    ra->use[n] = (Use){.pos = l->pos, .next = ra->val[root].use, .soft = soft};
-    ra->val[root].use = n;
+    Val *x = &l->ra->val[root];
+    uint32_t n = use_new(l->s, l->ra);
+    l->ra->use[n] = (Use){.pos = l->pos, .next = x->use, .soft = soft};
+    x->use = n;
+    x->first = l->pos;
 }
 
 void live_use(Live *l, IrRef ref)
 {
     IrRef root = l->ra->val[ref].root;
-    Use *u = &l->ra->use[l->ra->val[root].use];
-    if (u->pos == l->pos)
-        u->soft = false;
+    if (l->ra->val[root].first == l->pos)
+        l->ra->use[l->ra->val[root].use].soft = false;
     else if (ref)
         push_use(l, root, false);
 }
@@ -125,7 +125,7 @@ void live_use(Live *l, IrRef ref)
 /* A use that any place satisfies: it only keeps the value alive, so a later use in the same scope says it all. */
 static inline void keep_value(Live *l, IrRef root)
 {
-    if (l->ra->use[l->ra->val[root].use].pos > l->ra->end)
+    if (l->ra->val[root].first > l->ra->end)
         push_use(l, root, true);
 }
 
@@ -133,9 +133,9 @@ static void keep_lazy(Live *l, IrRef root)
 {
     IrRef op[LAZY_OPS];
     Val *x = &l->ra->val[root];
-    if (x->kept <= l->ra->end)
+    if (x->first <= l->ra->end)
         return;
-    x->kept = l->pos;
+    x->first = l->pos;
     settle(l, root);
     for (unsigned n = live_lazy_operands(l->s, root, op); n--;)
         keep_value(l, op[n]);
@@ -423,7 +423,7 @@ static void init_pins(Sel *s)
     for (const Pin *p = plan->pin, *end = p + plan->npin; p < end; p++) {
         IrRef v = ra->first_pin + (IrRef)(p - plan->pin);
         ra->reg_val[p->reg] = v;
-        ra->val[v] = (Val){.root = v, .reg = p->reg, .hint = REG_NONE, .type = p->type};
+        ra->val[v] = (Val){.root = v, .first = NEVER, .reg = p->reg, .hint = REG_NONE, .type = p->type};
     }
 }
 
@@ -439,7 +439,7 @@ static void live_alloc(Live *l)
     ra->val = ARENA_ARRAY(s->arena, Val, ra->nval);
     if (s->r->graph) /* whose liveness looks at all numbers, also those of removed instructions */
         memset(ra->val, 0, ra->nval * sizeof *ra->val);
-    ra->val[0] = (Val){.reg = REG_NONE, .hint = REG_NONE};
+    ra->val[0] = (Val){.first = NEVER, .reg = REG_NONE, .hint = REG_NONE};
     init_pins(s);
     ra->slot_get = arena_zalloc(s->arena, 2 * nslot * sizeof *ra->slot_get);
     ra->home_val = ra->slot_get + nslot;
@@ -455,6 +455,7 @@ static void live_alloc(Live *l)
     ra->am = ARENA_ARRAY(s->arena, AddrMode, ra->cap_am);
     l->args = arena_zalloc(s->arena, s->r->nblock * sizeof *l->args);
     l->lazy = ARENA_ARRAY(s->arena, IrRef, ra->nval);
+    l->sub = ARENA_ARRAY(s->arena, IrRef, ra->nval);
     l->outer = ARENA_ARRAY(s->arena, LiveScope, s->r->nblock);
     l->early.val = ARENA_ARRAY(s->arena, IrRef, nslot);
     l->early.words = (nslot + 63) / 64;
