@@ -180,7 +180,9 @@ static bool number_insn(Live *l, uint32_t b, IrRef ref, const IrInsn *i)
     unsigned kind = kinds[i->op];
     bool code = !(kind & NUM_NO_CODE);
 
-    *x = (Val){.root = ref, .first = NEVER, .reg = REG_NONE, .hint = REG_NONE, .type = i->type};
+    *x = (Val){.first = NEVER, .reg = REG_NONE, .hint = REG_NONE};
+    x->root = ref;
+    x->type = i->type;
     if (kind & NUM_NO_VALUE)
         return i->op == IR_INSN && l->r->counters; /* which begins to be counted */
     if (kind & NUM_ALIAS)
