@@ -34,16 +34,16 @@ void early_note(EarlyScan *e, const SelAlloc *ra, const uint64_t listed[EARLY_WO
             end_slots(e, ra, pos, w, ~listed[w]);
 }
 
-void early_exit(EarlyScan *e, const Sel *s, IrRef root, unsigned slot, uint32_t pos)
+void early_exit(EarlyScan *e, SelAlloc *ra, IrRef root, unsigned slot, uint32_t pos)
 {
     uint64_t bit = 1ull << (slot % 64);
     if ((e->open[slot / 64] & bit) && e->val[slot] == root)
         return;
-    end_slots(e, s->ra, pos, slot / 64, bit);
+    end_slots(e, ra, pos, slot / 64, bit);
     e->val[slot] = root;
     e->open[slot / 64] |= bit;
-    s->ra->early[root] = (Early){.to = pos, .slot = (uint16_t)slot};
-    ra_val(s, root)->flags |= VAL_EARLY;
+    ra->early[root] = (Early){.to = pos, .slot = (uint16_t)slot};
+    ra->val[root].flags |= VAL_EARLY;
 }
 
 /* Whether the home of `slot` is where value `v` is, which is still needed. */

@@ -16,7 +16,7 @@ typedef struct EarlyScan {
 /* The snapshot of an operation at `pos` lists of the slots with homes those in `listed`. */
 void early_note(EarlyScan *e, const SelAlloc *ra, const uint64_t listed[EARLY_WORDS], uint32_t pos);
 /* An exit there stores the value in the home of the slot. */
-void early_exit(EarlyScan *e, const Sel *s, IrRef root, unsigned slot, uint32_t pos);
+void early_exit(EarlyScan *e, SelAlloc *ra, IrRef root, unsigned slot, uint32_t pos);
 /* In front of `pos` there are other ways than those that leave by exits up to position `last`. */
 void early_end(EarlyScan *e, const SelAlloc *ra, uint32_t pos, uint32_t last);
 

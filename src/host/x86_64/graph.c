@@ -218,10 +218,12 @@ static void mark_turn(Sel *s, IrRef v, uint32_t first, uint32_t end)
         return;
     uint32_t n = ra_use_new(s);
     ra->use[n] = (Use){.pos = end, .next = u, .soft = soft, .turn = true};
-    if (before)
+    if (before) {
         ra->use[before].next = n;
-    else
+    } else {
         ra->val[v].use = n;
+        ra->val[v].first = end;
+    }
     if (ra->g->last[v] < end)
         ra->g->last[v] = end;
 }

@@ -94,9 +94,11 @@ static void use_grow(Sel *s)
 
 static inline uint32_t use_new(Sel *s, SelAlloc *ra)
 {
-    if (__builtin_expect(ra->nuse == ra->cap_use, 0))
+    uint32_t n = ra->nuse;
+    if (__builtin_expect(n == ra->cap_use, 0))
         use_grow(s);
-    return ra->nuse++;
+    ra->nuse = n + 1;
+    return n;
 }
 
 uint32_t ra_use_new(Sel *s)
@@ -104,41 +106,43 @@ uint32_t ra_use_new(Sel *s)
     return use_new(s, s->ra);
 }
 
-static inline void push_use(Live *l, IrRef root, bool soft)
+static void push_use(Live *l, Val *x, bool soft)
 {
     SelAlloc *ra = l->ra;
-    uint32_t n = use_new(l->s, ra);
-    ra->use[n] = (Use){.pos = l->pos, .next = ra->val[root].use, .soft = soft};
-    ra->val[root].use = n;
+    uint32_t n = use_new(l->s, ra), pos = l->pos;
+    Use *u = &ra->use[n];
+    u->pos = pos;
+    u->next = x->use;
+    u->soft = soft;
+    u->turn = false;
+    x->use = n;
+    x->first = pos;
 }
 
 void live_use(Live *l, IrRef ref)
 {
-    IrRef root = l->ra->val[ref].root;
-    Use *u = &l->ra->use[l->ra->val[root].use];
-    if (u->pos == l->pos)
-        u->soft = false;
+    Val *val = l->ra->val, *x = &val[val[ref].root];
+    if (x->first == l->pos)
+        l->ra->use[x->use].soft = false;
     else if (ref)
-        push_use(l, root, false);
+        push_use(l, x, false);
 }
 
 /* A use that any place satisfies: it only keeps the value alive, so a later use in the same scope says it all. */
-static inline void keep_value(Live *l, IrRef root)
+static inline void keep_value(Live *l, Val *x)
 {
-    if (l->ra->use[l->ra->val[root].use].pos > l->ra->end)
-        push_use(l, root, true);
+    if (x->first > l->ra->end)
+        push_use(l, x, true);
 }
 
 static void keep_lazy(Live *l, IrRef root)
 {
     IrRef op[LAZY_OPS];
-    Val *x = &l->ra->val[root];
-    if (x->kept <= l->ra->end)
-        return;
-    x->kept = l->pos;
+    Val *val = l->ra->val;
+    val[root].first = l->pos;
     settle(l, root);
     for (unsigned n = live_lazy_operands(l->s, root, op); n--;)
-        keep_value(l, op[n]);
+        keep_value(l, &val[op[n]]);
 }
 
 /* A new scope: what keeps a value in another one says nothing here. */
@@ -165,46 +169,44 @@ static void check_flags(Live *l, const uint64_t homes[EARLY_WORDS])
 /* Entry values of pinned slots that a snapshot does not list are as they were; so does it list those in `listed`. */
 static void keep_pins(Live *l, uint64_t listed)
 {
+    Val *pin = &l->ra->val[l->ra->first_pin];
     uint64_t rest = l->pins & ~listed & ~l->pins_kept;
     l->pins_kept |= rest;
     for (; rest; rest &= rest - 1)
-        keep_value(l, ra_pin_ref(l->s, (unsigned)__builtin_ctzll(rest)));
-}
-
-/* The value of a slot that an exit lists. */
-static inline void exit_entry(Live *l, IrRef root, unsigned slot, unsigned pin)
-{
-    Val *x = &l->ra->val[root];
-    if (pin == 0xff)
-        early_exit(&l->early, l->s, root, slot, l->pos);
-    else if (x->hint == REG_NONE)
-        x->hint = l->s->plan->pin[pin].reg;
+        keep_value(l, &pin[__builtin_ctzll(rest)]);
 }
 
 static void use_snapshot(Live *l, const IrInsn *i, bool exit)
 {
     const HostPlan *plan = l->s->plan;
     const IrSnap *snap = &l->r->snap[i->snap];
-    const IrSnapEnt *e = &l->r->snapent[snap->first], *end = e + snap->count;
-    const Val *val = l->ra->val;
+    const IrSnapEnt *e = &l->r->snapent[snap->first], *last = e + snap->count;
+    Val *val = l->ra->val;
+    uint32_t end = l->ra->end;
     uint64_t pins = 0, homes[EARLY_WORDS] = {0}; /* slots that it lists, by where they are kept */
 
     if (live_is_kept(l, snap))
         return;
     l->kept = *snap;
-    for (; e < end; e++) {
+    for (; e < last; e++) {
         IrRef root = val[e->val].root;
         unsigned slot = e->slot, pin = plan->slot_pin[slot];
-        if (val[root].flags & VAL_LAZY)
-            keep_lazy(l, root);
-        else
-            keep_value(l, root);
-        if (pin == 0xff)
+        Val *x = &val[root];
+        if (x->first > end) {
+            if (x->flags & VAL_LAZY)
+                keep_lazy(l, root);
+            else
+                push_use(l, x, true);
+        }
+        if (pin == 0xff) {
             homes[slot / 64] |= 1ull << (slot % 64);
-        else
+            if (exit)
+                early_exit(&l->early, l->ra, root, slot, l->pos);
+        } else {
             pins |= 1ull << pin;
-        if (exit)
-            exit_entry(l, root, slot, pin);
+            if (exit && x->hint == REG_NONE)
+                x->hint = plan->pin[pin].reg;
+        }
     }
     early_note(&l->early, l->ra, homes, l->pos);
     if (exit)
@@ -365,12 +367,16 @@ static void live_range(Live *l, uint32_t first, IrRef last)
     while (l->pos > first) {
         IrRef ref = l->ra->order[--l->pos];
         const IrInsn *i = &l->r->insn[ref];
-        if (i->op == IR_BR || i->op == IR_INSN)
+        if (ir_ops[i->op].flags & IRF_END) {
+            if (i->op == IR_BR)
+                continue;
+            if (i->op != IR_BRIF && ref != last)
+                side_begin(l);
+            else if (i->op == IR_BRIF && l->depth)
+                side_end(l);
+        } else if (i->op == IR_INSN) {
             continue;
-        if (i->op == IR_BRIF && l->depth)
-            side_end(l);
-        else if ((ir_ops[i->op].flags & IRF_END) && ref != last && i->op != IR_BRIF)
-            side_begin(l);
+        }
         live_insn(l, ref, i);
     }
 }
@@ -420,10 +426,14 @@ static void init_pins(Sel *s)
 {
     const HostPlan *plan = s->plan;
     SelAlloc *ra = s->ra;
-    for (const Pin *p = plan->pin, *end = p + plan->npin; p < end; p++) {
-        IrRef v = ra->first_pin + (IrRef)(p - plan->pin);
+    IrRef v = ra->first_pin;
+    for (const Pin *p = plan->pin, *end = p + plan->npin; p < end; p++, v++) {
+        Val *x = &ra->val[v];
         ra->reg_val[p->reg] = v;
-        ra->val[v] = (Val){.root = v, .reg = p->reg, .hint = REG_NONE, .type = p->type};
+        *x = (Val){.first = NEVER, .hint = REG_NONE};
+        x->root = v;
+        x->reg = p->reg;
+        x->type = p->type;
     }
 }
 
@@ -439,7 +449,7 @@ static void live_alloc(Live *l)
     ra->val = ARENA_ARRAY(s->arena, Val, ra->nval);
     if (s->r->graph) /* whose liveness looks at all numbers, also those of removed instructions */
         memset(ra->val, 0, ra->nval * sizeof *ra->val);
-    ra->val[0] = (Val){.reg = REG_NONE, .hint = REG_NONE};
+    ra->val[0] = (Val){.first = NEVER, .reg = REG_NONE, .hint = REG_NONE};
     init_pins(s);
     ra->slot_get = arena_zalloc(s->arena, 2 * nslot * sizeof *ra->slot_get);
     ra->home_val = ra->slot_get + nslot;
@@ -455,6 +465,7 @@ static void live_alloc(Live *l)
     ra->am = ARENA_ARRAY(s->arena, AddrMode, ra->cap_am);
     l->args = arena_zalloc(s->arena, s->r->nblock * sizeof *l->args);
     l->lazy = ARENA_ARRAY(s->arena, IrRef, ra->nval);
+    l->sub = ARENA_ARRAY(s->arena, IrRef, ra->nval);
     l->outer = ARENA_ARRAY(s->arena, LiveScope, s->r->nblock);
     l->early.val = ARENA_ARRAY(s->arena, IrRef, nslot);
     l->early.words = (nslot + 63) / 64;

@@ -19,6 +19,8 @@ typedef struct Live {
     unsigned depth;       /* sides that we are in */
     bool vectors;         /* some value wants a vector register */
     IrRef sum;            /* latest addition on the main path */
+    IrRef *sub;           /* subtractions of the main path, in order */
+    uint32_t nsub;
     uint32_t first;       /* in a graph: position at which the present main block begins */
     EarlyScan early;
     IrRef *lazy;          /* what may be lazy: flags, counts, sums and differences, in order */

@@ -134,10 +134,14 @@ static void note_sum(Live *l, IrRef ref, const IrInsn *i)
 static void note_sub(Live *l, IrRef ref, const IrInsn *i)
 {
     Val *val = l->ra->val;
-    IrRef sub = val[val[i->a].root].sub;
-    const IrInsn *x = &l->r->insn[sub];
-    if (sub && val[x->b].root == val[i->b].root && x->type == i->lane && live_same_block(l, sub))
-        val[ref].alt = sub;
+    for (uint32_t k = l->nsub; k-- && live_same_block(l, l->sub[k]);) {
+        const IrInsn *x = &l->r->insn[l->sub[k]];
+        if (val[x->a].root != val[i->a].root)
+            continue;
+        if (val[x->b].root == val[i->b].root && x->type == i->lane)
+            val[ref].alt = l->sub[k];
+        return;
+    }
 }
 
 /* Remember subtractions of the main path; find that of a comparison's operands. Additions are only told that it comes. */
@@ -152,7 +156,7 @@ static void note_arith(Live *l, IrRef ref, const IrInsn *i)
     else if (main && i->op == IR_ADD)
         l->sum = ref;
     else if (main && i->op == IR_SUB)
-        l->ra->val[l->ra->val[i->a].root].sub = ref;
+        l->sub[l->nsub++] = ref;
     l->lazy[l->nlazy++] = ref;
 }
 
@@ -176,7 +180,9 @@ static bool number_insn(Live *l, uint32_t b, IrRef ref, const IrInsn *i)
     unsigned kind = kinds[i->op];
     bool code = !(kind & NUM_NO_CODE);
 
-    *x = (Val){.root = ref, .reg = REG_NONE, .hint = REG_NONE, .type = i->type};
+    *x = (Val){.first = NEVER, .reg = REG_NONE, .hint = REG_NONE};
+    x->root = ref;
+    x->type = i->type;
     if (kind & NUM_NO_VALUE)
         return i->op == IR_INSN && l->r->counters; /* which begins to be counted */
     if (kind & NUM_ALIAS)
@@ -318,7 +324,6 @@ static void mark_lazy(Live *l)
         if (val[ref].count || val[ref].root != ref || !may_be_lazy(l, i))
             continue;
         val[ref].flags |= VAL_LAZY;
-        val[ref].kept = NEVER;
         if (i->op == IR_SELECT) { /* what it chooses from comes before it, and may be lazy too */
             if (!live_can_fuse(l, i->a))
                 discount(l, i->a);
@@ -333,12 +338,10 @@ static void mark_lazy(Live *l)
         const IrInsn *i = &l->r->insn[l->lazy[k]];
         bool arith = (i->op == IR_SUB || i->op == IR_ADD || i->op == IR_AND) && (i->type == IR_I32 || i->type == IR_I64);
         bool sub = i->op == IR_ICMP || i->op == IR_SUB_V;
-        if (arith && !x->count && !(x->flags & VAL_SNAP)) {
+        if (arith && !x->count && !(x->flags & VAL_SNAP))
             x->flags |= VAL_LAZY;
-            x->kept = NEVER;
-        } else if (sub && (x->flags & VAL_LAZY) && x->alt && !(val[x->alt].flags & VAL_LAZY)) {
+        else if (sub && (x->flags & VAL_LAZY) && x->alt && !(val[x->alt].flags & VAL_LAZY))
             x->flags |= VAL_ALT;
-        }
     }
 }
 

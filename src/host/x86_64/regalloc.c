@@ -17,17 +17,19 @@ static inline uint32_t next_use(const Sel *s, IrRef root, bool after)
     if (root >= ra->untouched)
         return ra->end;
     Val *x = &ra->val[root];
-    uint32_t u = x->use;
-    while (u && ra->use[u].pos < ra->pos)
-        u = ra->use[u].next;
-    x->use = u; /* positions only grow: what has been passed is never asked for again */
-    if (after && u && ra->use[u].pos == ra->pos)
-        u = ra->use[u].next;
-    if (!u || ra->use[u].pos > ra->end)
+    uint32_t next = x->first;
+    if (next < ra->pos) { /* positions only grow: what has been passed is never asked for again */
+        while (ra->use[x->use].pos < ra->pos)
+            x->use = ra->use[x->use].next;
+        next = x->first = ra->use[x->use].pos;
+    }
+    if (after && next == ra->pos)
+        next = ra->use[ra->use[x->use].next].pos;
+    if (next > ra->end)
         return NEVER;
-    if (ra->use[u].pos > ra->block_end && !graph_bit(ra->live_out, root)) /* in a graph only */
+    if (next > ra->block_end && !graph_bit(ra->live_out, root)) /* in a graph only */
         return NEVER;
-    return ra->use[u].pos;
+    return next;
 }
 
 uint32_t ra_next_use(const Sel *s, IrRef root, bool after)
@@ -456,18 +458,24 @@ bool sel_dies(const Sel *s, IrRef v)
     return !(ir_ops[s->r->insn[s->ref].op].flags & IRF_SNAP) && ra_next_use(s, ra_root(s, v), true) == NEVER;
 }
 
-static unsigned use_reg(Sel *s, IrRef v, bool want_x)
+static unsigned fetch(Sel *s, IrRef root)
+{
+    unsigned reg = alloc(s, pool_of(s, root), s->ra->val[root].hint);
+    ra_load_into(s, reg, root);
+    bind(s->ra, reg, root);
+    return reg;
+}
+
+static inline unsigned use_reg(Sel *s, IrRef v, bool want_x)
 {
     SelAlloc *ra = s->ra;
     IrRef root = ra_root(s, v);
+    unsigned reg = ra->val[root].reg;
     CHECK(plan_is_x(ra_type(s, root)) == want_x);
-    if (ra->val[root].reg == REG_NONE) {
-        unsigned reg = alloc(s, pool_of(s, root), ra->val[root].hint);
-        ra_load_into(s, reg, root);
-        bind(ra, reg, root);
-    }
-    ra->locked |= REG_BIT(ra->val[root].reg);
-    return ra->val[root].reg;
+    if (reg == REG_NONE)
+        reg = fetch(s, root);
+    ra->locked |= REG_BIT(reg);
+    return reg;
 }
 
 Gpr sel_use_r(Sel *s, IrRef v)

@@ -49,11 +49,8 @@ enum {
 typedef struct Val {
     IrRef root;      /* the value that this instruction's result is in fact */
     uint32_t use;    /* first use not yet passed; index into use[] */
+    uint32_t first;  /* its position, or NEVER; of a lazy value: position for which its operands were kept last */
     IrRef alt;       /* of a comparison: the subtraction of the same operands, or 0; of a carry: the addition */
-    union {
-        IrRef sub;   /* while numbering: latest subtraction from it on the main path */
-        uint32_t kept; /* then, of a lazy value: position of the use for which its operands were kept last */
-    };
     uint32_t count;  /* operand uses, those of fused conditions excepted */
     uint16_t spill;  /* spill slot + 1 */
     uint16_t home;   /* guest slot + 1 whose home holds the value */
@@ -119,7 +116,7 @@ struct SelAlloc {
     bool mixed_flags; /* an exit changes some of the condition flags, and not others */
     IrRef *slot_get; /* by slot: the entry value, if it is not pinned and the region has it, or 0 */
     uint32_t *bend;  /* by block of a side: last position of its subtree */
-    Use *use;
+    Use *use;        /* [0] is none, at NEVER */
     uint32_t nuse, cap_use;
     AddrMode *am;
     uint32_t nam, cap_am;
