@@ -212,7 +212,7 @@ IrStop tools_code_call(HostCpu *h, uint64_t site)
         return IR_STOP_NONE;
     }
     if (site & 2) {
-        ir_note(&h->ir, (const IrNote *)(uintptr_t)(site - 2), arg[0].u64[0], arg[1].u64[0]);
+        ir_note(&h->ir, (const IrNote *)(uintptr_t)(site - 2), arg[1].u64[0]);
         return IR_STOP_NONE;
     }
     IrStop stop = cpu->e->cfg.tools->ops->call(cpu->e->cfg.tools, cpu, site, arg, &show.s);
