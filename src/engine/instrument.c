@@ -90,6 +90,11 @@ Vcpu *fetch_vcpu(const Fetch *f)
     return f->cpu;
 }
 
+const uint8_t *insn_bytes(Fetch *f, uint64_t pc, size_t *avail)
+{
+    return fetch_at(f, pc, avail);
+}
+
 bool insn_view(Fetch *f, uint64_t pc, IrRegion **scratch, InsnView *out)
 {
     Engine *e = f->cpu->e;

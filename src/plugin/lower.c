@@ -17,10 +17,20 @@ typedef struct Place {
     uint32_t offset, used; /* bytes behind base; bytes since the test */
 } Place;
 
+/* Constants to be added to cells: what nothing can see is not done yet. */
+#define PENDING_MAX 8
+
+typedef struct Pending {
+    DgCell cell;
+    uint64_t value;
+} Pending;
+
 typedef struct Lower {
     Code *c;
     IrBuilder b;
     bool slots;
+    Pending pending[PENDING_MAX];
+    unsigned npending;
     Place place[STREAMS_MAX];
     /* Where we are: */
     const DgInsn *insn;
@@ -82,12 +92,53 @@ static IrRef tally(Lower *l, IrRef v, uint64_t by)
     return by ? ir_emit(&l->b, (IrInsn){.op = IR_TALLY, .type = IR_I64, .a = v, .imm = by}) : v;
 }
 
+/* Do the additions that are pending. */
+static void add_pending(Lower *l)
+{
+    for (const Pending *p = l->pending; p < l->pending + l->npending; p++) {
+        if (is_slot(l, p->cell))
+            ir_put(&l->b, slot_of(l, p->cell), tally(l, ir_get(&l->b, slot_of(l, p->cell)), p->value));
+        else
+            ir_emit(&l->b, (IrInsn){.op = IR_CELL_ADD, .a = c64(l, 0), .b = c64(l, p->value), .imm = disp_of(l, p->cell)});
+    }
+    l->npending = 0;
+}
+
 static void cell_add_const(Lower *l, DgCell cell, uint64_t v)
 {
-    if (is_slot(l, cell))
-        ir_put(&l->b, slot_of(l, cell), tally(l, ir_get(&l->b, slot_of(l, cell)), v));
-    else
-        ir_emit(&l->b, (IrInsn){.op = IR_CELL_ADD, .a = c64(l, 0), .b = c64(l, v), .imm = disp_of(l, cell)});
+    for (Pending *p = l->pending; p < l->pending + l->npending; p++)
+        if (p->cell == cell) {
+            p->value += v;
+            return;
+        }
+    if (l->npending == PENDING_MAX)
+        add_pending(l);
+    l->pending[l->npending++] = (Pending){cell, v};
+}
+
+/* Whether an operation neither looks at cells, nor faults, nor leaves. */
+static bool is_quiet(const IrInsn *i)
+{
+    switch (i->op) {
+    case IR_NOP:
+    case IR_CONST:
+    case IR_VCONST:
+    case IR_COPY:
+    case IR_GET:
+    case IR_PUT:
+    case IR_INSN:
+        return true;
+    default:
+        return (ir_ops[i->op].flags & (IRF_PURE | IRF_FP)) && i->op != IR_CALL;
+    }
+}
+
+/* The next operation of the guest's. */
+static void link_last(Lower *l, IrRef ref)
+{
+    if (l->npending && !is_quiet(ir_insn(l->b.r, ref)))
+        add_pending(l);
+    ir_link_last(l->b.r, l->b.block, ref);
 }
 
 /* Element number `index` of an array, in bytes from its start. */
@@ -466,9 +517,13 @@ static void lower_list(Lower *l, const DgInsn *i, DgPoint at, const Attach *a)
                                                              [ATTACH_NOTE] = lower_note};
     l->insn = i;
     l->at = at;
-    for (; a; a = a->next)
-        if ((at != DG_MEM_BEFORE && at != DG_MEM_AFTER) || (a->filter & l->kind))
-            lower[a->kind](l, a);
+    for (; a; a = a->next) {
+        if ((at == DG_MEM_BEFORE || at == DG_MEM_AFTER) && !(a->filter & l->kind))
+            continue;
+        if (a->kind != ATTACH_ADD && a->kind != ATTACH_NOTE)
+            add_pending(l);
+        lower[a->kind](l, a);
+    }
 }
 
 static void lower_point(Lower *l, const DgInsn *i, DgPoint at)
@@ -517,7 +572,7 @@ static void lower_access(Lower *l, const DgInsn *i, IrRef ref)
     unsigned kind = x.op == IR_LOAD ? DG_READ : x.op == IR_STORE ? DG_WRITE : DG_READ | DG_WRITE | DG_IS_ATOMIC;
 
     if (!i || (!i->first[DG_MEM_BEFORE] && !i->first[DG_MEM_AFTER])) {
-        ir_link_last(l->b.r, l->b.block, ref);
+        link_last(l, ref);
         return;
     }
     l->cond = l->addr = l->value = 0;
@@ -526,7 +581,7 @@ static void lower_access(Lower *l, const DgInsn *i, IrRef ref)
     l->kind = kind;
     l->bytes = ir_type_size((IrType)x.lane);
     lower_point(l, i, DG_MEM_BEFORE);
-    ir_link_last(l->b.r, l->b.block, ref);
+    link_last(l, ref);
     l->value = x.op == IR_STORE ? x.b : ref;
     lower_point(l, i, DG_MEM_AFTER);
 }
@@ -558,7 +613,7 @@ static void lower_block(Lower *l, uint32_t block)
         if (i.op == IR_INSN) {
             if (cur)
                 lower_end(l, cur, 0);
-            ir_link_last(r, block, ref);
+            link_last(l, ref);
             cur = l->c->at[ref];
             if (l->c->how->resumes && cur->info.pc == r->pc)
                 lower_rest(l, cur);
@@ -569,7 +624,7 @@ static void lower_block(Lower *l, uint32_t block)
         } else {
             if ((ir_ops[i.op].flags & IRF_END) && cur && ends_insn(l, cur, &i))
                 lower_end(l, cur, ref);
-            ir_link_last(r, block, ref);
+            link_last(l, ref);
         }
     }
 }
