@@ -255,19 +255,28 @@ typedef struct IrWorld {
  */
 typedef struct IrNote {
     uint32_t table;       /* the first of the cells that lines are remembered in, by their addresses: `ways` at each place, the one
-                           * used last first; IR_NOTE_NONE: none */
+                           * used last first; bytes of IR_NOTE_BYTE: none */
     uint32_t mask;        /* bytes of that table minus those of a place; both are powers of two */
     uint32_t pos, limit;  /* cells: where in the buffer the next record goes; above what there is no room, as for ROOM */
     uint64_t low;         /* bytes of a line minus 1 */
     uint64_t word, again; /* first half of the record, and of that of a second line when there is one of the first as well */
+    uint64_t disp;        /* from operand a to the access */
     uint32_t place, ways; /* bytes of a place; lines that are remembered there */
-    uint32_t span;        /* bytes of the access minus 1 */
+    uint32_t span;        /* bytes of the access minus 1: less than those of a line */
+    uint8_t line_bits, place_bits; /* log2 of low + 1 and of place */
 } IrNote;
 
-#define IR_NOTE_NONE UINT64_MAX
+/* Where in the table the lines are that share a place with the one of addr, in bytes. */
+static inline uint32_t ir_note_index(const IrNote *n, uint64_t addr)
+{
+    return (uint32_t)(addr >> n->line_bits << n->place_bits) & n->mask;
+}
 
-/* NOTE with values b and c; a only says quickly that the line is the one used last. For the engine: what a backend leaves to it. */
-void ir_note(IrCpu *cpu, const IrNote *n, uint64_t index, uint64_t addr);
+/* A word of these is near no address of a guest's. */
+#define IR_NOTE_BYTE 0x80
+
+/* NOTE of an access at addr. For the engine: what a backend leaves to it. */
+void ir_note(IrCpu *cpu, const IrNote *n, uint64_t addr);
 
 /*
  * What IR semantics may see of a vcpu; first member of the host's and the engine's structures. Guest state (the slots)
