@@ -219,7 +219,7 @@ static bool store_const(Sel *s, unsigned slot, IrRef root)
 
 static bool is_described(const Leave *l, unsigned slot)
 {
-    return l->flags.from && l->s->plan->slot_flag[slot] < FLAG_COUNT;
+    return l->flags.known && l->s->plan->slot_flag[slot] < FLAG_COUNT;
 }
 
 static void store_count(Sel *s, IrRef root, unsigned slot)
@@ -401,7 +401,7 @@ static void leave_state(Sel *s, const IrInsn *i, const Target *extra, unsigned n
         rescue_all(l);
     if (l->nflag) {
         if (l->nflag == FLAG_COUNT && !(i->op == IR_EXIT && (i->aux & IR_EXIT_FLAGS)))
-            flags_describe(s, l->flag, &l->flags);
+            l->flags = flags_form(s, l->flag);
         flags_store(s, &l->flags);
     }
     store_lazy(l);

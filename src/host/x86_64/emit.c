@@ -1,4 +1,4 @@
-#include "host/x86_64/emit.h"
+#include "host/x86_64/flags.h"
 
 #include "base/check.h"
 
@@ -347,6 +347,33 @@ static uint8_t *put_other(Sel *s, uint8_t *p, IrRef root)
     return p;
 }
 
+/* The condition flags of a snapshot, 0 for those that it does not list. */
+static uint8_t *put_flags(Sel *s, uint8_t *p, const IrRef val[FLAG_COUNT], unsigned n, unsigned *entries)
+{
+    const uint16_t *slot = s->plan->cfg.flags;
+    FlagForm f = {0};
+
+    if (n == FLAG_COUNT)
+        f = flags_form(s, val);
+    if (f.known) {
+        *p++ = (uint8_t)slot[0];
+        *p++ = SIDE_FLAGS;
+        *p++ = f.how;
+        p = put_place(s, p, ra_root(s, f.x));
+        if (f.y)
+            return put_place(s, p, ra_root(s, f.y));
+        *p++ = SIDE_CONST;
+        return put_varint(p, 0);
+    }
+    for (unsigned k = 0; k < FLAG_COUNT; k++)
+        if (val[k]) {
+            *p++ = (uint8_t)slot[k];
+            p = put_place(s, p, ra_root(s, val[k]));
+        }
+    *entries += n - 1;
+    return p;
+}
+
 void side_open(Sel *s, const IrInsn *i)
 {
     const HostPlan *plan = s->plan;
@@ -356,15 +383,20 @@ void side_open(Sel *s, const IrInsn *i)
     uint8_t *p = put_varint(s->em->open, zigzag((int64_t)(snap->pc - s->r->pc)));
     uint8_t *count = p++;
     uint64_t set = 0;
-    unsigned n = 0;
+    IrRef flag[FLAG_COUNT] = {0};
+    unsigned n = 0, nflag = 0;
 
     for (; e < end; e++) {
         IrRef root = val[e->val].root;
-        unsigned pin = plan->slot_pin[e->slot];
+        unsigned pin = plan->slot_pin[e->slot], role = plan->slot_flag[e->slot];
         if (pin != 0xff) {
             set |= REG_BIT(plan->pin[pin].reg);
             if (val[root].reg == plan->pin[pin].reg)
                 continue;
+        } else if (role < FLAG_COUNT) {
+            flag[role] = e->val;
+            nflag++;
+            continue;
         }
         *p++ = (uint8_t)e->slot;
         p = put_place(s, p, root);
@@ -375,6 +407,10 @@ void side_open(Sel *s, const IrInsn *i)
         *p++ = (uint8_t)plan->pin[k].slot;
         p = put_place(s, p, ra_pin_ref(s, k));
         n++;
+    }
+    if (nflag) {
+        n++;
+        p = put_flags(s, p, flag, nflag, &n);
     }
     CHECK(n < 256);
     *count = (uint8_t)n;
