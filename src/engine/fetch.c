@@ -7,6 +7,8 @@
 #include "base/log.h"
 #include "base/safe.h"
 
+#include <string.h>
+
 /* Copy what is executable at pc, to the end of its page at most. Copied, because the page may vanish at any time. */
 static bool fill(Fetch *f, uint64_t pc)
 {
@@ -16,6 +18,8 @@ static bool fill(Fetch *f, uint64_t pc)
     f->len = 0;
     if (f->t && !page_add(f->cpu->e, f->t, pc))
         return false;
+    /* After it is registered: a section that comes to be known later kills the translation. */
+    f->sections = section_near(f->cpu, pc);
     const uint8_t *code = f->cpu->e->cfg.env->code(f->cpu, pc, &avail);
     if (!code)
         return false;
@@ -76,11 +80,17 @@ static const uint8_t *ahead(void *f, uint64_t pc, size_t *avail)
 
 static bool peek(void *ctx, uint64_t pc, void *buf, size_t n)
 {
-    Vcpu *cpu = ((Fetch *)ctx)->cpu;
+    const Fetch *f = ctx;
     size_t avail;
-    const uint8_t *code = cpu->e->cfg.env->code(cpu, pc, &avail);
 
-    return code && avail >= n && section_at(cpu, pc) == ((Fetch *)ctx)->section && safe_copy(buf, code, n) == 0;
+    if (pc >= f->va && pc - f->va + n <= f->len) {
+        memcpy(buf, f->buf + (pc - f->va), n);
+    } else {
+        const uint8_t *code = f->cpu->e->cfg.env->code(f->cpu, pc, &avail);
+        if (!code || avail < n || safe_copy(buf, code, n) != 0)
+            return false;
+    }
+    return section_at(f->cpu, pc) == f->section;
 }
 
 /* Code in front of a branch where parts of its table are looked for. */
@@ -110,7 +120,7 @@ unsigned fetch_targets(Fetch *f, uint64_t end, uint64_t pc, uint64_t *out, unsig
 /* A region is all in one section or outside of them. */
 static bool crosses(Fetch *f, uint64_t pc)
 {
-    const EnvSection *section = section_at(f->cpu, pc);
+    const EnvSection *section = f->sections ? section_at(f->cpu, pc) : NULL;
 
     if (!f->begun)
         f->section = section;

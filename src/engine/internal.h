@@ -205,6 +205,7 @@ struct Fetch {
     uint64_t va;            /* guest address of buf[0] */
     size_t len;
     uint8_t buf[FETCH_BYTES];
+    bool sections;          /* there may be some on the page */
     bool begun;             /* an instruction was lifted; it is in: */
     const EnvSection *section; /* NULL: none */
 };
@@ -487,6 +488,8 @@ void hot_stats(Engine *e, FILE *f);
 void hot_done(Engine *e);
 
 /* --- section.c ------------------------------------------------------------------------------------------------------ */
+/* Whether there may be one on the page of pc. */
+bool section_near(Vcpu *cpu, uint64_t pc);
 /* What pc is in; NULL. */
 const EnvSection *section_at(Vcpu *cpu, uint64_t pc);
 /* The interpreter is about to run from cpu's pc. False: that is in an aborted section, which section_left has to know. */

@@ -25,6 +25,13 @@ const EnvSection *section_at(Vcpu *cpu, uint64_t pc)
     return env->section ? env->section(cpu, pc) : NULL;
 }
 
+bool section_near(Vcpu *cpu, uint64_t pc)
+{
+    const EnvOps *env = cpu->e->cfg.env;
+
+    return env->section_near && env->section_near(cpu, pc);
+}
+
 /*
  * The word is 0 where a section begins: the thread was preempted behind the store that set it, or the program sets it
  * in the section. The first is hardly ever so many times in a row.

@@ -142,6 +142,11 @@ EnvNamed rseq_section_named(Vcpu *cpu, uint64_t va, EnvSection *out)
     return new ? ENV_NAMED_NEW : ENV_NAMED_KNOWN;
 }
 
+bool rseq_section_near(Vcpu *cpu, uint64_t pc)
+{
+    return atomic_load(bucket_of(user_thread(cpu)->p, pc / MM_PAGE)) != NULL;
+}
+
 const EnvSection *rseq_section(Vcpu *cpu, uint64_t pc)
 {
     const Section *s = find(user_thread(cpu)->p, pc);

@@ -12,6 +12,7 @@
 #include "user/process.h"
 
 /* EnvOps.section, section_named, section_abort. */
+bool rseq_section_near(Vcpu *cpu, uint64_t pc);
 const EnvSection *rseq_section(Vcpu *cpu, uint64_t pc);
 EnvNamed rseq_section_named(Vcpu *cpu, uint64_t va, EnvSection *out);
 void rseq_section_abort(Vcpu *cpu);

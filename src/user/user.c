@@ -107,7 +107,7 @@ static bool env_alone(Vcpu *cpu)
 static const EnvOps env_ops = {
     .code = env_code, .read = env_read, .guarded = env_guarded, .image = env_image, .image_name = env_image_name, .pending = signal_pending,
     .fault = signal_fault, .syscall = user_syscall, .counter = env_counter, .random = env_random,
-    .section = rseq_section, .section_named = rseq_section_named, .section_abort = rseq_section_abort,
+    .section_near = rseq_section_near, .section = rseq_section, .section_named = rseq_section_named, .section_abort = rseq_section_abort,
     .async_signal = signal_async, .translator = env_translator, .stepped = env_stepped, .alone = env_alone,
 };
 

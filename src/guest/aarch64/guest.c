@@ -148,6 +148,9 @@ typedef enum FlagUse { FLAGS_UNTOUCHED, FLAGS_SET, FLAGS_READ, FLAGS_UNKNOWN } F
 /* Only common instructions are known; none of those may fault, or the flags would be seen by the handler. */
 static FlagUse flag_use(uint32_t insn)
 {
+    /* Loads and stores, which are many, without a look at the table. */
+    if ((insn >> 25 & 5) == 4)
+        return FLAGS_UNKNOWN;
     switch (a64_decode(UINT64_MAX, insn)) {
     case A64_INSN_add_imm: case A64_INSN_sub_imm: case A64_INSN_add_shift: case A64_INSN_sub_shift: case A64_INSN_add_ext:
     case A64_INSN_sub_ext: case A64_INSN_and_imm: case A64_INSN_orr_imm: case A64_INSN_eor_imm: case A64_INSN_and_shift:

@@ -74,11 +74,19 @@ static uint64_t step(Thunk *th, unsigned n, uint64_t has, uint32_t insn, uint64_
 }
 
 /* Follow what is at pc to an indirect branch. */
+/* Whether a thunk may begin with it: a move, a call, an indirect branch, a hint. Most branches lead to something else. */
+static bool may_begin(uint32_t insn)
+{
+    return is_move(insn) || insn >> 26 == 0x25 || insn >> 25 == 0x6b || (insn & 0xfffff01f) == 0xd503201f;
+}
+
 static bool follow(Lift *l, ReadWord *read, uint64_t pc, bool call, Thunk *th)
 {
     uint32_t insn;
 
     th->n = 0;
+    if (!read(l, pc, &insn) || !may_begin(insn))
+        return false;
     for (unsigned i = 0; i < 31; i++)
         th->x[i] = (Held){false, i};
     if (call)
