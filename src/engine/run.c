@@ -96,8 +96,10 @@ static void log_exec(Vcpu *cpu, const Translation *t)
 static IrStop run_interp(Vcpu *cpu, const IrRegion *r)
 {
     arena_reset(&cpu->interp_arena);
+    vcpu_fp_sync(cpu); /* flags and rounding of translated code are the host's */
     IrStop stop = section_enter(cpu) ? ir_interp(r, &cpu->h.ir, &cpu->interp_arena) : IR_STOP_FAULT;
 
+    vcpu_fp_changed(cpu);
     cpu->section.inside = false;
     return stop;
 }

@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "base/os.h"
+#include "user/mm_room.h"
 #include "user/mm_set.h"
 #include "user/process.h"
 
@@ -52,6 +53,7 @@ struct UserMm {
     unsigned mdwe;   /* MM_MDWE_* */
     atomic_uint telling; /* threads that have changed code and not yet told the engine */
     const struct rlimit *limit_as, *limit_data; /* NULL: none */
+    MmRoom room;
 };
 
 static long call(UserMm *mm, long nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f)
@@ -174,10 +176,11 @@ static bool fits(const UserMm *mm, const struct rlimit *limit, uint64_t start, u
 }
 
 /* Whether the limits allow a mapping of that kind in the place of what is at [start, end). */
-static bool may_grow(const UserMm *mm, uint64_t start, uint64_t end, uint32_t prot, uint32_t kind)
+static bool may_grow(UserMm *mm, uint64_t start, uint64_t end, uint32_t prot, uint32_t kind)
 {
     bool data = (prot & PROT_WRITE) && (kind == MM_PLAIN || kind == MM_HEAP);
-    return fits(mm, mm->limit_as, start, end, false) && (!data || fits(mm, mm->limit_data, start, end, true));
+    return mm_room_for(&mm->room, MM_ROOM_NEW) && fits(mm, mm->limit_as, start, end, false) &&
+           (!data || fits(mm, mm->limit_data, start, end, true));
 }
 
 void mm_fork_prepare(UserMm *mm)
@@ -408,7 +411,8 @@ int64_t mm_unmap(UserMm *mm, uint64_t addr, uint64_t len)
     for (size_t i = mmset_find(&mm->set, addr); err == 0 && i < mm->set.n && mm->set.r[i].start < end; i++) {
         uint64_t s = mm->set.r[i].start > addr ? mm->set.r[i].start : addr;
         uint64_t e = mm->set.r[i].end < end ? mm->set.r[i].end : end;
-        err = call(mm, SYS_munmap, s, e - s, 0, 0, 0, 0);
+        bool splits = s > mm->set.r[i].start && e < mm->set.r[i].end;
+        err = splits && !mm_room_for(&mm->room, MM_ROOM_SPLIT) ? -ENOMEM : call(mm, SYS_munmap, s, e - s, 0, 0, 0, 0);
     }
     if (err == 0) {
         mmset_remove(&mm->set, addr, end);
@@ -466,10 +470,10 @@ int64_t mm_protect(UserMm *mm, uint64_t addr, uint64_t len, int prot)
     prot &= MM_PROT_ALL;
     if (grows)
         low = mm->set.r[mmset_find(&mm->set, addr)].start;
-    bool covered = mmset_covers(&mm->set, addr, end);
-    if (!covered || gains_exec(mm, addr, end, prot)) {
+    bool possible = mmset_covers(&mm->set, addr, end) && mm_room_for(&mm->room, MM_ROOM_SPLIT);
+    if (!possible || gains_exec(mm, addr, end, prot)) {
         pthread_rwlock_unlock(mm->lock);
-        return covered ? -EACCES : -ENOMEM;
+        return possible ? -EACCES : -ENOMEM;
     }
     bool had_code = mmset_any_prot(&mm->set, addr, end, MM_PROT_CODE);
     bool keeps = keeps_code(mm, addr, end, prot), park = had_code && keeps && !(prot & PROT_EXEC);

@@ -74,10 +74,51 @@ static void test_stack(void)
     setrlimit(RLIMIT_STACK, &was);
 }
 
+static unsigned max_map_count(void)
+{
+    unsigned n = 0;
+    FILE *f = fopen("/proc/sys/vm/max_map_count", "r");
+    if (f) {
+        if (fscanf(f, "%u", &n) != 1)
+            n = 0;
+        fclose(f);
+    }
+    return n;
+}
+
+/* As many mappings as there may be: then the program goes on, in much code that it has not run before, and gives them back. */
+static void test_count(void)
+{
+    enum { PAGE = 4096, FUNCTIONS = 8192 };
+    unsigned most = max_map_count(), bad = 0, n = 0;
+    if (most == 0 || most > 100000) {
+        t_skip("no usual vm.max_map_count");
+        return;
+    }
+    uint32_t *code = mmap(NULL, FUNCTIONS * 8, RW | PROT_EXEC, ANON, -1, 0);
+    for (unsigned i = 0; i < FUNCTIONS; i++) {
+        code[2 * i] = 0x52800000 | i << 5; /* mov w0, #i */
+        code[2 * i + 1] = 0xd65f03c0;      /* ret */
+    }
+    __builtin___clear_cache((char *)code, (char *)(code + 2 * FUNCTIONS));
+    char *p, *low = NULL;
+    int fd = memfd_create("page", 0);
+    while ((p = mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE, fd, 0)) != MAP_FAILED) { /* the kernel merges none */
+        low = p;
+        n++;
+    }
+    OK(ftruncate(fd, PAGE) == 0 && errno == ENOMEM && n > most / 10 * 9);
+    for (unsigned i = 0; i < FUNCTIONS; i++)
+        bad += ((unsigned (*)(void))(code + 2 * i))() != i;
+    OK(bad == 0);
+    OK(munmap(low + PAGE, PAGE) == 0 && munmap(low, n * (size_t)PAGE) == 0 && !refused(MIB, RW, ANON));
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1)
         return child();
+    test_count();
     test_stack();
     struct rlimit r = { 100 * MIB, 100 * MIB };
     OK(!refused(200 * MIB, RW, ANON));
