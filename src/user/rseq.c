@@ -70,10 +70,10 @@ static bool signature_known(UserProc *p, uint32_t sig)
     return sig == p->abi->rseq_sig;
 }
 
-static bool executable(UserProc *p, uint64_t pc)
+static bool mapped(UserProc *p, uint64_t va, int prot)
 {
     size_t len;
-    return mm_stretch(p->mm, pc, PROT_EXEC, &len) != NULL;
+    return mm_stretch(p->mm, va, prot, &len) != NULL;
 }
 
 static bool read_at(void *dst, uint64_t va, size_t n)
@@ -85,12 +85,13 @@ static bool read_at(void *dst, uint64_t va, size_t n)
 static bool read_section(UserProc *p, uint64_t va, struct rseq_cs *cs, uint32_t *sig)
 {
     uint64_t misaligned = p->abi->insn_size - 1;
-    if (!read_at(cs, va, sizeof *cs) || cs->version || (cs->flags & ~SECTION_FLAGS))
+    /* Most constants are no addresses, and a fault takes as long as the translation of ten instructions. */
+    if (!mapped(p, va, PROT_READ) || !read_at(cs, va, sizeof *cs) || cs->version || (cs->flags & ~SECTION_FLAGS))
         return false;
     uint64_t start = cs->start_ip, len = cs->post_commit_offset, abort = cs->abort_ip;
     if (len - 1 >= SECTION_MAX || ((start | len | abort) & misaligned) || abort - start < len)
         return false;
-    return executable(p, start) && executable(p, abort) && read_at(sig, abort - sizeof *sig, sizeof *sig);
+    return mapped(p, start, PROT_EXEC) && mapped(p, abort, PROT_EXEC) && read_at(sig, abort - sizeof *sig, sizeof *sig);
 }
 
 /* The descriptor still says what it did: its memory may have another use now. */
