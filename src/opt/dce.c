@@ -24,7 +24,7 @@ enum {
 typedef struct Dce {
     IrRegion *r;
     uint8_t *live;  /* by value */
-    IrRef *user;    /* by value: its last icmp with 0; by such an icmp: the next one of the same value */
+    IrRef *user;    /* by value with LIVE_ZERO_CMP: its last icmp with 0; by such an icmp: the next one of the same value */
     uint8_t *drop;  /* graphs only, by value: a parameter that nobody needs */
     IrSnap shown;   /* the snapshot that was marked last, */
     uint8_t how;    /* and so */
@@ -66,10 +66,10 @@ static inline void mark_uses(Dce *d, uint32_t block, IrRef ref, const IrInsn *i,
     unsigned values = ir_ops[i->op].values;
 
     if (i->op == IR_ICMP && how == LIVE && is_zero_compare(d, i)) {
+        d->user[ref] = d->live[i->a] & LIVE_ZERO_CMP ? d->user[i->a] : 0;
+        d->user[i->a] = ref;
         d->live[i->a] |= LIVE_ZERO_CMP;
         d->live[i->b] |= LIVE;
-        d->user[ref] = d->user[i->a];
-        d->user[i->a] = ref;
         return;
     }
     d->live[values & 1 ? i->a : 0] |= how;
@@ -184,7 +184,7 @@ static inline void keep(Dce *d, uint32_t block, IrRef ref, IrInsn *i)
 void opt_dce(Opt *o)
 {
     IrRegion *r = o->r;
-    Dce d = {.r = r, .live = arena_zalloc(r->arena, r->ninsn), .user = arena_zalloc(r->arena, r->ninsn * sizeof(IrRef))};
+    Dce d = {.r = r, .live = arena_zalloc(r->arena, r->ninsn), .user = ARENA_ARRAY(r->arena, IrRef, r->ninsn)};
 
     if (r->graph)
         d.drop = dead_params(o);

@@ -184,7 +184,7 @@ void opt_build(IrBuilder *b, bool marks)
     o->block = b->block;
     o->place = NULL;
     o->nplace = 0;
-    place_room(o, 8);
+    place_room(o, 4);
     CHECK(r->slots->count <= IR_MAX_SLOTS && b->block == 0);
     o->place[0].st.cur = arena_zalloc(r->arena, r->slots->count * sizeof(IrRef));
     o->place[0].st.pc = r->pc;
