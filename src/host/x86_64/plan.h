@@ -33,7 +33,7 @@ typedef enum Stub {
     STUB_EVAL,    /* ir_eval of the operation in scratch[4..5]; clobbers nothing */
     STUB_CALL,    /* helper number scratch[4]; clobbers nothing */
     STUB_HOT,     /* rax pc: its counter has come to zero; goes on where the engine says */
-    STUB_NOTE,    /* a NOTE operation whose key is new, scratch[5]: host_note_site, operands in ir.call.arg; clobbers nothing */
+    STUB_NOTE,    /* a NOTE operation, scratch[5]: host_note_site; place and address in ir.call.arg; clobbers nothing */
     STUB_TOOL,    /* HostCpu.tool with scratch[5], from the address behind which it was called; clobbers nothing, or leaves */
     STUB_PROMOTE, /* rax pc, rcx site of an indirect branch: its count of misses has come to zero; goes on at pc */
     STUB_THUNK,   /* rcx host address: go there by a return, which nothing but this predicts (HARDEN_RETPOLINE) */
