@@ -151,8 +151,8 @@ typedef struct HostSite {
 enum { HOST_SITE_JUMP = 1, HOST_SITE_CALL, HOST_SITE_PLAIN };
 
 /*
- * Position-dependent words, for the persistent cache. Guest addresses are everywhere: code is valid only at the one that it was made
- * for.
+ * Position-dependent words, for the persistent cache. Guest addresses are everywhere: code is valid only at the one that
+ * it was made for.
  */
 typedef struct HostReloc {
     uint32_t offset;   /* of a 32-bit displacement to a common stub */

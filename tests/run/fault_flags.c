@@ -1,6 +1,6 @@
 /*
- * Condition flags in what a signal handler sees at a faulting access, for everything that flags may be of. Expected is what the guest
- * reads itself (mrs) where the access succeeds.
+ * Condition flags in what a signal handler sees at a faulting access, for everything that flags may be of. Expected is
+ * what the guest reads itself (mrs) where the access succeeds.
  */
 #define _GNU_SOURCE
 #include <setjmp.h>
@@ -76,8 +76,8 @@ static unsigned check(unsigned k, uint64_t a, uint64_t b)
         cases[k].fn(a, b, NULL);
     if (seen == want)
         return 0;
-    fprintf(stderr, "%s of %#llx, %#llx: flags %#llx, not %#llx\n", cases[k].name, (unsigned long long)a, (unsigned long long)b,
-            (unsigned long long)seen, (unsigned long long)want);
+    fprintf(stderr, "%s of %#llx, %#llx: flags %#llx, not %#llx\n", cases[k].name, (unsigned long long)a,
+            (unsigned long long)b, (unsigned long long)seen, (unsigned long long)want);
     return 1;
 }
 

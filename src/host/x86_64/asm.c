@@ -69,8 +69,8 @@ void asm_modrm_mem(Asm *a, unsigned reg, Mem m, unsigned imm_bytes, unsigned dis
 }
 
 /*
- * An opcode as it is put: its bytes, from the lowest; their number (OP_LEN); what else is in `op`, above OP_REST. Where `op` is a
- * constant, so is this.
+ * An opcode as it is put: its bytes, from the lowest; their number (OP_LEN); what else is in `op`, above OP_REST. Where
+ * `op` is a constant, so is this.
  */
 enum { OP_LEN = 24, OP_REST = 14 };
 

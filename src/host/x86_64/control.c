@@ -25,7 +25,8 @@ typedef struct Leave {
     Sel *s;
     Target target[PLAN_MAX_PINS + 2];
     unsigned ntarget;
-    HomeStore lazy[IR_MAX_SLOTS], store[IR_MAX_SLOTS]; /* those that are computed only now, and the rest: in the order of slots */
+    HomeStore lazy[IR_MAX_SLOTS];  /* those that are computed only now, in the order of slots ... */
+    HomeStore store[IR_MAX_SLOTS]; /* ... and the rest */
     unsigned nlazy, nstore;
     uint64_t kept;    /* registers of pinned slots that still have their entry value */
     uint64_t stay;    /* those of them where it is */

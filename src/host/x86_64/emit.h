@@ -12,8 +12,8 @@
  * A pinned slot that is not listed is in its register, any other in its home.
  * Place: 0..47 register; SIDE_SPILL, number (byte); SIDE_HOME, slot (byte); SIDE_CONST, value; SIDE_CONST16, 16 bytes;
  * SIDE_EVAL, operation (varint), type, lane, aux (bytes), and the places of its two operands (select: three)
- * SIDE_FLAGS, for the first of the condition flags: all of them, by their FlagForm: how it is computed (FlagHow, a byte), and the
- * places of its two operands
+ * SIDE_FLAGS, for the first of the condition flags: all of them, by their FlagForm: how it is computed (FlagHow, a byte),
+ * and the places of its two operands
  */
 #ifndef HOST_X86_64_EMIT_H
 #define HOST_X86_64_EMIT_H

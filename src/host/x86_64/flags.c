@@ -70,7 +70,8 @@ static bool form_difference(const Sel *s, const IrRef val[FLAG_COUNT], FlagForm 
         !is_relation(s, val[FLAG_ZERO], IR_EQ, (IrType)v->lane, v->a, v->b))
         return false;
     bool sum = ra_val(s, root)->flags & VAL_ALT;
-    *f = (FlagForm){true, (uint8_t)(how_of((IrType)v->lane, true) | (sum ? FLAGS_SUM : 0)), sum ? s->ra->val[root].alt : v->a, v->b};
+    unsigned how = how_of((IrType)v->lane, true) | (sum ? FLAGS_SUM : 0);
+    *f = (FlagForm){true, (uint8_t)how, sum ? ra_val(s, root)->alt : v->a, v->b};
     return true;
 }
 
@@ -166,9 +167,11 @@ void flags_store(Sel *s, const FlagForm *f)
 {
     size_t x = offsetof(HostCpu, flags_x), y = offsetof(HostCpu, flags_y);
 
-    uint32_t bits = 0, from = FROM_PENDING | (f->how & FLAGS_CARRY ? FROM_CARRY : 0) | (f->how & FLAGS_32 ? 32 : 0);
+    uint32_t bits = 0, from = 0;
     bool constant = f->known && constant_operand(s, f, &bits);
-    x64_mov_mi(s->a, W32, sel_cpu(s, offsetof(HostCpu, flags_from)), f->known ? (int32_t)(from | (constant ? bits : 0)) : 0);
+    if (f->known)
+        from = FROM_PENDING | (f->how & FLAGS_CARRY ? FROM_CARRY : 0) | (f->how & FLAGS_32 ? 32 : 0) | (constant ? bits : 0);
+    x64_mov_mi(s->a, W32, sel_cpu(s, offsetof(HostCpu, flags_from)), (int32_t)from);
     if (!f->known)
         return;
     if (((f->how & FLAGS_SUM) && !constant) || (f->how & FLAGS_BOTH))
@@ -262,7 +265,8 @@ void x64_flags_show(const HostCpu *cpu, const HostPlan *plan, uint8_t *state)
 {
     uint32_t from = cpu->flags_from;
     uint64_t y = from & FROM_CONST ? (uint64_t)(int64_t)((int32_t)from >> FROM_Y) : cpu->flags_y;
-    unsigned how = (from & FROM_CARRY ? FLAGS_CARRY : 0) | (from & FROM_SHIFT ? FLAGS_32 : 0) | (from & FROM_SUM ? FLAGS_SUM : 0);
+    unsigned how = (from & FROM_CARRY ? FLAGS_CARRY : 0) | (from & FROM_SHIFT ? FLAGS_32 : 0) |
+                   (from & FROM_SUM ? FLAGS_SUM : 0);
     bool flag[FLAG_COUNT];
 
     flags_values(how, cpu->flags_x, y, flag);

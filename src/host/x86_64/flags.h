@@ -31,7 +31,7 @@ typedef struct FlagForm {
 FlagForm flags_form(Sel *s, const IrRef val[FLAG_COUNT]);
 /* The values of the flags by a form, for these operands. */
 void flags_values(unsigned how, uint64_t x, uint64_t y, bool flag[FLAG_COUNT]);
-/* Store the form, or if it is not known that homes hold the flags: at an exit that changes any. Only HostCpu is written. */
+/* At an exit that changes flags: store the form, or if it is not known that homes hold them. Only HostCpu is written. */
 void flags_store(Sel *s, const FlagForm *f);
 /* At a region's entry, before all else, where only pinned registers hold anything: settle what it reads. */
 void flags_entry(Sel *s);

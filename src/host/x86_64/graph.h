@@ -1,5 +1,5 @@
 /*
- * Regions that are graphs (IrRegion.graph), over what regalloc.h says of trees. live.c numbers and notes uses, graph.c
+ * Regions that are graphs (IrRegion.graph), over what regalloc.h says of trees. number.c numbers, live.c notes uses, graph.c
  * finds which values live where, edge.c carries the allocation from block to block, select.c walks.
  *
  * Order. Blocks are taken in the order of ir/cfg.h, in which loops are contiguous. Small trees that end in exits ("sides")

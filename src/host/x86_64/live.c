@@ -359,8 +359,8 @@ static void side_end(Live *l)
 }
 
 /*
- * Positions from `first` up to the present one, backward; they end with `last`. Any other exit is where a side ends, which began behind
- * its branch.
+ * Positions from `first` up to the present one, backward; they end with `last`. Any other exit is where a side ends, which
+ * began behind its branch.
  */
 static void live_range(Live *l, uint32_t first, IrRef last)
 {

@@ -1,6 +1,6 @@
 /*
- * The numbering pass, forward: instructions get their positions, values their roots; what is computed only where it is needed is
- * marked. See regalloc.h.
+ * The numbering pass, forward: instructions get their positions, values their roots; what is computed only where it is
+ * needed is marked. See regalloc.h.
  */
 #include "host/x86_64/graph.h"
 #include "host/x86_64/live.h"

@@ -3,9 +3,9 @@
  * forward pass selects and emits, values are given registers on the spot (regalloc.c). It knows no operation: rules
  * say what they need through the calls of x64.h.
  *
- * Order. Instructions that may have code are numbered so that a side exit's block comes right behind its branch and the main
- * path goes on after it; code is emitted in that order too (into two parts, main and cold). A use in a side exit is therefore a use
- * just behind the branch for the main path, and uses are consumed in ascending order by one list a value.
+ * Order. Instructions that may have code are numbered so that a side exit's block comes right behind its branch and the
+ * main path goes on after it; code is emitted in that order too (into two parts, main and cold). A use in a side exit is
+ * therefore a use just behind the branch for the main path, and uses are consumed in ascending order by one list a value.
  *
  * Where a value can be: in a register; in a spill slot; in the home (HostCpu.state) of a guest slot; or it is a constant,
  * which needs no place. Homes are written only where a region is left, so the entry value of a slot that is not pinned is
@@ -43,8 +43,8 @@ enum {
 };
 
 /*
- * A value, by the number of the instruction that defines it; for instructions without a value, its bookkeeping. All in one place
- * of half a cache line: every step of the backend begins with an operand's root.
+ * A value, by the number of the instruction that defines it; for instructions without a value, its bookkeeping. All in
+ * one place of half a cache line: every step of the backend begins with an operand's root.
  */
 typedef struct Val {
     IrRef root;      /* the value that this instruction's result is in fact */
@@ -107,7 +107,7 @@ struct SelAlloc {
     Val *val;
     Early *early;    /* by value, of those with VAL_EARLY */
     IrRef *home_val; /* by slot: the value that was evicted to its home last, here or on another path */
-    IrRef *order;    /* by position: instructions that may have code of their own; in a graph 0 where the edges of a block are */
+    IrRef *order;    /* by position: instructions that may have code; in a graph 0 where the edges of a block are */
     uint32_t norder;
     uint32_t nval;   /* instructions, then pseudo values */
     IrRef first_pin; /* the first pseudo value */
