@@ -32,6 +32,8 @@ static const struct {
     { "fdinfo/", procfs_fdinfo, true, false },
 };
 
+#define NENTRIES (sizeof entries / sizeof entries[0])
+
 /* Files of the whole machine. */
 static const struct {
     const char *path;
@@ -86,7 +88,7 @@ static bool may_be_ours(const char *path)
     base = base ? base + 1 : path;
     if (strcmp(base, "exe") == 0 || strcmp(base, "mem") == 0)
         return true;
-    for (size_t i = 0; i < sizeof entries / sizeof entries[0]; i++)
+    for (size_t i = 0; i < NENTRIES; i++)
         if (strcmp(base, entries[i].name) == 0)
             return true;
     for (size_t i = 0; i < sizeof machine / sizeof machine[0]; i++)
@@ -154,28 +156,44 @@ static void add_range(void *ctx, const MmRange *r)
     ((MmRange *)v->range)[v->nranges++] = *r;
 }
 
-/* Make a file of what `write` says; its descriptor is the guest's. */
-static int64_t make_file(const ProcView *v, const char *path, ProcWriter *write, bool needs_host, int flags)
+/* The name of a made file in memory: the process that has opened it, and its path. */
+#define MADE "dragoman:%d:%s"
+
+/* Fill `fd` with what `write` says, and stand at its start. */
+static bool fill(const ProcView *v, int fd, ProcWriter *write, FILE *host)
 {
-    FILE *host = needs_host ? fopen(path, "re") : NULL;
-    if (needs_host && !host)
-        return -errno;
-    int fd = memfd_create("proc", flags & O_CLOEXEC ? MFD_CLOEXEC : 0);
-    int copy = fd < 0 ? -1 : dup(fd);
+    int copy = dup(fd);
     FILE *f = copy < 0 ? NULL : fdopen(copy, "w");
     if (f) {
         write(v, f, host);
         fclose(f);
         lseek(fd, 0, SEEK_SET);
+    } else if (copy >= 0) {
+        close(copy);
     }
-    if (host)
-        fclose(host);
-    if (!f && fd >= 0)
-        close(fd);
-    return f ? fd : -EMFILE;
+    return f;
 }
 
-static int64_t open_entry(UserThread *t, const Place *at, const char *path, size_t i, int flags)
+/* Make a file of what `write` says, or fill `fd` again when that is no -1; its descriptor is the guest's. */
+static int64_t make_file(const ProcView *v, const char *path, ProcWriter *write, bool needs_host, int flags, int fd)
+{
+    char name[128];
+    FILE *host = needs_host ? fopen(path, "re") : NULL;
+    if (needs_host && !host)
+        return -errno;
+    snprintf(name, sizeof name, MADE, v->t->p->pid, path);
+    bool again = fd >= 0;
+    if (!again)
+        fd = memfd_create(name, flags & O_CLOEXEC ? MFD_CLOEXEC : 0);
+    bool ok = fd >= 0 && (!again || ftruncate(fd, 0) == 0) && fill(v, fd, write, host);
+    if (host)
+        fclose(host);
+    if (!ok && fd >= 0 && !again)
+        close(fd);
+    return ok ? fd : -EMFILE;
+}
+
+static int64_t open_entry(UserThread *t, const Place *at, const char *path, size_t i, int flags, int again)
 {
     if ((flags & O_ACCMODE) != O_RDONLY)
         return -EACCES;
@@ -184,7 +202,8 @@ static int64_t open_entry(UserThread *t, const Place *at, const char *path, size
         mm_each(t->p->mm, add_range, &v);
     else if (!entries[i].of_others || !procfs_other_open(t, at->pid, &v))
         return -ENXIO;
-    int64_t fd = make_file(&v, path, entries[i].write, entries[i].needs_host, flags);
+    int64_t fd = make_file(&v, path, entries[i].write, entries[i].needs_host, flags, again);
+    t->p->made_proc = true;
     if (at->pid == 0)
         free((MmRange *)v.range);
     else
@@ -198,6 +217,15 @@ static bool is_entry(const char *name, const char *entry)
     return entry[n - 1] == '/' ? strncmp(name, entry, n) == 0 && name[n] : strcmp(name, entry) == 0;
 }
 
+/* Which entry it is; NENTRIES: none. */
+static size_t find_entry(const Place *at)
+{
+    size_t i = at->name ? 0 : NENTRIES;
+    while (i < NENTRIES && !is_entry(at->name, entries[i].name))
+        i++;
+    return i;
+}
+
 int64_t procfs_open(UserThread *t, int dir, const char *name_in_dir, int flags)
 {
     char buf[PATH_MAX];
@@ -207,14 +235,36 @@ int64_t procfs_open(UserThread *t, int dir, const char *name_in_dir, int flags)
     const ProcView whole = { .t = t, .p = t->p, .mem = -1 };
     for (size_t i = 0; i < sizeof machine / sizeof machine[0]; i++)
         if (strcmp(path, machine[i].path) == 0)
-            return make_file(&whole, path, machine[i].write, true, flags); /* there where the kernel has it */
+            return make_file(&whole, path, machine[i].write, true, flags, -1); /* there where the kernel has it */
     Place at = find_place(t, path);
     if (at.name && strcmp(at.name, "mem") == 0 && (flags & O_ACCMODE) != O_RDONLY)
         t->p->wrote_mem = true;
-    for (size_t i = 0; at.name && i < sizeof entries / sizeof entries[0]; i++)
-        if (is_entry(at.name, entries[i].name))
-            return open_entry(t, &at, path, i, flags);
-    return -ENXIO;
+    size_t i = find_entry(&at);
+    return i < NENTRIES ? open_entry(t, &at, path, i, flags, -1) : -ENXIO;
+}
+
+static void as_host(const ProcView *v, FILE *f, FILE *host)
+{
+    for (int ch; (ch = getc(host)) != EOF;)
+        putc(ch, f);
+}
+
+/*
+ * What the kernel shows from the start again is as things are by then. When the process is gone, and for another process or
+ * thread than has opened it, the file stays as it was.
+ */
+void procfs_rewound(UserThread *t, int fd)
+{
+    char link[PATH_MAX], path[PATH_MAX];
+    int pid;
+    if (!procfs_fd_link(t, fd, link, sizeof link) || sscanf(link, "/memfd:dragoman:%d:%4095s", &pid, path) != 2 ||
+        pid != t->p->pid || strncmp(path, "/proc/", 6) != 0 || strncmp(path, "/proc/thread-self/", 18) == 0)
+        return;
+    Place at = find_place(t, path);
+    size_t i = find_entry(&at);
+    const ProcView none = { .t = t, .p = t->p, .mem = -1 };
+    if (i < NENTRIES && open_entry(t, &at, path, i, O_RDONLY, fd) == -ENXIO) /* a guest no more: a zombie */
+        make_file(&none, path, as_host, true, O_RDONLY, fd);
 }
 
 /* The translator's own thread number n in the directory of threads that `fd` is; 0: it is none, or has no such thread. */

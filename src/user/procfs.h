@@ -1,6 +1,6 @@
 /*
  * /proc as the guest should see it: files about the process itself that the host's kernel would fill with facts about
- * dragoman. Each is made when it is opened, in memory.
+ * dragoman. Each is made when it is opened, in memory, and again when its reader goes back to the start.
  */
 #ifndef USER_PROCFS_H
 #define USER_PROCFS_H
@@ -16,6 +16,9 @@ typedef struct ProcExe {
 bool procfs_exe(UserThread *t, int dir, const char *path, ProcExe *out);
 /* Open `path`, relative to `dir`, when it is one of ours: a host descriptor, or -errno. -ENXIO: not one of ours. `flags` are the host's. */
 int64_t procfs_open(UserThread *t, int dir, const char *path, int flags);
+
+/* `fd` stands at its start again, and this process has opened files of ours: if it is one, it is made anew. */
+void procfs_rewound(UserThread *t, int fd);
 
 /* `c` has written n bytes, and this process has opened a /proc/PID/mem: perhaps that was one, and they are code. */
 void procfs_wrote(UserThread *t, const SysCall *c, int64_t n);

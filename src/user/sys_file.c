@@ -76,6 +76,14 @@ int64_t sys_openat2(UserThread *t, SysCall *c)
 
 /* --- descriptors ---------------------------------------------------------------------------------------------------- */
 
+int64_t sys_lseek(UserThread *t, SysCall *c)
+{
+    int64_t ret = host_pass(t, c);
+    if (ret == 0 && c->arg[2] == SEEK_SET && t->p->made_proc)
+        procfs_rewound(t, (int)c->arg[0]);
+    return ret;
+}
+
 /* Dragoman's own descriptors are not the guest's to close: they give way, or are passed over. */
 static bool is_private(const UserProc *p, int fd)
 {

@@ -133,6 +133,44 @@ static void test_other(const char *program)
     OK(waitpid(pid, &st, 0) == pid && st == 0);
 }
 
+static int says(int fd, const char *what)
+{
+    ssize_t n = lseek(fd, 0, SEEK_SET) == 0 ? read(fd, buf, sizeof buf - 1) : -1;
+    buf[n > 0 ? n : 0] = 0;
+    return strstr(buf, what) != NULL;
+}
+
+/* Who goes back to the start of a file reads how things are now. */
+static void test_again(void)
+{
+    char name[64];
+    int st;
+    pid_t pid = t_fork();
+    if (pid == 0) {
+        raise(SIGSTOP);
+        for (;;)
+            pause();
+    }
+    snprintf(name, sizeof name, "/proc/%d/status", pid);
+    waitpid(pid, &st, WUNTRACED);
+    int fd = open(name, O_RDONLY), own = open("/proc/self/status", O_RDONLY);
+    OK(says(fd, "(stopped)") && says(fd, "(stopped)"));
+    kill(pid, SIGCONT);
+    waitpid(pid, &st, WCONTINUED);
+    OK(!says(fd, "(stopped)") && says(fd, "Name:"));
+    siginfo_t info;
+    kill(pid, SIGKILL);
+    waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT);
+    OK(says(fd, "(zombie)"));
+    waitpid(pid, &st, 0);
+    char old[17] = "";
+    prctl(PR_GET_NAME, old);
+    OK(!says(own, "Name:\tnewname\n") && prctl(PR_SET_NAME, "newname") == 0 && says(own, "Name:\tnewname\n"));
+    prctl(PR_SET_NAME, old);
+    close(fd);
+    close(own);
+}
+
 int main(int argc, char **argv)
 {
     char path[4096], name[32] = "";
@@ -189,5 +227,6 @@ int main(int argc, char **argv)
     OK(personality(PER_LINUX32) == -1 && personality(0xffffffff) == PER_LINUX); /* no 32-bit programs */
     test_status();
     test_other(path);
+    test_again();
     return t_done();
 }
