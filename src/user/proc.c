@@ -232,23 +232,16 @@ static bool is_host_variable(const char *v)
            strncmp(v, "ASAN_OPTIONS=", 13) == 0 || strncmp(v, "GCONV_PATH=", 11) == 0;
 }
 
-/* The options that this dragoman was given; after a chroot, without the sysroot, which is the root now. */
+/*
+ * The options that this dragoman was given, and the sysroot by its whole name: the program may have another directory or
+ * another HOME by now. After a chroot there is none but the root.
+ */
 static void add_options(UserThread *t, Strings *a)
 {
-    const char *const *o = t->p->cfg->reexec;
-    for (; o && *o; o++) {
-        bool sysroot = strcmp(*o, "-L") == 0 || strcmp(*o, "--sysroot") == 0;
-        if (t->p->chrooted && (sysroot || strncmp(*o, "--sysroot=", 10) == 0)) {
-            if (sysroot && o[1])
-                o++;
-            continue;
-        }
+    for (const char *const *o = t->p->cfg->reexec; o && *o; o++)
         add(a, *o);
-    }
-    if (t->p->chrooted || (!t->p->cfg->reexec && t->p->sysroot[0])) {
-        add(a, "-L");
-        add(a, t->p->chrooted ? "/" : t->p->sysroot);
-    }
+    add(a, "-L");
+    add(a, t->p->sysroot[0] ? t->p->sysroot : "/");
 }
 
 /* What the next dragoman must know of this process. Fills arg; returns the descriptor to close should execve fail, or an error. */

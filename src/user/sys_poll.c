@@ -9,7 +9,7 @@
 #include <sys/epoll.h>
 #include <sys/syscall.h>
 
-#define MAX_EVENTS 4096 /* converted at a time; the kernel may always return fewer */
+#define MAX_EVENTS (1 << 20) /* as many as the descriptors that a process may have by default */
 
 /* Read a signal set argument; *have is false when there is none. */
 static int64_t read_mask(UserThread *t, uint64_t va, uint64_t size, uint64_t *mask, bool *have)
@@ -131,7 +131,7 @@ static int64_t wait_events(UserThread *t, SysCall *c)
         return -EINVAL;
     if (max > MAX_EVENTS)
         max = MAX_EVENTS;
-    struct epoll_event *ev = calloc((size_t)max, sizeof *ev);
+    struct epoll_event *ev = malloc((size_t)max * sizeof *ev); /* what is large is not touched but by the kernel */
     if (!ev)
         return -ENOMEM;
     uint64_t host = have ? signal_host_set(mask) : 0;

@@ -9,6 +9,7 @@
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -135,10 +136,42 @@ static void test_epoll(void)
     rmdir(dir);
 }
 
+/* All that is ready comes in one call, however much that is. */
+static void test_many_events(void)
+{
+    enum { MANY = 5000 };
+    struct rlimit old, more;
+    int e = epoll_create1(EPOLL_CLOEXEC), ev = eventfd(1, 0), last = ev;
+    struct epoll_event in = { .events = EPOLLIN }, *out = calloc(2 * MANY, sizeof *out);
+
+    getrlimit(RLIMIT_NOFILE, &old);
+    more = old;
+    more.rlim_cur = more.rlim_max;
+    if (more.rlim_max < MANY + 100 || setrlimit(RLIMIT_NOFILE, &more) != 0) {
+        t_skip("not so many descriptors");
+        return;
+    }
+    for (int i = 0; i < MANY && last >= 0; i++) {
+        last = dup(ev);
+        in.data.u64 = (uint64_t)last;
+        if (last >= 0)
+            epoll_ctl(e, EPOLL_CTL_ADD, last, &in);
+    }
+    OK(last >= MANY && epoll_wait(e, out, 2 * MANY, 1000) == MANY);
+    OK(out[MANY - 1].events == EPOLLIN && out[MANY - 1].data.u64 == (uint64_t)last);
+    for (int fd = ev + 1; fd <= last; fd++)
+        close(fd);
+    close(ev);
+    close(e);
+    setrlimit(RLIMIT_NOFILE, &old);
+    free(out);
+}
+
 int main(void)
 {
     test_tcp();
     test_unix();
     test_epoll();
+    test_many_events();
     return t_done();
 }

@@ -44,6 +44,7 @@ typedef enum Stub {
 typedef struct Pin {
     uint16_t slot;
     uint8_t reg;
+    uint8_t type; /* the slot's: IrType */
 } Pin;
 
 struct HostPlan {
@@ -53,7 +54,7 @@ struct HostPlan {
     unsigned npin, npin_int;        /* those in integer registers come first */
     uint8_t slot_pin[IR_MAX_SLOTS]; /* index into pin[], or 0xff */
     uint8_t slot_flag[IR_MAX_SLOTS]; /* FlagRole, or 0xff */
-    unsigned last_flag;              /* the highest slot that is a flag */
+    uint64_t flag_slots[IR_MAX_SLOTS / 64]; /* which slots are */
     uint64_t pool_r, pool_x;        /* registers that the allocator may use */
     uint64_t temps;                 /* those that hold no pinned slot */
     uint64_t pinned;                /* those that do */
