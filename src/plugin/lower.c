@@ -99,7 +99,8 @@ static void add_pending(Lower *l)
         if (is_slot(l, p->cell))
             ir_put(&l->b, slot_of(l, p->cell), tally(l, ir_get(&l->b, slot_of(l, p->cell)), p->value));
         else
-            ir_emit(&l->b, (IrInsn){.op = IR_CELL_ADD, .a = c64(l, 0), .b = c64(l, p->value), .imm = disp_of(l, p->cell)});
+            ir_emit(&l->b,
+                    (IrInsn){.op = IR_CELL_ADD, .a = c64(l, 0), .b = c64(l, p->value), .imm = disp_of(l, p->cell)});
     }
     l->npending = 0;
 }
@@ -350,7 +351,8 @@ static IrNote *note_new(Lower *l, const Attach *a)
 
     *n = (IrNote){.table = (uint32_t)disp_of(l, f->cell), .mask = (f->length - 1) << f->place, .low = (1ull << f->shift) - 1,
                   .pos = (uint32_t)disp_of(l, f->s->pos), .limit = (uint32_t)disp_of(l, f->s->limit), .place = 1u << f->place,
-                  .ways = f->ways, .span = l->bytes ? l->bytes - 1 : 0, .line_bits = (uint8_t)f->shift, .place_bits = (uint8_t)f->place};
+                  .ways = f->ways, .span = l->bytes ? l->bytes - 1 : 0,
+                  .line_bits = (uint8_t)f->shift, .place_bits = (uint8_t)f->place};
     memcpy(&n->word, &seen, sizeof n->word);
     seen.kind |= DG_SAME_ACCESS;
     memcpy(&n->again, &seen, sizeof n->again);

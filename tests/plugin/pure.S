@@ -45,6 +45,8 @@ work:
     tbz x0, #2, 5f
     add x1, x1, #7
 5:  lsr x0, x0, #1
+    b 6f // does nothing, and ends a block
+6:  nop
     cbnz x0, 4b
     mov x0, x1
     ldp x29, x30, [sp], #16

@@ -418,8 +418,8 @@ def test_others(dragoman, pure, guest, tmp):
         check(pcs == drcov_expected(dragoman, pure, tmp), f"cover: the instructions that ran: {name}", f"{len(pcs)} {r.err}")
     out = os.path.join(tmp, "trace")
     for name, opts in ENGINES.items():
-        for shape, program in (((1024, 2, 32), "probe"), ((1024, 8, 16), "lines"), ((2048, 4, 64), "lines"),
-                               ((768, 12, 32), "lines")):
+        for shape, program in (((1024, 2, 32), "probe"), ((1024, 8, 16), "lines"), ((1024, 8, 64), "lines"),
+                               ((2048, 4, 64), "lines"), ((768, 12, 32), "lines")):
             option = "D1=%d:%d:%d" % shape
             r, text, _ = trace(dragoman, opts + [f"--tool=cache,{option},TLB=16384:4:4096"], [guest, program], out)
             rows = {m[1]: [int(x) for x in m[2].split()] for m in re.finditer(r"^(I1|D1|ITLB|DTLB) +((?:\d+ +){4})", r.err, re.M)}

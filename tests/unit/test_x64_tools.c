@@ -91,8 +91,8 @@ static void shape(IrNote *n, unsigned ways, unsigned line)
 
     while (place < 8 * ways)
         place *= 2;
-    *n = (IrNote){.table = TABLE, .mask = TABLE_BYTES - place, .pos = POS, .limit = LIMIT, .low = line - 1, .place = place, .ways = ways,
-                  .line_bits = (uint8_t)log2_of(line), .place_bits = (uint8_t)log2_of(place)};
+    *n = (IrNote){.table = TABLE, .mask = TABLE_BYTES - place, .pos = POS, .limit = LIMIT, .low = line - 1, .place = place,
+                  .ways = ways, .line_bits = (uint8_t)log2_of(line), .place_bits = (uint8_t)log2_of(place)};
 }
 
 /* As plugin/lower.c has it. */
