@@ -53,18 +53,13 @@ void arena_reset(Arena *a)
     }
     a->next = a->head->data;
     a->end = a->next + a->head->size;
-    a->used = 0;
 }
 
-void *arena_alloc(Arena *a, size_t n)
+void *arena_more(Arena *a, size_t n)
 {
-    n = (n + 15) & ~(size_t)15;
-    if ((size_t)(a->end - a->next) < n)
-        add_chunk(a, n);
-    void *p = a->next;
+    add_chunk(a, n);
     a->next += n;
-    a->used += n;
-    return p;
+    return a->next - n;
 }
 
 void *arena_zalloc(Arena *a, size_t n)

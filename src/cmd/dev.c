@@ -193,6 +193,8 @@ static bool dev_engine(Dev *d, Status *st)
 
     cfg->guest = guest_by_name("aarch64");
     cfg->env = &dev_env;
+    if (d->stage == STAGE_LIFT)
+        cfg->opt = "-online"; /* what lifters say, all of it */
     void *features = cfg->guest->cpu_new(d->opt.cpu ? d->opt.cpu : "max", err, sizeof err);
     if (!features)
         return status_set(st, STATUS_USAGE, "--cpu: %s", err);

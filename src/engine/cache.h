@@ -43,10 +43,10 @@ typedef struct Link {
     HostSite site;
 } Link;
 
-/* Indirect branches of a graph, which meets their targets. */
+/* Indirect branches of a graph, which meets their targets: the only one, or those in a table that have run. */
 typedef struct Met {
-    unsigned n;
-    uint64_t pc[TRANSLATION_MET];
+    unsigned n, ntables;
+    uint64_t pc[TRANSLATION_MET], table[TRANSLATION_MET];
 } Met;
 
 /* A guest page that a translation was made from, and what of it. */
@@ -102,7 +102,7 @@ struct Translation {
     bool graph;                       /* made of a graph region */
     atomic_bool asked, refused;       /* a graph was asked for; there will be none */
     atomic_uint wanted;               /* times that a hot site wanted it through the engine */
-    struct Met *met;                  /* branches whose one target it meets itself (promote_known); NULL: none */
+    struct Met *met;                  /* branches whose targets it meets itself (promote_known, region.c); NULL: none */
     _Atomic(Translation *) counter;   /* counts for this one; written under kill_lock */
     Translation *counted;             /* what this one counts for; written under kill_lock */
     Translation *region_next;         /* in its region; interpreted ones: in the list of retired ones */

@@ -80,6 +80,8 @@ typedef struct EnvOps {
     const EnvSection *(*section)(Vcpu *cpu, uint64_t pc);
     EnvNamed (*section_named)(Vcpu *cpu, uint64_t va, EnvSection *out);
     void (*section_abort)(Vcpu *cpu);
+    /* Copies n bytes of guest memory at va; false: they cannot be read. For guesses. NULL: there are none. */
+    bool (*read)(Vcpu *cpu, uint64_t va, void *buf, size_t n);
 } EnvOps;
 
 #endif

@@ -83,6 +83,30 @@ static bool peek(void *ctx, uint64_t pc, void *buf, size_t n)
     return code && avail >= n && section_at(cpu, pc) == ((Fetch *)ctx)->section && safe_copy(buf, code, n) == 0;
 }
 
+/* Code in front of a branch where parts of its table are looked for. */
+#define TABLE_BACK 4096
+
+static bool read_data(void *cpu, uint64_t va, void *buf, size_t n)
+{
+    return ((Vcpu *)cpu)->e->cfg.env->read(cpu, va, buf, n);
+}
+
+unsigned fetch_targets(Fetch *f, uint64_t end, uint64_t pc, uint64_t *out, unsigned max)
+{
+    const Engine *e = f->cpu->e;
+    uint8_t code[TABLE_BACK];
+    uint64_t start = end - sizeof code, page = pc & ~((UINT64_C(1) << GUEST_PAGE_BITS) - 1);
+
+    if (!e->cfg.guest->branch_targets || !e->cfg.env->read)
+        return 0;
+    if (start > pc || !read_data(f->cpu, start, code, end - start)) {
+        start = page;
+        if (end - start > sizeof code || !read_data(f->cpu, start, code, end - start))
+            return 0;
+    }
+    return e->cfg.guest->branch_targets(code, end - start, pc, read_data, f->cpu, out, max);
+}
+
 /* A region is all in one section or outside of them. */
 static bool crosses(Fetch *f, uint64_t pc)
 {

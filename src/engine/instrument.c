@@ -90,6 +90,11 @@ Vcpu *fetch_vcpu(const Fetch *f)
     return f->cpu;
 }
 
+const uint8_t *insn_bytes(Fetch *f, uint64_t pc, size_t *avail)
+{
+    return fetch_at(f, pc, avail);
+}
+
 bool insn_view(Fetch *f, uint64_t pc, IrRegion **scratch, InsnView *out)
 {
     Engine *e = f->cpu->e;
@@ -212,7 +217,7 @@ IrStop tools_code_call(HostCpu *h, uint64_t site)
         return IR_STOP_NONE;
     }
     if (site & 2) {
-        ir_note(&h->ir, (const IrNote *)(uintptr_t)(site - 2), arg[0].u64[0], arg[1].u64[0]);
+        ir_note(&h->ir, (const IrNote *)(uintptr_t)(site - 2), arg[1].u64[0]);
         return IR_STOP_NONE;
     }
     IrStop stop = cpu->e->cfg.tools->ops->call(cpu->e->cfg.tools, cpu, site, arg, &show.s);

@@ -130,6 +130,8 @@ typedef struct InsnView {
     IrRef first;
 } InsnView;
 
+/* The bytes at pc, *avail of them; NULL when it cannot be fetched. */
+const uint8_t *insn_bytes(Fetch *f, uint64_t pc, size_t *avail);
 /* False when it cannot be fetched. `scratch` holds one region for all views of one translation: NULL at first. */
 bool insn_view(Fetch *f, uint64_t pc, IrRegion **scratch, InsnView *out);
 Vcpu *fetch_vcpu(const Fetch *f);

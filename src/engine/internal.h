@@ -213,6 +213,11 @@ struct Fetch {
 const uint8_t *fetch_at(Fetch *f, uint64_t pc, size_t *avail);
 /* The same, of at most `most` bytes, all of which the translation then depends on. */
 const uint8_t *fetch_look(Fetch *f, uint64_t pc, size_t most, size_t *avail);
+/*
+ * Where the indirect branch at pc, which ends at `end`, may go by a table in front of it (Guest.branch_targets): at most `max`
+ * addresses, which the translation does not depend on.
+ */
+unsigned fetch_targets(Fetch *f, uint64_t end, uint64_t pc, uint64_t *out, unsigned max);
 /* Lift the instruction at l->pc. False when it cannot be fetched. */
 bool fetch_lift(Fetch *f, Lift *l);
 /* The one at pc alone, for who forms regions: where it leads is told in `flow`, and not emitted. */
@@ -248,6 +253,8 @@ Translated translate_graph(Vcpu *cpu, Translation *t, const Trail *trail);
 void translate_replace(Vcpu *cpu, Translation *t);
 /* Make `t` a counter for its pc (tier.c). False when the cache is full. */
 bool translate_counter(Vcpu *cpu, Translation *t);
+/* Whether somebody looks at instruction boundaries (IR_INSN) once a region is optimised. */
+bool translate_marks(const Engine *e);
 /* Lift up to `limit` instructions at pc into the vcpu's arena; NULL when the first cannot be fetched. `t` may be NULL. */
 IrRegion *translate_form(Vcpu *cpu, uint64_t pc, unsigned limit, Translation *t);
 /* The same for running them once, with what tools ask for. `resumes`: see ToolRegion. */

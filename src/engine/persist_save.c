@@ -101,7 +101,7 @@ static bool unchanged(Writer *w, uint64_t va)
 /* Whether t can be kept: it lives, was made here, read nothing outside the image, and suits other runs too. */
 static bool keepable(Writer *w, const Translation *t)
 {
-    if (atomic_load(&t->state) != TRANSLATION_LIVE || t->kept || t->names_section || t->met || t->size > PERSIST_CHUNK / 2 || t->nlink > UINT16_MAX ||
+    if (atomic_load(&t->state) != TRANSLATION_LIVE || t->kept || t->names_section || (t->met && t->met->n) || t->size > PERSIST_CHUNK / 2 || t->nlink > UINT16_MAX ||
         t->nreloc > UINT16_MAX || t->guest_insns > UINT16_MAX)
         return false;
     for (unsigned i = 0; i < t->npages; i++) {

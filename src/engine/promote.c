@@ -190,6 +190,15 @@ static bool is_told(const Translation *t, const PromoteSite *s)
     return false;
 }
 
+/* Whether it compares with targets from the branch's table. */
+static bool is_split(const Translation *t, const PromoteSite *s)
+{
+    for (unsigned i = 0; t->met && i < t->met->ntables; i++)
+        if (t->met->table[i] == s->pc)
+            return true;
+    return false;
+}
+
 void promote_attach(Engine *e, Translation *t)
 {
     for (uint32_t i = 0; e->promote && i < t->nlink; i++) {
@@ -268,6 +277,8 @@ static void event(Vcpu *cpu, Link *l, uint64_t target)
     promote_event(s, &e->cfg.promote, target, now);
     if (told)
         anew = promote_stray(s, target, now);
+    else if (is_split(l->from, s))
+        anew = promote_widen(s, now);
     else
         anew = is_wrong(e, l, s);
     cpu->h.miss[host_miss_index(s->pc, e->cfg.guest->pc_shift)] = told ? e->cfg.promote.miss : s->period;

@@ -67,6 +67,7 @@ typedef struct PromoteSite {
     bool told;                      /* tier 2 was told of `known`: it meets that itself, so later events do not show it */
     bool met;                       /* a graph was made that does */
     unsigned strays;                /* times that what it was told turned out to be wrong */
+    unsigned widened;               /* times that a graph was made anew for more targets of the branch's table */
     uint64_t known;
     uint64_t stray_ns;              /* the last event there that was none of them */
     uint64_t hits[PROMOTE_SLOTS_MAX + 1]; /* --stats=branches: by slot, then of none; counted by the stubs */
@@ -77,6 +78,8 @@ typedef struct PromoteSite {
 bool promote_tell(PromoteSite *s, uint64_t *target);
 /* An event at `target` behind what tier 2 was told; stray_ns says when the last was over. Returns true when that was wrong. */
 bool promote_stray(PromoteSite *s, uint64_t target, uint64_t now);
+/* An event at a target from the branch's table with which tier 2 does not compare, as it had not run then. True: it should by now. */
+bool promote_widen(PromoteSite *s, uint64_t now);
 /*
  * Whether a branch that has no stub should have one although its lookup is cheap: processors predict a lookup that
  * always finds the same as well as a comparison; of several targets the first must be known to be frequent.

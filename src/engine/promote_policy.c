@@ -24,6 +24,9 @@
 #define STRAY_NS 100000
 /* Times that what tier 2 was told may turn out wrong. With 4 an interpreter's loop was a fifth slower than with none told. */
 #define STRAYS 1
+/* Graphs made anew because a switch goes where it had not gone before; that takes less than a millisecond. */
+#define WIDENED 4
+#define WIDEN_NS 1000000
 /* Looks of a settled branch until it learns again: doubled each time that it ends up where it was. */
 #define PATIENCE 8
 #define PATIENCE_MAX 256
@@ -226,6 +229,14 @@ bool promote_stray(PromoteSite *s, uint64_t target, uint64_t now)
         s->strays++;
     }
     return soon;
+}
+
+bool promote_widen(PromoteSite *s, uint64_t now)
+{
+    if (now - s->stray_ns >= WIDEN_NS || s->widened == WIDENED)
+        return false;
+    s->widened++;
+    return true;
 }
 
 const char *promote_state_name(const PromoteSite *s)

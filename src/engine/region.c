@@ -18,6 +18,9 @@
  *
  * Each edge back to a loop's header polls, and leaves to the header's address when it must.
  *
+ * Branch tables. The targets of an indirect branch that goes by a table (Guest.branch_targets), of them those that have run, are found by
+ * halving: nodes without instructions of their own, which compare.
+ *
  * Flags. A fault in a loop must show the flags as they are at its header: those of the region's entry at first, later those of the
  * block that led back. To have one definition of them, a region whose entry is a loop's header enters the loop at the last
  * instruction that sets flags in the block that leads back: the way from the header to there is in the region once more, as
@@ -27,76 +30,20 @@
  *   0x1004 subs x1, x1, #1           loop: 0x1004 subs      the flags at 0x1000 below are always those of this subs
  *   0x1008 b.ne 0x1000                     0x1008 b.ne  ->  0x1000 ldr  ->  loop
  */
-#include "engine/internal.h"
+#include "engine/region.h"
 
 #include "base/check.h"
-#include "ir/cfg.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define GRAPH_INSNS 320       /* guest instructions in a region */
-#define GRAPH_NODES 160
-#define GRAPH_CONTEXTS 24
+#define SPLIT_MOST 16         /* targets of a branch by a table */
 #define LEAF_INSNS 48         /* in a function that is taken in */
 #define WINDOW (16u << 10)    /* bytes to either side of the entry */
 #define LEAF_WINDOW (1u << 10)
-#define DECODE_BITS 11
 #define DECODE_MAX 1024       /* instructions looked at; half of the map */
-
 #define PEEL_INSNS 48         /* on the way from the header to the flags */
-
-#define NO_NODE UINT32_MAX
-
-enum { CTX_REGION, CTX_PEEL, CTX_CALLS };
-
-/* What is known of an instruction. */
-typedef struct Insn {
-    uint64_t pc, next, target;
-    LiftKind kind;
-    IrHint hint;
-    bool flags;        /* it sets condition flags */
-    bool known;        /* of an indirect branch: it goes to `target` */
-    uint32_t in;       /* contexts that have it in the region */
-    uint32_t leads;    /* contexts in which a node begins here */
-} Insn;
-
-typedef struct Node {
-    uint32_t ctx;
-    uint64_t pc;
-    uint32_t succ[2];  /* nodes; NO_NODE: the region is left there */
-    uint64_t to[2];    /* the guest addresses of these edges */
-    uint32_t block;    /* in the region */
-} Node;
-
-/* A call that was taken in. */
-typedef struct Context {
-    uint64_t call;     /* its instruction's address */
-    uint64_t ret;
-} Context;
-
-typedef struct Former {
-    Fetch *f;
-    bool evidence, check;
-    uint64_t entry;
-    uint32_t first;    /* node of the entry */
-    bool loop;         /* nothing in front of the entry */
-    uint64_t stop;     /* where context PEEL goes over into the region's own; 0: there is none */
-    Lift l;            /* into the region */
-    Lift look;         /* into the scratch region */
-    LiftFlow flow;
-    Insn *insn;
-    uint32_t ninsn;
-    uint16_t map[1 << DECODE_BITS]; /* by hash of the address: index into insn[], plus one */
-    uint32_t taken;    /* instructions in the region so far */
-    Node node[GRAPH_NODES];
-    uint32_t nnode;
-    Context ctx[GRAPH_CONTEXTS];
-    uint32_t nctx;
-    IrRegion *shape;   /* a block for each node, behind one for the entry: for ir_cfg */
-    IrCfg *cfg;
-    bool changed;      /* the code is not what it was */
-} Former;
 
 /* --- explore ------------------------------------------------------------------------------------------------------- */
 
@@ -131,6 +78,25 @@ static bool sets_flags(const Former *g, IrRef first)
     return false;
 }
 
+static int by_address(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+    return x < y ? -1 : x > y;
+}
+
+/* Where the indirect branch goes by a table. */
+static void look_at_table(Former *g, Insn *i)
+{
+    uint64_t to[SPLIT_MOST * 4];
+    unsigned n = fetch_targets(g->f, i->next, i->pc, to, SPLIT_MOST * 4);
+
+    i->targets = ARENA_ARRAY(g->l.b.r->arena, uint64_t, SPLIT_MOST * 4);
+    for (unsigned k = 0; k < n && n < SPLIT_MOST * 4; k++)
+        i->targets[i->ntargets++] = to[k];
+    qsort(i->targets, i->ntargets, sizeof to[0], by_address);
+}
+
 /* NULL: it cannot be part of the region. */
 static Insn *look_at(Former *g, uint64_t pc)
 {
@@ -150,7 +116,9 @@ static Insn *look_at(Former *g, uint64_t pc)
     i = &g->insn[g->ninsn++];
     *i = (Insn){.pc = pc, .next = g->look.next, .target = g->flow.target, .kind = g->flow.kind, .hint = g->flow.hint};
     i->flags = sets_flags(g, first);
-    if (i->kind == LIFT_IND && i->hint != IR_HINT_RET && g->evidence && !g->flow.lands)
+    if (i->kind == LIFT_IND && i->hint == IR_HINT_JUMP && !g->flow.lands)
+        look_at_table(g, i);
+    if (i->kind == LIFT_IND && i->hint != IR_HINT_RET && g->evidence && !g->flow.lands && !i->ntargets)
         i->known = promote_known(g->f->cpu->e, pc, &i->target);
     *map_at(g, pc) = (uint16_t)g->ninsn;
     return i;
@@ -232,7 +200,7 @@ static uint32_t node_at(const Former *g, uint32_t ctx, uint64_t pc)
 }
 
 /* The context that a call makes; 0: it is not taken in. */
-static uint32_t context_of(const Former *g, uint32_t ctx, uint64_t call)
+uint32_t region_context(const Former *g, uint32_t ctx, uint64_t call)
 {
     for (uint32_t c = CTX_CALLS; ctx == CTX_REGION && c < g->nctx; c++) {
         if (g->ctx[c].call == call)
@@ -253,7 +221,7 @@ static void take_call(Former *g, uint32_t ctx, const Insn *call)
     want(g, ctx, ret);
 }
 
-static bool is_met(const Former *g, uint64_t pc)
+bool region_meets(const Former *g, uint64_t pc)
 {
     const Met *m = g->f->t ? g->f->t->met : NULL;
 
@@ -263,11 +231,35 @@ static bool is_met(const Former *g, uint64_t pc)
     return false;
 }
 
+static Met *met_of(Former *g)
+{
+    Translation *t = g->f->t;
+
+    if (t && !t->met) {
+        t->met = calloc(1, sizeof *t->met);
+        CHECK(t->met != NULL);
+    }
+    return t ? t->met : NULL;
+}
+
+/* The targets of a branch by a table that have run, unless they are many. */
+static void take_table(Former *g, uint32_t ctx, Insn *i)
+{
+    unsigned n = 0;
+
+    for (unsigned k = 0; k < i->ntargets; k++)
+        if (has_run(g, ctx, i->pc, i->targets[k], i->targets[k]))
+            i->targets[n++] = i->targets[k];
+    i->ntargets = n <= SPLIT_MOST ? n : 0;
+    for (unsigned k = 0; k < i->ntargets; k++)
+        want(g, ctx, i->targets[k]);
+}
+
 /* An indirect branch. */
 static void take_known(Former *g, uint32_t ctx, const Insn *i)
 {
     Translation *t = g->f->t;
-    bool met = is_met(g, i->pc);
+    bool met = region_meets(g, i->pc);
 
     if (!i->known || !t || (!met && t->met && t->met->n == TRANSLATION_MET))
         return;
@@ -276,13 +268,11 @@ static void take_known(Former *g, uint32_t ctx, const Insn *i)
     else
         want(g, ctx, i->target); /* else the region is left to it, behind the same comparison */
     bool call = i->hint == IR_HINT_CALL;
-    bool taken = call ? context_of(g, ctx, i->pc) != 0 : node_at(g, ctx, i->target) != NO_NODE;
+    bool taken = call ? region_context(g, ctx, i->pc) != 0 : node_at(g, ctx, i->target) != NO_NODE;
     if (met || (!taken && (call || !persist_links(g->f->cpu->e, i->pc, i->target))))
         return;
-    if (!t->met)
-        t->met = calloc(1, sizeof *t->met);
-    CHECK(t->met != NULL);
-    t->met->pc[t->met->n++] = i->pc;
+    Met *m = met_of(g);
+    m->pc[m->n++] = i->pc;
 }
 
 /* Follow one node's instructions, noting nodes to follow later. */
@@ -314,7 +304,10 @@ static void explore(Former *g, uint32_t ctx, uint64_t pc)
             take_call(g, ctx, &at);
             return;
         case LIFT_IND:
-            take_known(g, ctx, &at);
+            if (i->ntargets)
+                take_table(g, ctx, i);
+            else
+                take_known(g, ctx, &at);
             return;
         default:
             return;
@@ -335,7 +328,7 @@ static uint32_t live_node(Former *g, uint32_t ctx, uint64_t pc)
 }
 
 /* Whether the node at `first` goes on with the instruction at pc. */
-static const Insn *goes_on(Former *g, uint32_t ctx, uint64_t first, uint64_t pc)
+const Insn *region_goes_on(Former *g, uint32_t ctx, uint64_t first, uint64_t pc)
 {
     const Insn *i = known(g, pc);
 
@@ -350,13 +343,61 @@ static void edge_to(Former *g, Node *n, unsigned k, uint32_t ctx, uint64_t pc)
     n->succ[k] = live_node(g, ctx, pc);
 }
 
+/* Node n compares the target of the branch `by` with n ascending addresses, nodes of which are in the region. */
+static void split(Former *g, uint32_t n, const uint64_t *to, unsigned nto)
+{
+    Node *nd = &g->node[n];
+
+    if (nto == 1) {
+        nd->than = 0;
+        edge_to(g, nd, 0, nd->ctx, to[0]);
+        return;
+    }
+    nd->than = to[nto / 2];
+    for (unsigned k = 0; k < 2; k++) {
+        nd->succ[k] = g->nnode++;
+        g->node[nd->succ[k]] = (Node){.ctx = nd->ctx, .pc = NO_PC, .succ = {NO_NODE, NO_NODE}, .by = nd->by, .root = nd->root};
+    }
+    split(g, nd->succ[0], to, nto / 2);
+    split(g, nd->succ[1], to + nto / 2, nto - nto / 2);
+}
+
+/* More targets that come to run are a reason to make the region anew. */
+static void note_table(Former *g, uint64_t pc)
+{
+    Met *m = met_of(g);
+
+    for (unsigned k = 0; m && k < m->ntables; k++)
+        if (m->table[k] == pc)
+            return;
+    if (m && m->ntables < TRANSLATION_MET)
+        m->table[m->ntables++] = pc;
+}
+
+static void split_table(Former *g, uint32_t n, const Insn *i)
+{
+    uint64_t to[SPLIT_MOST];
+    unsigned nto = 0;
+
+    for (unsigned k = 0; k < i->ntargets; k++)
+        if (live_node(g, g->node[n].ctx, i->targets[k]) != NO_NODE)
+            to[nto++] = i->targets[k];
+    if (nto == 0 || g->nnode + 2 * nto > GRAPH_NODES)
+        return;
+    g->node[n].by = i;
+    g->node[n].root = n;
+    split(g, n, to, nto);
+    note_table(g, i->pc);
+}
+
 static void connect(Former *g, Node *n)
 {
     uint64_t pc = n->pc;
     const Insn *i;
 
     n->succ[0] = n->succ[1] = NO_NODE;
-    while ((i = goes_on(g, n->ctx, n->pc, pc)) != NULL && i->kind == LIFT_NEXT)
+    n->by = NULL;
+    while ((i = region_goes_on(g, n->ctx, n->pc, pc)) != NULL && i->kind == LIFT_NEXT)
         pc = i->next;
     if (!i) {
         edge_to(g, n, 0, n->ctx, pc);
@@ -365,14 +406,16 @@ static void connect(Former *g, Node *n)
     } else if (i->kind == LIFT_BRANCH) {
         edge_to(g, n, 0, n->ctx, i->target);
         edge_to(g, n, 1, n->ctx, i->next);
-    } else if (i->kind == LIFT_CALL && context_of(g, n->ctx, pc)) {
-        edge_to(g, n, 0, context_of(g, n->ctx, pc), i->target);
+    } else if (i->kind == LIFT_CALL && region_context(g, n->ctx, pc)) {
+        edge_to(g, n, 0, region_context(g, n->ctx, pc), i->target);
     } else if (i->kind == LIFT_IND && i->hint == IR_HINT_RET && n->ctx >= CTX_CALLS) {
         edge_to(g, n, 0, CTX_REGION, g->ctx[n->ctx].ret);
-    } else if (i->kind == LIFT_IND && i->hint == IR_HINT_CALL && context_of(g, n->ctx, pc)) {
-        edge_to(g, n, 0, context_of(g, n->ctx, pc), i->target);
-    } else if (i->kind == LIFT_IND && i->hint == IR_HINT_JUMP && is_met(g, pc)) {
+    } else if (i->kind == LIFT_IND && i->hint == IR_HINT_CALL && region_context(g, n->ctx, pc)) {
+        edge_to(g, n, 0, region_context(g, n->ctx, pc), i->target);
+    } else if (i->kind == LIFT_IND && i->hint == IR_HINT_JUMP && region_meets(g, pc)) {
         edge_to(g, n, 0, n->ctx, i->target);
+    } else if (i->kind == LIFT_IND && i->ntargets) {
+        split_table(g, (uint32_t)(n - g->node), i);
     }
 }
 
@@ -408,7 +451,7 @@ static void shape_new(Former *g)
         shape_edges(g, n);
 }
 
-static bool dominates(const Former *g, uint32_t node, uint32_t other)
+bool region_dominates(const Former *g, uint32_t node, uint32_t other)
 {
     return g->cfg->at[other + 1] != IR_NO_BLOCK && ir_cfg_dominates(g->cfg, node + 1, other + 1);
 }
@@ -420,7 +463,7 @@ static void cut_node(Former *g, uint32_t n)
 
     for (unsigned k = 0; k < 2; k++) {
         uint32_t to = g->node[n].succ[k];
-        if (to != NO_NODE && at[n] != IR_NO_BLOCK && at[to] <= at[n] && !dominates(g, to, n))
+        if (to != NO_NODE && at[n] != IR_NO_BLOCK && at[to] <= at[n] && !region_dominates(g, to, n))
             g->node[n].succ[k] = NO_NODE;
     }
     shape_edges(g, n);
@@ -428,7 +471,8 @@ static void cut_node(Former *g, uint32_t n)
 
 static void make_graph(Former *g)
 {
-    for (uint32_t n = 0; n < g->nnode; n++)
+    g->ncode = g->nnode;
+    for (uint32_t n = 0; n < g->ncode; n++)
         connect(g, &g->node[n]);
     shape_new(g);
     for (g->cfg = ir_cfg(g->shape); !g->cfg->reducible; g->cfg = ir_cfg(g->shape)) {
@@ -452,7 +496,7 @@ static void explore_region(Former *g)
     g->nctx = CTX_CALLS;
     g->nnode = g->taken = 0;
     if (g->f->t && g->f->t->met)
-        g->f->t->met->n = 0;
+        g->f->t->met->n = g->f->t->met->ntables = 0;
     want(g, CTX_REGION, g->entry);
     explore_from(g, 0);
     if (g->nnode)
@@ -463,7 +507,7 @@ static void explore_region(Former *g)
 static bool is_loop(const Former *g)
 {
     for (uint32_t n = 0; n < g->nnode; n++) {
-        if ((g->node[n].succ[0] == g->first || g->node[n].succ[1] == g->first) && dominates(g, g->first, n))
+        if ((g->node[n].succ[0] == g->first || g->node[n].succ[1] == g->first) && region_dominates(g, g->first, n))
             return true;
     }
     return false;
@@ -476,9 +520,9 @@ static uint64_t flags_of_latch(Former *g)
         const Node *nd = &g->node[n];
         const Insn *i;
         uint64_t flags = 0;
-        if (nd->ctx != CTX_REGION || (nd->succ[0] != g->first && nd->succ[1] != g->first) || !dominates(g, g->first, n))
+        if (nd->ctx != CTX_REGION || (nd->succ[0] != g->first && nd->succ[1] != g->first) || !region_dominates(g, g->first, n))
             continue;
-        for (uint64_t pc = nd->pc; (i = goes_on(g, nd->ctx, nd->pc, pc)) != NULL; pc = i->next) {
+        for (uint64_t pc = nd->pc; (i = region_goes_on(g, nd->ctx, nd->pc, pc)) != NULL; pc = i->next) {
             if (i->flags)
                 flags = pc;
             if (i->kind != LIFT_NEXT)
@@ -521,141 +565,17 @@ static bool can_peel(Former *g, uint64_t stop)
 static bool enter_at_flags(Former *g)
 {
     uint64_t stop = flags_of_latch(g);
-    uint32_t old = g->nnode;
+    uint32_t old;
 
     if (!stop || stop == g->entry || g->nnode + 8 > GRAPH_NODES || !can_peel(g, stop))
         return false;
+    old = g->nnode = g->ncode;
     want(g, CTX_REGION, stop);
     g->stop = stop;
     g->first = g->nnode;
     want(g, CTX_PEEL, g->entry);
     explore_from(g, old);
     return true;
-}
-
-/* --- lift ---------------------------------------------------------------------------------------------------------- */
-
-/* A block that leaves to guest address pc. `back`: it must poll, as all that go back in guest code, and those out of callees,
- * whose call was not seen by anybody: no loop of the guest's is without a poll, however it runs through regions. */
-static uint32_t exit_block(Former *g, uint32_t ctx, uint64_t pc, bool back)
-{
-    IrBuilder b = {.r = g->l.b.r, .block = ir_block_new(g->l.b.r)};
-    uint8_t aux = back || ctx >= CTX_CALLS ? IR_EXIT_POLL : 0;
-
-    b.r->block[b.block].cold = true;
-    if (ctx < CTX_CALLS)
-        ir_exit(&b, pc, aux);
-    else
-        ir_emit(&b, (IrInsn){.op = IR_EXIT_CALL, .aux = aux, .a = ir_const(&b, IR_I64, g->ctx[ctx].ret), .imm = pc});
-    return b.block;
-}
-
-/* A block that polls on its way back to a loop's header. */
-static uint32_t poll_block(Former *g, const Node *header)
-{
-    IrBuilder b = {.r = g->l.b.r, .block = ir_block_new(g->l.b.r)};
-    IrRef asked = ir_emit(&b, (IrInsn){.op = IR_POLL, .type = IR_I8});
-
-    ir_brif(&b, asked, exit_block(g, header->ctx, header->pc, true), header->block);
-    return b.block;
-}
-
-/* Where edge k of node n leads. `from`: the branch's address. */
-static uint32_t edge_block(Former *g, uint32_t n, unsigned k, uint32_t ctx, uint64_t from)
-{
-    const Node *nd = &g->node[n];
-    uint32_t to = nd->succ[k];
-
-    if (to == NO_NODE)
-        return exit_block(g, ctx, nd->to[k], nd->to[k] <= from);
-    bool back = nd->ctx == g->node[to].ctx && g->node[to].pc <= from;
-    return back || dominates(g, to, n) ? poll_block(g, &g->node[to]) : g->node[to].block;
-}
-
-static void end_call(Former *g, uint32_t n, const Insn *i)
-{
-    uint32_t inner = context_of(g, g->node[n].ctx, i->pc);
-
-    if (inner && g->node[n].succ[0] != NO_NODE)
-        ir_br(&g->l.b, edge_block(g, n, 0, inner, i->pc), 0, NULL);
-    else
-        ir_exit_call(&g->l.b, i->target, i->next);
-}
-
-static void end_ind(Former *g, uint32_t n, const Insn *i)
-{
-    const Node *nd = &g->node[n];
-    IrBuilder *b = &g->l.b;
-    IrRef to = g->flow.val;
-    uint32_t ctx = i->hint == IR_HINT_JUMP ? nd->ctx : i->hint == IR_HINT_RET ? CTX_REGION : context_of(g, nd->ctx, i->pc);
-
-    if (nd->succ[0] != NO_NODE || (i->hint == IR_HINT_JUMP && is_met(g, i->pc))) {
-        IrRef same = ir_icmp(b, IR_EQ, to, ir_const(b, IR_I64, nd->to[0]));
-        uint32_t meets = edge_block(g, n, 0, ctx, i->pc), other = ir_block_new(b->r);
-        b->r->block[meets].cold = false;
-        ir_brif(b, same, meets, other);
-        b->block = other;
-        b->r->block[other].cold = true;
-    }
-    ir_exit_ind(b, to, i->hint, i->next);
-}
-
-static void end_node(Former *g, uint32_t n, const Insn *i)
-{
-    IrBuilder *b = &g->l.b;
-    uint32_t ctx = g->node[n].ctx;
-
-    switch (i->kind) {
-    case LIFT_JUMP:
-        ir_br(b, edge_block(g, n, 0, ctx, i->pc), 0, NULL);
-        break;
-    case LIFT_BRANCH: {
-        uint32_t yes = edge_block(g, n, 0, ctx, i->pc);
-        ir_brif(b, g->flow.val, yes, edge_block(g, n, 1, ctx, i->pc));
-        break;
-    }
-    case LIFT_CALL:
-        end_call(g, n, i);
-        break;
-    case LIFT_IND:
-        end_ind(g, n, i);
-        break;
-    default: /* LIFT_LEFT: done */
-        break;
-    }
-}
-
-static void lift_node(Former *g, uint32_t n)
-{
-    const Node *nd = &g->node[n];
-    const Insn *i;
-
-    g->l.b.block = nd->block;
-    for (uint64_t pc = nd->pc; (i = goes_on(g, nd->ctx, nd->pc, pc)) != NULL; pc = i->next) {
-        if (!fetch_lift_at(g->f, &g->l, pc, &g->flow) || g->flow.kind != i->kind ||
-            (!i->known && g->flow.target != i->target) || g->l.next != i->next) {
-            g->changed = true;
-            return;
-        }
-        g->l.b.r->guest_insns++;
-        if (i->kind != LIFT_NEXT) {
-            end_node(g, n, i);
-            return;
-        }
-    }
-    ir_br(&g->l.b, edge_block(g, n, 0, nd->ctx, 0), 0, NULL);
-}
-
-static void lift_all(Former *g)
-{
-    IrRegion *r = g->l.b.r;
-
-    /* The entry is no loop's header, so that it needs no parameters: its block only leads to the first node's. */
-    for (uint32_t n = 0; n < g->nnode; n++)
-        g->node[n].block = g->cfg->at[n + 1] == IR_NO_BLOCK ? IR_NO_BLOCK : ir_block_new(r);
-    ir_br(&g->l.b, g->node[g->first].block, 0, NULL);
-    for (uint32_t k = 1; k < g->cfg->n && !g->changed; k++)
-        lift_node(g, g->cfg->rpo[k] - 1);
 }
 
 static Lift lift_new(Vcpu *cpu, uint64_t pc)
@@ -698,7 +618,7 @@ IrRegion *region_form(Fetch *f, uint64_t pc, bool evidence)
         return NULL;
     if (enter_at_flags(g))
         make_graph(g);
-    lift_all(g);
+    region_lift(g);
     if (g->changed)
         return NULL;
     return g->l.b.r;

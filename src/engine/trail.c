@@ -20,6 +20,7 @@
 #include "engine/internal.h"
 
 #include "base/check.h"
+#include "opt/opt.h"
 
 #include <stdlib.h>
 
@@ -99,8 +100,9 @@ static void leave(Walk *w, IrBuilder *b, uint64_t from, uint64_t to)
 
 static uint32_t leave_block(Walk *w, uint64_t from, uint64_t to, bool cold)
 {
-    IrBuilder b = {.r = w->l.b.r, .block = ir_block_new(w->l.b.r)};
+    IrBuilder b = w->l.b;
 
+    b.block = ir_block_new(b.r);
     b.r->block[b.block].cold = cold;
     leave(w, &b, from, to);
     return b.block;
@@ -132,7 +134,7 @@ static void leave_ind(Walk *w, IrBuilder *b)
 /* An indirect branch that goes to `to` again, or leaves. */
 static void over_ind(Walk *w, uint64_t to)
 {
-    IrBuilder *b = &w->l.b, out = {.r = b->r};
+    IrBuilder *b = &w->l.b, out = *b;
     IrRef same = ir_icmp(b, IR_EQ, w->flow.val, ir_const(b, IR_I64, to));
     uint32_t on = ir_block_new(b->r), other = ir_block_new(b->r);
 
@@ -316,8 +318,8 @@ IrRegion *trail_form(Fetch *f, const Trail *t)
     f->t->met = NULL;
     w->l = lift_new(cpu, t->pc[0]);
     w->look = lift_new(cpu, t->pc[0]);
-    if (!cpu->e->cfg.tools)
-        ir_builder_remember(&w->l.b);
+    if (!cpu->e->cfg.tools && !opt_skips_build(cpu->e->opt_skip))
+        opt_build(&w->l.b, translate_marks(cpu->e));
     w->l.b.r->deep = true;
     return follow(w) && w->l.b.r->guest_insns >= TRAIL_LEAST ? w->l.b.r : NULL;
 }

@@ -37,9 +37,22 @@ static uint64_t now(const Engine *e)
     return e->cfg.timing ? os_thread_ns() : 0;
 }
 
+bool translate_marks(const Engine *e)
+{
+    return !e->plan || e->cfg.jit_limit != UINT64_MAX || e->cfg.count || e->cfg.check || log_on(LOG_OPT);
+}
+
 /* --- forming a region --- */
 
-static IrRegion *form(Fetch *f, uint64_t pc, unsigned limit)
+/* Whether a tree at pc may be optimised while it is built: nobody takes its instructions apart, and no section runs it. */
+static bool online_at(Vcpu *cpu, uint64_t pc)
+{
+    const Engine *e = cpu->e;
+
+    return !e->cfg.tools && !e->cfg.check && !opt_skips_build(e->opt_skip) && !section_at(cpu, pc);
+}
+
+static IrRegion *form(Fetch *f, uint64_t pc, unsigned limit, bool online)
 {
     Vcpu *cpu = f->cpu;
     Engine *e = cpu->e;
@@ -51,8 +64,8 @@ static IrRegion *form(Fetch *f, uint64_t pc, unsigned limit)
     IrRegion *r = ir_region_new(&cpu->arena, &cpu->e->slots, g->helpers, g->nhelpers, pc);
     Lift l = {.guest = g, .pc = pc, .mode = cpu->h.ir.mode, .cpu_features = e->cfg.features};
     ir_builder_init(&l.b, r);
-    if (!e->cfg.tools && !e->cfg.check)
-        ir_builder_remember(&l.b);
+    if (online)
+        opt_build(&l.b, translate_marks(e));
     r->fp = careful_fp_mode(e, cpu->h.ir.mode, pc);
     if (f->t)
         f->t->forms |= (uint8_t)careful_forms(e, pc);
@@ -78,13 +91,13 @@ IrRegion *translate_form(Vcpu *cpu, uint64_t pc, unsigned limit, Translation *t)
 {
     Fetch f = {.cpu = cpu, .t = t};
 
-    return form(&f, pc, limit);
+    return form(&f, pc, limit, false);
 }
 
 IrRegion *translate_once(Vcpu *cpu, uint64_t pc, unsigned limit, bool resumes)
 {
     Fetch f = {.cpu = cpu};
-    IrRegion *r = form(&f, pc, limit);
+    IrRegion *r = form(&f, pc, limit, false);
 
     if (r)
         tools_region(&f, r, 0, resumes);
@@ -133,7 +146,7 @@ static void optimise(Engine *e, IrRegion *r, Fetch *f)
     OptConfig cfg = {.skip = e->opt_skip, .dead_ctx = f, .read = read_flags};
 
     cfg.flags = e->cfg.guest->flags;
-    cfg.no_marks = e->plan && e->cfg.jit_limit == UINT64_MAX && !e->cfg.count && !e->cfg.check && !log_on(LOG_OPT);
+    cfg.no_marks = !translate_marks(e);
 
 #ifdef DEBUG_CHECKS
     cfg.verify = true;
@@ -167,11 +180,10 @@ static void keep_side(Translation *t, const HostCode *code)
     uint32_t *block = malloc(code->nreloc * sizeof *block + code->side_len + 1);
 
     CHECK(block != NULL);
-    for (uint32_t i = 0; i < code->nreloc; i++) {
-        if (code->reloc[i].kind == HOST_RELOC_STUB)
-            block[t->nreloc++] = code->reloc[i].offset << 8 | code->reloc[i].stub;
-    }
+    for (uint32_t i = 0; i < code->nreloc; i++)
+        block[i] = code->reloc[i].offset << 8 | code->reloc[i].stub;
     t->reloc = block;
+    t->nreloc = code->nreloc;
     t->side = memcpy(block + t->nreloc, code->side, code->side_len);
     t->side_len = code->side_len;
 }
@@ -283,7 +295,8 @@ static Translated translate_as(Vcpu *cpu, Translation *t, bool graph)
     Engine *e = cpu->e;
     uint64_t start = now(e);
     Fetch f = {.cpu = cpu, .t = t};
-    IrRegion *r = graph ? region_form(&f, t->pc, false) : form(&f, t->pc, e->cfg.one_insn ? 1 : REGION_INSNS);
+    IrRegion *r = graph ? region_form(&f, t->pc, false)
+                        : form(&f, t->pc, e->cfg.one_insn ? 1 : REGION_INSNS, online_at(cpu, t->pc));
     Translated how = TRANSLATED;
 
     if (!r || (graph && f.section))

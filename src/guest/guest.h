@@ -70,6 +70,9 @@ typedef struct GuestCall {
     uint16_t nargs, args[8];   /* integers and pointers */
 } GuestCall;
 
+/* Copies n bytes of guest memory at va; false: they cannot be read. */
+typedef bool GuestRead(void *ctx, uint64_t va, void *buf, size_t n);
+
 typedef struct Guest {
     const char *name;         /* "aarch64" */
     const char *deb_arch;     /* Debian's name: "arm64" */
@@ -112,6 +115,11 @@ typedef struct Guest {
     uint64_t (*dead_slots)(const uint8_t *code, size_t avail);
     /* Flags (Guest.flags) that the code at pc reads before it overwrites them, by the same look ahead. May return 0. */
     uint64_t (*read_flags)(const uint8_t *code, size_t avail);
+    /*
+     * Different addresses that the indirect branch at pc may go to, by a table that the code in front of it reads: at most `max` of
+     * them in `out`; returns how many. Guesses, to be compared with. `code` is n bytes up to the branch's end.
+     */
+    unsigned (*branch_targets)(const uint8_t *code, size_t n, uint64_t pc, GuestRead *read, void *ctx, uint64_t *out, unsigned max);
     /* Whether the instruction at `code` may be lifted as one with those behind it, so that a fault at it may be one of theirs:
      * in that case it is to be done alone. */
     bool (*joins)(const uint8_t *code, size_t avail);

@@ -151,14 +151,12 @@ typedef struct HostSite {
 enum { HOST_SITE_JUMP = 1, HOST_SITE_CALL, HOST_SITE_PLAIN };
 
 /*
- * Position-dependent words, for the persistent cache. Guest addresses appear in more places than these (side tables,
- * constants, small immediates): code is valid only at the guest address that it was made for.
+ * Position-dependent words, for the persistent cache. Guest addresses are everywhere: code is valid only at the one that it was made
+ * for.
  */
-typedef enum HostRelocKind { HOST_RELOC_STUB /* rel32 to a common stub */, HOST_RELOC_GUEST /* imm64 guest address */ } HostRelocKind;
 typedef struct HostReloc {
-    uint32_t offset;
-    uint8_t kind;
-    uint8_t stub;      /* which common stub */
+    uint32_t offset;   /* of a 32-bit displacement to a common stub */
+    uint8_t stub;      /* which */
 } HostReloc;
 
 /* With HostConfig.count_at: whose the code from `offset` on is, up to the next mark. In ascending order. */
@@ -178,7 +176,7 @@ typedef struct HostCode {
     uint8_t *rw;       /* start of the code, writable view */
     uint32_t size;     /* bytes, padding included */
     uint32_t insns;    /* bytes of it that are instructions or padding; constants follow */
-    HostSite *site;   /* ascending by offset */
+    HostSite *site;   /* as they were met: hardly in order */
     uint32_t nsite;
     HostReloc *reloc;
     uint32_t nreloc;
@@ -283,7 +281,7 @@ typedef struct Host {
      *   gates     write HOST_GATES gates
      *   counter   as compiled for a region that only counts
      *   cpu_init  fill in cpu->gate
-     *   retarget  make the HOST_RELOC_STUB word at `word` lead to `to`, both in one buffer of code
+     *   retarget  make the displacement at `word`, a HostReloc's, lead to `to`, both in one buffer of code
      *   features  copy what of the processor the code depends on to buf; returns its size (at most `len`)
      */
     void (*gates)(const HostPlan *plan, uint8_t *buf);

@@ -60,41 +60,11 @@ uint32_t ir_block_new(IrRegion *r)
     return r->nblock++;
 }
 
-#define KNOWN_CONSTS 16
-
-/* What the builder remembers: values from `since` on, in `block`. */
-struct IrKnown {
-    uint32_t block;
-    IrRef since;
-    IrRef konst[KNOWN_CONSTS]; /* by a hash of the constant */
-    IrRef slot[];
-};
-
 void ir_builder_init(IrBuilder *b, IrRegion *r)
 {
     b->r = r;
     b->block = 0;
-    b->known = NULL;
-}
-
-void ir_builder_remember(IrBuilder *b)
-{
-    b->known = arena_zalloc(b->r->arena, sizeof *b->known + b->r->slots->count * sizeof b->known->slot[0]);
-    b->known->block = b->block;
-    b->known->since = b->r->ninsn;
-}
-
-/* What is known in the block being built; NULL: nothing is kept. */
-static struct IrKnown *known_here(const IrBuilder *b)
-{
-    struct IrKnown *k = b->known;
-
-    if (k && k->block != b->block) {
-        if (b->r->block[b->block].pred != k->block + 1)
-            k->since = b->r->ninsn;
-        k->block = b->block;
-    }
-    return k;
+    b->online = NULL;
 }
 
 IrRef ir_insn_new(IrRegion *r, const IrInsn *proto)
@@ -202,20 +172,23 @@ void ir_count_preds(IrRegion *r, uint32_t block, const IrInsn *i)
     }
 }
 
+static __attribute__((noinline)) void grow_insns(IrRegion *r)
+{
+    ROOM(r, insn, cap_insn, ninsn, 1);
+}
+
 IrRef ir_new_last(IrBuilder *b)
 {
     IrRegion *r = b->r;
+
     if (__builtin_expect(r->ninsn == r->cap_insn, 0))
-        ROOM(r, insn, cap_insn, ninsn, 1);
+        grow_insns(r);
     IrRef ref = r->ninsn++;
     IrBlock *blk = &r->block[b->block];
     IrRef last = blk->last;
-    r->insn[ref].prev = last;
-    if (last)
-        r->insn[last].next = ref;
-    else
-        blk->first = ref;
+    *(last ? &r->insn[last].next : &blk->first) = ref;
     blk->last = ref;
+    r->insn[ref].prev = last;
     return ref;
 }
 
@@ -243,15 +216,7 @@ static uint64_t type_mask(IrType t)
 
 IrRef ir_const(IrBuilder *b, IrType t, uint64_t v)
 {
-    struct IrKnown *k = known_here(b);
-    v &= type_mask(t);
-    if (!k)
-        return ir_emit(b, (IrInsn){.op = IR_CONST, .type = t, .imm = v});
-    IrRef *at = &k->konst[(v ^ v >> 12 ^ t) % KNOWN_CONSTS];
-    const IrInsn *i = ir_insn(b->r, *at);
-    if (*at < k->since || i->imm != v || i->type != t)
-        *at = ir_emit(b, (IrInsn){.op = IR_CONST, .type = t, .imm = v});
-    return *at;
+    return ir_emit(b, (IrInsn){.op = IR_CONST, .type = t, .imm = v & type_mask(t)});
 }
 
 IrRef ir_vconst(IrBuilder *b, uint64_t lo, uint64_t hi)
@@ -268,10 +233,12 @@ static IrRef builder_const(IrSimplify *s, IrType t, uint64_t v)
 
 static IrRef emit_simple(IrBuilder *b, IrInsn i)
 {
+    if (b->online)
+        return b->online->emit(b, &i);
     IrSimplify s = {b->r, builder_const, b};
     IrRef ref = ir_ops[i.op].flags & IRF_PURE ? ir_simplify(&s, &i) : 0;
 
-    return ref ? ref : ir_emit(b, i);
+    return ref ? ref : ir_append(b, i);
 }
 
 IrRef ir_op1(IrBuilder *b, IrOp op, IrType t, IrRef a)
@@ -363,23 +330,27 @@ void ir_store(IrBuilder *b, IrType mem, IrRef addr, int64_t disp, IrRef val, uns
                         .imm = (uint64_t)disp});
 }
 
+void ir_mark(IrBuilder *b, uint64_t pc, unsigned len)
+{
+    if (b->online)
+        b->online->mark(b, pc, len);
+    else
+        ir_append(b, (IrInsn){.op = IR_INSN, .imm = pc, .aux = (uint8_t)len});
+}
+
 IrRef ir_get(IrBuilder *b, unsigned slot)
 {
-    struct IrKnown *k = known_here(b);
-    if (k && k->slot[slot] >= k->since)
-        return k->slot[slot];
-    IrRef ref = ir_emit(b, (IrInsn){.op = IR_GET, .type = b->r->slots->slot[slot].type, .imm = slot});
-    if (k)
-        k->slot[slot] = ref;
-    return ref;
+    if (b->online)
+        return b->online->get(b, slot);
+    return ir_append(b, (IrInsn){.op = IR_GET, .type = b->r->slots->slot[slot].type, .imm = slot});
 }
 
 void ir_put(IrBuilder *b, unsigned slot, IrRef val)
 {
-    struct IrKnown *k = known_here(b);
-    ir_emit(b, (IrInsn){.op = IR_PUT, .a = val, .imm = slot});
-    if (k)
-        k->slot[slot] = val;
+    if (b->online)
+        b->online->put(b, slot, val);
+    else
+        ir_append(b, (IrInsn){.op = IR_PUT, .a = val, .imm = slot});
 }
 
 static uint32_t pool_args(IrRegion *r, unsigned nargs, const IrRef *args)

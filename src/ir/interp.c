@@ -185,8 +185,9 @@ static void note_record(IrCpu *cpu, const IrNote *n, uint64_t word, uint64_t add
     *pos += sizeof record;
 }
 
-void ir_note(IrCpu *cpu, const IrNote *n, uint64_t index, uint64_t addr)
+void ir_note(IrCpu *cpu, const IrNote *n, uint64_t addr)
 {
+    uint32_t index = ir_note_index(n, addr);
     uint64_t line = addr & ~n->low, last = (addr + n->span) & ~n->low;
     uint64_t *pos = cell_at(cpu, n->pos);
     bool known = note_line(cpu, n, line, index);
@@ -206,7 +207,7 @@ static void do_note(const Interp *t, const IrInsn *i)
 {
     const IrNote *n = (const IrNote *)(uintptr_t)i->imm;
 
-    ir_note(t->cpu, n, t->val[i->b].u64[0], t->val[i->c].u64[0]);
+    ir_note(t->cpu, n, t->val[i->a].u64[0] + n->disp);
 }
 
 typedef struct Show {

@@ -255,19 +255,28 @@ typedef struct IrWorld {
  */
 typedef struct IrNote {
     uint32_t table;       /* the first of the cells that lines are remembered in, by their addresses: `ways` at each place, the one
-                           * used last first; IR_NOTE_NONE: none */
+                           * used last first; bytes of IR_NOTE_BYTE: none */
     uint32_t mask;        /* bytes of that table minus those of a place; both are powers of two */
     uint32_t pos, limit;  /* cells: where in the buffer the next record goes; above what there is no room, as for ROOM */
     uint64_t low;         /* bytes of a line minus 1 */
     uint64_t word, again; /* first half of the record, and of that of a second line when there is one of the first as well */
+    uint64_t disp;        /* from operand a to the access */
     uint32_t place, ways; /* bytes of a place; lines that are remembered there */
-    uint32_t span;        /* bytes of the access minus 1 */
+    uint32_t span;        /* bytes of the access minus 1: less than those of a line */
+    uint8_t line_bits, place_bits; /* log2 of low + 1 and of place */
 } IrNote;
 
-#define IR_NOTE_NONE UINT64_MAX
+/* Where in the table the lines are that share a place with the one of addr, in bytes. */
+static inline uint32_t ir_note_index(const IrNote *n, uint64_t addr)
+{
+    return (uint32_t)(addr >> n->line_bits << n->place_bits) & n->mask;
+}
 
-/* NOTE with values b and c; a only says quickly that the line is the one used last. For the engine: what a backend leaves to it. */
-void ir_note(IrCpu *cpu, const IrNote *n, uint64_t index, uint64_t addr);
+/* A word of these is near no address of a guest's. */
+#define IR_NOTE_BYTE 0x80
+
+/* NOTE of an access at addr. For the engine: what a backend leaves to it. */
+void ir_note(IrCpu *cpu, const IrNote *n, uint64_t addr);
 
 /*
  * What IR semantics may see of a vcpu; first member of the host's and the engine's structures. Guest state (the slots)
@@ -319,6 +328,7 @@ typedef struct IrRegion {
     uint64_t pc;        /* guest address of the entry */
     bool graph;         /* blocks may have several predecessors; else the region is a tree */
     bool deep;          /* a tree that is hot: worth more passes */
+    bool online;        /* a tree that was optimised while it was built: slots are values */
 
     IrInsn *insn;       /* [0] unused */
     uint32_t ninsn, cap_insn;
@@ -355,25 +365,29 @@ const char *ir_type_name(IrType t);
 
 /* --- building (ir/build.c) --------------------------------------------------------------------------------------- */
 
+struct IrOnline;
+
 /* An insertion point. Folds constants and simple identities while building; see opt/fold.c for the rest. */
 typedef struct IrBuilder {
     IrRegion *r;
-    uint32_t block;   /* where instructions are appended */
-    struct IrKnown *known; /* see ir_builder_remember; NULL: nothing is remembered */
+    uint32_t block;          /* where instructions are appended */
+    struct IrOnline *online; /* gets what is to be appended; NULL: nobody */
 } IrBuilder;
+
+/* An optimiser that works while a region is built (opt/online.c). */
+typedef struct IrOnline {
+    IrRef (*get)(IrBuilder *b, unsigned slot);
+    void (*put)(IrBuilder *b, unsigned slot, IrRef val);
+    void (*mark)(IrBuilder *b, uint64_t pc, unsigned len);
+    /* Append *i, any other operation, or what it finds better; returns the value that stands for it. May change *i. */
+    IrRef (*emit)(IrBuilder *b, IrInsn *i);
+} IrOnline;
 
 /* An empty region in `arena` with one block. All arrays grow inside the arena. */
 IrRegion *ir_region_new(Arena *arena, const IrSlots *slots, const IrHelper *helpers, uint32_t nhelpers, uint64_t pc);
 uint32_t ir_block_new(IrRegion *r);
 void ir_builder_init(IrBuilder *b, IrRegion *r);
-/*
- * From now on a slot that was got or put, and a constant, are the values that they were then, for as long as the block or one
- * that only follows it is built. For trees whose instructions nobody will take apart again: an instruction's operations then use
- * values of earlier ones.
- */
-void ir_builder_remember(IrBuilder *b);
-
-/* The inside of ir_emit: a place at the block's end, of which `prev` is set; and what is to be done once it is filled. */
+/* The inside of ir_append: a place at the block's end, of which `prev` is set; and what is to be done once it is filled. */
 IrRef ir_new_last(IrBuilder *b);
 void ir_emitted(IrBuilder *b, IrRef ref);
 #ifdef DEBUG_CHECKS
@@ -384,7 +398,7 @@ enum { IR_CHECK_EMITTED = false };
 
 /* Append a raw instruction; `proto` has op, types, operands; returns its ref. CHECKs the table's type rules in debug.
  * In line, so that what callers name goes where it belongs without a copy on the stack between. */
-static inline IrRef ir_emit(IrBuilder *b, IrInsn proto)
+static inline IrRef ir_append(IrBuilder *b, IrInsn proto)
 {
     IrRef ref = ir_new_last(b);
     IrInsn *i = ir_insn(b->r, ref);
@@ -395,6 +409,12 @@ static inline IrRef ir_emit(IrBuilder *b, IrInsn proto)
     if (IR_CHECK_EMITTED || proto.op == IR_BR || proto.op == IR_BRIF || proto.op == IR_PARAM)
         ir_emitted(b, ref);
     return ref;
+}
+
+/* The same, or what the online optimiser makes of it. 0 where there is no value. */
+static inline IrRef ir_emit(IrBuilder *b, IrInsn proto)
+{
+    return b->online ? b->online->emit(b, &proto) : ir_append(b, proto);
 }
 
 IrRef ir_const(IrBuilder *b, IrType t, uint64_t v);
@@ -418,6 +438,8 @@ IrRef ir_fcmp(IrBuilder *b, unsigned pred, IrRef x, IrRef y);
 IrRef ir_select(IrBuilder *b, IrRef cond, IrRef x, IrRef y);
 IrRef ir_load(IrBuilder *b, IrType t, IrType mem, IrRef addr, int64_t disp, unsigned flags);
 void ir_store(IrBuilder *b, IrType mem, IrRef addr, int64_t disp, IrRef val, unsigned flags);
+/* A guest instruction of `len` bytes begins. */
+void ir_mark(IrBuilder *b, uint64_t pc, unsigned len);
 IrRef ir_get(IrBuilder *b, unsigned slot);
 void ir_put(IrBuilder *b, unsigned slot, IrRef val);
 IrRef ir_call(IrBuilder *b, unsigned helper, unsigned nargs, const IrRef *args);

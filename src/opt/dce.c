@@ -57,32 +57,24 @@ static bool is_zero_compare(const Dce *d, const IrInsn *i)
 {
     uint64_t k;
 
-    return i->op == IR_ICMP && (i->aux == IR_EQ || i->aux == (IR_LT | IR_GT)) && ir_is_const(d->r, i->b, &k) && k == 0;
+    return (i->aux == IR_EQ || i->aux == (IR_LT | IR_GT)) && ir_is_const(d->r, i->b, &k) && k == 0;
 }
 
-static void mark_uses(Dce *d, uint32_t block, IrRef ref, const IrInsn *i)
+/* `how`: what the operands are needed for. */
+static inline void mark_uses(Dce *d, uint32_t block, IrRef ref, const IrInsn *i, uint8_t how)
 {
-    const IrOpInfo *o = &ir_ops[i->op];
+    unsigned values = ir_ops[i->op].values;
 
-    if (i->flags & IR_LAZY && o->flags & IRF_PURE) {
-        d->live[i->a] |= LIVE_FAULT;
-        d->live[i->b] |= LIVE_FAULT;
-        d->live[i->c] |= LIVE_FAULT;
-        return;
-    }
-    if (is_zero_compare(d, i)) {
+    if (i->op == IR_ICMP && how == LIVE && is_zero_compare(d, i)) {
         d->live[i->a] |= LIVE_ZERO_CMP;
         d->live[i->b] |= LIVE;
         d->user[ref] = d->user[i->a];
         d->user[i->a] = ref;
         return;
     }
-    if (o->arg[0] != IRR_K)
-        d->live[i->a] |= LIVE;
-    if (o->arg[1] != IRR_K)
-        d->live[i->b] |= LIVE;
-    if (o->arg[2] != IRR_K)
-        d->live[i->c] |= LIVE;
+    d->live[values & 1 ? i->a : 0] |= how;
+    d->live[values & 2 ? i->b : 0] |= how;
+    d->live[values & 4 ? i->c : 0] |= how;
     if (i->op == IR_CALL || i->op == IR_EXIT_HELP)
         mark_list(d, i->a, i->b);
     else if (i->op == IR_BRIF || (i->op == IR_BR && i->b))
@@ -143,18 +135,20 @@ static bool dead(Dce *d, IrRef ref, const IrInsn *i)
     return opt_removable(i) || (i->op == IR_FCMP && hand_over(d, i));
 }
 
-static void note_lazy(Dce *d, IrRef ref, IrInsn *i)
+/* Whether the pure operation `i` is marked IR_LAZY: then its operands are as well needed only for what may fault. */
+static bool note_lazy(Dce *d, IrRef ref, IrInsn *i)
 {
-    if (!(ir_ops[i->op].flags & IRF_PURE) || i->op == IR_CONST || i->op == IR_VCONST || i->op == IR_PARAM)
-        return;
+    if (i->op == IR_CONST || i->op == IR_VCONST || i->op == IR_PARAM)
+        return false;
     i->flags &= (uint16_t)~IR_LAZY;
     if (d->live[ref] == LIVE_FAULT)
         i->flags |= IR_LAZY;
+    return d->live[ref] == LIVE_FAULT;
 }
 
-static void note_flags(Dce *d, IrRef ref, const IrInsn *i)
+static void note_flags(Dce *d, IrRef ref, const IrInsn *i, unsigned flags)
 {
-    if ((ir_ops[i->op].flags & IRF_SNAP) || i->op == IR_CALL)
+    if ((flags & IRF_SNAP) || i->op == IR_CALL)
         d->nquiet = 0;
     else if (i->op == IR_FCMP && (i->flags & IR_QUIET) && d->nquiet < MAX_QUIET)
         d->quiet[d->nquiet++] = ref;
@@ -170,6 +164,23 @@ static uint8_t *dead_params(const Opt *o)
     return drop;
 }
 
+/* *i stays: note what it needs. */
+static inline void keep(Dce *d, uint32_t block, IrRef ref, IrInsn *i)
+{
+    unsigned flags = ir_ops[i->op].flags;
+    uint8_t how = LIVE;
+
+    if (flags & IRF_PURE) {
+        if (note_lazy(d, ref, i))
+            how = LIVE_FAULT;
+    } else {
+        note_flags(d, ref, i, flags);
+        if (i->snap)
+            mark_snap(d, i->snap, flags & IRF_END ? LIVE : LIVE_FAULT);
+    }
+    mark_uses(d, block, ref, i, how);
+}
+
 void opt_dce(Opt *o)
 {
     IrRegion *r = o->r;
@@ -183,15 +194,12 @@ void opt_dce(Opt *o)
         for (IrRef ref = r->block[b].last, prev; ref; ref = prev) {
             IrInsn *i = ir_insn(r, ref);
             prev = i->prev;
-            if (dead(&d, ref, i)) {
+            if (i->op == IR_SELECT && r->online)
+                opt_select_to_logic(r, i);
+            if (!(d.live[ref] & LIVE) && dead(&d, ref, i))
                 ir_remove(r, b, ref);
-                continue;
-            }
-            note_flags(&d, ref, i);
-            note_lazy(&d, ref, i);
-            mark_uses(&d, b, ref, i);
-            if (i->snap)
-                mark_snap(&d, i->snap, ir_ops[i->op].flags & IRF_END ? LIVE : LIVE_FAULT);
+            else
+                keep(&d, b, ref, i);
         }
     }
     if (d.drop)

@@ -1,20 +1,15 @@
-/* Private to opt/: folding at one place of a region (fold.c), shared with the algebra of conditions (cond.c). */
+/* Private to opt/: folding at one place of a region (fold.c, online.c), shared with the algebra of conditions (cond.c). */
 #ifndef OPT_FOLD_H
 #define OPT_FOLD_H
 
 #include "ir/simplify.h"
 
-struct Opt;
-
 typedef struct Fold {
-    IrSimplify s;       /* first: s.konst inserts before `at` */
+    IrSimplify s;       /* first: s.konst inserts at the place */
     IrRegion *r;
-    uint32_t block;     /* the place: new instructions go before `at` */
-    IrRef at;
+    /* Puts *i, which cannot be simplified, at the place; returns its value. */
+    IrRef (*insert)(struct Fold *f, const IrInsn *i);
     unsigned depth;     /* of fold_value in itself */
-    struct Opt *o;
-    bool cut;           /* an edge is gone */
-    bool merged;        /* some value became another one */
 } Fold;
 
 /* Simplify *i by all rules. As ir_simplify: returns an equal value, or 0 when *i, as it now stands, is to be used. */
@@ -22,6 +17,9 @@ IrRef fold_insn(Fold *f, IrInsn *i);
 
 /* The value of *i, which is simplified and inserted at the place. */
 IrRef fold_value(Fold *f, IrInsn i);
+
+/* What can be folded into *i, which is not pure: displacements, negations; a branch on `not x` is the opposite branch on x. */
+void fold_operands(const Fold *f, IrInsn *i);
 
 /* The rules for booleans (cond.c), tried after ir_simplify found nothing. */
 IrRef fold_cond(Fold *f, IrInsn *i);

@@ -1,49 +1,19 @@
 /*
- * Value numbering: an operation with the same operands as one that dominates it is that one. Pure operations and FP
- * operations without changed environment (nothing in a region changes it) take part; the second of two FP operations
- * raises no flag that the first has not raised. FP comparisons of the same values with other relations stay, but are
- * marked IR_QUIET.
- *
- * One walk down the region with one hash table; an entry found is used only when its block dominates, which preorder numbers
- * of the dominator tree answer in constant time. A collision replaces the older entry: that loses a merge now and then, and
- * nothing else.
+ * Value numbering (number.h): one walk down the region with one table; preorder numbers of the dominator tree say in constant
+ * time whether an entry's block dominates.
  */
 #include "ir/simplify.h"
+#include "opt/number.h"
 #include "opt/pass.h"
 
-typedef struct Gvn {
-    IrRegion *r;
-    IrRef *map;
-    IrRef *table;
-    uint32_t mask;            /* entries - 1 */
-    uint32_t *home;           /* by value: its block, for values in the table */
-    uint32_t *pre, *size;     /* by block: preorder number, blocks of its subtree */
-} Gvn;
+/* --- numbers ------------------------------------------------------------------------------------------------------ */
 
-static void number_tree(Gvn *g, const IrCfg *cfg)
+void number_init(Numbers *n, const IrRegion *r, uint32_t ninsn)
 {
-    IrRegion *r = g->r;
-    uint32_t *next = ARENA_ARRAY(r->arena, uint32_t, r->nblock);
-
-    g->pre = ARENA_ARRAY(r->arena, uint32_t, r->nblock);
-    g->size = ARENA_ARRAY(r->arena, uint32_t, r->nblock);
-    for (uint32_t b = 0; b < r->nblock; b++)
-        g->size[b] = 1;
-    for (uint32_t k = cfg->n; k-- > 1;)
-        g->size[cfg->idom[cfg->rpo[k]]] += g->size[cfg->rpo[k]];
-    g->pre[0] = 0;
-    next[0] = 1;
-    for (uint32_t k = 1; k < cfg->n; k++) {
-        uint32_t b = cfg->rpo[k], parent = cfg->idom[b];
-        g->pre[b] = next[parent];
-        next[parent] += g->size[b];
-        next[b] = g->pre[b] + 1;
-    }
-}
-
-static bool block_dominates(const Gvn *g, uint32_t d, uint32_t b)
-{
-    return g->pre[b] - g->pre[d] < g->size[d];
+    *n = (Numbers){.r = r, .mask = 63};
+    while (n->mask < 2 * ninsn)
+        n->mask = 2 * n->mask + 1;
+    n->table = arena_zalloc(r->arena, (n->mask + 1) * sizeof *n->table);
 }
 
 /* `aux` apart, so that FP comparisons of one pair of values meet in one place. */
@@ -64,62 +34,95 @@ static bool same_but_aux(const IrInsn *x, const IrInsn *y)
 }
 
 /* One order for the operands of commutative operations. Constants stay on the right, where rules and backends look. */
-static void order_operands(Gvn *g, IrInsn *i)
+static void order_operands(const IrRegion *r, IrInsn *i)
 {
-    if ((ir_ops[i->op].flags & IRF_COMM) && i->a > i->b && ir_insn(g->r, i->b)->op != IR_CONST) {
+    if ((ir_ops[i->op].flags & IRF_COMM) && i->a > i->b && ir_insn(r, i->b)->op != IR_CONST) {
         IrRef t = i->a;
         i->a = i->b;
         i->b = t;
     }
 }
 
-static IrRef *entry(Gvn *g, const IrInsn *i, unsigned aux)
+static bool dominates(const Numbers *n, const Numbered *e, uint32_t block)
 {
-    return &g->table[hash(i, aux) & g->mask];
+    return e->block == block || n->dominates(n->ctx, e->block, block);
 }
 
-/* An equal value that dominates, or 0; then *ref is entered. */
-static IrRef lookup(Gvn *g, uint32_t block, IrRef ref)
+static Numbered *entry(Numbers *n, const IrInsn *i, unsigned aux)
 {
-    const IrInsn *i = ir_insn(g->r, ref);
-    IrRef *e = entry(g, i, i->aux);
+    return &n->table[hash(i, aux) & n->mask];
+}
 
-    if (*e) {
-        const IrInsn *other = ir_insn(g->r, *e);
-        if (same_but_aux(other, i) && other->aux == i->aux && block_dominates(g, g->home[*e], block))
-            return *e;
-    }
-    *e = ref;
-    g->home[ref] = block;
+/* Where FP comparisons of these two values meet, whatever they ask for. */
+static Numbered *compared(Numbers *n, const IrInsn *i)
+{
+    return entry(n, i, i->aux & IR_SIGNALLING);
+}
+
+IrRef number_find(Numbers *n, uint32_t block, IrInsn *i, Numbered **at)
+{
+    order_operands(n->r, i);
+    Numbered *e = *at = entry(n, i, i->aux);
+    const IrInsn *other = ir_insn(n->r, e->ref);
+
+    if (e->ref && same_but_aux(other, i) && other->aux == i->aux && dominates(n, e, block))
+        return e->ref;
+    if (i->op != IR_FCMP)
+        return 0;
+    e = compared(n, i);
+    other = ir_insn(n->r, e->ref);
+    if (e->ref && same_but_aux(other, i) && ((other->aux ^ i->aux) & IR_SIGNALLING) == 0 && dominates(n, e, block))
+        i->flags |= IR_QUIET;
     return 0;
 }
 
-/* A comparison of two values that have been compared before raises nothing new, whatever relation it asks for. */
-static void mark_quiet(Gvn *g, uint32_t block, IrRef ref)
+void number_enter(Numbers *n, uint32_t block, IrRef ref, Numbered *at)
 {
-    IrInsn *i = ir_insn(g->r, ref);
-    IrRef *e = entry(g, i, i->aux & IR_SIGNALLING);
+    const IrInsn *i = ir_insn(n->r, ref);
 
-    /* lookup() may have entered `ref` itself in this very place */
-    if (*e && *e != ref) {
-        const IrInsn *other = ir_insn(g->r, *e);
-        if (same_but_aux(other, i) && ((other->aux ^ i->aux) & IR_SIGNALLING) == 0 &&
-            block_dominates(g, g->home[*e], block)) {
-            i->flags |= IR_QUIET;
-            return;
-        }
-    }
-    *e = ref;
-    g->home[ref] = block;
+    *at = (Numbered){ref, block};
+    if (i->op == IR_FCMP && !(i->flags & IR_QUIET))
+        *compared(n, i) = *at;
 }
 
-/* A boolean select with a constant is logic: left to here, because conditions are easier to see through a select. */
-static void select_to_logic(Gvn *g, IrInsn *i)
+/* --- the pass ----------------------------------------------------------------------------------------------------- */
+
+typedef struct Tree {
+    uint32_t *pre, *size; /* by block: preorder number, blocks of its subtree */
+} Tree;
+
+static void number_tree(Tree *t, const IrRegion *r, const IrCfg *cfg)
+{
+    uint32_t *next = ARENA_ARRAY(r->arena, uint32_t, r->nblock);
+
+    t->pre = ARENA_ARRAY(r->arena, uint32_t, r->nblock);
+    t->size = ARENA_ARRAY(r->arena, uint32_t, r->nblock);
+    for (uint32_t b = 0; b < r->nblock; b++)
+        t->size[b] = 1;
+    for (uint32_t k = cfg->n; k-- > 1;)
+        t->size[cfg->idom[cfg->rpo[k]]] += t->size[cfg->rpo[k]];
+    t->pre[0] = 0;
+    next[0] = 1;
+    for (uint32_t k = 1; k < cfg->n; k++) {
+        uint32_t b = cfg->rpo[k], parent = cfg->idom[b];
+        t->pre[b] = next[parent];
+        next[parent] += t->size[b];
+        next[b] = t->pre[b] + 1;
+    }
+}
+
+static bool above(const void *tree, uint32_t d, uint32_t b)
+{
+    const Tree *t = tree;
+
+    return t->pre[b] - t->pre[d] < t->size[d];
+}
+
+void opt_select_to_logic(const IrRegion *r, IrInsn *i)
 {
     uint64_t k;
 
-    if (i->type != IR_I8 || !ir_is_const(g->r, i->c, &k) || k != 0 || ir_value_bits(g->r, i->a) != 1 ||
-        ir_value_bits(g->r, i->b) != 1)
+    if (i->type != IR_I8 || !ir_is_const(r, i->c, &k) || k != 0 || ir_value_bits(r, i->a) != 1 || ir_value_bits(r, i->b) != 1)
         return;
     i->op = IR_AND;
     i->c = 0;
@@ -128,35 +131,36 @@ static void select_to_logic(Gvn *g, IrInsn *i)
 void opt_gvn(Opt *o)
 {
     IrRegion *r = o->r;
-    Gvn g = {.r = r, .map = opt_map(o), .mask = 63};
+    IrRef *map = opt_map(o);
+    Numbers n;
+    Tree t;
     bool any = false;
 
-    while (g.mask < 2 * r->ninsn)
-        g.mask = 2 * g.mask + 1;
-    g.table = arena_zalloc(r->arena, (g.mask + 1) * sizeof *g.table);
-    g.home = ARENA_ARRAY(r->arena, uint32_t, r->ninsn);
-    number_tree(&g, o->g);
+    number_init(&n, r, r->ninsn);
+    number_tree(&t, r, o->g);
+    n.dominates = above;
+    n.ctx = &t;
     for (uint32_t k = 0; k < o->g->n; k++) {
         uint32_t b = o->g->rpo[k];
         for (IrRef ref = r->block[b].first, next; ref; ref = next) {
             IrInsn *i = ir_insn(r, ref);
+            Numbered *at;
             next = i->next;
-            opt_map_uses(r, i, g.map);
+            opt_map_uses(r, i, map);
             if (i->op == IR_SELECT)
-                select_to_logic(&g, i);
-            if (!(ir_ops[i->op].flags & (IRF_PURE | IRF_FP)) || i->op == IR_CALL || i->op == IR_PARAM)
+                opt_select_to_logic(r, i);
+            if (!number_takes(i->op))
                 continue;
-            order_operands(&g, i);
-            IrRef same = lookup(&g, b, ref);
+            IrRef same = number_find(&n, b, i, &at);
             if (same) {
-                g.map[ref] = same;
+                map[ref] = same;
                 any = true;
                 ir_remove(r, b, ref);
-            } else if (i->op == IR_FCMP) {
-                mark_quiet(&g, b, ref);
+            } else {
+                number_enter(&n, b, ref, at);
             }
         }
     }
     if (any)
-        opt_map_snaps(r, g.map);
+        opt_map_snaps(r, map);
 }

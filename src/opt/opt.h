@@ -29,7 +29,17 @@ typedef struct OptConfig {
     void *after_ctx;
 } OptConfig;
 
-/* Run the passes on a verified region in lifted form (gets and puts): a tree, or a graph as in ir/cfg.h. */
+/*
+ * From now on `b`, at the beginning of an empty region that is to be a tree, builds the form that backends take: `slots`, `fold` and
+ * `gvn` are done for each operation at once. For trees whose instructions nobody will take apart again: an instruction's
+ * operations use values of earlier ones. opt_run must follow. `marks`: keep instruction boundaries, see no_marks.
+ */
+void opt_build(IrBuilder *b, bool marks);
+
+/* Whether the pass that opt_build belongs to is left out. */
+bool opt_skips_build(uint32_t skip);
+
+/* Run the passes on a verified region in lifted form (gets and puts), a tree or a graph as in ir/cfg.h, or as opt_build made it. */
 void opt_run(IrRegion *r, const OptConfig *cfg);
 
 /*

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-typedef enum Kind { MUST, ANY, DEEP, GRAPH } Kind;
+typedef enum Kind { FORM, ANY, EARLY, DEEP, GRAPH } Kind;
 
 static const struct {
     const char *name;
@@ -31,7 +31,19 @@ static void verify(const IrRegion *r, const char *when)
 
 static bool serves(Kind kind, const IrRegion *r)
 {
-    return kind == GRAPH ? r->graph : kind == DEEP ? r->graph || r->deep : true;
+    switch (kind) {
+    case FORM:
+        return !r->online;
+    case EARLY:
+        return !r->online || r->deep;
+    case DEEP:
+        return r->graph || r->deep;
+    case GRAPH:
+        return r->graph;
+    case ANY:
+        break;
+    }
+    return true;
 }
 
 /* What ir_cfg says of a tree, without looking: the blocks are in order already. */
@@ -75,7 +87,7 @@ void opt_run(IrRegion *r, const OptConfig *cfg)
     else
         opt_shape(&o);
     for (unsigned k = 0; k < NPASSES; k++) {
-        if (((cfg->skip >> k & 1) && passes[k].kind != MUST) || !serves(passes[k].kind, r))
+        if (((cfg->skip >> k & 1) && passes[k].kind != FORM) || !serves(passes[k].kind, r))
             continue;
         passes[k].fn(&o);
         if (cfg->verify)
@@ -88,7 +100,7 @@ void opt_run(IrRegion *r, const OptConfig *cfg)
 static int pass_named(const char *name, size_t n)
 {
     for (unsigned k = 0; k < NPASSES; k++)
-        if (passes[k].kind != MUST && strlen(passes[k].name) == n && memcmp(passes[k].name, name, n) == 0)
+        if (passes[k].kind != FORM && strlen(passes[k].name) == n && memcmp(passes[k].name, name, n) == 0)
             return (int)k;
     return -1;
 }
@@ -114,11 +126,16 @@ uint32_t opt_limit_skip(unsigned n)
     uint32_t skip = 0;
 
     for (unsigned k = 0; k < NPASSES; k++)
-        if (passes[k].kind != MUST && n-- == 0) {
+        if (passes[k].kind != FORM && n-- == 0) {
             skip = UINT32_MAX << k;
             break;
         }
     return skip;
+}
+
+bool opt_skips_build(uint32_t skip)
+{
+    return skip >> pass_named("online", 6) & 1;
 }
 
 const char *opt_pass_name(unsigned k)

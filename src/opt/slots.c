@@ -22,20 +22,11 @@
 
 #include <string.h>
 
-/* What is known at a point of the region. */
-typedef struct State {
-    IrRef *cur;                 /* by slot: its value; 0: not read or written yet on this path */
-    SlotSet dirty;              /* slots whose value differs from memory's */
-    uint64_t pc;                /* guest instruction */
-    uint32_t snap;              /* snapshot of just this state; 0: none made yet */
-    bool shared;                /* cur belongs to another block */
-} State;
-
 typedef struct Slots {
     Opt *o;
     IrRegion *r;
     uint32_t nslots, words;
-    State *at;           /* by block: state at its end */
+    SlotState *at;           /* by block: state at its end */
     SlotLive *live;      /* graphs only */
     IrRef *entry;        /* graphs only: by slot, the get in block 0; 0: none */
     uint16_t **param;    /* graphs only: by block, the slots of the parameters made here */
@@ -56,78 +47,81 @@ static IrRef entry_value(Slots *s, unsigned slot)
     return s->entry[slot];
 }
 
-static bool is_dirty(const State *st, unsigned slot)
-{
-    return st->dirty.w[slot / 64] >> (slot % 64) & 1;
-}
-
-static void set_dirty(State *st, unsigned slot, bool dirty)
-{
-    uint64_t bit = 1ull << (slot % 64);
-
-    if (dirty)
-        st->dirty.w[slot / 64] |= bit;
-    else
-        st->dirty.w[slot / 64] &= ~bit;
-}
-
-static void set_value(Slots *s, State *st, unsigned slot, IrRef v)
+void slot_set(const IrRegion *r, SlotState *st, unsigned slot, IrRef v)
 {
     if (st->shared) {
-        IrRef *own = ARENA_ARRAY(s->r->arena, IrRef, s->nslots);
-        memcpy(own, st->cur, s->nslots * sizeof *own);
+        uint32_t n = r->slots->count;
+        IrRef *own = ARENA_ARRAY(r->arena, IrRef, n);
+        memcpy(own, st->cur, n * sizeof *own);
         st->cur = own;
         st->shared = false;
     }
     st->cur[slot] = v;
 }
 
+void slot_put(const IrRegion *r, SlotState *st, unsigned slot, IrRef v)
+{
+    const IrInsn *def = ir_insn(r, v);
+
+    if (st->cur[slot] == v)
+        return;
+    slot_set(r, st, slot, v);
+    /* Putting back what was there at entry leaves nothing to store. */
+    slot_set_dirty(st, slot, !(def->op == IR_GET && def->imm == slot));
+    st->snap = 0;
+}
+
 /* --- snapshots ---------------------------------------------------------------------------------------------------- */
 
-/* Entries for the dirty slots but those in `dead` (slots < 64), in the order of slots. */
-static uint32_t new_snap(Slots *s, const State *st, uint64_t dead)
+/* Entries in the order of slots. */
+uint32_t slot_snap_new(IrRegion *r, const SlotState *st, uint64_t dead)
 {
-    uint32_t id = ir_snap_new(s->r, st->pc);
-    IrSnapEnt *e = ir_snapent_room(s->r, s->nslots);
+    uint32_t id = ir_snap_new(r, st->pc), words = (r->slots->count + 63) / 64;
+    IrSnapEnt *e = ir_snapent_room(r, r->slots->count);
     IrSnapEnt *start = e;
 
-    for (unsigned w = 0; w < s->words; w++)
+    for (unsigned w = 0; w < words; w++)
         for (uint64_t m = st->dirty.w[w] & (w ? UINT64_MAX : ~dead); m; m &= m - 1) {
             unsigned slot = 64 * w + (unsigned)__builtin_ctzll(m);
             *e++ = (IrSnapEnt){.slot = (uint16_t)slot, .val = st->cur[slot]};
         }
-    s->r->snap[id].count = (uint32_t)(e - start);
-    s->r->nsnapent += (uint32_t)(e - start);
+    r->snap[id].count = (uint32_t)(e - start);
+    r->nsnapent += (uint32_t)(e - start);
     return id;
 }
 
-/* Whether something may be known of what runs next that concerns this state. */
-static bool may_ask(const Slots *s, const State *st)
+uint32_t slot_snap(IrRegion *r, SlotState *st)
 {
-    return !s->o->cfg->flags || (st->dirty.w[0] & s->o->cfg->flags);
-}
-
-/* The snapshot for one operation; entries are shared while no slot changes. */
-static uint32_t snap_for(Slots *s, State *st, uint32_t block, const IrInsn *i)
-{
-    uint64_t dead = s->live ? s->live[block].dead : may_ask(s, st) ? slots_dead(s->o->cfg, i) : 0;
-
-    if ((ir_ops[i->op].flags & IRF_END) && (dead & st->dirty.w[0]))
-        return new_snap(s, st, dead);
     if (!st->snap) {
-        st->snap = new_snap(s, st, 0);
-    } else if (s->r->snap[st->snap].pc != st->pc) {
-        IrSnap same = s->r->snap[st->snap];
-        st->snap = ir_snap_new(s->r, st->pc);
+        st->snap = slot_snap_new(r, st, 0);
+    } else if (r->snap[st->snap].pc != st->pc) {
+        IrSnap same = r->snap[st->snap];
+        st->snap = ir_snap_new(r, st->pc);
         same.pc = st->pc;
-        s->r->snap[st->snap] = same;
+        r->snap[st->snap] = same;
     }
     return st->snap;
 }
 
+/* Whether something may be known of what runs next that concerns this state. */
+static bool may_ask(const Slots *s, const SlotState *st)
+{
+    return !s->o->cfg->flags || (st->dirty.w[0] & s->o->cfg->flags);
+}
+
+/* The snapshot for one operation. */
+static uint32_t snap_for(Slots *s, SlotState *st, uint32_t block, const IrInsn *i)
+{
+    uint64_t dead = s->live ? s->live[block].dead : may_ask(s, st) ? slots_dead(s->o->cfg, i) : 0;
+
+    if ((ir_ops[i->op].flags & IRF_END) && (dead & st->dirty.w[0]))
+        return slot_snap_new(s->r, st, dead);
+    return slot_snap(s->r, st);
+}
+
 /* --- the walk ----------------------------------------------------------------------------------------------------- */
 
-static void do_get(Slots *s, State *st, uint32_t block, IrRef ref, unsigned slot)
+static void do_get(Slots *s, SlotState *st, uint32_t block, IrRef ref, unsigned slot)
 {
     if (st->cur[slot]) {
         s->o->map[ref] = st->cur[slot];
@@ -146,26 +140,18 @@ static void do_get(Slots *s, State *st, uint32_t block, IrRef ref, unsigned slot
             ir_link_before(s->r, 0, s->r->block[0].last, ref);
         }
     }
-    set_value(s, st, slot, ref);
+    slot_set(s->r, st, slot, ref);
 }
 
-static void do_put(Slots *s, State *st, uint32_t block, IrRef ref, unsigned slot)
+static void do_put(Slots *s, SlotState *st, uint32_t block, IrRef ref, unsigned slot)
 {
-    IrRef v = s->o->map[ir_insn(s->r, ref)->a];
-    const IrInsn *def = ir_insn(s->r, v);
-
+    slot_put(s->r, st, slot, s->o->map[ir_insn(s->r, ref)->a]);
     ir_remove(s->r, block, ref);
-    if (st->cur[slot] == v)
-        return;
-    set_value(s, st, slot, v);
-    /* Putting back what was there at entry leaves nothing to store. */
-    set_dirty(st, slot, !(def->op == IR_GET && def->imm == slot));
-    st->snap = 0;
 }
 
 static void walk_block(Slots *s, uint32_t block)
 {
-    State *st = &s->at[block];
+    SlotState *st = &s->at[block];
     IrRegion *r = s->r;
 
     for (IrRef ref = r->block[block].first, next; ref; ref = next) {
@@ -194,7 +180,7 @@ static void walk_block(Slots *s, uint32_t block)
 /* A parameter of `block` for the slot, after those that it has; before the instruction `before`. */
 static void add_param(Slots *s, uint32_t block, IrRef before, unsigned slot)
 {
-    State *st = &s->at[block];
+    SlotState *st = &s->at[block];
     IrInsn p = {.op = IR_PARAM, .type = s->r->slots->slot[slot].type, .imm = s->r->block[block].nparams++};
     IrRef ref = ir_insn_new(s->r, &p);
 
@@ -202,7 +188,7 @@ static void add_param(Slots *s, uint32_t block, IrRef before, unsigned slot)
     opt_map_add(s->o, ref, ref);
     s->param[block][s->nparam[block]++] = (uint16_t)slot;
     st->cur[slot] = ref;
-    set_dirty(st, slot, true);
+    slot_set_dirty(st, slot, true);
 }
 
 /* The one value that all predecessors met so far leave in a slot; 0 when they differ. Clean slots hold the entry's value. */
@@ -212,10 +198,10 @@ static IrRef agreed(Slots *s, uint32_t block, unsigned slot)
     IrRef v = 0;
 
     for (uint32_t p = g->pred_first[block]; p < g->pred_first[block + 1]; p++) {
-        const State *from = &s->at[g->pred[p]];
+        const SlotState *from = &s->at[g->pred[p]];
         if (g->at[g->pred[p]] >= g->at[block])
             continue; /* a back-edge */
-        if (!is_dirty(from, slot) || (v && v != from->cur[slot]))
+        if (!slot_is_dirty(from, slot) || (v && v != from->cur[slot]))
             return 0;
         v = from->cur[slot];
     }
@@ -226,7 +212,7 @@ static IrRef agreed(Slots *s, uint32_t block, unsigned slot)
 static void meet(Slots *s, uint32_t block)
 {
     const IrCfg *g = s->o->g;
-    State *st = &s->at[block];
+    SlotState *st = &s->at[block];
     const SlotLive *live = &s->live[block];
     IrRef before = s->r->block[block].first;
     uint32_t loop = g->loop[block];
@@ -248,7 +234,7 @@ static void meet(Slots *s, uint32_t block)
             IrRef v = put & m & (0 - m) ? 0 : agreed(s, block, slot);
             if (v) {
                 st->cur[slot] = v;
-                set_dirty(st, slot, true);
+                slot_set_dirty(st, slot, true);
             } else {
                 add_param(s, block, before, slot);
             }
@@ -265,7 +251,7 @@ static void give_args(Slots *s, uint32_t block)
         IrRef arg[IR_MAX_SLOTS];
         for (uint32_t k = 0; k < s->nparam[to[e]]; k++) {
             unsigned slot = s->param[to[e]][k];
-            arg[k] = is_dirty(&s->at[block], slot) ? s->at[block].cur[slot] : entry_value(s, slot);
+            arg[k] = slot_is_dirty(&s->at[block], slot) ? s->at[block].cur[slot] : entry_value(s, slot);
         }
         if (s->nparam[to[e]])
             opt_edge_append(s->r, block, e, arg, s->nparam[to[e]]);
@@ -302,7 +288,7 @@ static void trim_snaps(IrRegion *r)
 static void start_block(Slots *s, uint32_t block)
 {
     const IrCfg *g = s->o->g;
-    State *st = &s->at[block];
+    SlotState *st = &s->at[block];
 
     if (block == 0) {
         memset(st, 0, sizeof *st);
@@ -327,7 +313,7 @@ void opt_slots(Opt *o)
     opt_map(o);
     CHECK(s.nslots <= IR_MAX_SLOTS);
     s.words = (s.nslots + 63) / 64;
-    s.at = ARENA_ARRAY(r->arena, State, r->nblock);
+    s.at = ARENA_ARRAY(r->arena, SlotState, r->nblock);
     if (r->graph) {
         s.live = slots_live(o);
         s.entry = arena_zalloc(r->arena, s.nslots * sizeof *s.entry);

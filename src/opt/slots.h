@@ -8,6 +8,39 @@ typedef struct SlotSet {
     uint64_t w[IR_MAX_SLOTS / 64];
 } SlotSet;
 
+/* What is known at a point of a region. */
+typedef struct SlotState {
+    IrRef *cur;    /* by slot: its value; 0: not read or written yet on this path */
+    SlotSet dirty; /* slots whose value differs from memory's */
+    uint64_t pc;   /* guest instruction */
+    uint32_t snap; /* snapshot of just this state; 0: none made yet */
+    bool shared;   /* cur belongs to another block */
+} SlotState;
+
+static inline bool slot_is_dirty(const SlotState *st, unsigned slot)
+{
+    return st->dirty.w[slot / 64] >> (slot % 64) & 1;
+}
+
+static inline void slot_set_dirty(SlotState *st, unsigned slot, bool dirty)
+{
+    uint64_t bit = 1ull << (slot % 64);
+
+    if (dirty)
+        st->dirty.w[slot / 64] |= bit;
+    else
+        st->dirty.w[slot / 64] &= ~bit;
+}
+
+/* The slot is known to be v, which is what memory has if it was not dirty. */
+void slot_set(const IrRegion *r, SlotState *st, unsigned slot, IrRef v);
+/* v is put to the slot. */
+void slot_put(const IrRegion *r, SlotState *st, unsigned slot, IrRef v);
+/* The snapshot of the state. Entries are shared while no slot changes. */
+uint32_t slot_snap(IrRegion *r, SlotState *st);
+/* A new one, without the slots < 64 in `dead`. */
+uint32_t slot_snap_new(IrRegion *r, const SlotState *st, uint64_t dead);
+
 /* By block */
 typedef struct SlotLive {
     SlotSet in;        /* slots whose value at the block's start is read, or shown by a snapshot, before it is put */

@@ -65,35 +65,71 @@ static void add_reg(uint64_t set[DG_REGS_MAX], uint64_t slot)
     set[slot / 64 % DG_REGS_MAX] |= 1ull << (slot % 64);
 }
 
+static void begin_info(DgInsnInfo *out, unsigned class, uint64_t pc, const uint8_t *bytes, unsigned length)
+{
+    *out = (DgInsnInfo){.size = sizeof *out, .class_ = class, .pc = pc, .length = (uint8_t)length};
+    memcpy(out->bytes, bytes, length < DG_INSN_MAX ? length : DG_INSN_MAX);
+}
+
+/* One of its operations; `flags`: the guest's slots that are flags. */
+static void add_op(DgInsnInfo *out, const IrInsn *i, uint64_t flags)
+{
+    out->class_ |= class_of_op(i);
+    out->naccess += i->op == IR_LOAD || i->op == IR_STORE || i->op == IR_CAS || i->op == IR_RMW;
+    if (i->op == IR_GET)
+        add_reg(out->reads, i->imm);
+    if (i->op != IR_PUT)
+        return;
+    add_reg(out->writes, i->imm);
+    if (i->imm < 64 && (flags >> i->imm & 1))
+        out->class_ |= DG_FLAGS;
+}
+
 static void describe(const Plugins *p, const InsnView *v, DgInsnInfo *out)
 {
-    uint64_t flags = engine_guest(p->tools.e)->flags;
-
-    *out = (DgInsnInfo){
-        .size = sizeof *out, .class_ = class_of_flow(v), .pc = v->pc, .target = v->target, .length = v->length};
-    memcpy(out->bytes, v->bytes, v->length < DG_INSN_MAX ? v->length : DG_INSN_MAX);
-    for (IrRef ref = v->first; ref < v->r->ninsn; ref++) {
-        const IrInsn *i = ir_insn(v->r, ref);
-        out->class_ |= class_of_op(i);
-        out->naccess += i->op == IR_LOAD || i->op == IR_STORE || i->op == IR_CAS || i->op == IR_RMW;
-        if (i->op == IR_GET)
-            add_reg(out->reads, i->imm);
-        if (i->op != IR_PUT)
-            continue;
-        add_reg(out->writes, i->imm);
-        if (i->imm < 64 && (flags >> i->imm & 1))
-            out->class_ |= DG_FLAGS;
-    }
+    begin_info(out, class_of_flow(v), v->pc, v->bytes, v->length);
+    out->target = v->target;
+    for (IrRef ref = v->first; ref < v->r->ninsn; ref++)
+        add_op(out, ir_insn(v->r, ref), engine_guest(p->tools.e)->flags);
     if (out->class_ & DG_ILLEGAL)
         out->class_ &= ~(unsigned)DG_SYSTEM;
 }
 
-static DgInsn *look(Code *c, uint64_t pc)
+/*
+ * What is simple is seen in the region itself: an instruction that does something, and goes on in the same block at the one
+ * behind it. (A jump to there does nothing.)
+ */
+static bool read_simple(Code *c, IrRef mark, DgInsn *i)
+{
+    const IrInsn *m = ir_insn(c->r, mark);
+    uint64_t flags = engine_guest(c->p->tools.e)->flags;
+    IrRef ref = m->next;
+    size_t avail = 0;
+
+    while (ref && ir_insn(c->r, ref)->op != IR_INSN)
+        ref = ir_insn(c->r, ref)->next;
+    if (!ref || ref == m->next || ir_insn(c->r, ref)->imm != m->imm + m->aux)
+        return false;
+    const uint8_t *bytes = insn_bytes(c->f, m->imm, &avail);
+    if (!bytes || avail < m->aux)
+        return false;
+    begin_info(&i->info, 0, m->imm, bytes, m->aux);
+    for (ref = m->next; ir_insn(c->r, ref)->op != IR_INSN; ref = ir_insn(c->r, ref)->next)
+        add_op(&i->info, ir_insn(c->r, ref), flags);
+    i->next = m->imm + m->aux;
+    i->kind = LIFT_NEXT;
+    return true;
+}
+
+static DgInsn *look(Code *c, IrRef mark)
 {
     DgInsn *i = arena_zalloc(&fetch_vcpu(c->f)->arena, sizeof *i);
+    uint64_t pc = ir_insn(c->r, mark)->imm;
     InsnView v;
 
-    if (insn_view(c->f, pc, &c->scratch, &v)) {
+    if (read_simple(c, mark, i)) {
+        /* all is known */
+    } else if (insn_view(c->f, pc, &c->scratch, &v)) {
         describe(c->p, &v, &i->info);
         i->next = v.next;
         i->kind = v.kind;
@@ -173,7 +209,7 @@ static void walk(Code *c, uint32_t block, DgInsn *last, bool *seen)
     for (IrRef ref = c->r->block[block].first; ref; ref = ir_insn(c->r, ref)->next) {
         if (ir_insn(c->r, ref)->op != IR_INSN)
             continue;
-        DgInsn *i = look(c, ir_insn(c->r, ref)->imm);
+        DgInsn *i = look(c, ref);
         append(c, piece_for(c, last, i), i);
         c->at[ref] = last = i;
     }

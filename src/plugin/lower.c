@@ -17,22 +17,42 @@ typedef struct Place {
     uint32_t offset, used; /* bytes behind base; bytes since the test */
 } Place;
 
+/* Constants to be added to cells: what nothing can see is not done yet. */
+#define PENDING_MAX 8
+
+typedef struct Pending {
+    DgCell cell;
+    uint64_t value;
+} Pending;
+
 typedef struct Lower {
     Code *c;
     IrBuilder b;
     bool slots;
+    Pending pending[PENDING_MAX];
+    unsigned npending;
     Place place[STREAMS_MAX];
     /* Where we are: */
     const DgInsn *insn;
     DgPoint at;
     IrRef cond;           /* i8: whether it happens at all; 0: yes */
-    IrRef addr, value;    /* of the access; of the branch: where it goes */
+    IrRef base;           /* the access is at base + disp; 0: there is none */
+    uint64_t disp;
+    IrRef addr, value;    /* of the access (0: see addr_of); of the branch: where it goes */
     unsigned kind, bytes; /* of the access */
 } Lower;
 
 static IrRef c64(Lower *l, uint64_t v)
 {
     return ir_const(&l->b, IR_I64, v);
+}
+
+/* The address of the access or branch; 0: there is none. */
+static IrRef addr_of(Lower *l)
+{
+    if (!l->addr && l->base)
+        l->addr = l->disp ? ir_op2(&l->b, IR_ADD, IR_I64, l->base, c64(l, l->disp)) : l->base;
+    return l->addr;
 }
 
 /* --- cells -------------------------------------------------------------------------------------------------------- */
@@ -72,12 +92,53 @@ static IrRef tally(Lower *l, IrRef v, uint64_t by)
     return by ? ir_emit(&l->b, (IrInsn){.op = IR_TALLY, .type = IR_I64, .a = v, .imm = by}) : v;
 }
 
+/* Do the additions that are pending. */
+static void add_pending(Lower *l)
+{
+    for (const Pending *p = l->pending; p < l->pending + l->npending; p++) {
+        if (is_slot(l, p->cell))
+            ir_put(&l->b, slot_of(l, p->cell), tally(l, ir_get(&l->b, slot_of(l, p->cell)), p->value));
+        else
+            ir_emit(&l->b, (IrInsn){.op = IR_CELL_ADD, .a = c64(l, 0), .b = c64(l, p->value), .imm = disp_of(l, p->cell)});
+    }
+    l->npending = 0;
+}
+
 static void cell_add_const(Lower *l, DgCell cell, uint64_t v)
 {
-    if (is_slot(l, cell))
-        ir_put(&l->b, slot_of(l, cell), tally(l, ir_get(&l->b, slot_of(l, cell)), v));
-    else
-        ir_emit(&l->b, (IrInsn){.op = IR_CELL_ADD, .a = c64(l, 0), .b = c64(l, v), .imm = disp_of(l, cell)});
+    for (Pending *p = l->pending; p < l->pending + l->npending; p++)
+        if (p->cell == cell) {
+            p->value += v;
+            return;
+        }
+    if (l->npending == PENDING_MAX)
+        add_pending(l);
+    l->pending[l->npending++] = (Pending){cell, v};
+}
+
+/* Whether an operation neither looks at cells, nor faults, nor leaves. */
+static bool is_quiet(const IrInsn *i)
+{
+    switch (i->op) {
+    case IR_NOP:
+    case IR_CONST:
+    case IR_VCONST:
+    case IR_COPY:
+    case IR_GET:
+    case IR_PUT:
+    case IR_INSN:
+        return true;
+    default:
+        return (ir_ops[i->op].flags & (IRF_PURE | IRF_FP)) && i->op != IR_CALL;
+    }
+}
+
+/* The next operation of the guest's. */
+static void link_last(Lower *l, IrRef ref)
+{
+    if (l->npending && !is_quiet(ir_insn(l->b.r, ref)))
+        add_pending(l);
+    ir_link_last(l->b.r, l->b.block, ref);
 }
 
 /* Element number `index` of an array, in bytes from its start. */
@@ -142,7 +203,7 @@ static IrRef arg(Lower *l, unsigned which, uint32_t number)
         return c64(l, l->insn->info.pc);
     case DG_ARG_ADDR:
     case DG_ARG_TARGET:
-        return l->addr ? l->addr : c64(l, 0);
+        return addr_of(l) ? l->addr : c64(l, 0);
     case DG_ARG_BYTES:
         return c64(l, l->bytes);
     case DG_ARG_VALUE:
@@ -194,7 +255,7 @@ static void emit_tool(Lower *l, const Site *s, IrRef cond, IrRef addr, IrRef val
 
 static void lower_call(Lower *l, const Attach *a)
 {
-    emit_tool(l, site_new(l, a, a->fn, a->data, a->access), l->cond, l->addr, l->at == DG_MEM_AFTER ? l->value : 0);
+    emit_tool(l, site_new(l, a, a->fn, a->data, a->access), l->cond, addr_of(l), l->at == DG_MEM_AFTER ? l->value : 0);
 }
 
 /* --- records ------------------------------------------------------------------------------------------------------ */
@@ -289,27 +350,20 @@ static IrNote *note_new(Lower *l, const Attach *a)
 
     *n = (IrNote){.table = (uint32_t)disp_of(l, f->cell), .mask = (f->length - 1) << f->place, .low = (1ull << f->shift) - 1,
                   .pos = (uint32_t)disp_of(l, f->s->pos), .limit = (uint32_t)disp_of(l, f->s->limit), .place = 1u << f->place,
-                  .ways = f->ways, .span = l->bytes ? l->bytes - 1 : 0};
+                  .ways = f->ways, .span = l->bytes ? l->bytes - 1 : 0, .line_bits = (uint8_t)f->shift, .place_bits = (uint8_t)f->place};
     memcpy(&n->word, &seen, sizeof n->word);
     seen.kind |= DG_SAME_ACCESS;
     memcpy(&n->again, &seen, sizeof n->again);
     return n;
 }
 
-/* The key of an access that is not aligned in itself, which may concern two lines, is none that is ever remembered. */
 static void lower_note(Lower *l, const Attach *a)
 {
-    const DgFilter *f = a->note;
-    const IrNote *n = note_new(l, a);
-    IrRef addr = l->addr ? l->addr : c64(l, a->addr), place = addr;
+    IrNote *n = note_new(l, a);
 
-    if (f->shift != f->place)
-        place = ir_op2(&l->b, f->shift > f->place ? IR_SHR : IR_SHL, IR_I64, addr,
-                       ir_const(&l->b, IR_I8, f->shift > f->place ? f->shift - f->place : f->place - f->shift));
-    IrRef index = ir_op2(&l->b, IR_AND, IR_I64, place, c64(l, n->mask));
-    IrRef key = ir_op2(&l->b, IR_AND, IR_I64, addr, c64(l, ~n->low | n->span));
-    ir_emit(&l->b, (IrInsn){.op = IR_NOTE, .a = key, .b = index, .c = addr, .imm = (uintptr_t)n});
-    l->place[f->s->number].base = 0;
+    n->disp = l->base ? l->disp : a->addr;
+    ir_emit(&l->b, (IrInsn){.op = IR_NOTE, .a = l->base ? l->base : c64(l, 0), .imm = (uintptr_t)n});
+    l->place[a->note->s->number].base = 0;
 }
 
 /* --- inline programs ---------------------------------------------------------------------------------------------- */
@@ -433,7 +487,7 @@ static void lower_op(Lower *l, const Attach *at, Program *p, unsigned k)
         break;
     }
     case DG_OP_CALL:
-        emit_tool(l, site_new(l, at, o->fn, o->data, o->access), both(l, cond, is_set(l, a)), l->addr, b);
+        emit_tool(l, site_new(l, at, o->fn, o->data, o->access), both(l, cond, is_set(l, a)), addr_of(l), b);
         break;
     default:
         p->temp[o->d] = if_set(l, cond, compute(l, o, a, b), p->temp[o->d]);
@@ -463,9 +517,13 @@ static void lower_list(Lower *l, const DgInsn *i, DgPoint at, const Attach *a)
                                                              [ATTACH_NOTE] = lower_note};
     l->insn = i;
     l->at = at;
-    for (; a; a = a->next)
-        if ((at != DG_MEM_BEFORE && at != DG_MEM_AFTER) || (a->filter & l->kind))
-            lower[a->kind](l, a);
+    for (; a; a = a->next) {
+        if ((at == DG_MEM_BEFORE || at == DG_MEM_AFTER) && !(a->filter & l->kind))
+            continue;
+        if (a->kind != ATTACH_ADD && a->kind != ATTACH_NOTE)
+            add_pending(l);
+        lower[a->kind](l, a);
+    }
 }
 
 static void lower_point(Lower *l, const DgInsn *i, DgPoint at)
@@ -475,7 +533,7 @@ static void lower_point(Lower *l, const DgInsn *i, DgPoint at)
 
 static void lower_plain(Lower *l, const DgInsn *i, DgPoint at)
 {
-    l->cond = l->addr = l->value = 0;
+    l->cond = l->base = l->addr = l->value = 0;
     l->kind = l->bytes = 0;
     lower_point(l, i, at);
 }
@@ -487,7 +545,7 @@ static void lower_rest(Lower *l, const DgInsn *i)
 
     while (a && (!l->c->after || a->order <= l->c->after->order))
         a = a->next;
-    l->cond = l->addr = l->value = 0;
+    l->cond = l->base = l->addr = l->value = 0;
     l->kind = l->bytes = 0;
     lower_list(l, i, DG_BEFORE, a);
 }
@@ -514,17 +572,16 @@ static void lower_access(Lower *l, const DgInsn *i, IrRef ref)
     unsigned kind = x.op == IR_LOAD ? DG_READ : x.op == IR_STORE ? DG_WRITE : DG_READ | DG_WRITE | DG_IS_ATOMIC;
 
     if (!i || (!i->first[DG_MEM_BEFORE] && !i->first[DG_MEM_AFTER])) {
-        ir_link_last(l->b.r, l->b.block, ref);
+        link_last(l, ref);
         return;
     }
-    IrRef addr = plain && x.imm ? ir_op2(&l->b, IR_ADD, IR_I64, x.a, c64(l, x.imm)) : x.a;
-    l->cond = l->value = 0;
+    l->cond = l->addr = l->value = 0;
+    l->base = x.a;
+    l->disp = plain ? x.imm : 0;
     l->kind = kind;
     l->bytes = ir_type_size((IrType)x.lane);
-    l->addr = addr;
     lower_point(l, i, DG_MEM_BEFORE);
-    ir_link_last(l->b.r, l->b.block, ref);
-    l->addr = addr;
+    link_last(l, ref);
     l->value = x.op == IR_STORE ? x.b : ref;
     lower_point(l, i, DG_MEM_AFTER);
 }
@@ -556,7 +613,7 @@ static void lower_block(Lower *l, uint32_t block)
         if (i.op == IR_INSN) {
             if (cur)
                 lower_end(l, cur, 0);
-            ir_link_last(r, block, ref);
+            link_last(l, ref);
             cur = l->c->at[ref];
             if (l->c->how->resumes && cur->info.pc == r->pc)
                 lower_rest(l, cur);
@@ -567,7 +624,7 @@ static void lower_block(Lower *l, uint32_t block)
         } else {
             if ((ir_ops[i.op].flags & IRF_END) && cur && ends_insn(l, cur, &i))
                 lower_end(l, cur, ref);
-            ir_link_last(r, block, ref);
+            link_last(l, ref);
         }
     }
 }

@@ -71,13 +71,11 @@ static uint64_t *cell(const DgThread *t, DgCell c)
     return cell_of(t->cpu, cell_disp(t->p->tools.e, c));
 }
 
-_Static_assert(IR_NOTE_NONE == UINT64_MAX, "made of bytes that are all the same");
-
 static void forget_seen(DgThread *t, const DgStream *s, bool all)
 {
     for (unsigned k = 0; k < s->nfilter; k++)
         if (all || s->filter[k]->forgets)
-            memset(cell(t, s->filter[k]->cell), 0xff, (size_t)s->filter[k]->length << s->filter[k]->place);
+            memset(cell(t, s->filter[k]->cell), IR_NOTE_BYTE, (size_t)s->filter[k]->length << s->filter[k]->place);
 }
 
 typedef struct Consume {

@@ -697,16 +697,16 @@ int64_t mm_shmdt(UserMm *mm, uint64_t addr)
 
 /* --- questions ------------------------------------------------------------------------------------------------------ */
 
-const uint8_t *mm_code(UserMm *mm, uint64_t pc, size_t *len)
+const uint8_t *mm_stretch(UserMm *mm, uint64_t va, int prot, size_t *len)
 {
     pthread_rwlock_rdlock(mm->lock);
-    size_t i = mmset_find(&mm->set, pc);
-    uint64_t end = pc;
-    while (i < mm->set.n && mm->set.r[i].start <= end && (mm->set.r[i].prot & PROT_EXEC))
+    size_t i = mmset_find(&mm->set, va);
+    uint64_t end = va;
+    while (i < mm->set.n && mm->set.r[i].start <= end && (mm->set.r[i].prot & prot))
         end = mm->set.r[i++].end;
     pthread_rwlock_unlock(mm->lock);
-    *len = end - pc;
-    return end > pc ? (const uint8_t *)(uintptr_t)pc : NULL;
+    *len = end - va;
+    return end > va ? (const uint8_t *)(uintptr_t)va : NULL;
 }
 
 bool mm_image(UserMm *mm, uint64_t pc, EnvImage *out)

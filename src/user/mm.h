@@ -10,8 +10,8 @@
  *   above                       the host's: dragoman, its libraries, heaps and code cache, where the host kernel puts them
  * A fixed mapping outside the first two succeeds only where nothing of the host is.
  *
- * Threads: every function may be called by any thread; mm_code takes the lock for reading only and is called only when code
- * is translated. The lock is inside all of the engine's (engine/fork.c), which calls mm_code and its like with them held: so
+ * Threads: every function may be called by any thread; mm_stretch takes the lock for reading only and is called only when code
+ * is translated. The lock is inside all of the engine's (engine/fork.c), which calls mm_stretch and its like with them held: so
  * nothing of the engine is called with it held (unlock_changed). tests/user/locks.c takes them from many threads at once.
  */
 #ifndef USER_MM_H
@@ -81,8 +81,8 @@ void mm_set_kind(UserMm *mm, uint64_t addr, uint64_t len, MmKind kind);
 /* Map the main stack, `need` bytes of which are used at once and perhaps executable; returns its top, 0 when refused. */
 uint64_t mm_map_stack(UserMm *mm, uint64_t need, bool exec);
 
-/* EnvOps.code. */
-const uint8_t *mm_code(UserMm *mm, uint64_t pc, size_t *len);
+/* Memory from va on that has one of the guest's protections in `prot`: EnvOps.code for PROT_EXEC. */
+const uint8_t *mm_stretch(UserMm *mm, uint64_t va, int prot, size_t *len);
 /* EnvOps.image. */
 bool mm_image(UserMm *mm, uint64_t pc, EnvImage *out);
 /* EnvOps.guarded: PROT_BTI. Make the code in a range so. */

@@ -73,7 +73,7 @@ static bool signature_known(UserProc *p, uint32_t sig)
 static bool executable(UserProc *p, uint64_t pc)
 {
     size_t len;
-    return mm_code(p->mm, pc, &len) != NULL;
+    return mm_stretch(p->mm, pc, PROT_EXEC, &len) != NULL;
 }
 
 static bool read_at(void *dst, uint64_t va, size_t n)

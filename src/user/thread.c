@@ -81,16 +81,19 @@ typedef struct RobustHead {
     uint64_t next, offset, pending;
 } RobustHead;
 
-/* The thread that held the lock is gone: say so in its word, and wake one who waits. */
-static void owner_died(UserThread *t, uint64_t va, bool pending)
+/*
+ * The thread that held the lock is gone: say so in its word, and wake one who waits. The kernel keeps who waits for a lock with
+ * priority inheritance: it hands that over when the host's thread ends.
+ */
+static void owner_died(UserThread *t, uint64_t va, bool pi, bool pending)
 {
     IrVal old, expect = { { 0 } }, new = { { 0 } };
     uint32_t word;
     if ((va & 3) || !guest_read(t->cpu, &word, va, sizeof word))
         return;
-    if (pending && word == 0) /* unlocked, but it came not to waking */
+    if (pending && !pi && word == 0) /* unlocked, but it came not to waking */
         HOST3(t, SYS_futex, va, FUTEX_WAKE, 1);
-    while ((word & FUTEX_TID_MASK) == (uint32_t)t->tid) {
+    while ((word & FUTEX_TID_MASK) == (uint32_t)t->tid && !(pi && (word & FUTEX_WAITERS))) {
         expect.u64[0] = word;
         new.u64[0] = (word & FUTEX_WAITERS) | FUTEX_OWNER_DIED;
         if (!t->cpu->h.ir.world->mem.cas(&t->cpu->h.ir, va, 4, 0, &expect, &new, &old))
@@ -106,7 +109,7 @@ static void owner_died(UserThread *t, uint64_t va, bool pending)
 
 /*
  * The host's kernel would do this when the host's thread ends, which is later than the guest's: one who has joined it must
- * find its locks abandoned. Locks with priority inheritance are left to the kernel, which keeps their owner itself.
+ * find its locks abandoned.
  */
 static void abandon_locks(UserThread *t)
 {
@@ -120,13 +123,13 @@ static void abandon_locks(UserThread *t)
     for (unsigned n = 0; (e & ~(uint64_t)ROBUST_PI) != head && n < ROBUST_MAX; n++, e = next) {
         uint64_t at = e & ~(uint64_t)ROBUST_PI;
         bool more = guest_read(t->cpu, &next, at, sizeof next); /* first: the word's owner may free the entry */
-        if (at != pending && !(e & ROBUST_PI))
-            owner_died(t, at + h.offset, false);
+        if (at != pending)
+            owner_died(t, at + h.offset, e & ROBUST_PI, false);
         if (!more)
             return;
     }
-    if (pending && !(h.pending & ROBUST_PI))
-        owner_died(t, pending + h.offset, true);
+    if (pending)
+        owner_died(t, pending + h.offset, h.pending & ROBUST_PI, true);
 }
 
 /* --- ends ----------------------------------------------------------------------------------------------------------- */

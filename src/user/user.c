@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/os.h"
+#include "base/safe.h"
 #include "engine/instrument.h"
 #include "user/inherit.h"
 #include "user/path.h"
@@ -43,7 +44,15 @@ const UserAbi *abi_by_guest(const Guest *g)
 
 static const uint8_t *env_code(Vcpu *cpu, uint64_t pc, size_t *len)
 {
-    return mm_code(user_thread(cpu)->p->mm, pc, len);
+    return mm_stretch(user_thread(cpu)->p->mm, pc, PROT_EXEC, len);
+}
+
+static bool env_read(Vcpu *cpu, uint64_t va, void *buf, size_t n)
+{
+    size_t len;
+    const uint8_t *data = mm_stretch(user_thread(cpu)->p->mm, va, PROT_READ, &len);
+
+    return data && len >= n && safe_copy(buf, data, n) == 0;
 }
 
 static bool env_guarded(Vcpu *cpu, uint64_t pc)
@@ -96,7 +105,7 @@ static bool env_alone(Vcpu *cpu)
 }
 
 static const EnvOps env_ops = {
-    .code = env_code, .guarded = env_guarded, .image = env_image, .image_name = env_image_name, .pending = signal_pending,
+    .code = env_code, .read = env_read, .guarded = env_guarded, .image = env_image, .image_name = env_image_name, .pending = signal_pending,
     .fault = signal_fault, .syscall = user_syscall, .counter = env_counter, .random = env_random,
     .section = rseq_section, .section_named = rseq_section_named, .section_abort = rseq_section_abort,
     .async_signal = signal_async, .translator = env_translator, .stepped = env_stepped, .alone = env_alone,

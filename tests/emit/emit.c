@@ -67,7 +67,7 @@ static IrRegion *form(const Case *c)
 static const HostReloc *reloc_in(const HostCode *code, uint32_t at, unsigned n)
 {
     for (uint32_t k = 0; k < code->nreloc; k++)
-        if (code->reloc[k].kind == HOST_RELOC_STUB && code->reloc[k].offset >= at && code->reloc[k].offset < at + n)
+        if (code->reloc[k].offset >= at && code->reloc[k].offset < at + n)
             return &code->reloc[k];
     return NULL;
 }

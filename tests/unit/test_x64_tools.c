@@ -61,7 +61,7 @@ static IrStop called_from_code(HostCpu *cpu, uint64_t site)
     if (site & 1)
         cpu->ir.call.ret.u64[0] = room(&cpu->ir, arg[0].u64[0], site >> 1);
     else if (site & 2)
-        ir_note(&cpu->ir, (const IrNote *)(uintptr_t)(site - 2), arg[0].u64[0], arg[1].u64[0]);
+        ir_note(&cpu->ir, (const IrNote *)(uintptr_t)(site - 2), arg[1].u64[0]);
     else
         return called(&cpu->ir, site, arg, NULL);
     return IR_STOP_NONE;
@@ -91,26 +91,21 @@ static void shape(IrNote *n, unsigned ways, unsigned line)
 
     while (place < 8 * ways)
         place *= 2;
-    *n = (IrNote){.table = TABLE, .mask = TABLE_BYTES - place, .pos = POS, .limit = LIMIT, .low = line - 1, .place = place, .ways = ways};
+    *n = (IrNote){.table = TABLE, .mask = TABLE_BYTES - place, .pos = POS, .limit = LIMIT, .low = line - 1, .place = place, .ways = ways,
+                  .line_bits = (uint8_t)log2_of(line), .place_bits = (uint8_t)log2_of(place)};
 }
 
 /* As plugin/lower.c has it. */
-static void gen_note(Gen *g, const IrNote *shape_, IrRef addr, unsigned bytes)
+static void gen_note(Gen *g, const IrNote *shape_, IrRef base, uint64_t disp, unsigned bytes)
 {
     IrNote *n = &notes[nnotes++];
-    IrRef at = addr;
 
     *n = *shape_;
     n->span = bytes - 1;
     n->word = rnd();
     n->again = ~n->word;
-    unsigned line = log2_of((unsigned)n->low + 1), place = log2_of(n->place);
-    if (line != place)
-        at = ir_op2(&g->b, line > place ? IR_SHR : IR_SHL, IR_I64, addr,
-                    ir_const(&g->b, IR_I8, line > place ? line - place : place - line));
-    IrRef index = ir_op2(&g->b, IR_AND, IR_I64, at, c64(g, n->mask));
-    IrRef key = ir_op2(&g->b, IR_AND, IR_I64, addr, c64(g, ~n->low | n->span));
-    ir_emit(&g->b, (IrInsn){.op = IR_NOTE, .a = key, .b = index, .c = addr, .imm = (uintptr_t)n});
+    n->disp = disp;
+    ir_emit(&g->b, (IrInsn){.op = IR_NOTE, .a = base, .imm = (uintptr_t)n});
 }
 
 /* Of code's fetches: a constant; of data: few lines, or many. */
@@ -181,7 +176,7 @@ static void gen_tool(Gen *g, const IrNote *shape_)
         break;
     default:
         if (nnotes < NOTES)
-            gen_note(g, shape_, gen_address(g), 1u << pick(5));
+            gen_note(g, shape_, gen_address(g), pick(2) ? 0 : rnd() % 4096 - 2048, 1u << pick(5));
         break;
     }
 }
@@ -216,7 +211,7 @@ static void run_begin(HostCpu *cpu, unsigned n)
     out = &logs[n];
     *out = (Log){.n = 0};
     memset(buffer, 0, sizeof buffer);
-    memset(cpu->state + TABLE, 0xff, TABLE_BYTES);
+    memset(cpu->state + TABLE, IR_NOTE_BYTE, TABLE_BYTES);
     for (unsigned k = 0; k < NCELLS; k++)
         *cell(cpu, CELLS + 8 * k) = 1000 * k;
     for (unsigned k = 0; k < 2; k++) {
@@ -332,7 +327,7 @@ static bool as_a_cache(unsigned ways, unsigned line, unsigned bytes, bool graph)
     g.pc = 0x10000;
     g.graph = r->graph = graph;
     gen_insn(&g);
-    gen_note(&g, &filter, slot_get(&g, S_X0), bytes);
+    gen_note(&g, &filter, slot_get(&g, S_X0), 0, bytes);
     gen_exit(&g);
     opt_run(r, &(OptConfig){.verify = true});
     if (!env_compile(r))

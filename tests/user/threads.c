@@ -230,13 +230,14 @@ static void *lock_and_end(void *arg)
 }
 
 /* Who has joined a thread finds its locks abandoned already. */
-static void test_robust(void)
+static void test_robust(int protocol)
 {
     pthread_mutexattr_t attr;
     pthread_t t;
     int good = 1;
     pthread_mutexattr_init(&attr);
     pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
+    pthread_mutexattr_setprotocol(&attr, protocol);
     pthread_mutex_init(&robust, &attr);
     for (int i = 0; i < 100 && good; i++) {
         pthread_create(&t, NULL, lock_and_end, NULL);
@@ -304,7 +305,8 @@ int main(int argc, char **argv)
     test_futex();
     test_many();
     test_ends();
-    test_robust();
+    test_robust(PTHREAD_PRIO_NONE);
+    test_robust(PTHREAD_PRIO_INHERIT);
     test_ids(argv[0]);
     OK(syscall(SYS_set_tid_address, &futex_word) == getpid());
     leave_some();

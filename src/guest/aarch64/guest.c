@@ -5,6 +5,7 @@
 
 #include "base/capstone.h"
 #include "base/check.h"
+#include "guest/aarch64/branch_table.h"
 #include "guest/aarch64/lift.h"
 
 #include <inttypes.h>
@@ -108,7 +109,7 @@ static unsigned lift(Lift *l, const uint8_t *code, size_t avail)
         return 0;
     uint32_t insn = fetch(code);
     l->next = l->cont = l->pc + 4;
-    ir_emit(&l->b, (IrInsn){.op = IR_INSN, .imm = l->pc, .aux = 4});
+    ir_mark(&l->b, l->pc, 4);
     bool first = l->mode & A64_MODE_BTI && l->pc == l->b.r->pc;
     if (!(first ? lift_first(l, insn) : a64_decode_lift(l, a64_features(l)->has, insn)))
         lift_stop(l, IR_STOP_ILLEGAL);
@@ -241,7 +242,7 @@ const Guest guest_aarch64 = {
     .lift = lift,
     .disas = disas,
     .dead_slots = dead_slots,
-    .read_flags = read_flags,
+    .read_flags = read_flags, .branch_targets = a64_branch_targets,
     .joins = joins,
     .dump = dump,
 };

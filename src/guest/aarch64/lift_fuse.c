@@ -153,11 +153,6 @@ static bool branches_leave(const Lift *l, const Seq *q)
 
 /* --- lifting what is between --- */
 
-static void mark(Lift *l, uint64_t pc)
-{
-    ir_emit(&l->b, (IrInsn){.op = IR_INSN, .imm = pc, .aux = 4});
-}
-
 /* Lift instruction k where it stands. */
 static void lift_between(Lift *l, const Seq *q, unsigned k)
 {
@@ -168,7 +163,7 @@ static void lift_between(Lift *l, const Seq *q, unsigned k)
     l->next = l->cont = l->pc + 4;
     l->inside = true;
     l->flow = NULL;
-    mark(l, l->pc);
+    ir_mark(&l->b, l->pc, 4);
     a64_decode_lift(l, a64_features(l)->has, q->insn[k]);
     l->pc = pc;
     l->inside = false;
@@ -287,10 +282,10 @@ static void lift_rmw(Lift *l, const A64Excl *x, const Seq *q, const Rmw *m)
     a64_put_zext(l, x->a->Rt, old);
     for (unsigned k = 0; k < q->n; k++)
         lift_between(l, q, k);
-    mark(l, q->store_pc);
+    ir_mark(&l->b, q->store_pc, 4);
     a64_excl_clear(l);
     a64_put_x(l, rm_of(q->store), a64_c64(l, 0));
-    mark(l, q->store_pc + 4);
+    ir_mark(&l->b, q->store_pc + 4, 4);
     finish(l, q);
 }
 
@@ -339,7 +334,7 @@ static void lift_cas(Lift *l, const A64Excl *x, const Seq *q, unsigned expect_re
     if (q->n == 2)
         lift_between(l, q, 0);
     a64_put_x(l, rs, ir_select(&l->b, failed, a64_get_x(l, rs), a64_c64(l, 0)));
-    mark(l, q->store_pc);
+    ir_mark(&l->b, q->store_pc, 4);
     branch_target(q->id[q->n - 1], q->insn[q->n - 1], l->pc + 4 * q->n, &out);
     finish(l, q);
     lift_branch(l, failed, out);
@@ -362,7 +357,7 @@ static void lift_pair(Lift *l, const A64Excl *x, const Seq *q)
         lift_between(l, q, k);
     l->pc = q->store_pc;
     l->next = l->cont = q->store_pc + 4;
-    mark(l, l->pc);
+    ir_mark(&l->b, l->pc, 4);
     if (l->mode & A64_MODE_VERSIONS) {
         a64_excl_check(l, store.Rs, ir_opx(&l->b, IR_VLOCK, IR_I8, 0, 0, IR_LOCK_ANY, 0, va, a64_c64(l, 0), 0));
         flags = IR_MEM_UNLOCK;

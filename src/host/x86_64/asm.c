@@ -27,96 +27,116 @@ static bool fits8(int32_t v)
     return v >= -128 && v <= 127;
 }
 
-void asm_modrm_mem(Asm *a, unsigned reg, Mem m, unsigned imm_bytes, unsigned disp8)
+static void modrm_rip(Asm *a, uint8_t *p, unsigned reg, Mem m, unsigned imm_bytes)
 {
-    uint8_t *p = a->p; /* bytes may alias a->p: kept here, it stays in a register */
-    unsigned index = m.index == MEM_NONE ? 4u : m.index & 7u, sib = (unsigned)(m.scale << 6) | index << 3;
+    *p = (uint8_t)((reg & 7) << 3 | 5);
+    a->p = p + 1;
+    asm_fix32(a, m.label, m.disp - 4 - (int32_t)imm_bytes);
+}
 
-    reg = (reg & 7) << 3;
+static inline void modrm_mem(Asm *a, uint8_t *p, unsigned reg, Mem m, unsigned imm_bytes, unsigned disp8)
+{
+    unsigned base = m.base & 7, mod = 2, len = 4, shift = (unsigned)__builtin_ctz(disp8);
+    int32_t d = m.disp;
+
     if (m.rip) {
-        *p++ = (uint8_t)(reg | 5);
-        a->p = p;
-        asm_fix32(a, m.label, m.disp - 4 - (int32_t)imm_bytes);
+        modrm_rip(a, p, reg, m, imm_bytes);
         return;
     }
     if (m.base == MEM_NONE) { /* index or nothing, and a 32-bit displacement */
-        *p++ = (uint8_t)(reg | 4);
-        *p++ = (uint8_t)(sib | 5);
-        memcpy(p, &m.disp, 4);
-        a->p = p + 4;
-        return;
-    }
-    unsigned mod = 2, shift = (unsigned)__builtin_ctz(disp8);
-    int32_t d = m.disp;
-    if (d == 0 && (m.base & 7) != 5) {
         mod = 0;
+        base = 5;
+    } else if (d == 0 && base != 5) {
+        mod = len = 0;
     } else if (!((uint32_t)d & (disp8 - 1)) && fits8(d >> shift)) {
-        mod = 1;
+        mod = len = 1;
         d >>= shift;
     }
-    if (m.index != MEM_NONE || (m.base & 7) == 4) {
-        CHECK(m.index != 4);
-        *p++ = (uint8_t)(mod << 6 | reg | 4);
-        *p++ = (uint8_t)(sib | (m.base & 7));
+    reg = mod << 6 | (reg & 7) << 3;
+    if (m.index != MEM_NONE || (m.base & 7) == 4) { /* so is MEM_NONE */
+        *p++ = (uint8_t)(reg | 4);
+        *p++ = (uint8_t)(m.scale << 6 | (m.index & 7) << 3 | base);
     } else {
-        *p++ = (uint8_t)(mod << 6 | reg | (m.base & 7));
+        *p++ = (uint8_t)(reg | base);
     }
     memcpy(p, &d, 4); /* there is room for all of it */
-    a->p = p + (mod == 0 ? 0 : mod == 1 ? 1 : 4);
+    a->p = p + len;
 }
 
-static uint8_t *opcode_map(uint8_t *p, unsigned op)
+void asm_modrm_mem(Asm *a, unsigned reg, Mem m, unsigned imm_bytes, unsigned disp8)
 {
-    unsigned map = op & 0xf00;
-    if (map)
-        *p++ = 0x0f;
-    if (map == M38)
-        *p++ = 0x38;
-    if (map == M3A)
-        *p++ = 0x3a;
-    *p++ = (uint8_t)op;
-    return p;
+    modrm_mem(a, a->p, reg, m, imm_bytes, disp8);
 }
 
-/* prefixes, REX, opcode, ModRM of an instruction with a register (or opcode extension) and a register-or-memory operand */
-static void op_rm(Asm *a, unsigned op, Width w, unsigned reg, RGm s, unsigned imm_bytes)
+/*
+ * An opcode as it is put: its bytes, from the lowest; their number (OP_LEN); what else is in `op`, above OP_REST. Where `op` is a
+ * constant, so is this.
+ */
+enum { OP_LEN = 24, OP_REST = 14 };
+
+static inline uint32_t op_pack(unsigned op)
 {
-    unsigned rex = (w == W64 ? 8u : 0u) | (reg >> 3 & 1) << 2;
-    bool need = (op & BYTE_REG) && reg >= 4;
-    if (s.mem) {
-        if (!s.m.rip) {
-            rex |= s.m.index != MEM_NONE ? (s.m.index >> 3 & 1u) << 1 : 0;
-            rex |= s.m.base != MEM_NONE ? (s.m.base >> 3 & 1u) : 0;
-        }
-    } else {
-        rex |= s.r.n >> 3 & 1u;
-        need |= (op & BYTE_RM) && s.r.n >= 4;
+    unsigned map = op & 0xf00, byte = op & 0xff, rest = op >> 12 << (12 + OP_REST);
+    switch (map) {
+    case M0F: return rest | 2u << OP_LEN | byte << 8 | 0x0f;
+    case M38: return rest | 3u << OP_LEN | byte << 16 | 0x380f;
+    case M3A: return rest | 3u << OP_LEN | byte << 16 | 0x3a0f;
+    default: return rest | 1u << OP_LEN | byte;
     }
-    unsigned pfx = op & 0xf000;
-    uint8_t *p = a->p;
+}
+
+static uint8_t *op_prefix(uint8_t *p, uint32_t code, Width w)
+{
+    unsigned pfx = code >> OP_REST & 0xf000;
     if (w == W16 || pfx == P66)
         *p++ = 0x66;
     if (pfx == PF3)
         *p++ = 0xf3;
     if (pfx == PF2)
         *p++ = 0xf2;
-    if (rex || need)
-        *p++ = (uint8_t)(0x40 | rex);
-    p = opcode_map(p, op);
-    if (!s.mem)
-        *p++ = (uint8_t)(0xc0 | (reg & 7) << 3 | (s.r.n & 7));
-    a->p = p;
+    return p;
+}
+
+/* Prefixes, REX if it says something or is needed, opcode. */
+static inline uint8_t *op_head(uint8_t *p, uint32_t code, Width w, unsigned rex, bool need)
+{
+    if (w == W16 || (code >> OP_REST & 0xf000))
+        p = op_prefix(p, code, w);
+    rex |= (w == W64) << 3;
+    *p = (uint8_t)(0x40 | rex);
+    p += rex || need;
+    memcpy(p, &code, 4);
+    return p + (code >> OP_LEN & 3);
+}
+
+/* An instruction with a register (or opcode extension) and a register ... */
+static void op_reg(Asm *a, uint32_t code, Width w, unsigned reg, Gpr r)
+{
+    bool need = ((code >> OP_REST & BYTE_REG) && reg >= 4) || ((code >> OP_REST & BYTE_RM) && r.n >= 4);
+    uint8_t *p = op_head(a->p, code, w, (reg >> 3 & 1) << 2 | r.n >> 3, need);
+    *p = (uint8_t)(0xc0 | (reg & 7) << 3 | (r.n & 7));
+    a->p = p + 1;
+}
+
+/* ... or memory operand. */
+static void op_mem(Asm *a, uint32_t code, Width w, unsigned reg, Mem m, unsigned imm_bytes)
+{
+    unsigned rex = (reg >> 3 & 1) << 2 | (m.index >> 3 & 1u) << 1 | (m.base >> 3 & 1u);
+    modrm_mem(a, op_head(a->p, code, w, rex, (code >> OP_REST & BYTE_REG) && reg >= 4), reg, m, imm_bytes, 1);
+}
+
+static inline void op_rm(Asm *a, unsigned op, Width w, unsigned reg, RGm s, unsigned imm_bytes)
+{
     if (s.mem)
-        asm_modrm_mem(a, reg, s.m, imm_bytes, 1);
+        op_mem(a, op_pack(op), w, reg, s.m, imm_bytes);
+    else
+        op_reg(a, op_pack(op), w, reg, s.r);
 }
 
 /* Instructions whose opcode has an 8-bit form one below the others'. */
-static void op_sized(Asm *a, unsigned op, Width w, unsigned reg, RGm s, unsigned imm_bytes, unsigned byte_flags)
+static inline void op_sized(Asm *a, unsigned op, Width w, unsigned reg, RGm s, unsigned imm_bytes, unsigned byte_flags)
 {
-    if (w == W8)
-        op_rm(a, op | byte_flags, w, reg, s, imm_bytes);
-    else
-        op_rm(a, op + 1, w, reg, s, imm_bytes);
+    op_rm(a, w == W8 ? op | byte_flags : op + 1, w, reg, s, imm_bytes);
 }
 
 static void imm_sized(Asm *a, Width w, int32_t imm)
@@ -515,9 +535,9 @@ static void vex_rm(Asm *a, unsigned map, unsigned pp, unsigned op, Width w, unsi
     unsigned r = reg >> 3 & 1, x = 0, b = 0;
     if (!s.mem) {
         b = s.r.n >> 3;
-    } else if (!s.m.rip) {
-        x = s.m.index != MEM_NONE ? s.m.index >> 3 & 1u : 0;
-        b = s.m.base != MEM_NONE ? s.m.base >> 3 & 1u : 0;
+    } else {
+        x = s.m.index >> 3 & 1u;
+        b = s.m.base >> 3 & 1u;
     }
     asm_u8(a, 0xc4);
     asm_u8(a, (r ^ 1) << 7 | (x ^ 1) << 6 | (b ^ 1) << 5 | map);
@@ -631,6 +651,18 @@ void x64_call(Asm *a, uint32_t label)
 {
     asm_u8(a, 0xe8);
     asm_fix32(a, label, -4);
+}
+
+void x64_rel0(Asm *a, RelOp op)
+{
+    if (op == REL_LEA_RCX) {
+        asm_u8(a, 0x48);
+        asm_u8(a, 0x8d);
+        asm_u8(a, 0x0d);
+    } else {
+        asm_u8(a, op == REL_JMP ? 0xe9 : 0xe8);
+    }
+    asm_u32(a, 0);
 }
 
 uint32_t x64_jmp_short(Asm *a)

@@ -49,7 +49,7 @@ typedef enum Shift { SH_ROL, SH_ROR, SH_RCL, SH_RCR, SH_SHL, SH_SHR, SH_SAR = 7 
 typedef enum Bt { BT_BT = 4, BT_BTS, BT_BTR, BT_BTC } Bt;
 
 /* A memory operand: base + (index << scale) + disp, or rip-relative to a label (constant pool). */
-#define MEM_NONE 0xff
+#define MEM_NONE 0x84 /* as the encoding has it: 4 for no index in the byte of base and index, no bit of REX */
 typedef struct Mem {
     uint8_t base, index; /* register numbers or MEM_NONE */
     uint8_t scale;       /* 0..3 */
@@ -63,6 +63,7 @@ static inline Mem mem_b(Gpr base, int32_t disp)
     return (Mem){.base = base.n, .index = MEM_NONE, .disp = disp};
 }
 
+/* `index` is not RSP, which has no encoding as one. */
 static inline Mem mem_bi(Gpr base, Gpr index, unsigned scale, int32_t disp)
 {
     return (Mem){.base = base.n, .index = index.n, .scale = (uint8_t)scale, .disp = disp};
@@ -249,6 +250,9 @@ void x64_xadd(Asm *a, Width w, Mem m, Gpr s);              /* lock included */
 void x64_jmp(Asm *a, uint32_t label);
 void x64_jcc(Asm *a, Cc cc, uint32_t label);
 void x64_call(Asm *a, uint32_t label);
+/* Instructions that end in a 32-bit displacement, which the caller fills in when it knows it. */
+typedef enum RelOp { REL_JMP, REL_CALL, REL_LEA_RCX /* lea rcx, [rip + displacement] */ } RelOp;
+void x64_rel0(Asm *a, RelOp op);
 /* Short forward jumps inside one rule: returns a mark for asm_short_here. */
 uint32_t x64_jmp_short(Asm *a);
 uint32_t x64_jcc_short(Asm *a, Cc cc);

@@ -47,8 +47,8 @@ static void rm_ext(Rm rm, unsigned *x, unsigned *b)
         *x = rm.reg >> 4 & 1;
         return;
     }
-    *b = !rm.m.rip && rm.m.base != MEM_NONE ? rm.m.base >> 3 & 1 : 0;
-    *x = !rm.m.rip && rm.m.index != MEM_NONE ? rm.m.index >> 3 & 1 : 0;
+    *b = rm.m.base >> 3 & 1;
+    *x = rm.m.index >> 3 & 1;
 }
 
 static void vex_prefix(Asm *a, const X64VecInfo *i, unsigned reg, unsigned v, unsigned x, unsigned b)

@@ -15,18 +15,27 @@ typedef struct Target {
     IrRef root;
 } Target;
 
+/* A value that goes to the home of a slot. */
+typedef struct HomeStore {
+    IrRef root;
+    uint16_t slot;
+} HomeStore;
+
 typedef struct Leave {
     Sel *s;
-    const IrSnapEnt *ent;
-    uint32_t nent;
     Target target[PLAN_MAX_PINS + 2];
     unsigned ntarget;
+    HomeStore lazy[IR_MAX_SLOTS], store[IR_MAX_SLOTS]; /* those that are computed only now, and the rest: in the order of slots */
+    unsigned nlazy, nstore;
     uint64_t kept;    /* registers of pinned slots that still have their entry value */
     uint64_t stay;    /* those of them where it is */
     const IrRef *arg; /* of a helper that the exit calls */
     uint32_t narg;
+    bool risk;        /* some home that will be written has held a value */
     uint64_t over[IR_MAX_SLOTS / 64]; /* homes that will be written */
     uint64_t over_early[IR_MAX_SLOTS / 64]; /* those of them that are written while lazy values are still computed */
+    IrRef flag[FLAG_COUNT]; /* values of the flags, 0 for those that are as they were */
+    unsigned nflag;
     FlagForm flags;
 } Leave;
 
@@ -40,32 +49,51 @@ static void add_target(Leave *l, unsigned reg, IrRef root)
     l->target[l->ntarget++] = (Target){(uint8_t)reg, root};
 }
 
+static void collect_home(Leave *l, unsigned slot, IrRef val, IrRef root)
+{
+    const Sel *s = l->s;
+    unsigned flag = s->plan->slot_flag[slot];
+
+    if (flag < FLAG_COUNT) {
+        l->flag[flag] = val;
+        l->nflag++;
+    }
+    if (in_home(s, root, slot))
+        return;
+    l->over[slot / 64] |= 1ull << (slot % 64);
+    l->risk |= s->ra->slot_get[slot] || s->ra->home_val[slot];
+    if (ra_val(s, root)->flags & VAL_LAZY) {
+        l->over_early[slot / 64] |= 1ull << (slot % 64);
+        l->lazy[l->nlazy++] = (HomeStore){root, (uint16_t)slot};
+    } else {
+        l->store[l->nstore++] = (HomeStore){root, (uint16_t)slot};
+    }
+}
+
 /* Which values the exit needs where. */
 static void collect(Leave *l, const IrInsn *i)
 {
-    Sel *s = l->s;
+    const Sel *s = l->s;
+    const HostPlan *plan = s->plan;
     const IrSnap *snap = &s->r->snap[i->snap];
+    const IrSnapEnt *e = &s->r->snapent[snap->first], *end = e + snap->count;
     uint64_t set = 0;
 
-    l->ent = &s->r->snapent[snap->first];
-    l->nent = snap->count;
     if (i->op == IR_EXIT_HELP) {
         l->arg = &s->r->pool[i->a];
         l->narg = i->b;
     }
-    for (uint32_t k = 0; k < l->nent; k++) {
-        unsigned slot = l->ent[k].slot, pin = s->plan->slot_pin[slot];
-        IrRef root = ra_root(s, l->ent[k].val);
+    for (; e < end; e++) {
+        unsigned pin = plan->slot_pin[e->slot];
+        IrRef root = ra_root(s, e->val);
         if (pin != 0xff) {
-            set |= REG_BIT(s->plan->pin[pin].reg);
-            add_target(l, s->plan->pin[pin].reg, root);
-        } else if (!in_home(s, root, slot)) {
-            l->over[slot / 64] |= 1ull << (slot % 64);
-            if (ra_val(s, root)->flags & VAL_LAZY)
-                l->over_early[slot / 64] |= 1ull << (slot % 64);
+            set |= REG_BIT(plan->pin[pin].reg);
+            add_target(l, plan->pin[pin].reg, root);
+        } else {
+            collect_home(l, e->slot, e->val, root);
         }
     }
-    l->kept = s->plan->pinned & ~set;
+    l->kept = plan->pinned & ~set;
 }
 
 /* Pinned slots with their entry value that a temporary has displaced: when no more temporaries are to come. */
@@ -149,11 +177,11 @@ static bool counts_in_place(const Sel *s, IrRef root, unsigned slot)
 /* No pinned slot's home is written, so what is left of their entry values is safe. */
 static void rescue_all(Leave *l)
 {
-    for (uint32_t k = 0; k < l->nent; k++) {
-        IrRef root = ra_root(l->s, l->ent[k].val);
-        if (!counts_in_place(l->s, root, l->ent[k].slot))
-            rescue(l, root);
-    }
+    for (unsigned k = 0; k < l->nlazy; k++)
+        if (!counts_in_place(l->s, l->lazy[k].root, l->lazy[k].slot))
+            rescue(l, l->lazy[k].root);
+    for (unsigned k = 0; k < l->nstore; k++)
+        rescue(l, l->store[k].root);
     for (unsigned k = 0; k < l->ntarget; k++)
         rescue(l, l->target[k].root);
     for (uint32_t k = 0; k < l->narg; k++)
@@ -191,8 +219,7 @@ static bool store_const(Sel *s, unsigned slot, IrRef root)
 
 static bool is_described(const Leave *l, unsigned slot)
 {
-    const uint16_t *f = l->s->plan->cfg.flags;
-    return l->flags.from && (slot == f[0] || slot == f[1] || slot == f[2] || slot == f[3]);
+    return l->flags.known && l->s->plan->slot_flag[slot] < FLAG_COUNT;
 }
 
 static void store_count(Sel *s, IrRef root, unsigned slot)
@@ -213,16 +240,13 @@ static void store_count(Sel *s, IrRef root, unsigned slot)
 static void store_lazy(Leave *l)
 {
     Sel *s = l->s;
-    for (uint32_t k = 0; k < l->nent; k++) {
-        unsigned slot = l->ent[k].slot;
-        IrRef root = ra_root(s, l->ent[k].val);
-        if (!(ra_val(s, root)->flags & VAL_LAZY) || is_described(l, slot))
+    for (const HomeStore *h = l->lazy, *end = h + l->nlazy; h < end; h++) {
+        if (is_described(l, h->slot))
             continue;
-        CHECK(s->plan->slot_pin[slot] == 0xff);
-        if (s->r->insn[root].op == IR_TALLY)
-            store_count(s, root, slot);
+        if (s->r->insn[h->root].op == IR_TALLY)
+            store_count(s, h->root, h->slot);
         else
-            sel_cond_store(s, root, plan_slot(s->plan, slot));
+            sel_cond_store(s, h->root, plan_slot(s->plan, h->slot));
         s->ra->locked = 0;
     }
 }
@@ -241,29 +265,23 @@ static unsigned scratch_reg(const Leave *l, bool x)
 static void store_slots(Leave *l)
 {
     Sel *s = l->s;
-    uint64_t late[IR_MAX_SLOTS / 64] = {0};
-    bool any = false;
+    unsigned late = 0;
 
-    for (uint32_t k = 0; k < l->nent; k++) {
-        unsigned slot = l->ent[k].slot;
-        IrRef root = ra_root(s, l->ent[k].val);
-        if (!(l->over[slot / 64] >> (slot % 64) & 1) || (ra_val(s, root)->flags & VAL_LAZY) || is_described(l, slot))
+    for (unsigned k = 0; k < l->nstore; k++) {
+        HomeStore h = l->store[k];
+        unsigned reg = ra_val(s, h.root)->reg;
+        if (is_described(l, h.slot))
             continue;
-        if (ra_val(s, root)->reg != REG_NONE) {
-            store_slot(s, slot, ra_val(s, root)->reg);
-        } else if (!store_const(s, slot, root)) {
-            late[slot / 64] |= 1ull << (slot % 64);
-            any = true;
-        }
+        if (reg != REG_NONE)
+            store_slot(s, h.slot, reg);
+        else if (!store_const(s, h.slot, h.root))
+            l->store[late++] = h;
     }
-    for (uint32_t k = 0; any && k < l->nent; k++) { /* now registers are free */
-        unsigned slot = l->ent[k].slot;
-        if (!(late[slot / 64] >> (slot % 64) & 1))
-            continue;
-        IrRef root = ra_root(s, l->ent[k].val);
-        unsigned reg = scratch_reg(l, plan_is_x(ra_type(s, root)));
-        ra_load_into(s, reg, root);
-        store_slot(s, slot, reg);
+    for (unsigned k = 0; k < late; k++) { /* now registers are free */
+        HomeStore h = l->store[k];
+        unsigned reg = scratch_reg(l, plan_is_x(ra_type(s, h.root)));
+        ra_load_into(s, reg, h.root);
+        store_slot(s, h.slot, reg);
     }
 }
 
@@ -356,17 +374,36 @@ static void move_targets(Leave *l)
             ra_load_into(s, l->target[k].reg, l->target[k].root);
 }
 
+/* All but the lists. */
+static void leave_init(Leave *l, Sel *s)
+{
+    l->s = s;
+    l->ntarget = l->nlazy = l->nstore = 0;
+    l->narg = 0;
+    l->risk = false;
+    memset(l->over, 0, sizeof l->over);
+    memset(l->over_early, 0, sizeof l->over_early);
+    memset(l->flag, 0, sizeof l->flag);
+    l->nflag = 0;
+    l->flags = (FlagForm){0};
+}
+
 /* Guest state to where it is kept between translations, and up to two values to given registers. */
 static void leave_state(Sel *s, const IrInsn *i, const Target *extra, unsigned n)
 {
-    Leave *l = ARENA_NEW(s->arena, Leave);
-    l->s = s;
+    Leave leave, *l = &leave;
+
+    leave_init(l, s);
     collect(l, i);
     for (unsigned k = 0; k < n; k++)
         add_target(l, extra[k].reg, extra[k].root);
-    rescue_all(l);
-    if (flags_exit(s, i, &l->flags) != FLAGS_KEPT)
+    if (l->risk)
+        rescue_all(l);
+    if (l->nflag) {
+        if (l->nflag == FLAG_COUNT && !(i->op == IR_EXIT && (i->aux & IR_EXIT_FLAGS)))
+            l->flags = flags_form(s, l->flag);
         flags_store(s, &l->flags);
+    }
     store_lazy(l);
     /* not before: a careful comparison among the flags is evaluated with arguments of its own */
     for (uint32_t k = 0; k < l->narg; k++)

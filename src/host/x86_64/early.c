@@ -21,33 +21,29 @@ static void end_slots(EarlyScan *e, const SelAlloc *ra, uint32_t pos, unsigned w
 
 void early_end(EarlyScan *e, const SelAlloc *ra, uint32_t pos, uint32_t last)
 {
-    for (unsigned w = 0; w < EARLY_WORDS; w++)
+    for (unsigned w = 0; w < e->words; w++)
         for (uint64_t m = e->open[w]; m; m &= m - 1)
             if (ra->early[e->val[64 * w + (unsigned)__builtin_ctzll(m)]].to <= last)
                 end_slots(e, ra, pos, w, m & (0 - m));
 }
 
-void early_note(EarlyScan *e, const Sel *s, const IrSnap *snap, uint32_t pos, bool exit)
+void early_note(EarlyScan *e, const SelAlloc *ra, const uint64_t listed[EARLY_WORDS], uint32_t pos)
 {
-    const IrSnapEnt *ent = &s->r->snapent[snap->first];
-    uint64_t listed[EARLY_WORDS] = {0};
-
-    for (uint32_t k = 0; k < snap->count; k++)
-        listed[ent[k].slot / 64] |= 1ull << (ent[k].slot % 64);
-    for (unsigned w = 0; w < EARLY_WORDS; w++)
+    for (unsigned w = 0; w < e->words; w++)
         if (e->open[w] & ~listed[w])
-            end_slots(e, s->ra, pos, w, ~listed[w]);
-    for (uint32_t k = 0; exit && k < snap->count; k++) {
-        unsigned slot = ent[k].slot;
-        uint64_t bit = 1ull << (slot % 64);
-        IrRef root = ra_root(s, ent[k].val);
-        if (s->plan->slot_pin[slot] != 0xff || ((e->open[slot / 64] & bit) && e->val[slot] == root))
-            continue;
-        end_slots(e, s->ra, pos, slot / 64, bit);
-        e->val[slot] = root;
-        e->open[slot / 64] |= bit;
-        s->ra->early[root] = (Early){.to = pos, .slot = (uint16_t)slot};
-    }
+            end_slots(e, ra, pos, w, ~listed[w]);
+}
+
+void early_exit(EarlyScan *e, SelAlloc *ra, IrRef root, unsigned slot, uint32_t pos)
+{
+    uint64_t bit = 1ull << (slot % 64);
+    if ((e->open[slot / 64] & bit) && e->val[slot] == root)
+        return;
+    end_slots(e, ra, pos, slot / 64, bit);
+    e->val[slot] = root;
+    e->open[slot / 64] |= bit;
+    ra->early[root] = (Early){.to = pos, .slot = (uint16_t)slot};
+    ra->val[root].flags |= VAL_EARLY;
 }
 
 /* Whether the home of `slot` is where value `v` is, which is still needed. */
@@ -60,9 +56,12 @@ bool early_home(const Sel *s, IrRef v)
 {
     const SelAlloc *ra = s->ra;
     const Early *e = &ra->early[v];
-    const IrSlot *slot = &s->r->slots->slot[e->slot];
+    const IrSlot *slot;
     IrType t;
 
+    if (!(ra->val[v].flags & VAL_EARLY))
+        return false;
+    slot = &s->r->slots->slot[e->slot];
     /* in a graph only where what is done is undone behind: on a way out */
     if (ra->pos <= e->from || ra->pos > e->to || (ra->g && !ra->depth) || slot->cell)
         return false;

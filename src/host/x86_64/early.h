@@ -8,12 +8,15 @@
 
 /* Of the backward pass: by slot, the value that an exit ahead stores in its home; and for which slots there is one. */
 typedef struct EarlyScan {
-    IrRef val[IR_MAX_SLOTS];
+    IrRef *val;
     uint64_t open[EARLY_WORDS];
+    unsigned words; /* of open that there are slots for */
 } EarlyScan;
 
-/* The snapshot of an operation at `pos`; `exit`: it leaves the region. */
-void early_note(EarlyScan *e, const Sel *s, const IrSnap *snap, uint32_t pos, bool exit);
+/* The snapshot of an operation at `pos` lists of the slots with homes those in `listed`. */
+void early_note(EarlyScan *e, const SelAlloc *ra, const uint64_t listed[EARLY_WORDS], uint32_t pos);
+/* An exit there stores the value in the home of the slot. */
+void early_exit(EarlyScan *e, SelAlloc *ra, IrRef root, unsigned slot, uint32_t pos);
 /* In front of `pos` there are other ways than those that leave by exits up to position `last`. */
 void early_end(EarlyScan *e, const SelAlloc *ra, uint32_t pos, uint32_t last);
 

@@ -1,4 +1,4 @@
-#include "host/x86_64/emit.h"
+#include "host/x86_64/flags.h"
 
 #include "base/check.h"
 
@@ -16,10 +16,6 @@ typedef struct Site {
     bool hot;
     uint8_t indirect;
 } Site;
-
-typedef struct GuestReloc {
-    uint32_t part, offset;
-} GuestReloc;
 
 typedef struct Mark {
     uint32_t part;
@@ -39,8 +35,6 @@ typedef struct SelEmit {
     uint32_t npool, cap_pool;
     Site *site;
     uint32_t nsite, cap_site;
-    GuestReloc *reloc;
-    uint32_t nreloc, cap_reloc;
     SideBuf side[3];       /* by part */
     uint8_t *open;         /* collected by side_open */
     uint32_t open_len;
@@ -177,86 +171,97 @@ Mem sel_scratch(const Sel *s, unsigned n)
 
 void emit_guest_addr(Sel *s, Gpr d, uint64_t addr)
 {
-    SelEmit *em = s->em;
     x64_mov_ri64(s->a, d, addr);
-    em->reloc = grow(s->arena, em->reloc, em->nreloc, &em->cap_reloc, sizeof *em->reloc);
-    em->reloc[em->nreloc++] = (GuestReloc){part_of(s), asm_here(s->a) - 8};
 }
 
-/* The displacement that has just been written is a site, and at label `site`. */
-static void note_site(Sel *s, uint32_t site, Site as)
+/* The displacement that has just been written is a site. */
+static void note_site(Sel *s, Site as)
 {
     SelEmit *em = s->em;
 
-    em->label[site] = (Label){part_of(s), asm_here(s->a) - 4};
     as.part = part_of(s);
     as.offset = asm_here(s->a) - 4;
     em->site = grow(s->arena, em->site, em->nsite, &em->cap_site, sizeof *em->site);
     em->site[em->nsite++] = as;
 }
 
-/* The jump or call of a site, then on in the cold part with its stub. Returns the label of the displacement. */
-static uint32_t site_begin(Sel *s, unsigned kind, uint64_t target, uint8_t indirect)
+/* A label for the displacement that has just been written. */
+static uint32_t label_site(Sel *s)
 {
-    bool call = kind & CHAIN_CALL;
-    SelEmit *em = s->em;
+    uint32_t site = sel_label(s);
+    s->em->label[site] = (Label){part_of(s), asm_here(s->a) - 4};
+    return site;
+}
+
+/* The jump or call of a site, whose displacement emit_finish fills in. */
+static void put_site(Sel *s, unsigned kind, uint64_t target, uint8_t indirect)
+{
     Asm *a = s->a;
-    uint32_t stub = sel_label(s), site = sel_label(s);
 
     x64_nop(a, (3 - asm_here(a)) & 3);
-    (call ? x64_call : x64_jmp)(a, stub);
-    note_site(s, site, (Site){.target = target, .hot = kind & CHAIN_HOT, .indirect = indirect});
-    if (call && a == &s->cold) { /* the stub must not stand where the call returns to */
+    x64_rel0(a, kind & CHAIN_CALL ? REL_CALL : REL_JMP);
+    note_site(s, (Site){.target = target, .hot = kind & CHAIN_HOT, .indirect = indirect});
+}
+
+/* On in the cold part with the site's stub. */
+static void stub_begin(Sel *s, unsigned kind)
+{
+    SelEmit *em = s->em;
+
+    if ((kind & CHAIN_CALL) && s->a == &s->cold) { /* the stub must not stand where the call returns to */
         sel_cold_begin(s);
     } else {
         s->a = &s->cold;
         emit_mark_rare(s);
     }
-    sel_bind(s, stub);
+    sel_flags_forget(s);
     em->site[em->nsite - 1].stub = asm_here(s->a);
-    return site;
 }
 
 /* Back to the part of `a`, where the site is. */
-static void site_end(Sel *s, unsigned kind, Asm *a)
+static void stub_end(Sel *s, unsigned kind, Asm *a)
 {
     if ((kind & CHAIN_CALL) && a == &s->cold)
         sel_cold_end(s);
     s->a = a;
 }
 
+/* Where the displacements of such a stub are, from its start. */
+enum { CHAIN_SITE_AT = 10 + 3, CHAIN_LINK_AT = CHAIN_SITE_AT + 4 + 1 };
+
 void emit_chain(Sel *s, unsigned kind, uint64_t target)
 {
     Asm *a = s->a;
-    uint32_t site = site_begin(s, kind, target, 0);
 
+    put_site(s, kind, target, 0);
+    stub_begin(s, kind);
     emit_guest_addr(s, RAX, target);
-    x64_lea(s->a, W64, RCX, (Mem){.base = MEM_NONE, .index = MEM_NONE, .rip = true, .label = site});
-    x64_jmp(s->a, label_stub(STUB_LINK));
-    site_end(s, kind, a);
+    x64_rel0(s->a, REL_LEA_RCX);
+    x64_rel0(s->a, REL_JMP);
+    stub_end(s, kind, a);
 }
 
 void emit_indirect(Sel *s, unsigned kind, uint64_t pc)
 {
     Asm *a = s->a;
-    uint32_t site = site_begin(s, kind, pc, kind & CHAIN_CALL ? HOST_SITE_CALL : HOST_SITE_JUMP);
 
+    put_site(s, kind, pc, kind & CHAIN_CALL ? HOST_SITE_CALL : HOST_SITE_JUMP);
+    uint32_t site = label_site(s);
+    stub_begin(s, kind);
     uint32_t often = emit_count_miss(s, pc);
     emit_lookup(s);
     emit_missed(s, often, site);
-    site_end(s, kind, a);
+    stub_end(s, kind, a);
 }
 
 void emit_plain_indirect(Sel *s, uint64_t pc)
 {
     Asm *a = s->a;
-    uint32_t site = sel_label(s), often = emit_count_miss(s, pc);
+    uint32_t often = emit_count_miss(s, pc), site = label_site(s);
 
-    note_site(s, site, (Site){.target = pc, .indirect = HOST_SITE_PLAIN});
+    note_site(s, (Site){.target = pc, .indirect = HOST_SITE_PLAIN});
     emit_lookup(s);
-    s->a = &s->cold;
-    emit_mark_rare(s);
-    s->em->site[s->em->nsite - 1].stub = asm_here(s->a);
+    stub_begin(s, 0);
     emit_missed(s, often, site);
     s->a = a;
 }
@@ -278,9 +283,19 @@ static uint64_t zigzag(int64_t v)
     return (uint64_t)v << 1 ^ (uint64_t)(v >> 63);
 }
 
-static uint8_t *put_place(Sel *s, uint8_t *p, IrRef root);
+static uint8_t *put_other(Sel *s, uint8_t *p, IrRef root);
 
-static uint8_t *put_eval(uint8_t *p, unsigned op, unsigned type, unsigned lane, unsigned aux)
+/* Where a value is. Most are in registers. */
+static inline uint8_t *put_place(Sel *s, uint8_t *p, IrRef root)
+{
+    const Val *x = &s->ra->val[root];
+    if (x->reg == REG_NONE || (x->flags & VAL_LAZY))
+        return put_other(s, p, root);
+    *p = x->reg;
+    return p + 1;
+}
+
+static inline uint8_t *put_eval(uint8_t *p, unsigned op, unsigned type, unsigned lane, unsigned aux)
 {
     *p++ = SIDE_EVAL;
     p = put_varint(p, op);
@@ -299,75 +314,103 @@ static uint8_t *put_lazy(Sel *s, uint8_t *p, IrRef root)
         return put_varint(p, i->imm);
     }
     p = put_eval(p, i->op, i->type, i->lane, i->aux);
-    if (i->op == IR_SELECT) {
-        p = put_place(s, p, ra_root(s, i->a));
-        p = put_place(s, p, ra_root(s, i->b));
-        return put_place(s, p, ra_root(s, i->c));
-    }
     if (ra_val(s, root)->flags & VAL_ALT) { /* a is the difference plus b */
         p = put_eval(p, IR_ADD, i->lane, 0, 0);
-        p = put_place(s, p, s->ra->alt[root]);
+        p = put_place(s, p, s->ra->val[root].alt);
         p = put_place(s, p, ra_root(s, i->b));
     } else {
         p = put_place(s, p, ra_root(s, i->a));
     }
-    return put_place(s, p, ra_root(s, i->b));
+    p = put_place(s, p, ra_root(s, i->b));
+    return i->op == IR_SELECT ? put_place(s, p, ra_root(s, i->c)) : p;
 }
 
-static uint8_t *put_place(Sel *s, uint8_t *p, IrRef root)
+/* Of a value that is in no register. */
+static uint8_t *put_other(Sel *s, uint8_t *p, IrRef root)
 {
     const Val *x = &s->ra->val[root];
     IrVal c;
-    if (x->reg != REG_NONE && !(x->flags & VAL_LAZY)) {
-        *p++ = x->reg;
-    } else if (x->flags & VAL_LAZY) {
+    if (x->flags & VAL_LAZY)
         return put_lazy(s, p, root);
-    } else if (ra_const(s, root, &c)) {
+    if (ra_const(s, root, &c)) {
         if (plan_is_x(ra_type(s, root))) {
             *p++ = SIDE_CONST16;
             memcpy(p, &c, 16);
             return p + 16;
         }
         *p++ = SIDE_CONST;
-        p = put_varint(p, c.u64[0]);
-    } else if (x->spill) {
-        *p++ = SIDE_SPILL;
-        *p++ = (uint8_t)(x->spill - 1);
-    } else {
-        CHECK(x->home);
-        *p++ = SIDE_HOME;
-        *p++ = (uint8_t)(x->home - 1);
+        return put_varint(p, c.u64[0]);
     }
+    CHECK(x->spill || x->home);
+    *p++ = x->spill ? SIDE_SPILL : SIDE_HOME;
+    *p++ = (uint8_t)((x->spill ? x->spill : x->home) - 1);
+    return p;
+}
+
+/* The condition flags of a snapshot, 0 for those that it does not list. */
+static uint8_t *put_flags(Sel *s, uint8_t *p, const IrRef val[FLAG_COUNT], unsigned n, unsigned *entries)
+{
+    const uint16_t *slot = s->plan->cfg.flags;
+    FlagForm f = {0};
+
+    if (n == FLAG_COUNT)
+        f = flags_form(s, val);
+    if (f.known) {
+        *p++ = (uint8_t)slot[0];
+        *p++ = SIDE_FLAGS;
+        *p++ = f.how;
+        p = put_place(s, p, ra_root(s, f.x));
+        if (f.y)
+            return put_place(s, p, ra_root(s, f.y));
+        *p++ = SIDE_CONST;
+        return put_varint(p, 0);
+    }
+    for (unsigned k = 0; k < FLAG_COUNT; k++)
+        if (val[k]) {
+            *p++ = (uint8_t)slot[k];
+            p = put_place(s, p, ra_root(s, val[k]));
+        }
+    *entries += n - 1;
     return p;
 }
 
 void side_open(Sel *s, const IrInsn *i)
 {
+    const HostPlan *plan = s->plan;
     const IrSnap *snap = &s->r->snap[i->snap];
+    const IrSnapEnt *e = &s->r->snapent[snap->first], *end = e + snap->count;
+    const Val *val = s->ra->val;
     uint8_t *p = put_varint(s->em->open, zigzag((int64_t)(snap->pc - s->r->pc)));
     uint8_t *count = p++;
     uint64_t set = 0;
-    unsigned n = 0;
+    IrRef flag[FLAG_COUNT] = {0};
+    unsigned n = 0, nflag = 0;
 
-    for (uint32_t k = 0; k < snap->count; k++) {
-        const IrSnapEnt *e = &s->r->snapent[snap->first + k];
-        IrRef root = ra_root(s, e->val);
-        unsigned pin = s->plan->slot_pin[e->slot];
+    for (; e < end; e++) {
+        IrRef root = val[e->val].root;
+        unsigned pin = plan->slot_pin[e->slot], role = plan->slot_flag[e->slot];
         if (pin != 0xff) {
-            set |= REG_BIT(s->plan->pin[pin].reg);
-            if (ra_val(s, root)->reg == s->plan->pin[pin].reg)
+            set |= REG_BIT(plan->pin[pin].reg);
+            if (val[root].reg == plan->pin[pin].reg)
                 continue;
+        } else if (role < FLAG_COUNT) {
+            flag[role] = e->val;
+            nflag++;
+            continue;
         }
         *p++ = (uint8_t)e->slot;
         p = put_place(s, p, root);
         n++;
     }
-    const HostPlan *plan = s->plan;
     for (uint64_t m = plan->pinned & ~set & ~s->ra->at_pin; m; m &= m - 1) {
         unsigned k = plan->reg_pin[__builtin_ctzll(m)];
         *p++ = (uint8_t)plan->pin[k].slot;
         p = put_place(s, p, ra_pin_ref(s, k));
         n++;
+    }
+    if (nflag) {
+        n++;
+        p = put_flags(s, p, flag, nflag, &n);
     }
     CHECK(n < 256);
     *count = (uint8_t)n;
@@ -419,16 +462,25 @@ static int64_t label_offset(const Sel *s, const Layout *l, uint32_t label)
     return l->part[x->part] + x->offset;
 }
 
+/* The displacement at offset `at` of the code: to offset `to`. */
+static void put_rel(const Layout *l, uint32_t at, int64_t to)
+{
+    int32_t d = (int32_t)(to - (at + 4));
+    memcpy(l->rw + at, &d, 4);
+}
+
+static void note_stub(HostCode *out, uint32_t at, Stub stub)
+{
+    out->reloc[out->nreloc++] = (HostReloc){at, (uint8_t)stub};
+}
+
 static void resolve(Sel *s, const Layout *l, const Asm *a, uint32_t part, HostCode *out)
 {
-    for (uint32_t k = 0; k < a->nfix; k++) {
-        const AsmFix *f = &a->fix[k];
+    for (const AsmFix *f = a->fix, *end = f + a->nfix; f < end; f++) {
         uint32_t at = l->part[part] + f->at;
-        int32_t v = (int32_t)(label_offset(s, l, f->label) - at + f->addend);
-        memcpy(l->rw + at, &v, 4);
+        put_rel(l, at, label_offset(s, l, f->label) + f->addend + 4);
         if (f->label & LABEL_STUB)
-            out->reloc[out->nreloc++] =
-                (HostReloc){.offset = at, .kind = HOST_RELOC_STUB, .stub = (uint8_t)(f->label & ~LABEL_STUB)};
+            note_stub(out, at, f->label & ~LABEL_STUB);
     }
 }
 
@@ -436,19 +488,21 @@ static void finish_sites(Sel *s, const Layout *l, HostCode *out)
 {
     SelEmit *em = s->em;
     out->site = ARENA_ARRAY(s->arena, HostSite, em->nsite ? em->nsite : 1);
-    for (unsigned part = PART_MAIN; part <= PART_COLD; part++) /* ascending by offset */
-        for (uint32_t k = 0; k < em->nsite; k++) {
-            const Site *x = &em->site[k];
-            HostSite *o = &out->site[out->nsite];
-            if (x->part != part)
-                continue;
-            *o = (HostSite){l->part[part] + x->offset, l->part[PART_COLD] + x->stub, x->target, x->hot, x->indirect};
-            CHECK(x->indirect == HOST_SITE_PLAIN || ((uintptr_t)(l->rw + o->offset) & 3) == 0);
-            out->nsite++;
-        }
-    for (uint32_t k = 0; k < em->nreloc; k++)
-        out->reloc[out->nreloc++] =
-            (HostReloc){.offset = l->part[em->reloc[k].part] + em->reloc[k].offset, .kind = HOST_RELOC_GUEST};
+    out->nsite = em->nsite;
+    for (uint32_t k = 0; k < em->nsite; k++) {
+        const Site *x = &em->site[k];
+        uint32_t at = l->part[x->part] + x->offset, stub = l->part[PART_COLD] + x->stub;
+        out->site[k] = (HostSite){at, stub, x->target, x->hot, x->indirect};
+        if (x->indirect == HOST_SITE_PLAIN)
+            continue;
+        CHECK(((uintptr_t)(l->rw + at) & 3) == 0);
+        put_rel(l, at, stub);
+        if (x->indirect)
+            continue;
+        put_rel(l, stub + CHAIN_SITE_AT, at);
+        put_rel(l, stub + CHAIN_LINK_AT, s->plan->stub[STUB_LINK] - l->rx);
+        note_stub(out, stub + CHAIN_LINK_AT, STUB_LINK);
+    }
 }
 
 static void finish_side(Sel *s, const Layout *l, HostCode *out)
@@ -503,7 +557,7 @@ bool emit_finish(Sel *s, CodeBuf *cb, HostCode *out)
     out->rw = l.rw;
     out->size = l.size;
     out->insns = l.pool;
-    out->reloc = ARENA_ARRAY(s->arena, HostReloc, s->main.nfix + s->cold.nfix + em->nreloc + 1);
+    out->reloc = ARENA_ARRAY(s->arena, HostReloc, s->main.nfix + s->cold.nfix + em->nsite + 1);
     resolve(s, &l, &s->main, PART_MAIN, out);
     resolve(s, &l, &s->cold, PART_COLD, out);
     finish_sites(s, &l, out);

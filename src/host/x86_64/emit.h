@@ -12,13 +12,15 @@
  * A pinned slot that is not listed is in its register, any other in its home.
  * Place: 0..47 register; SIDE_SPILL, number (byte); SIDE_HOME, slot (byte); SIDE_CONST, value; SIDE_CONST16, 16 bytes;
  * SIDE_EVAL, operation (varint), type, lane, aux (bytes), and the places of its two operands (select: three)
+ * SIDE_FLAGS, for the first of the condition flags: all of them, by their FlagForm: how it is computed (FlagHow, a byte), and the
+ * places of its two operands
  */
 #ifndef HOST_X86_64_EMIT_H
 #define HOST_X86_64_EMIT_H
 
 #include "host/x86_64/regalloc.h"
 
-enum { SIDE_SPILL = 0x40, SIDE_HOME, SIDE_CONST, SIDE_CONST16, SIDE_EVAL };
+enum { SIDE_SPILL = 0x40, SIDE_HOME, SIDE_CONST, SIDE_CONST16, SIDE_EVAL, SIDE_FLAGS };
 
 /* Label numbers with these bits are a common stub, a constant of the pool. */
 #define LABEL_STUB 0x80000000u
@@ -50,7 +52,7 @@ void emit_lookup(Sel *s);
 /* Count a miss of the branch at pc; returns the label that the count's end leads to: emit_missed's. */
 uint32_t emit_count_miss(Sel *s, uint64_t pc);
 void emit_missed(Sel *s, uint32_t often, uint32_t site);
-/* A guest address in a register, relocatable. */
+/* A guest address in a register: always in ten bytes. */
 void emit_guest_addr(Sel *s, Gpr d, uint64_t addr);
 
 /*

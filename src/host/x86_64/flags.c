@@ -2,6 +2,8 @@
 
 #include "base/check.h"
 
+#include <string.h>
+
 /*
  * HostCpu.flags_from. Operands of 32 bits are compared in the upper halves, which gives the same flags; a result that sets no
  * carry is compared with zero, which would. A second operand that is a small constant, as most are, is in the bits from
@@ -33,27 +35,6 @@ static bool is_lazy(const Sel *s, IrRef v)
     return insn_of(s, v) && ra_val(s, ra_root(s, v))->flags & VAL_LAZY;
 }
 
-/* The values of the flags in an exit's snapshot, 0 for those that it does not list. Returns how many it lists. */
-static unsigned entries(const Sel *s, const IrInsn *exit, IrRef val[FLAG_COUNT])
-{
-    const IrSnap *snap = &s->r->snap[exit->snap];
-    unsigned n = 0;
-
-    for (unsigned k = 0; k < FLAG_COUNT; k++)
-        val[k] = 0;
-    for (uint32_t j = 0; j < snap->count; j++) {
-        const IrSnapEnt *e = &s->r->snapent[snap->first + j];
-        if (e->slot > s->plan->last_flag) /* they are in order */
-            break;
-        unsigned k = s->plan->slot_flag[e->slot];
-        if (k < FLAG_COUNT) {
-            val[k] = e->val;
-            n++;
-        }
-    }
-    return n;
-}
-
 /* Whether `v` is, or need not be lazily, relation `rel` of x - y and zero. */
 static bool is_relation(const Sel *s, IrRef v, unsigned rel, IrType t, IrRef x, IrRef y)
 {
@@ -71,9 +52,9 @@ static bool is_relation(const Sel *s, IrRef v, unsigned rel, IrType t, IrRef x, 
     return y && d && d->op == IR_SUB && d->type == t && same(s, d->a, x) && same(s, d->b, y);
 }
 
-static uint32_t from_of(IrType t, bool carry)
+static unsigned how_of(IrType t, bool carry)
 {
-    return FROM_PENDING | (carry ? FROM_CARRY : 0) | (t == IR_I64 ? 0 : 32);
+    return (carry ? FLAGS_CARRY : 0) | (t == IR_I64 ? 0 : FLAGS_32);
 }
 
 /* x - y, by the flag for overflow, which only that has. */
@@ -88,10 +69,8 @@ static bool form_difference(const Sel *s, const IrRef val[FLAG_COUNT], FlagForm 
     if (!is_relation(s, val[FLAG_SIGN], IR_LT | IR_PSIGNED, (IrType)v->lane, v->a, v->b) ||
         !is_relation(s, val[FLAG_ZERO], IR_EQ, (IrType)v->lane, v->a, v->b))
         return false;
-    f->sum = ra_val(s, root)->flags & VAL_ALT;
-    f->x = f->sum ? s->ra->alt[root] : v->a;
-    f->y = v->b;
-    f->from = from_of((IrType)v->lane, true);
+    bool sum = ra_val(s, root)->flags & VAL_ALT;
+    *f = (FlagForm){true, (uint8_t)(how_of((IrType)v->lane, true) | (sum ? FLAGS_SUM : 0)), sum ? s->ra->val[root].alt : v->a, v->b};
     return true;
 }
 
@@ -107,34 +86,30 @@ static bool form_value(const Sel *s, const IrRef val[FLAG_COUNT], FlagForm *f)
     if (!is_relation(s, val[FLAG_SIGN], IR_LT | IR_PSIGNED, (IrType)n->lane, n->a, 0) ||
         !is_relation(s, val[FLAG_ZERO], IR_EQ, (IrType)n->lane, n->a, 0))
         return false;
-    f->x = n->a;
+    unsigned how = how_of((IrType)n->lane, carry);
+    *f = (FlagForm){true, (uint8_t)how, n->a, 0};
     if (is_lazy(s, n->a)) {
         const IrInsn *x = insn_of(s, n->a);
-        if (x->op != IR_AND)
-            return false;
-        f->both = true;
-        f->x = x->a;
-        f->y = x->b;
+        *f = (FlagForm){x->op == IR_AND, (uint8_t)(how | FLAGS_BOTH), x->a, x->b};
     }
-    f->from = from_of((IrType)n->lane, carry);
-    return true;
+    return f->known;
 }
 
-FlagExit flags_exit(const Sel *s, const IrInsn *exit, FlagForm *f)
-{
+typedef struct SelForm {
     IrRef val[FLAG_COUNT];
+    FlagForm form;
+} SelForm;
 
-    *f = (FlagForm){0};
-    if (!s->plan->cfg.flags)
-        return FLAGS_COMPUTED;
-    unsigned n = entries(s, exit, val);
-    if (!n)
-        return FLAGS_KEPT;
-    if (n < FLAG_COUNT || (exit->op == IR_EXIT && (exit->aux & IR_EXIT_FLAGS)))
-        return FLAGS_COMPUTED;
-    if (form_difference(s, val, f) || form_value(s, val, f))
-        return FLAGS_DESCRIBED;
-    return FLAGS_COMPUTED;
+FlagForm flags_form(Sel *s, const IrRef val[FLAG_COUNT])
+{
+    SelForm *last = s->form; /* they seldom change between one operation that asks and the next */
+
+    if (memcmp(last->val, val, sizeof last->val)) {
+        memcpy(last->val, val, sizeof last->val);
+        if (!form_difference(s, val, &last->form) && !form_value(s, val, &last->form))
+            last->form = (FlagForm){0};
+    }
+    return last->form;
 }
 
 static bool small(const Sel *s, IrRef v, int32_t *c)
@@ -150,10 +125,10 @@ static bool small(const Sel *s, IrRef v, int32_t *c)
 static bool constant_operand(const Sel *s, const FlagForm *f, uint32_t *bits)
 {
     uint64_t k = 0;
-    if (f->y && !f->both && !sel_const(s, f->y, &k))
+    if (f->y && !(f->how & FLAGS_BOTH) && !sel_const(s, f->y, &k))
         return false;
-    int64_t y = (f->from & FROM_SHIFT) ? (int32_t)k : (int64_t)k;
-    *bits = FROM_CONST | (f->sum ? FROM_SUM : 0) | (uint32_t)y << FROM_Y;
+    int64_t y = f->how & FLAGS_32 ? (int32_t)k : (int64_t)k;
+    *bits = FROM_CONST | (f->how & FLAGS_SUM ? FROM_SUM : 0) | (uint32_t)y << FROM_Y;
     return y == (int32_t)*bits >> FROM_Y;
 }
 
@@ -175,7 +150,7 @@ static void store_result(Sel *s, size_t to, const FlagForm *f)
     Gpr y = imm ? x : sel_use_r(s, f->y);
     Gpr t = sel_tmp_r(s);
 
-    if (f->sum) {
+    if (f->how & FLAGS_SUM) {
         x64_lea(s->a, W64, t, imm ? mem_b(x, c) : mem_bi(x, y, 0, 0));
     } else {
         x64_mov_rr(s->a, W64, t, x);
@@ -191,14 +166,12 @@ void flags_store(Sel *s, const FlagForm *f)
 {
     size_t x = offsetof(HostCpu, flags_x), y = offsetof(HostCpu, flags_y);
 
-    uint32_t bits = 0;
-    if (!s->plan->cfg.flags)
+    uint32_t bits = 0, from = FROM_PENDING | (f->how & FLAGS_CARRY ? FROM_CARRY : 0) | (f->how & FLAGS_32 ? 32 : 0);
+    bool constant = f->known && constant_operand(s, f, &bits);
+    x64_mov_mi(s->a, W32, sel_cpu(s, offsetof(HostCpu, flags_from)), f->known ? (int32_t)(from | (constant ? bits : 0)) : 0);
+    if (!f->known)
         return;
-    bool constant = f->from && constant_operand(s, f, &bits);
-    x64_mov_mi(s->a, W32, sel_cpu(s, offsetof(HostCpu, flags_from)), (int32_t)(f->from | (constant ? bits : 0)));
-    if (!f->from)
-        return;
-    if ((f->sum && !constant) || f->both)
+    if (((f->how & FLAGS_SUM) && !constant) || (f->how & FLAGS_BOTH))
         store_result(s, x, f);
     else
         store_operand(s, x, f->x);
@@ -212,22 +185,12 @@ void flags_store(Sel *s, const FlagForm *f)
 /* Whether the region uses what a flag held at its entry, or leaves some of the flags as they were and not others. */
 static bool reads(const Sel *s)
 {
-    IrRef val[FLAG_COUNT];
-
     for (unsigned k = 0; k < FLAG_COUNT; k++) {
         IrRef get = s->ra->slot_get[s->plan->cfg.flags[k]];
         if (get && ra_val(s, get)->use)
             return true;
     }
-    for (uint32_t b = 0; b < s->r->nblock; b++) {
-        const IrInsn *i = &s->r->insn[s->r->block[b].last];
-        if (i->snap) {
-            unsigned n = entries(s, i, val);
-            if (n && n < FLAG_COUNT)
-                return true;
-        }
-    }
-    return false;
+    return s->ra->mixed_flags;
 }
 
 static Mem home(const Sel *s, FlagRole role)
@@ -237,6 +200,7 @@ static Mem home(const Sel *s, FlagRole role)
 
 void flags_entry(Sel *s)
 {
+    s->form = ARENA_NEW(s->arena, SelForm);
     if (!s->plan->cfg.flags || !reads(s))
         return;
     uint32_t settle = sel_label(s), back = sel_label(s);
@@ -276,19 +240,32 @@ void flags_entry(Sel *s)
     sel_cold_end(s);
 }
 
+void flags_values(unsigned how, uint64_t x, uint64_t y, bool flag[FLAG_COUNT])
+{
+    if (how & FLAGS_SUM)
+        x += y;
+    if (how & FLAGS_BOTH) {
+        x &= y;
+        y = 0;
+    }
+    if (how & FLAGS_32) {
+        x <<= 32;
+        y <<= 32;
+    }
+    flag[FLAG_SIGN] = (x - y) >> 63;
+    flag[FLAG_ZERO] = x == y;
+    flag[FLAG_CARRY] = x >= y && (how & FLAGS_CARRY);
+    flag[FLAG_OVERFLOW] = ((x ^ y) & (x ^ (x - y))) >> 63;
+}
+
 void x64_flags_show(const HostCpu *cpu, const HostPlan *plan, uint8_t *state)
 {
     uint32_t from = cpu->flags_from;
-    uint64_t second = from & FROM_CONST ? (uint64_t)(int64_t)((int32_t)from >> FROM_Y) : cpu->flags_y;
-    uint64_t first = cpu->flags_x + (from & FROM_SUM ? second : 0);
-    uint64_t x = first << (from & FROM_SHIFT), y = second << (from & FROM_SHIFT);
-    const bool flag[FLAG_COUNT] = {
-        [FLAG_SIGN] = (x - y) >> 63,
-        [FLAG_ZERO] = x == y,
-        [FLAG_CARRY] = x >= y && (from & FROM_CARRY),
-        [FLAG_OVERFLOW] = ((x ^ y) & (x ^ (x - y))) >> 63,
-    };
+    uint64_t y = from & FROM_CONST ? (uint64_t)(int64_t)((int32_t)from >> FROM_Y) : cpu->flags_y;
+    unsigned how = (from & FROM_CARRY ? FLAGS_CARRY : 0) | (from & FROM_SHIFT ? FLAGS_32 : 0) | (from & FROM_SUM ? FLAGS_SUM : 0);
+    bool flag[FLAG_COUNT];
 
+    flags_values(how, cpu->flags_x, y, flag);
     for (unsigned k = 0; from && k < FLAG_COUNT; k++)
         state[plan->cfg.slots->slot[plan->cfg.flags[k]].offset] = flag[k];
 }

@@ -12,20 +12,28 @@
 
 #include "host/x86_64/emit.h"
 
+/* How a comparison is computed from two values, x and y. */
+typedef enum FlagHow {
+    FLAGS_CARRY = 1,  /* carry is set where there is no borrow; else never */
+    FLAGS_32 = 2,     /* of the low 32 bits */
+    FLAGS_SUM = 4,    /* of x + y and y: x holds their difference */
+    FLAGS_BOTH = 8,   /* of x & y and zero */
+} FlagHow;
+
 /* A comparison that all flags at an exit are of. */
 typedef struct FlagForm {
-    uint32_t from;   /* HostCpu.flags_from; 0: they are not of one */
+    bool known;      /* false: they are not of one */
+    uint8_t how;     /* FlagHow */
     IrRef x, y;      /* the operands; y 0: zero */
-    bool sum;        /* the first operand is x + y: x holds their difference */
-    bool both;       /* it is x & y, compared with zero */
 } FlagForm;
 
-/* What an exit has to do about flags. */
-typedef enum FlagExit { FLAGS_KEPT, FLAGS_COMPUTED, FLAGS_DESCRIBED } FlagExit;
-FlagExit flags_exit(const Sel *s, const IrInsn *exit, FlagForm *f);
-/* Store the form, or that homes hold the flags. Only HostCpu is written. */
+/* The form of all flags, whose values are given. */
+FlagForm flags_form(Sel *s, const IrRef val[FLAG_COUNT]);
+/* The values of the flags by a form, for these operands. */
+void flags_values(unsigned how, uint64_t x, uint64_t y, bool flag[FLAG_COUNT]);
+/* Store the form, or if it is not known that homes hold the flags: at an exit that changes any. Only HostCpu is written. */
 void flags_store(Sel *s, const FlagForm *f);
-/* At a region's entry, where only pinned registers hold anything: settle what it reads. */
+/* At a region's entry, before all else, where only pinned registers hold anything: settle what it reads. */
 void flags_entry(Sel *s);
 
 #endif

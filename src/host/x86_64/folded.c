@@ -7,7 +7,7 @@
 static bool stays(const Live *l, IrRef ref)
 {
     const SelAlloc *ra = l->ra;
-    IrRef root = ra->root[ref];
+    IrRef root = ra->val[ref].root;
     uint32_t u = ra->val[root].use;
     if (ra->val[root].flags & VAL_CONST)
         return true;
@@ -25,10 +25,10 @@ static const IrInsn *sole(Live *l, IrRef root, IrOp op)
     const IrInsn *i = &l->r->insn[root];
     if (root >= l->r->ninsn || i->op != op || l->ra->val[root].use || !live_same_block(l, root))
         return NULL;
-    if (l->ra->count[root] == 1 || (l->ra->count[root] <= 4 && stays(l, i->a) && stays(l, i->b)))
+    if (l->ra->val[root].count == 1 || (l->ra->val[root].count <= 4 && stays(l, i->a) && stays(l, i->b)))
         return i;
     /* the shift is free, so what is merely kept will do */
-    if (op == IR_SHL && l->ra->count[root] <= 4 && l->ra->val[l->ra->root[i->a]].use)
+    if (op == IR_SHL && l->ra->val[root].count <= 4 && l->ra->val[l->ra->val[i->a].root].use)
         return i;
     return NULL;
 }
@@ -36,7 +36,7 @@ static const IrInsn *sole(Live *l, IrRef root, IrOp op)
 static bool small_const(Live *l, IrRef ref, int64_t *v)
 {
     IrVal c;
-    IrRef root = l->ra->root[ref];
+    IrRef root = l->ra->val[ref].root;
     if (!ra_const(l->s, root, &c) || plan_is_x(ra_type(l->s, root)))
         return false;
     *v = (int64_t)c.u64[0];
@@ -48,7 +48,7 @@ static void addr_index(Live *l, AddrMode *m, IrRef x, IrRef y)
     for (int swap = 0; swap < 2; swap++) {
         IrRef idx = swap ? x : y;
         int64_t k;
-        const IrInsn *i = sole(l, l->ra->root[idx], IR_SHL);
+        const IrInsn *i = sole(l, l->ra->val[idx].root, IR_SHL);
         if (i && i->type == l->r->insn[idx].type && small_const(l, i->b, &k) && k >= 0 && k <= 3) {
             m->base = swap ? y : x;
             m->index = i->a;
@@ -72,7 +72,7 @@ static AddrMode addr_match(Live *l, const IrInsn *i)
     if (disp != (int32_t)disp)
         return m; /* the rule adds the displacement itself */
     for (int depth = 0; depth < 4; depth++) {
-        const IrInsn *add = sole(l, l->ra->root[m.base], IR_ADD);
+        const IrInsn *add = sole(l, l->ra->val[m.base].root, IR_ADD);
         if (!add)
             break;
         if (small_const(l, add->b, &k) && disp + k == (int32_t)(disp + k)) {
@@ -114,7 +114,7 @@ bool live_use_sum(Live *l, IrRef ref, const IrInsn *i)
     if ((i->type != IR_I64 && i->type != IR_I32) || l->ra->val[ref].am)
         return false;
     addr_index(l, &m, i->a, i->b);
-    if (!m.scale || (l->ra->val[l->ra->root[m.base]].flags & VAL_CONST))
+    if (!m.scale || (l->ra->val[l->ra->val[m.base].root].flags & VAL_CONST))
         return false;
     use_mode(l, ref, m);
     return true;
@@ -123,7 +123,7 @@ bool live_use_sum(Live *l, IrRef ref, const IrInsn *i)
 /* Whether condition `cond` is the host's carry, or no carry. */
 static bool is_carry(const Live *l, IrRef cond)
 {
-    const IrInsn *i = &l->r->insn[l->ra->root[cond]];
+    const IrInsn *i = &l->r->insn[l->ra->val[cond].root];
     unsigned rel = i->aux & (IR_LT | IR_EQ | IR_GT);
     if (!live_can_fuse(l, cond))
         return false;
@@ -137,9 +137,9 @@ bool live_use_increment(Live *l, IrRef ref, const IrInsn *i)
         return false;
     for (unsigned no = 0; no < 2; no++) {
         IrRef same = no ? i->b : i->c;
-        const IrInsn *more = sole(l, l->ra->root[no ? i->c : i->b], IR_ADD);
+        const IrInsn *more = sole(l, l->ra->val[no ? i->c : i->b].root, IR_ADD);
         int64_t one;
-        if (!more || l->ra->root[more->a] != l->ra->root[same] || !small_const(l, more->b, &one) || one != 1)
+        if (!more || l->ra->val[more->a].root != l->ra->val[same].root || !small_const(l, more->b, &one) || one != 1)
             continue;
         l->ra->val[ref].am = no ? VAL_AM_INC_NO : VAL_AM_INC_YES;
         live_use(l, same);

@@ -127,9 +127,8 @@ static void pass_need(Sel *s, IrRef param, IrRef arg, bool *changed)
 
 static void count_arg(Sel *s, IrRef param, IrRef arg, bool *changed)
 {
-    uint16_t *c = &s->ra->count[ra_root(s, arg)];
-    if ((ra_val(s, param)->flags & VAL_NEEDED) && *c != UINT16_MAX)
-        ++*c;
+    if (ra_val(s, param)->flags & VAL_NEEDED)
+        ra_val(s, ra_root(s, arg))->count++;
 }
 
 void graph_params(Sel *s)
@@ -139,7 +138,7 @@ void graph_params(Sel *s)
         for (IrRef ref = r->block[b].first, n = r->block[b].nparams; ref && n; ref = r->insn[ref].next)
             if (r->insn[ref].op == IR_PARAM) {
                 n--;
-                if (ra_root(s, ref) == ref && (s->ra->count[ref] || (ra_val(s, ref)->flags & VAL_SNAP)))
+                if (ra_root(s, ref) == ref && (ra_val(s, ref)->count || (ra_val(s, ref)->flags & VAL_SNAP)))
                     ra_val(s, ref)->flags |= VAL_NEEDED;
             }
     for (bool changed = true; changed;) {
@@ -219,10 +218,12 @@ static void mark_turn(Sel *s, IrRef v, uint32_t first, uint32_t end)
         return;
     uint32_t n = ra_use_new(s);
     ra->use[n] = (Use){.pos = end, .next = u, .soft = soft, .turn = true};
-    if (before)
+    if (before) {
         ra->use[before].next = n;
-    else
+    } else {
         ra->val[v].use = n;
+        ra->val[v].first = end;
+    }
     if (ra->g->last[v] < end)
         ra->g->last[v] = end;
 }

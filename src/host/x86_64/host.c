@@ -118,8 +118,8 @@ static void host_counter(const HostPlan *plan, uint8_t *buf, uint64_t pc, HostSi
     memcpy(buf + 26, &pc, sizeof pc);
     memcpy(buf + 42, &pc, sizeof pc);
     *site = (HostSite){.offset = 16, .stub = 40, .target = pc};
-    reloc[0] = (HostReloc){.offset = 35, .kind = HOST_RELOC_STUB, .stub = STUB_HOT};
-    reloc[1] = (HostReloc){.offset = 58, .kind = HOST_RELOC_STUB, .stub = STUB_LINK};
+    reloc[0] = (HostReloc){.offset = 35, .stub = STUB_HOT};
+    reloc[1] = (HostReloc){.offset = 58, .stub = STUB_LINK};
 }
 
 static void host_cpu_init(const HostPlan *plan, HostCpu *cpu)

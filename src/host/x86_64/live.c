@@ -1,3 +1,6 @@
+/*
+ * The backward pass, over positions: notes every use of every value, and chooses what is folded. See regalloc.h.
+ */
 #include "host/x86_64/graph.h"
 #include "host/x86_64/live.h"
 
@@ -5,347 +8,7 @@
 
 #include <string.h>
 
-/* --- order and aliases ------------------------------------------------------------------------------------------------ */
-
-/* A block that goes straight back, as at the end of a loop's body: taken most of the time. */
-static bool is_loop_exit(const IrRegion *r, uint32_t b)
-{
-    const IrInsn *i = &r->insn[r->block[b].last];
-    return i->op == IR_EXIT && (i->aux & IR_EXIT_POLL);
-}
-
-void live_targets(const IrRegion *r, const IrInsn *brif, uint32_t *main, uint32_t *side)
-{
-    uint32_t yes = (uint32_t)brif->imm, no = (uint32_t)(brif->imm >> 32);
-    bool through_yes = !r->block[yes].cold && (r->block[no].cold || is_loop_exit(r, yes));
-    *main = through_yes ? yes : no;
-    *side = through_yes ? no : yes;
-}
-
-static IrRef alias_get(Live *l, IrRef ref, const IrInsn *i)
-{
-    unsigned pin = l->s->plan->slot_pin[i->imm];
-    if (pin != 0xff)
-        return ra_pin_ref(l->s, pin);
-    IrRef *get = &l->ra->slot_get[i->imm];
-    if (*get)
-        return *get;
-    *get = ref;
-    l->ra->val[ref].home = (uint16_t)(i->imm + 1);
-    return ref;
-}
-
-/* The value that the instruction's result is: itself, or an operand when registers would hold the same (see x64.h). */
-static IrRef alias_of(Live *l, uint32_t block, IrRef ref, const IrInsn *i)
-{
-    switch (i->op) {
-    case IR_COPY:
-    case IR_TRUNC:
-        return l->ra->root[i->a];
-    case IR_ZEXT:
-        if (i->lane == IR_I32 && ra_type(l->s, l->ra->root[i->a]) == IR_I32)
-            return l->ra->root[i->a];
-        return ref;
-    case IR_VZEXT:
-        return l->ra->val[i->a].flags & VAL_CLEAN ? l->ra->root[i->a] : ref;
-    case IR_VGET:
-        if (i->imm == 0 && plan_is_x((IrType)i->type))
-            return l->ra->root[i->a];
-        return ref;
-    case IR_PARAM:
-        if (l->ra->g && graph_npreds(l->ra->g, block) > 1)
-            return ref;
-        return l->ra->root[l->r->pool[l->args[block] + i->imm]];
-    case IR_GET:
-        return alias_get(l, ref, i);
-    default:
-        return ref;
-    }
-}
-
-static bool has_pool_args(const IrInsn *i)
-{
-    return i->op == IR_CALL || i->op == IR_EXIT_HELP;
-}
-
-static void count_operand(Live *l, IrRef ref)
-{
-    uint16_t *c = &l->ra->count[l->ra->root[ref]];
-    if (ref && *c != UINT16_MAX)
-        ++*c;
-}
-
-bool live_has_cond(const IrInsn *i)
-{
-    if (i->op == IR_POLL)
-        return true;
-    if (plan_is_x((IrType)i->lane) || i->op == IR_VANY)
-        return sel_fp_conds[i->op] != NULL;
-    return sel_int_conds[i->op] != NULL;
-}
-
-bool live_can_fuse(const Live *l, IrRef cond)
-{
-    IrRef root = l->ra->root[cond];
-    return root < l->r->ninsn && live_has_cond(&l->r->insn[root]);
-}
-
-static void count_operands(Live *l, const IrInsn *i)
-{
-    unsigned mask = ir_ops[i->op].values;
-    if ((i->op == IR_BRIF || i->op == IR_SELECT) && live_can_fuse(l, i->a))
-        mask &= ~1u;
-    if (mask & 1)
-        count_operand(l, i->a);
-    if (mask & 2)
-        count_operand(l, i->b);
-    if (mask & 4)
-        count_operand(l, i->c);
-    if (has_pool_args(i))
-        for (uint32_t k = 0; k < i->b; k++)
-            count_operand(l, l->r->pool[i->a + k]);
-}
-
-/* Whether what is defined by `ref` is done on every path to here, and as often: in a graph, by the same block. */
-bool live_same_block(const Live *l, IrRef ref)
-{
-    return !l->ra->g || l->ra->g->at[ref] >= l->first;
-}
-
-static void note_sum(Live *l, IrRef ref, const IrInsn *i)
-{
-    SelAlloc *ra = l->ra;
-    const IrInsn *x = &l->r->insn[l->sum];
-    if (l->sum && ra->root[x->a] == ra->root[i->a] && ra->root[x->b] == ra->root[i->b] && x->type == i->lane &&
-        live_same_block(l, l->sum))
-        ra->alt[ref] = l->sum;
-}
-
-static void note_sub(Live *l, IrRef ref, const IrInsn *i)
-{
-    SelAlloc *ra = l->ra;
-    IrRef sub = l->sub_of[ra->root[i->a]];
-    const IrInsn *x = &l->r->insn[sub];
-    if (sub && ra->root[x->b] == ra->root[i->b] && x->type == i->lane && live_same_block(l, sub))
-        ra->alt[ref] = sub;
-}
-
-/* Remember subtractions of the main path; find that of a comparison's operands. Additions are only told that it comes. */
-static void note_arith(Live *l, IrRef ref, const IrInsn *i)
-{
-    switch (i->op) {
-    case IR_ADD: case IR_SUB:
-        if (l->depth == 0 && !plan_is_x((IrType)i->type)) {
-            if (i->op == IR_ADD)
-                l->sum = ref;
-            else
-                l->sub_of[l->ra->root[i->a]] = ref;
-        }
-        break;
-    case IR_ADD_V: case IR_ADD_C:
-        note_sum(l, ref, i);
-        break;
-    case IR_ICMP: case IR_SUB_V:
-        note_sub(l, ref, i);
-        break;
-    case IR_AND: case IR_SELECT: case IR_TALLY: case IR_FCMP:
-        break;
-    default:
-        return;
-    }
-    l->lazy[l->nlazy++] = ref;
-}
-
-/* Snapshots share their entries while no slot changes. */
-static bool is_kept(const Live *l, const IrSnap *snap)
-{
-    return snap->first == l->kept.first && snap->count == l->kept.count;
-}
-
-/* Its values' roots are known: they are defined before it. */
-static void note_snapshot(Live *l, const IrInsn *i)
-{
-    const IrSnap *snap = &l->r->snap[i->snap];
-    if (is_kept(l, snap)) /* it names what the one before does */
-        return;
-    l->kept = *snap;
-    for (uint32_t k = 0; k < snap->count; k++)
-        l->ra->val[l->ra->root[l->r->snapent[snap->first + k].val]].flags |= VAL_SNAP;
-}
-
-static void value_init(SelAlloc *ra, IrRef v)
-{
-    ra->root[v] = v;
-    ra->val[v] = (Val){.reg = REG_NONE, .hint = REG_NONE};
-    ra->alt[v] = 0;
-    ra->count[v] = 0;
-}
-
-/* One block; returns its terminator. */
-static const IrInsn *number_insns(Live *l, uint32_t b)
-{
-    SelAlloc *ra = l->ra;
-    const IrInsn *i = NULL;
-    for (IrRef ref = l->r->block[b].first; ref; ref = i->next) {
-        i = &l->r->insn[ref];
-        if (ra->g)
-            ra->g->at[ref] = l->pos;
-        ra->order[l->pos++] = ref;
-        value_init(ra, ref);
-        l->sub_of[ref] = 0;
-        switch (i->op) {
-        case IR_INSN:
-            continue;
-        case IR_CONST: case IR_VCONST:
-            ra->val[ref].flags = VAL_CONST;
-            break;
-        default:
-            ra->root[ref] = alias_of(l, b, ref, i);
-            count_operands(l, i);
-            note_arith(l, ref, i);
-            break;
-        }
-        if (plan_is_x((IrType)i->type)) {
-            l->vectors = true;
-            if (fp_clean(l->s, i))
-                ra->val[ref].flags |= VAL_CLEAN;
-        }
-        if (i->snap)
-            note_snapshot(l, i);
-    }
-    CHECK(i);
-    if (i->op == IR_BR) {
-        l->args[(uint32_t)i->imm] = i->a;
-    } else if (i->op == IR_BRIF) {
-        l->args[(uint32_t)i->imm] = i->b + 1;
-        l->args[(uint32_t)(i->imm >> 32)] = i->c + 1;
-    }
-    return i;
-}
-
-static void number_block(Live *l, uint32_t b);
-
-static void number_side(Live *l, uint32_t side)
-{
-    l->depth++;
-    number_block(l, side);
-    l->depth--;
-    l->ra->bend[side] = l->pos - 1;
-}
-
-static void number_block(Live *l, uint32_t b)
-{
-    for (;;) {
-        const IrInsn *i = number_insns(l, b);
-        if (i->op == IR_BR) {
-            b = (uint32_t)i->imm;
-        } else if (i->op == IR_BRIF) {
-            uint32_t side;
-            live_targets(l->r, i, &b, &side);
-            number_side(l, side);
-        } else {
-            return;
-        }
-    }
-}
-
-static void number_graph(Live *l)
-{
-    Graph *g = l->ra->g;
-    for (uint32_t k = 0; k < g->cfg->n; k++) {
-        uint32_t b = g->cfg->rpo[k], main, side;
-        if (g->block[b].side)
-            continue;
-        g->block[b].first = l->first = l->pos;
-        const IrInsn *i = number_insns(l, b);
-        if (i->op == IR_BRIF && graph_side(l->s, i, &main, &side))
-            number_side(l, side);
-        g->block[b].last = l->pos;
-        l->ra->order[l->pos++] = 0;
-    }
-}
-
 /* --- lazy values ------------------------------------------------------------------------------------------------------- */
-
-/* A comparison with zero that the flags of the operation itself answer: no overflow is involved. */
-bool live_sign_test(const Sel *s, const IrInsn *i)
-{
-    uint64_t c;
-    unsigned rel = i->aux & (IR_LT | IR_EQ | IR_GT);
-    if (i->op != IR_ICMP || !sel_const(s, i->b, &c) || c != 0)
-        return false;
-    return rel == IR_EQ || rel == (IR_LT | IR_GT) || ((i->aux & IR_PSIGNED) && (rel == IR_LT || rel == (IR_EQ | IR_GT)));
-}
-
-/* A choice of flags, by what is no choice itself. */
-static bool lazy_select(const Live *l, const IrInsn *i)
-{
-    const IrRef from[3] = {i->a, i->b, i->c};
-    for (unsigned k = 0; k < 3; k++) {
-        IrRef root = l->ra->root[from[k]];
-        if (root < l->r->ninsn && l->r->insn[root].op == IR_SELECT)
-            return false;
-    }
-    return i->type == IR_I8;
-}
-
-static bool may_be_lazy(const Live *l, const IrInsn *i)
-{
-    const IrRegion *r = l->r;
-    unsigned rel = i->aux & (IR_LT | IR_EQ | IR_GT);
-    if (i->op == IR_TALLY)
-        return (int64_t)i->imm == (int32_t)i->imm;
-    if (i->op == IR_SELECT)
-        return lazy_select(l, i);
-    if (i->op == IR_FCMP) /* its value; the flags that it raises are another matter, see live_insn */
-        return (i->lane == IR_F32 || i->lane == IR_F64) && (i->aux & 15) % 15 && !r->fp.soft;
-    if (i->op == IR_ICMP ? rel == 0 || rel == 7 : i->op != IR_SUB_V && i->op != IR_ADD_C && i->op != IR_ADD_V)
-        return false;
-    return i->lane == IR_I32 || i->lane == IR_I64;
-}
-
-static void discount(Live *l, IrRef ref)
-{
-    uint16_t *c = &l->ra->count[l->ra->root[ref]];
-    if (ref && *c != UINT16_MAX)
-        --*c;
-}
-
-/*
- * Flags that only snapshots want are not computed on the way: exits compute them into memory, and faults from the side
- * table. Neither is a sum or difference that only they want, nor a count of tools.
- */
-static void mark_lazy(Live *l)
-{
-    SelAlloc *ra = l->ra;
-    for (uint32_t k = l->nlazy; k--;) {
-        IrRef ref = l->lazy[k];
-        const IrInsn *i = &l->r->insn[ref];
-        if (ra->count[ref] || ra->root[ref] != ref || !may_be_lazy(l, i))
-            continue;
-        ra->val[ref].flags |= VAL_LAZY;
-        if (i->op == IR_SELECT) { /* what it chooses from comes before it, and may be lazy too */
-            discount(l, live_can_fuse(l, i->a) ? 0 : i->a);
-            discount(l, i->b);
-            discount(l, i->c);
-        } else if (live_sign_test(l->s, i)) {
-            discount(l, i->a);
-        }
-    }
-    for (uint32_t k = l->nlazy; k--;) {
-        IrRef ref = l->lazy[k];
-        const IrInsn *i = &l->r->insn[ref];
-        bool arith = (i->op == IR_SUB || i->op == IR_ADD || i->op == IR_AND) && (i->type == IR_I32 || i->type == IR_I64);
-        if (arith && !ra->count[ref] && !(ra->val[ref].flags & VAL_SNAP))
-            ra->val[ref].flags |= VAL_LAZY;
-    }
-    for (uint32_t k = l->nlazy; k--;) {
-        IrRef ref = l->lazy[k];
-        bool sub = l->r->insn[ref].op == IR_ICMP || l->r->insn[ref].op == IR_SUB_V;
-        if (sub && (ra->val[ref].flags & VAL_LAZY) && ra->alt[ref] && !(ra->val[ra->alt[ref]].flags & VAL_LAZY))
-            ra->val[ref].flags |= VAL_ALT;
-    }
-}
 
 /*
  * At the last use of a lazy value: a difference stands for the first operand only if that is not there anyway. All uses
@@ -358,10 +21,10 @@ static void settle(Live *l, IrRef root)
     if (i->op == IR_SELECT) {
         const IrRef from[3] = {i->a, i->b, i->c};
         for (unsigned k = 0; k < 3; k++)
-            if (ra->val[ra->root[from[k]]].flags & VAL_LAZY)
-                settle(l, ra->root[from[k]]);
+            if (ra->val[ra->val[from[k]].root].flags & VAL_LAZY)
+                settle(l, ra->val[from[k]].root);
     } else if (!(ra->val[root].flags & VAL_SETTLED)) {
-        IrRef a = ra->root[i->a];
+        IrRef a = ra->val[i->a].root;
         if ((ra->val[a].use || (ra->val[a].flags & VAL_CONST)))
             ra->val[root].flags &= ~VAL_ALT & 0xff;
         ra->val[root].flags |= VAL_SETTLED;
@@ -372,9 +35,9 @@ static void settle(Live *l, IrRef root)
 static void want_flags(Live *l, IrRef root)
 {
     const IrInsn *i = &l->r->insn[root];
-    IrRef sub = l->ra->alt[root];
+    IrRef sub = l->ra->val[root].alt;
     if (!sub && live_sign_test(l->s, i))
-        sub = l->ra->root[i->a];
+        sub = l->ra->val[i->a].root;
     if (sub && sub < l->r->ninsn)
         l->ra->val[sub].am = VAL_AM_FLAGS;
 }
@@ -384,7 +47,7 @@ static unsigned select_operands(const Sel *s, const IrInsn *i, IrRef op[LAZY_OPS
     const IrRef from[3] = {i->a, i->b, i->c};
     unsigned n = 0;
     for (unsigned k = 0; k < 3; k++) {
-        IrRef root = s->ra->root[from[k]];
+        IrRef root = s->ra->val[from[k]].root;
         if (s->ra->val[root].flags & VAL_LAZY)
             n += live_lazy_operands(s, root, op + n);
         else
@@ -398,22 +61,22 @@ unsigned live_lazy_operands(const Sel *s, IrRef root, IrRef op[LAZY_OPS])
     const SelAlloc *ra = s->ra;
     const IrInsn *i = &s->r->insn[root];
     if (i->op == IR_TALLY) {
-        op[0] = ra->root[i->a];
+        op[0] = ra->val[i->a].root;
         return 1;
     }
     if (i->op == IR_SELECT)
         return select_operands(s, i, op);
     if (ra->val[root].flags & VAL_ALT) {
-        op[0] = ra->alt[root];
-        op[1] = ra->root[i->b];
+        op[0] = ra->val[root].alt;
+        op[1] = ra->val[i->b].root;
         return 2;
     }
-    op[0] = ra->root[i->a];
-    op[1] = ra->root[i->b];
+    op[0] = ra->val[i->a].root;
+    op[1] = ra->val[i->b].root;
     if (op[0] < s->r->ninsn && (ra->val[op[0]].flags & VAL_LAZY)) { /* a sign test of a lazy result */
         const IrInsn *x = &s->r->insn[op[0]];
-        op[0] = ra->root[x->a];
-        op[1] = ra->root[x->b];
+        op[0] = ra->val[x->a].root;
+        op[1] = ra->val[x->b].root;
     }
     return 2;
 }
@@ -429,55 +92,57 @@ static void use_grow(Sel *s)
     ra->cap_use *= 2;
 }
 
-static inline uint32_t use_new(Sel *s)
+static inline uint32_t use_new(Sel *s, SelAlloc *ra)
 {
-    SelAlloc *ra = s->ra;
-    if (__builtin_expect(ra->nuse == ra->cap_use, 0))
+    uint32_t n = ra->nuse;
+    if (__builtin_expect(n == ra->cap_use, 0))
         use_grow(s);
-    return ra->nuse++;
+    ra->nuse = n + 1;
+    return n;
 }
 
 uint32_t ra_use_new(Sel *s)
 {
-    return use_new(s);
+    return use_new(s, s->ra);
 }
 
-static inline void push_use(Live *l, IrRef root, bool soft)
+static void push_use(Live *l, Val *x, bool soft)
 {
     SelAlloc *ra = l->ra;
-    uint32_t n = use_new(l->s);
-    ra->use[n] = (Use){.pos = l->pos, .next = ra->val[root].use, .soft = soft};
-    ra->val[root].use = n;
+    uint32_t n = use_new(l->s, ra), pos = l->pos;
+    Use *u = &ra->use[n];
+    u->pos = pos;
+    u->next = x->use;
+    u->soft = soft;
+    u->turn = false;
+    x->use = n;
+    x->first = pos;
 }
 
 void live_use(Live *l, IrRef ref)
 {
-    IrRef root = l->ra->root[ref];
-    uint32_t u = l->ra->val[root].use;
-    if (ref && !(u && l->ra->use[u].pos == l->pos))
-        push_use(l, root, false);
+    Val *val = l->ra->val, *x = &val[val[ref].root];
+    if (x->first == l->pos)
+        l->ra->use[x->use].soft = false;
     else if (ref)
-        l->ra->use[u].soft = false;
+        push_use(l, x, false);
 }
 
 /* A use that any place satisfies: it only keeps the value alive, so a later use in the same scope says it all. */
-static inline void keep_value(Live *l, IrRef root)
+static inline void keep_value(Live *l, Val *x)
 {
-    uint32_t u = l->ra->val[root].use;
-    if (!(u && l->ra->use[u].pos <= l->ra->end))
-        push_use(l, root, true);
+    if (x->first > l->ra->end)
+        push_use(l, x, true);
 }
 
-static void keep_root(Live *l, IrRef root)
+static void keep_lazy(Live *l, IrRef root)
 {
     IrRef op[LAZY_OPS];
-    if (!(l->ra->val[root].flags & VAL_LAZY)) {
-        keep_value(l, root);
-        return;
-    }
+    Val *val = l->ra->val;
+    val[root].first = l->pos;
     settle(l, root);
     for (unsigned n = live_lazy_operands(l->s, root, op); n--;)
-        keep_value(l, op[n]);
+        keep_value(l, &val[op[n]]);
 }
 
 /* A new scope: what keeps a value in another one says nothing here. */
@@ -488,37 +153,71 @@ static void scope_begin(Live *l, uint32_t end)
     l->kept.first = NEVER;
 }
 
+/* An exit that changes the slots in `homes`. */
+static void check_flags(Live *l, const uint64_t homes[EARLY_WORDS])
+{
+    const uint64_t *flags = l->s->plan->flag_slots;
+    uint64_t some = 0, rest = 0;
+
+    for (unsigned w = 0; w < l->early.words; w++) {
+        some |= homes[w] & flags[w];
+        rest |= flags[w] & ~homes[w];
+    }
+    l->ra->mixed_flags |= some && rest;
+}
+
+/* Entry values of pinned slots that a snapshot does not list are as they were; so does it list those in `listed`. */
+static void keep_pins(Live *l, uint64_t listed)
+{
+    Val *pin = &l->ra->val[l->ra->first_pin];
+    uint64_t rest = l->pins & ~listed & ~l->pins_kept;
+    l->pins_kept |= rest;
+    for (; rest; rest &= rest - 1)
+        keep_value(l, &pin[__builtin_ctzll(rest)]);
+}
+
 static void use_snapshot(Live *l, const IrInsn *i, bool exit)
 {
     const HostPlan *plan = l->s->plan;
     const IrSnap *snap = &l->r->snap[i->snap];
-    uint64_t set = 0;
+    const IrSnapEnt *e = &l->r->snapent[snap->first], *last = e + snap->count;
+    Val *val = l->ra->val;
+    uint32_t end = l->ra->end;
+    uint64_t pins = 0, homes[EARLY_WORDS] = {0}; /* slots that it lists, by where they are kept */
 
-    if (is_kept(l, snap))
+    if (live_is_kept(l, snap))
         return;
     l->kept = *snap;
-    early_note(&l->early, l->s, snap, l->pos, exit);
-    for (uint32_t k = 0; k < snap->count; k++) {
-        const IrSnapEnt *e = &l->r->snapent[snap->first + k];
-        IrRef root = l->ra->root[e->val];
-        unsigned pin = plan->slot_pin[e->slot];
-        keep_root(l, root);
-        if (pin == 0xff)
-            continue;
-        set |= 1ull << pin;
-        if (exit && l->ra->val[root].hint == REG_NONE)
-            l->ra->val[root].hint = plan->pin[pin].reg;
+    for (; e < last; e++) {
+        IrRef root = val[e->val].root;
+        unsigned slot = e->slot, pin = plan->slot_pin[slot];
+        Val *x = &val[root];
+        if (x->first > end) {
+            if (x->flags & VAL_LAZY)
+                keep_lazy(l, root);
+            else
+                push_use(l, x, true);
+        }
+        if (pin == 0xff) {
+            homes[slot / 64] |= 1ull << (slot % 64);
+            if (exit)
+                early_exit(&l->early, l->ra, root, slot, l->pos);
+        } else {
+            pins |= 1ull << pin;
+            if (exit && x->hint == REG_NONE)
+                x->hint = plan->pin[pin].reg;
+        }
     }
-    uint64_t rest = l->pins & ~set & ~l->pins_kept;
-    l->pins_kept |= rest;
-    for (; rest; rest &= rest - 1)
-        keep_value(l, ra_pin_ref(l->s, (unsigned)__builtin_ctzll(rest)));
+    early_note(&l->early, l->ra, homes, l->pos);
+    if (exit)
+        check_flags(l, homes);
+    keep_pins(l, pins);
 }
 
 /* The condition of a BRIF or SELECT: in flags when a rule may do that, else as a value. */
 static void use_condition(Live *l, IrRef ref, IrRef cond)
 {
-    IrRef root = l->ra->root[cond], op[LAZY_OPS];
+    IrRef root = l->ra->val[cond].root, op[LAZY_OPS];
     const IrInsn *i = &l->r->insn[root];
 
     if (!live_can_fuse(l, cond)) {
@@ -540,6 +239,7 @@ static void use_condition(Live *l, IrRef ref, IrRef cond)
 
 static void use_operands(Live *l, IrRef ref, const IrInsn *i)
 {
+    unsigned mask = ir_ops[i->op].values;
     switch (i->op) {
     case IR_BRIF:
         use_condition(l, ref, i->a);
@@ -560,22 +260,22 @@ static void use_operands(Live *l, IrRef ref, const IrInsn *i)
     case IR_CAS:
     case IR_RMW:
         live_use_address(l, ref, i);
+        mask &= ~1u;
+        break;
+    case IR_CALL:
+    case IR_EXIT_HELP:
+        for (uint32_t k = 0; k < i->b; k++)
+            live_use(l, l->r->pool[i->a + k]);
         break;
     default:
         break;
     }
-    unsigned mask = ir_ops[i->op].values;
-    if (i->op == IR_LOAD || i->op == IR_STORE || i->op == IR_CAS || i->op == IR_RMW)
-        mask &= ~1u;
     if (mask & 1)
         live_use(l, i->a);
     if (mask & 2)
         live_use(l, i->b);
     if (mask & 4)
         live_use(l, i->c);
-    if (has_pool_args(i))
-        for (uint32_t k = 0; k < i->b; k++)
-            live_use(l, l->r->pool[i->a + k]);
 }
 
 /* A value that ends in an operation with this hint would save a move by having it too. */
@@ -584,8 +284,8 @@ static void pass_hint(Live *l, IrRef ref, const IrInsn *i)
     SelAlloc *ra = l->ra;
     if (ra->val[ref].hint == REG_NONE || !i->a || !(ir_ops[i->op].values & 1))
         return;
-    Val *x = &ra->val[ra->root[i->a]];
-    if (!x->use && x->hint == REG_NONE && plan_is_x(ra_type(l->s, ra->root[i->a])) == plan_is_x((IrType)i->type))
+    Val *x = &ra->val[ra->val[i->a].root];
+    if (!x->use && x->hint == REG_NONE && plan_is_x(ra_type(l->s, ra->val[i->a].root)) == plan_is_x((IrType)i->type))
         x->hint = ra->val[ref].hint;
 }
 
@@ -594,9 +294,9 @@ static void pass_hint(Live *l, IrRef ref, const IrInsn *i)
 /* Two FP comparisons that raise the same flags. */
 static bool same_fcmp(const Live *l, const IrInsn *x, const IrInsn *y)
 {
-    const IrRef *root = l->ra->root;
+    const Val *val = l->ra->val;
     return x->op == IR_FCMP && y->op == IR_FCMP && x->lane == y->lane && !((x->aux ^ y->aux) & IR_SIGNALLING) &&
-           root[x->a] == root[y->a] && root[x->b] == root[y->b];
+           val[x->a].root == val[y->a].root && val[x->b].root == val[y->b].root;
 }
 
 /*
@@ -612,7 +312,7 @@ static bool fused_soon(Live *l, const IrInsn *cmp)
         if (same_fcmp(l, cmp, i) && (l->ra->val[ref].flags & VAL_NEEDED))
             return true;
         if ((i->op == IR_BRIF || i->op == IR_SELECT) && (l->ra->val[ref].flags & (VAL_NEEDED | VAL_COND)) == (VAL_NEEDED | VAL_COND) &&
-            l->ra->root[i->a] < l->r->ninsn && same_fcmp(l, cmp, &l->r->insn[l->ra->root[i->a]]))
+            l->ra->val[i->a].root < l->r->ninsn && same_fcmp(l, cmp, &l->r->insn[l->ra->val[i->a].root]))
             return true;
         if (ir_ops[i->op].flags & IRF_SNAP)
             return false;
@@ -620,78 +320,64 @@ static bool fused_soon(Live *l, const IrInsn *cmp)
     return false;
 }
 
-static void live_insn(Live *l, IrRef ref)
+/* Whether an instruction whose value nobody needs is left out. */
+static bool is_idle(Live *l, const IrInsn *i, unsigned flags)
 {
-    const IrInsn *i = &l->r->insn[ref];
+    return (flags & IRF_PURE) || i->op == IR_POLL || (i->flags & IR_QUIET && flags & IRF_FP) ||
+           (i->op == IR_FCMP && !l->r->fp.soft && fused_soon(l, i));
+}
+
+static void live_insn(Live *l, IrRef ref, const IrInsn *i)
+{
+    unsigned flags = ir_ops[i->op].flags;
     Val *x = &l->ra->val[ref];
 
-    if (!x->use && ((ir_ops[i->op].flags & IRF_PURE) || i->op == IR_POLL || (i->flags & IR_QUIET && ir_ops[i->op].flags & IRF_FP) ||
-                    (i->op == IR_FCMP && !l->r->fp.soft && fused_soon(l, i))))
+    if (!x->use && is_idle(l, i, flags))
         return;
     x->flags |= VAL_NEEDED;
     if (i->op == IR_ICMP || i->op == IR_SUB_V || i->op == IR_ADD_C || i->op == IR_ADD_V)
         want_flags(l, ref);
     pass_hint(l, ref, i);
     use_operands(l, ref, i);
-    if (ir_ops[i->op].flags & IRF_SNAP)
-        use_snapshot(l, i, ir_ops[i->op].flags & IRF_END);
+    if (flags & IRF_SNAP)
+        use_snapshot(l, i, flags & IRF_END);
 }
 
-/* No code of its own. */
-static inline bool is_inert(const Live *l, IrRef ref, const IrInsn *i)
+static void side_begin(Live *l)
 {
-    return i->op == IR_INSN || i->op == IR_GET || l->ra->root[ref] != ref || (l->ra->val[ref].flags & VAL_CONST) ||
-           i->op == IR_PARAM || i->op == IR_NOP;
+    l->outer[l->depth++] = (LiveScope){l->ra->end, l->pins_kept};
+    scope_begin(l, l->pos);
 }
 
-static void live_insns(Live *l, uint32_t b)
+/* In front of the side at whose branch we are. */
+static void side_end(Live *l)
 {
-    const IrInsn *i;
-    for (IrRef ref = l->r->block[b].last; ref; ref = i->prev) {
-        i = &l->r->insn[ref];
-        l->pos--;
-        if (!is_inert(l, ref, i))
-            live_insn(l, ref);
-    }
+    const LiveScope *outer = &l->outer[--l->depth];
+    early_end(&l->early, l->ra, l->pos + 1, l->ra->end);
+    l->ra->end = outer->end; /* what the side keeps is kept up to it here too */
+    l->pins_kept |= outer->pins_kept;
 }
 
-static void live_block(Live *l, uint32_t b);
-
-static void live_side(Live *l, uint32_t side)
+/*
+ * Positions from `first` up to the present one, backward; they end with `last`. Any other exit is where a side ends, which began behind
+ * its branch.
+ */
+static void live_range(Live *l, uint32_t first, IrRef last)
 {
-    uint32_t scope = l->ra->end;
-    uint64_t pins = l->pins_kept;
-    scope_begin(l, l->ra->bend[side]);
-    live_block(l, side);
-    early_end(&l->early, l->ra, l->pos, l->ra->end);
-    l->ra->end = scope; /* what the side keeps is kept up to it here too */
-    l->pins_kept |= pins;
-}
-
-static void live_block(Live *l, uint32_t b)
-{
-    uint32_t *path = ARENA_ARRAY(l->s->arena, uint32_t, l->r->nblock);
-    uint32_t n = 0;
-
-    for (;;) {
-        const IrInsn *end = &l->r->insn[l->r->block[b].last];
-        uint32_t side;
-        path[n++] = b;
-        if (end->op == IR_BR)
-            b = (uint32_t)end->imm;
-        else if (end->op == IR_BRIF)
-            live_targets(l->r, end, &b, &side);
-        else
-            break;
-    }
-    while (n--) {
-        const IrInsn *end = &l->r->insn[l->r->block[path[n]].last];
-        if (end->op == IR_BRIF) {
-            uint32_t main, side;
-            live_targets(l->r, end, &main, &side);
-            live_side(l, side);
+    while (l->pos > first) {
+        IrRef ref = l->ra->order[--l->pos];
+        const IrInsn *i = &l->r->insn[ref];
+        if (ir_ops[i->op].flags & IRF_END) {
+            if (i->op == IR_BR)
+                continue;
+            if (i->op != IR_BRIF && ref != last)
+                side_begin(l);
+            else if (i->op == IR_BRIF && l->depth)
+                side_end(l);
+        } else if (i->op == IR_INSN) {
+            continue;
         }
-        live_insns(l, path[n]);
+        live_insn(l, ref, i);
     }
 }
 
@@ -706,7 +392,7 @@ static void use_args(Live *l, const IrInsn *i)
         for (IrRef ref = l->r->block[to].first; p < n; ref = l->r->insn[ref].next) {
             if (l->r->insn[ref].op != IR_PARAM)
                 continue;
-            IrRef root = l->ra->root[l->r->pool[args + p++]];
+            IrRef root = l->ra->val[l->r->pool[args + p++]].root;
             if (!(l->ra->val[ref].flags & VAL_NEEDED))
                 continue;
             live_use(l, root);
@@ -720,47 +406,69 @@ static void live_graph(Live *l)
 {
     Graph *g = l->ra->g;
     for (uint32_t k = g->cfg->n; k-- > 0;) {
-        uint32_t b = g->cfg->rpo[k], main, side;
-        const IrInsn *end = &l->r->insn[l->r->block[b].last];
+        uint32_t b = g->cfg->rpo[k];
+        IrRef last = l->r->block[b].last;
+        const IrInsn *end = &l->r->insn[last];
         if (g->block[b].side)
             continue;
         l->first = g->block[b].first;
         scope_begin(l, --l->pos);
         if (end->op == IR_BR || end->op == IR_BRIF)
             use_args(l, end);
-        if (end->op == IR_BRIF && graph_side(l->s, end, &main, &side))
-            live_side(l, side);
-        live_insns(l, b);
+        live_range(l, l->first, last);
         early_end(&l->early, l->ra, l->pos, NEVER);
     }
     graph_live(l->s);
 }
 
-static void live_alloc(Sel *s)
+/* The entry values of pinned slots are in their registers. */
+static void init_pins(Sel *s)
 {
+    const HostPlan *plan = s->plan;
     SelAlloc *ra = s->ra;
+    IrRef v = ra->first_pin;
+    for (const Pin *p = plan->pin, *end = p + plan->npin; p < end; p++, v++) {
+        Val *x = &ra->val[v];
+        ra->reg_val[p->reg] = v;
+        *x = (Val){.first = NEVER, .hint = REG_NONE};
+        x->root = v;
+        x->reg = p->reg;
+        x->type = p->type;
+    }
+}
+
+static void live_alloc(Live *l)
+{
+    Sel *s = l->s;
+    SelAlloc *ra = s->ra;
+    uint32_t nslot = s->r->slots->count;
     ra->first_pin = s->r->ninsn;
     ra->reg_pin = s->plan->reg_pin;
+    ra->spill_val = ARENA_ARRAY(s->arena, IrRef, SPILL_SLOTS);
     ra->nval = ra->untouched = s->r->ninsn + s->plan->npin;
-    ra->val = arena_alloc(s->arena, ra->nval * (sizeof *ra->val + sizeof *ra->root + sizeof *ra->alt + sizeof *ra->count));
+    ra->val = ARENA_ARRAY(s->arena, Val, ra->nval);
     if (s->r->graph) /* whose liveness looks at all numbers, also those of removed instructions */
         memset(ra->val, 0, ra->nval * sizeof *ra->val);
-    ra->root = (IrRef *)(ra->val + ra->nval);
-    ra->alt = ra->root + ra->nval;
-    ra->count = (uint16_t *)(ra->alt + ra->nval);
-    ra->slot_get = arena_zalloc(s->arena, s->r->slots->count * sizeof *ra->slot_get);
-    ra->early = arena_zalloc(s->arena, ra->nval * sizeof *ra->early);
+    ra->val[0] = (Val){.first = NEVER, .reg = REG_NONE, .hint = REG_NONE};
+    init_pins(s);
+    ra->slot_get = arena_zalloc(s->arena, 2 * nslot * sizeof *ra->slot_get);
+    ra->home_val = ra->slot_get + nslot;
+    ra->early = ARENA_ARRAY(s->arena, Early, ra->nval);
     ra->order = ARENA_ARRAY(s->arena, IrRef, ra->nval + s->r->nblock);
     ra->bend = ARENA_ARRAY(s->arena, uint32_t, s->r->nblock);
     ra->cap_use = 4 * ra->nval + 64;
     ra->use = ARENA_ARRAY(s->arena, Use, ra->cap_use);
+    ra->use[0] = (Use){.pos = NEVER};
     ra->nuse = 1;
     ra->nam = VAL_AM_FIRST;
     ra->cap_am = s->r->ninsn / 4 + 16;
     ra->am = ARENA_ARRAY(s->arena, AddrMode, ra->cap_am);
-    value_init(ra, 0);
-    for (uint32_t v = s->r->ninsn; v < ra->nval; v++)
-        value_init(ra, v);
+    l->args = arena_zalloc(s->arena, s->r->nblock * sizeof *l->args);
+    l->lazy = ARENA_ARRAY(s->arena, IrRef, ra->nval);
+    l->sub = ARENA_ARRAY(s->arena, IrRef, ra->nval);
+    l->outer = ARENA_ARRAY(s->arena, LiveScope, s->r->nblock);
+    l->early.val = ARENA_ARRAY(s->arena, IrRef, nslot);
+    l->early.words = (nslot + 63) / 64;
 }
 
 /* Vector registers that a tree has no use for stay as they are: most trees have none. */
@@ -775,32 +483,15 @@ static void choose_pins(Live *l)
 
 void live_run(Sel *s)
 {
-    live_alloc(s);
-    Live *l = ARENA_NEW(s->arena, Live);
-    l->s = s;
-    l->ra = s->ra;
-    l->r = s->r;
-    l->args = arena_zalloc(s->arena, s->r->nblock * sizeof *l->args);
-    l->sub_of = ARENA_ARRAY(s->arena, IrRef, s->ra->nval);
-    memset(l->sub_of + s->r->ninsn, 0, s->plan->npin * sizeof *l->sub_of);
-    l->sub_of[0] = 0;
-    l->lazy = ARENA_ARRAY(s->arena, IrRef, s->ra->nval);
-    l->kept.first = NEVER;
-    if (s->r->graph) {
-        graph_begin(s);
-        number_graph(l);
-    } else {
-        number_block(l, 0);
-    }
-    s->ra->norder = l->pos;
-    choose_pins(l);
+    Live l = {.s = s, .ra = s->ra, .r = s->r, .kept = {.first = NEVER}};
+
+    live_alloc(&l);
+    live_number(&l);
+    choose_pins(&l);
+    scope_begin(&l, NEVER - 1);
     if (s->r->graph)
-        graph_params(s);
-    mark_lazy(l);
-    scope_begin(l, NEVER - 1);
-    if (s->r->graph)
-        live_graph(l);
+        live_graph(&l);
     else
-        live_block(l, 0);
-    CHECK(l->pos == 0);
+        live_range(&l, 0, s->ra->order[l.pos - 1]);
+    CHECK(l.pos == 0);
 }

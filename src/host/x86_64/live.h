@@ -1,8 +1,14 @@
-/* What live.c and folded.c share: the numbering pass and the backward pass over a region. See regalloc.h. */
+/* What number.c, live.c and folded.c share: the numbering pass and the backward pass over a region. See regalloc.h. */
 #ifndef HOST_X86_64_LIVE_H
 #define HOST_X86_64_LIVE_H
 
 #include "host/x86_64/early.h"
+
+/* What is around a side while the backward pass is in it. */
+typedef struct LiveScope {
+    uint32_t end;
+    uint64_t pins_kept;
+} LiveScope;
 
 typedef struct Live {
     Sel *s;
@@ -10,18 +16,29 @@ typedef struct Live {
     const IrRegion *r;
     uint32_t pos;
     uint32_t *args;       /* by block: pool index of its arguments */
-    unsigned depth;       /* side exits entered (number_block) */
+    unsigned depth;       /* sides that we are in */
     bool vectors;         /* some value wants a vector register */
     IrRef sum;            /* latest addition on the main path */
+    IrRef *sub;           /* subtractions of the main path, in order */
+    uint32_t nsub;
     uint32_t first;       /* in a graph: position at which the present main block begins */
-    IrRef *sub_of;        /* by value: latest subtraction from it on the main path */
     EarlyScan early;
-    IrRef *lazy;          /* what mark_lazy is to look at: flags, counts, sums and differences, in order */
+    IrRef *lazy;          /* what may be lazy: flags, counts, sums and differences, in order */
     uint32_t nlazy;
     uint64_t pins;        /* pinned slots whose entry values' uses are to be noted */
     uint64_t pins_kept;   /* pinned slots whose entry values a use behind this one, in the present scope, keeps */
+    LiveScope *outer;     /* of the sides that we are in */
     IrSnap kept;          /* the snapshot behind this one, all of whose values are kept in the present scope */
 } Live;
+
+/* Snapshots share their entries while no slot changes. */
+static inline bool live_is_kept(const Live *l, const IrSnap *snap)
+{
+    return snap->first == l->kept.first && snap->count == l->kept.count;
+}
+
+/* number.c: the numbering pass. */
+void live_number(Live *l);
 
 /* Whether what is defined by `ref` is done on every path to here, and as often: in a graph, by the same block. */
 bool live_same_block(const Live *l, IrRef ref);

@@ -319,7 +319,7 @@ static void hint_chain(Sel *s, IrRef v, unsigned reg, IrRef param, uint32_t from
             return;
         ra_val(s, v)->hint = (uint8_t)reg;
         const IrInsn *i = &s->r->insn[v];
-        if (i->op == IR_PARAM || ir_ops[i->op].arg[0] != IRR_T || s->ra->count[ra_root(s, i->a)] != 1)
+        if (i->op == IR_PARAM || ir_ops[i->op].arg[0] != IRR_T || ra_val(s, ra_root(s, i->a))->count != 1)
             return;
         v = ra_root(s, i->a);
     }

@@ -93,7 +93,7 @@ static void pin_slots(HostPlan *p, const uint16_t *slot, const uint8_t *reg, uns
     for (unsigned k = 0; slot && k < n && slot[k] != 0xffff; k++) {
         p->slot_pin[slot[k]] = p->reg_pin[reg[k] + base] = (uint8_t)p->npin;
         p->pinned |= REG_BIT(reg[k] + base);
-        p->pin[p->npin++] = (Pin){slot[k], (uint8_t)(reg[k] + base)};
+        p->pin[p->npin++] = (Pin){slot[k], (uint8_t)(reg[k] + base), p->cfg.slots->slot[slot[k]].type};
     }
 }
 
@@ -105,7 +105,7 @@ static void fill(HostPlan *p, const HostConfig *cfg)
     memset(p->reg_pin, 0xff, sizeof p->reg_pin);
     for (unsigned k = 0; cfg->flags && k < FLAG_COUNT; k++) {
         p->slot_flag[cfg->flags[k]] = (uint8_t)k;
-        p->last_flag = cfg->flags[k] > p->last_flag ? cfg->flags[k] : p->last_flag;
+        p->flag_slots[cfg->flags[k] / 64] |= 1ull << (cfg->flags[k] % 64);
     }
     pin_slots(p, cfg->pin_int, pin_regs_int, sizeof pin_regs_int, 0);
     p->npin_int = p->npin;

@@ -33,7 +33,7 @@ typedef enum Stub {
     STUB_EVAL,    /* ir_eval of the operation in scratch[4..5]; clobbers nothing */
     STUB_CALL,    /* helper number scratch[4]; clobbers nothing */
     STUB_HOT,     /* rax pc: its counter has come to zero; goes on where the engine says */
-    STUB_NOTE,    /* a NOTE operation whose key is new, scratch[5]: host_note_site, operands in ir.call.arg; clobbers nothing */
+    STUB_NOTE,    /* a NOTE operation, scratch[5]: host_note_site; place and address in ir.call.arg; clobbers nothing */
     STUB_TOOL,    /* HostCpu.tool with scratch[5], from the address behind which it was called; clobbers nothing, or leaves */
     STUB_PROMOTE, /* rax pc, rcx site of an indirect branch: its count of misses has come to zero; goes on at pc */
     STUB_THUNK,   /* rcx host address: go there by a return, which nothing but this predicts (HARDEN_RETPOLINE) */
@@ -44,6 +44,7 @@ typedef enum Stub {
 typedef struct Pin {
     uint16_t slot;
     uint8_t reg;
+    uint8_t type; /* the slot's: IrType */
 } Pin;
 
 struct HostPlan {
@@ -53,7 +54,7 @@ struct HostPlan {
     unsigned npin, npin_int;        /* those in integer registers come first */
     uint8_t slot_pin[IR_MAX_SLOTS]; /* index into pin[], or 0xff */
     uint8_t slot_flag[IR_MAX_SLOTS]; /* FlagRole, or 0xff */
-    unsigned last_flag;              /* the highest slot that is a flag */
+    uint64_t flag_slots[IR_MAX_SLOTS / 64]; /* which slots are */
     uint64_t pool_r, pool_x;        /* registers that the allocator may use */
     uint64_t temps;                 /* those that hold no pinned slot */
     uint64_t pinned;                /* those that do */

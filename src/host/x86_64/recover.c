@@ -1,5 +1,5 @@
 /* From a host fault back to guest state, and other changes to an interrupted context. The table's form is in emit.h. */
-#include "host/x86_64/emit.h"
+#include "host/x86_64/flags.h"
 
 #include "base/check.h"
 
@@ -38,6 +38,8 @@ static const uint8_t *skip_place(const uint8_t *p)
         p = skip_place(skip_place(p + 3));
         if (three)
             p = skip_place(p);
+    } else if (kind == SIDE_FLAGS) {
+        p = skip_place(skip_place(p + 1));
     }
     return p;
 }
@@ -132,6 +134,21 @@ static void write_slot(const HostPlan *plan, uint8_t *state, unsigned slot, cons
     memcpy(state + x->offset, v, ir_type_size((IrType)x->type));
 }
 
+/* All condition flags; `p` is behind SIDE_FLAGS. Returns how many slots they are. */
+static unsigned read_flags(const Source *from, const uint8_t **p, uint8_t slot[FLAG_COUNT], IrVal val[FLAG_COUNT])
+{
+    unsigned how = *(*p)++;
+    uint64_t x = read_place(from, p).u64[0], y = read_place(from, p).u64[0];
+    bool flag[FLAG_COUNT];
+
+    flags_values(how, x, y, flag);
+    for (unsigned k = 0; k < FLAG_COUNT; k++) {
+        slot[k] = (uint8_t)from->plan->cfg.flags[k];
+        val[k] = (IrVal){.u64 = {flag[k], 0}};
+    }
+    return FLAG_COUNT;
+}
+
 /* `p` is behind the entry's offset. All places are read before any home is written. */
 static void apply_entry(const Source *from, const uint8_t *p, uint8_t *state)
 {
@@ -139,13 +156,19 @@ static void apply_entry(const Source *from, const uint8_t *p, uint8_t *state)
     IrVal val[IR_MAX_SLOTS];
     uint8_t slot[IR_MAX_SLOTS];
     bool listed[PLAN_MAX_PINS] = {false};
-    unsigned n = *p++;
+    unsigned n = 0;
 
-    for (unsigned k = 0; k < n; k++) {
-        slot[k] = *p++;
-        val[k] = read_place(from, &p);
-        if (plan->slot_pin[slot[k]] != 0xff)
-            listed[plan->slot_pin[slot[k]]] = true;
+    for (unsigned entries = *p++; entries; entries--) {
+        slot[n] = *p++;
+        if (*p == SIDE_FLAGS) {
+            p++;
+            n += read_flags(from, &p, &slot[n], &val[n]);
+            continue;
+        }
+        val[n] = read_place(from, &p);
+        if (plan->slot_pin[slot[n]] != 0xff)
+            listed[plan->slot_pin[slot[n]]] = true;
+        n++;
     }
     for (unsigned k = 0; k < plan->npin; k++)
         if (!listed[k]) {

@@ -6,13 +6,6 @@
 
 #include <string.h>
 
-IrType ra_type(const Sel *s, IrRef root)
-{
-    if (root >= s->r->ninsn)
-        return (IrType)s->r->slots->slot[s->plan->pin[root - s->r->ninsn].slot].type;
-    return (IrType)s->r->insn[root].type;
-}
-
 static uint64_t pool_of(const Sel *s, IrRef root)
 {
     return plan_is_x(ra_type(s, root)) ? s->plan->pool_x : s->plan->pool_r;
@@ -24,17 +17,19 @@ static inline uint32_t next_use(const Sel *s, IrRef root, bool after)
     if (root >= ra->untouched)
         return ra->end;
     Val *x = &ra->val[root];
-    uint32_t u = x->use;
-    while (u && ra->use[u].pos < ra->pos)
-        u = ra->use[u].next;
-    x->use = u; /* positions only grow: what has been passed is never asked for again */
-    if (after && u && ra->use[u].pos == ra->pos)
-        u = ra->use[u].next;
-    if (!u || ra->use[u].pos > ra->end)
+    uint32_t next = x->first;
+    if (next < ra->pos) { /* positions only grow: what has been passed is never asked for again */
+        while (ra->use[x->use].pos < ra->pos)
+            x->use = ra->use[x->use].next;
+        next = x->first = ra->use[x->use].pos;
+    }
+    if (after && next == ra->pos)
+        next = ra->use[ra->use[x->use].next].pos;
+    if (next > ra->end)
         return NEVER;
-    if (ra->use[u].pos > ra->block_end && !graph_bit(ra->live_out, root)) /* in a graph only */
+    if (next > ra->block_end && !graph_bit(ra->live_out, root)) /* in a graph only */
         return NEVER;
-    return ra->use[u].pos;
+    return next;
 }
 
 uint32_t ra_next_use(const Sel *s, IrRef root, bool after)
@@ -56,19 +51,13 @@ bool ra_is_last_use(const Sel *s, IrRef root)
 
 /* --- places ----------------------------------------------------------------------------------------------------------- */
 
-bool ra_const(const Sel *s, IrRef root, IrVal *c)
+IrVal ra_const_value(const Sel *s, IrRef root)
 {
-    if (root >= s->r->ninsn || !(s->ra->val[root].flags & VAL_CONST))
-        return false;
     const IrInsn *i = &s->r->insn[root];
-    if (i->op == IR_VCONST) {
-        *c = s->r->vconst[i->imm];
-        return true;
-    }
+    if (i->op == IR_VCONST)
+        return s->r->vconst[i->imm];
     unsigned size = ir_type_size((IrType)i->type);
-    uint64_t v = size >= 8 ? i->imm : i->imm & ((1ull << 8 * size) - 1);
-    *c = (IrVal){.u64 = {v, 0}};
-    return true;
+    return (IrVal){.u64 = {size >= 8 ? i->imm : i->imm & ((1ull << 8 * size) - 1), 0}};
 }
 
 Mem ra_spill_mem(unsigned slot)
@@ -127,7 +116,7 @@ static void spill_reclaim(Sel *s)
     SelAlloc *ra = s->ra;
     if (ra->depth)
         return;
-    for (unsigned i = 0; i < SPILL_SLOTS; i++)
+    for (unsigned i = 0; i < ra->nspill; i++)
         if (ra->spill_val[i] &&
             (ra->g ? ra->g->spill_last[i] < ra->pos : ra_next_use(s, ra->spill_val[i], false) == NEVER))
             spill_free(s, i);
@@ -147,6 +136,8 @@ static unsigned spill_alloc(Sel *s, IrRef root)
         ra->full = true;
         return 0;
     }
+    while (ra->nspill < slot + n)
+        ra->spill_val[ra->nspill++] = 0;
     ra->spill_val[slot] = root;
     return slot;
 }
@@ -233,6 +224,7 @@ static void release(SelAlloc *ra, unsigned reg)
 {
     ra->val[ra->reg_val[reg]].reg = REG_NONE;
     ra->reg_val[reg] = 0;
+    ra->changed |= REG_BIT(reg);
     ra->used &= ~REG_BIT(reg);
     ra->at_pin &= ~REG_BIT(reg);
 }
@@ -243,6 +235,7 @@ static inline void bind(SelAlloc *ra, unsigned reg, IrRef root)
         ra->at_pin |= REG_BIT(reg);
     ra->reg_val[reg] = root;
     ra->val[root].reg = (uint8_t)reg;
+    ra->changed |= REG_BIT(reg);
     ra->used |= REG_BIT(reg);
     if (ra->g)
         ra->g->bound[reg] = ra->pos;
@@ -317,8 +310,8 @@ static void evict_one(Sel *s, uint64_t pool)
     for (; m; m &= m - 1) {
         unsigned reg = (unsigned)__builtin_ctzll(m);
         IrRef v = ra->reg_val[reg];
-        uint64_t score = ra->g ? graph_distance(s, v) : (uint64_t)ra_next_use(s, v, false) - ra->pos + 1;
-        if (has_other_place(&ra->val[v]) || early_home(s, v))
+        uint64_t score = ra->g ? graph_distance(s, v) : (uint64_t)next_use(s, v, false) - ra->pos + 1;
+        if (2 * score > best_score && (has_other_place(&ra->val[v]) || early_home(s, v)))
             score *= 2;
         if (score > best_score) {
             best_score = score;
@@ -351,6 +344,10 @@ static unsigned alloc(Sel *s, uint64_t pool, unsigned hint)
         return hint;
     avail = pool & ~ra->used & ~ra->locked;
     if (!(avail & s->plan->temps)) {
+        reclaim(s, pool & s->plan->temps);
+        avail = pool & ~ra->used & ~ra->locked;
+    }
+    if (!avail) {
         reclaim(s, pool);
         avail = pool & ~ra->used & ~ra->locked;
     }
@@ -368,10 +365,6 @@ static unsigned alloc(Sel *s, uint64_t pool, unsigned hint)
 void ra_begin(Sel *s)
 {
     SelAlloc *ra = s->ra;
-    for (unsigned k = 0; k < s->plan->npin; k++) {
-        ra->reg_val[s->plan->pin[k].reg] = ra_pin_ref(s, k);
-        ra_val(s, ra_pin_ref(s, k))->reg = s->plan->pin[k].reg;
-    }
     ra->used = ra->at_pin = s->plan->pinned;
     ra->end = NEVER - 1;
     ra->block_end = NEVER;
@@ -401,6 +394,8 @@ void ra_scope_enter(Sel *s, Scope *save, uint32_t end)
 {
     SelAlloc *ra = s->ra;
     save->used = ra->used;
+    save->changed = ra->changed;
+    ra->changed = 0;
     save->at_pin = ra->at_pin;
     memcpy(save->reg_val, ra->reg_val, sizeof save->reg_val);
     memcpy(save->spill_used, ra->spill_used, sizeof save->spill_used);
@@ -420,13 +415,7 @@ void ra_forget(Sel *s)
 void ra_scope_leave(Sel *s, const Scope *save)
 {
     SelAlloc *ra = s->ra;
-    uint64_t changed = 0;
-    for (uint64_t m = ra->used | save->used; m; m &= m - 1) {
-        unsigned reg = (unsigned)__builtin_ctzll(m);
-        if (ra->reg_val[reg] != save->reg_val[reg])
-            changed |= REG_BIT(reg);
-    }
-    for (uint64_t m = changed & ra->used; m; m &= m - 1)
+    for (uint64_t m = ra->changed & ra->used; m; m &= m - 1)
         ra->val[ra->reg_val[__builtin_ctzll(m)]].reg = REG_NONE;
     while (ra->ntrail > save->ntrail) {
         const Trail *t = &ra->trail[--ra->ntrail];
@@ -437,8 +426,9 @@ void ra_scope_leave(Sel *s, const Scope *save)
     ra->at_pin = save->at_pin;
     memcpy(ra->reg_val, save->reg_val, sizeof ra->reg_val);
     memcpy(ra->spill_used, save->spill_used, sizeof ra->spill_used);
-    for (uint64_t m = changed & ra->used; m; m &= m - 1)
+    for (uint64_t m = ra->changed & ra->used; m; m &= m - 1)
         ra->val[ra->reg_val[__builtin_ctzll(m)]].reg = (uint8_t)__builtin_ctzll(m);
+    ra->changed = save->changed;
     ra->end = save->end;
     ra->depth--;
 }
@@ -448,8 +438,10 @@ void ra_scope_leave(Sel *s, const Scope *save)
 bool sel_const(const Sel *s, IrRef v, uint64_t *c)
 {
     IrVal x;
+    if (!ra_const(s, ra_root(s, v), &x))
+        return false;
     unsigned size = ir_type_size(sel_type(s, v));
-    if (size > 8 || !ra_const(s, ra_root(s, v), &x))
+    if (size > 8)
         return false;
     *c = size == 8 ? x.u64[0] : x.u64[0] & ((1ull << 8 * size) - 1);
     return true;
@@ -466,18 +458,24 @@ bool sel_dies(const Sel *s, IrRef v)
     return !(ir_ops[s->r->insn[s->ref].op].flags & IRF_SNAP) && ra_next_use(s, ra_root(s, v), true) == NEVER;
 }
 
-static unsigned use_reg(Sel *s, IrRef v, bool want_x)
+static unsigned fetch(Sel *s, IrRef root)
+{
+    unsigned reg = alloc(s, pool_of(s, root), s->ra->val[root].hint);
+    ra_load_into(s, reg, root);
+    bind(s->ra, reg, root);
+    return reg;
+}
+
+static inline unsigned use_reg(Sel *s, IrRef v, bool want_x)
 {
     SelAlloc *ra = s->ra;
     IrRef root = ra_root(s, v);
+    unsigned reg = ra->val[root].reg;
     CHECK(plan_is_x(ra_type(s, root)) == want_x);
-    if (ra->val[root].reg == REG_NONE) {
-        unsigned reg = alloc(s, pool_of(s, root), ra->val[root].hint);
-        ra_load_into(s, reg, root);
-        bind(ra, reg, root);
-    }
-    ra->locked |= REG_BIT(ra->val[root].reg);
-    return ra->val[root].reg;
+    if (reg == REG_NONE)
+        reg = fetch(s, root);
+    ra->locked |= REG_BIT(reg);
+    return reg;
 }
 
 Gpr sel_use_r(Sel *s, IrRef v)

@@ -3,8 +3,8 @@
  * forward pass selects and emits, values are given registers on the spot (regalloc.c). It knows no operation: rules
  * say what they need through the calls of x64.h.
  *
- * Order. Instructions are numbered so that a side exit's block comes right behind its branch and the main path goes on
- * after it; code is emitted in that order too (into two parts, main and cold). A use in a side exit is therefore a use
+ * Order. Instructions that may have code are numbered so that a side exit's block comes right behind its branch and the main
+ * path goes on after it; code is emitted in that order too (into two parts, main and cold). A use in a side exit is therefore a use
  * just behind the branch for the main path, and uses are consumed in ascending order by one list a value.
  *
  * Where a value can be: in a register; in a spill slot; in the home (HostCpu.state) of a guest slot; or it is a constant,
@@ -25,9 +25,9 @@
 
 typedef struct Use {
     uint32_t pos;
-    uint32_t next : 30; /* index, 0 none */
-    uint32_t soft : 1;  /* any place will do: the value need only be kept */
-    uint32_t turn : 1;  /* no use but the end of a loop: the value is needed again in its next turn (soft: only kept) */
+    uint32_t next; /* index, 0 none */
+    bool soft;     /* any place will do: the value need only be kept */
+    bool turn;     /* no use but the end of a loop: the value is needed again in its next turn (soft: only kept) */
 } Use;
 
 enum {
@@ -39,17 +39,26 @@ enum {
     VAL_ALT = 32,    /* a comparison of a and b, computed from alt[] = a - b and b, so that a need not be kept */
     VAL_SETTLED = 64, /* a lazy value of which a use has been noted: whether VAL_ALT holds is settled */
     VAL_CLEAN = 128, /* a scalar float whose register is zero above it: its vzext needs no instruction */
+    VAL_EARLY = 256, /* early[] has an entry for it */
 };
 
-/* A value, by the number of the instruction that defines it; for instructions without a value, its bookkeeping. */
+/*
+ * A value, by the number of the instruction that defines it; for instructions without a value, its bookkeeping. All in one place
+ * of half a cache line: every step of the backend begins with an operand's root.
+ */
 typedef struct Val {
+    IrRef root;      /* the value that this instruction's result is in fact */
     uint32_t use;    /* first use not yet passed; index into use[] */
+    uint32_t first;  /* its position, or NEVER; of a lazy value: position for which its operands were kept last */
+    IrRef alt;       /* of a comparison: the subtraction of the same operands, or 0; of a carry: the addition */
+    uint32_t count;  /* operand uses, those of fused conditions excepted */
     uint16_t spill;  /* spill slot + 1 */
     uint16_t home;   /* guest slot + 1 whose home holds the value */
+    uint16_t am;     /* of a memory operation: its address mode's number; of others: a VAL_AM */
+    uint16_t flags;
     uint8_t reg;     /* or REG_NONE */
     uint8_t hint;    /* register that would suit, or REG_NONE */
-    uint8_t flags;
-    uint16_t am;     /* of a memory operation: its address mode's number; of others: a VAL_AM */
+    uint8_t type;    /* IrType */
 } Val;
 
 /* What else Val.am may say, of operations other than memory's. */
@@ -83,7 +92,7 @@ typedef struct Early {
 
 /* State at a branch, to go back to after the side exit's code. */
 typedef struct Scope {
-    uint64_t used, at_pin;
+    uint64_t used, at_pin, changed;
     IrRef reg_val[REG_COUNT];
     uint64_t spill_used[SPILL_SLOTS / 64];
     uint32_t ntrail, end;
@@ -96,20 +105,18 @@ struct SelAlloc {
     struct Lessons *lessons; /* of a graph: what attempts before have taught */
     bool full;       /* a graph that needs more spill slots than there are: it cannot be compiled */
     Val *val;
-    IrRef *root;     /* the value that this instruction's result is in fact */
-    uint16_t *count; /* operand uses, those of fused conditions excepted */
-    IrRef *alt;      /* of a comparison: the subtraction of the same operands, or 0; of a carry: the addition */
-    Early *early;    /* by value; `to` 0: no exit does */
-    IrRef home_val[IR_MAX_SLOTS];  /* the value that was evicted to a home last, here or on another path */
-    IrRef *order;    /* instructions by position */
+    Early *early;    /* by value, of those with VAL_EARLY */
+    IrRef *home_val; /* by slot: the value that was evicted to its home last, here or on another path */
+    IrRef *order;    /* by position: instructions that may have code of their own; in a graph 0 where the edges of a block are */
     uint32_t norder;
     uint32_t nval;   /* instructions, then pseudo values */
     IrRef first_pin; /* the first pseudo value */
     const uint8_t *reg_pin; /* the plan's */
     IrRef untouched; /* pseudo values from here on are used by every exit, and no uses are noted */
+    bool mixed_flags; /* an exit changes some of the condition flags, and not others */
     IrRef *slot_get; /* by slot: the entry value, if it is not pinned and the region has it, or 0 */
-    uint32_t *bend;  /* by block: last position of its subtree */
-    Use *use;
+    uint32_t *bend;  /* by block of a side: last position of its subtree */
+    Use *use;        /* [0] is none, at NEVER */
     uint32_t nuse, cap_use;
     AddrMode *am;
     uint32_t nam, cap_am;
@@ -119,15 +126,17 @@ struct SelAlloc {
     const uint64_t *live_out; /* in a graph: values that are needed behind that */
     unsigned depth;  /* scopes entered */
     uint64_t used, locked;
+    uint64_t changed; /* registers that may hold something else than when the present scope was entered */
     uint64_t at_pin; /* pinned registers that hold the entry value of their slot */
     IrRef reg_val[REG_COUNT];
     uint64_t spill_used[SPILL_SLOTS / 64];
-    IrRef spill_val[SPILL_SLOTS];
+    IrRef *spill_val;     /* by spill slot, of those that were ever taken */
+    unsigned nspill;      /* how many these are */
     Trail *trail;
     uint32_t ntrail, cap_trail;
 };
 
-/* live.c: number the instructions, find aliases, note uses, choose what is folded. */
+/* number.c, live.c: number the instructions, find aliases, note uses, choose what is folded. */
 void live_run(Sel *s);
 /* Which of a BRIF's targets the code falls through to, and the other. */
 void live_targets(const IrRegion *r, const IrInsn *brif, uint32_t *main, uint32_t *side);
@@ -153,7 +162,7 @@ void ra_bind(SelAlloc *ra, unsigned reg, IrRef root); /* it is, already */
 
 static inline IrRef ra_root(const Sel *s, IrRef v)
 {
-    return s->ra->root[v];
+    return s->ra->val[v].root;
 }
 
 static inline Val *ra_val(const Sel *s, IrRef root)
@@ -166,7 +175,11 @@ static inline IrRef ra_pin_ref(const Sel *s, unsigned pin)
     return s->r->ninsn + pin;
 }
 
-IrType ra_type(const Sel *s, IrRef root);
+static inline IrType ra_type(const Sel *s, IrRef root)
+{
+    return (IrType)s->ra->val[root].type;
+}
+
 /* Position of the next use at or after the present instruction (`after`: strictly after it), or NEVER. */
 uint32_t ra_next_use(const Sel *s, IrRef root, bool after);
 bool ra_is_last_use(const Sel *s, IrRef root); /* ... none after the present instruction, in this turn of a loop */
@@ -176,7 +189,14 @@ void ra_load_into(Sel *s, unsigned reg, IrRef root);
 void ra_move(Sel *s, unsigned to, unsigned from);
 /* Memory operand of a spill slot or home that holds the value; false when it is in none. */
 bool ra_memory(const Sel *s, IrRef root, Mem *m);
-bool ra_const(const Sel *s, IrRef root, IrVal *c);
+IrVal ra_const_value(const Sel *s, IrRef root);
+static inline bool ra_const(const Sel *s, IrRef root, IrVal *c)
+{
+    if (!(s->ra->val[root].flags & VAL_CONST))
+        return false;
+    *c = ra_const_value(s, root);
+    return true;
+}
 void ra_load_const(Sel *s, unsigned reg, const IrVal *c);
 /* A value of type `t` from a spill slot (`spilled`) or home; a register to memory, whole. */
 void ra_load_memory(Sel *s, unsigned reg, IrType t, bool spilled, Mem m);

@@ -354,22 +354,24 @@ static void sel_side(Sel *s, const IrInsn *i, SelCond c, uint32_t side, uint32_t
 static const IrInsn *sel_insns(Sel *s, uint32_t block)
 {
     SelAlloc *ra = s->ra;
-    const IrInsn *i = NULL;
 
     emit_mark_block(s, block, true);
-    for (IrRef ref = s->r->block[block].first; ref; ref = i->next) {
-        i = &s->r->insn[ref];
+    for (;; ra->pos++) {
+        IrRef ref = ra->order[ra->pos];
+        const IrInsn *i = &s->r->insn[ref];
         if (i->op == IR_BR || i->op == IR_BRIF)
             return i;
         if (i->op == IR_INSN)
             emit_mark_insn(s, i->imm);
-        if ((ra->val[ref].flags & VAL_NEEDED) && i->op != IR_PARAM) {
-            ra_insn_begin(s, ref);
-            sel_dispatch(s, i);
-            ra_insn_end(s);
-        }
-        ra->pos++;
+        if (!(ra->val[ref].flags & VAL_NEEDED))
+            continue;
+        ra_insn_begin(s, ref);
+        sel_dispatch(s, i);
+        ra_insn_end(s);
+        if (ir_ops[i->op].flags & IRF_END)
+            break;
     }
+    ra->pos++;
     return NULL;
 }
 

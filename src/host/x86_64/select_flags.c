@@ -162,7 +162,7 @@ static bool cond_sub_v(Sel *s, const IrInsn *i, SelCond *out)
     Width w = width_of((IrType)i->lane);
     *out = (SelCond){.cc = CC_O};
     if (val_flags(s, i) & VAL_ALT) {
-        IrRef r = s->ra->alt[i - s->r->insn];
+        IrRef r = s->ra->val[i - s->r->insn].alt;
         if (!flags_are(s, FL_SUB, r, 0, w) && !flags_are(s, FL_BACK, r, 0, w))
             add_back(s, r, i, w);
     } else {
@@ -198,7 +198,7 @@ static void sign_flags(Sel *s, IrRef v, Width w)
 
 static bool icmp_alt(Sel *s, const IrInsn *i, Width w, SelCond *out)
 {
-    IrRef r = s->ra->alt[i - s->r->insn];
+    IrRef r = s->ra->val[i - s->r->insn].alt;
     unsigned rel = i->aux & (IR_LT | IR_EQ | IR_GT);
     int32_t imm;
 

@@ -111,37 +111,39 @@ void sel_stash(Sel *s, const IrInsn *i)
 
 /* A NOTE being emitted. */
 typedef struct Note {
-    const IrInsn *i;
     const IrNote *n;
-    bool fixed;      /* the key is an immediate: that of a line of code */
-    int32_t imm;
-    Gpr key, t;      /* t: to use, as is `addr` for reading when the access is longer than a byte */
-    Gpr addr;
-    Mem line[3];     /* what is remembered, the line used last first */
-    uint32_t back, rare;
+    bool fixed;   /* the address and its line are immediates: code's are */
+    int32_t imm, addr;
+    uint32_t index;
+    Gpr x, at, t; /* the address, or by what it differs from the line used last; its place; to use */
+    Mem line[3];  /* what is remembered, the line used last first */
+    int32_t last; /* bytes into a line at which the access may begin to be in it whole */
+    uint32_t back;
 } Note;
 
 /* Everything that is not seen to be simple is left to a stub. */
 static void note_by_stub(Sel *s, const Note *k)
 {
-    sel_store_arg(s, 0, k->i->b);
-    sel_store_arg(s, 1, k->i->c);
-    sel_store_imm(s, plan_scratch(SCRATCH_IMM), host_note_site(k->i->imm));
+    const int32_t at = offsetof(HostCpu, ir.call.arg), addr = at + (int32_t)sizeof(IrVal);
+
+    if (k->fixed) {
+        x64_mov_mi(s->a, W64, sel_cpu(s, at), (int32_t)k->index);
+        x64_mov_mi(s->a, W64, sel_cpu(s, addr), k->addr);
+    } else {
+        x64_mov_mr(s->a, W64, sel_cpu(s, at), k->at);
+        x64_mov_mr(s->a, W64, sel_cpu(s, addr), k->x);
+    }
+    sel_store_imm(s, plan_scratch(SCRATCH_IMM), host_note_site((uintptr_t)k->n));
     x64_call(s->a, label_stub(STUB_NOTE));
+    x64_jmp(s->a, k->back);
 }
 
-static void compare_key(Sel *s, const Note *k, Mem with)
+/* Whether the access is within the line at `with`: the difference is left in `d`, the jump taken when it is not. */
+static void unless_within(Sel *s, const Note *k, Gpr d, RGm with, uint32_t not)
 {
-    if (k->fixed)
-        x64_alu_mi(s->a, ALU_CMP, W64, with, k->imm);
-    else
-        x64_alu_rm(s->a, ALU_CMP, W64, k->key, rm_m(with));
-}
-
-static void shift_line(Sel *s, const Note *k, unsigned from)
-{
-    x64_mov_rm(s->a, W64, k->t, k->line[from]);
-    x64_mov_mr(s->a, W64, k->line[from + 1], k->t);
+    x64_alu_rm(s->a, ALU_XOR, W64, d, with);
+    x64_alu_ri(s->a, ALU_CMP, W64, d, k->last);
+    x64_jcc(s->a, CC_A, not);
 }
 
 /* Not the line used last: perhaps one of the next two, which goes to the front then. */
@@ -149,76 +151,122 @@ static void note_near(Sel *s, const Note *k)
 {
     for (unsigned at = 1; at < 3 && at < k->n->ways; at++) {
         uint32_t not = sel_label(s);
-        compare_key(s, k, k->line[at]);
-        x64_jcc(s->a, CC_NE, not);
-        for (unsigned from = at; from--;)
-            shift_line(s, k, from);
+        if (k->fixed) {
+            x64_alu_mi(s->a, ALU_CMP, W64, k->line[at], k->imm);
+            x64_jcc(s->a, CC_NE, not);
+        } else {
+            x64_mov_rm(s->a, W64, k->t, k->line[at]);
+            unless_within(s, k, k->t, rm_r(k->x), not);
+            x64_mov_rm(s->a, W64, k->t, k->line[at]);
+        }
+        for (unsigned from = at; from--;) {
+            x64_mov_rm(s->a, W64, k->x, k->line[from]);
+            x64_mov_mr(s->a, W64, k->line[from + 1], k->x);
+        }
         if (k->fixed)
             x64_mov_mi(s->a, W64, k->line[0], k->imm);
         else
-            x64_mov_mr(s->a, W64, k->line[0], k->key);
+            x64_mov_mr(s->a, W64, k->line[0], k->t);
         x64_jmp(s->a, k->back);
         sel_bind(s, not);
     }
 }
 
-/* An access that is not aligned, but within the line used last. */
-static void note_unaligned(Sel *s, const Note *k)
+/* Code that has not run often is small, and soon made. */
+static void note_rest(Sel *s, const Note *k)
 {
-    x64_lea(s->a, W64, k->t, mem_b(k->addr, (int32_t)k->n->span));
-    x64_alu_ri(s->a, ALU_AND, W64, k->t, (int32_t)~k->n->low);
-    x64_alu_rm(s->a, ALU_CMP, W64, k->t, rm_m(k->line[0]));
-    x64_jcc(s->a, CC_NE, k->rare);
-    x64_mov_rr(s->a, W64, k->t, k->addr);
-    x64_alu_ri(s->a, ALU_AND, W64, k->t, (int32_t)~k->n->low);
-    x64_alu_rm(s->a, ALU_CMP, W64, k->t, rm_m(k->line[0]));
-    x64_jcc(s->a, CC_E, k->back);
+    if (s->r->graph)
+        note_near(s, k);
+    note_by_stub(s, k);
 }
 
-/* Only the comparison with the line used last is on the way. */
+/* At an address that is known. */
+static bool note_fixed(Sel *s, Note *k, uint64_t addr)
+{
+    const IrNote *n = k->n;
+    uint64_t line = addr & ~n->low;
+
+    if (addr > INT32_MAX || ((addr + n->span) & ~n->low) != line)
+        return false;
+    k->fixed = true;
+    k->addr = (int32_t)addr;
+    k->imm = (int32_t)line;
+    k->index = ir_note_index(n, addr);
+    for (unsigned at = 0; at < 3; at++)
+        k->line[at] = mem_b(R15, (int32_t)(n->table + k->index + 8 * at) - STATE_BIAS);
+    k->x = sel_tmp_r(s);
+    uint32_t fresh = sel_label(s);
+    x64_alu_mi(s->a, ALU_CMP, W64, k->line[0], k->imm);
+    x64_jcc(s->a, CC_NE, fresh);
+    sel_bind(s, k->back);
+    sel_cold_begin(s);
+    sel_bind(s, fresh);
+    note_rest(s, k);
+    sel_cold_end(s);
+    return true;
+}
+
+static void note_place(Sel *s, const Note *k)
+{
+    const IrNote *n = k->n;
+    unsigned right = n->line_bits > n->place_bits ? n->line_bits - n->place_bits : 0;
+    unsigned left = n->line_bits < n->place_bits ? n->place_bits - n->line_bits : 0;
+    Width w = right ? W64 : W32;
+
+    x64_mov_rr(s->a, w, k->at, k->x);
+    if (left || right)
+        x64_shift_i(s->a, left ? SH_SHL : SH_SHR, w, k->at, left + right);
+    x64_alu_ri(s->a, ALU_AND, W32, k->at, (int32_t)n->mask);
+}
+
+static bool is_imm32(uint64_t v)
+{
+    return (int64_t)v == (int32_t)v;
+}
+
+/* Into x, the address. */
+static void note_address(Sel *s, const Note *k, Gpr base)
+{
+    if (k->n->disp == 0) {
+        x64_mov_rr(s->a, W64, k->x, base);
+    } else if (is_imm32(k->n->disp)) {
+        x64_lea(s->a, W64, k->x, mem_b(base, (int32_t)k->n->disp));
+    } else {
+        x64_mov_ri(s->a, k->x, k->n->disp);
+        x64_alu_rr(s->a, ALU_ADD, W64, k->x, base);
+    }
+}
+
+/* Only the comparison with the line used last is on the way. Whatever its alignment, an access is within that line when its
+ * address differs from the line's by no more than a line's bytes minus its own. */
 void sel_note(Sel *s, const IrInsn *i)
 {
     const IrNote *n = (const IrNote *)(uintptr_t)i->imm;
-    Note k = {.i = i, .n = n, .key = RAX, .addr = RAX, .back = sel_label(s), .rare = sel_label(s)};
-    int32_t disp = (int32_t)n->table - STATE_BIAS;
+    Note k = {.n = n, .last = (int32_t)(n->low - n->span), .back = sel_label(s)};
+    uint64_t base;
+
+    if (sel_const(s, i->a, &base) && note_fixed(s, &k, base + n->disp))
+        return;
+    Gpr a = sel_use_r(s, i->a);
     uint32_t fresh = sel_label(s);
-    uint64_t index;
-
-    k.fixed = imm32(s, i->a, W64, &k.imm);
-    if (!k.fixed)
-        k.key = sel_use_r(s, i->a);
-    if (n->span)
-        k.addr = sel_use_r(s, i->c);
-    bool known = sel_const(s, i->b, &index);
-    Gpr place = known ? RAX : sel_use_r(s, i->b);
-    for (unsigned at = 0; at < 3; at++, disp += 8)
-        k.line[at] = known ? mem_b(R15, disp + (int32_t)index) : mem_bi(R15, place, 0, disp);
+    k.x = sel_tmp_r(s);
+    k.at = sel_tmp_r(s);
     k.t = sel_tmp_r(s);
-
-    compare_key(s, &k, k.line[0]);
-    x64_jcc(s->a, CC_NE, fresh);
+    for (unsigned at = 0; at < 3; at++)
+        k.line[at] = mem_bi(R15, k.at, 0, (int32_t)(n->table + 8 * at) - STATE_BIAS);
+    note_address(s, &k, a);
+    note_place(s, &k);
+    if (n->low > INT32_MAX) {
+        note_by_stub(s, &k);
+        sel_bind(s, k.back);
+        return;
+    }
+    unless_within(s, &k, k.x, rm_m(k.line[0]), fresh);
     sel_bind(s, k.back);
     sel_cold_begin(s);
     sel_bind(s, fresh);
-    if (!s->r->graph) { /* code that has not run often: small, and soon made */
-        note_by_stub(s, &k);
-        x64_jmp(s->a, k.back);
-        sel_cold_end(s);
-        return;
-    }
-    if (n->span && n->low <= INT32_MAX) {
-        uint32_t aligned = sel_label(s);
-        x64_test_ri(s->a, W32, k.addr, (int32_t)n->span);
-        x64_jcc(s->a, CC_E, aligned);
-        note_unaligned(s, &k);
-        sel_bind(s, k.rare);
-        note_by_stub(s, &k);
-        x64_jmp(s->a, k.back);
-        sel_bind(s, aligned);
-    }
-    note_near(s, &k);
-    note_by_stub(s, &k);
-    x64_jmp(s->a, k.back);
+    x64_alu_rm(s->a, ALU_XOR, W64, k.x, rm_m(k.line[0]));
+    note_rest(s, &k);
     sel_cold_end(s);
 }
 

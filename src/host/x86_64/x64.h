@@ -121,6 +121,7 @@ struct Sel {
         IrRef x, y;
         uint8_t kind, w;
     } flags;
+    struct SelForm *form;    /* the latest of flags_form's answers */
     struct SelEmit *em;      /* labels, constant pool, chain sites, side table: see emit.h */
 };
 
