@@ -81,6 +81,7 @@ struct Engine {
     HostPlan *plan;
     IrWorld world;
     uint32_t opt_skip;           /* passes that are left out */
+    uint64_t clock_ns;           /* time that it takes to look at the clock; cfg.timing only */
     IrSlots slots;               /* the guest's, and cells (instrument.c) */
     IrSlot *cell_slots;          /* these together; NULL without tools */
 
