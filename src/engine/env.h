@@ -73,9 +73,10 @@ typedef struct EnvOps {
     /* Whether the process must not get another thread now. NULL: it may. */
     bool (*alone)(Vcpu *cpu);
     /*
-     * Restartable sections; all NULL: there are none. `section_near`: whether there may be one on the page of pc. `section`: the one that pc is in, always the same structure; NULL: in none. `section_named`: code
-     * has the constant va; whether a section is described there, which is known from now on, and was before. `section_abort`: cpu was
-     * preempted in the section that its pc is in: pc becomes where that is aborted to.
+     * Restartable sections; all NULL: there are none. `section_near`: whether there may be one on the page of pc.
+     * `section`: the one that pc is in, always the same structure; NULL: in none. `section_named`: code has the
+     * constant va; whether a section is described there, which is known from now on, and was before.
+     * `section_abort`: cpu was preempted in the section that its pc is in: pc becomes where that is aborted to.
      */
     bool (*section_near)(Vcpu *cpu, uint64_t pc);
     const EnvSection *(*section)(Vcpu *cpu, uint64_t pc);
