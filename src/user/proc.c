@@ -58,6 +58,7 @@ static void child_process(UserThread *t, const CloneArgs *a)
         if (o != t)
             thread_free(o);
     }
+    p->left_threads |= p->nthreads > 1 || p->nleaving > 0;
     p->threads = t;
     p->nthreads = 1;
     p->nleaving = 0;
