@@ -120,18 +120,9 @@ static void cell_add_const(Lower *l, DgCell cell, uint64_t v)
 /* Whether an operation neither looks at cells, nor faults, nor leaves. */
 static bool is_quiet(const IrInsn *i)
 {
-    switch (i->op) {
-    case IR_NOP:
-    case IR_CONST:
-    case IR_VCONST:
-    case IR_COPY:
-    case IR_GET:
-    case IR_PUT:
-    case IR_INSN:
+    if (i->op == IR_NOP || i->op == IR_GET || i->op == IR_PUT || i->op == IR_INSN)
         return true;
-    default:
-        return (ir_ops[i->op].flags & (IRF_PURE | IRF_FP)) && i->op != IR_CALL;
-    }
+    return (ir_ops[i->op].flags & (IRF_PURE | IRF_FP)) && i->op != IR_CALL;
 }
 
 /* The next operation of the guest's. */
