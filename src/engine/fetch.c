@@ -163,3 +163,13 @@ bool fetch_lift_at(Fetch *f, Lift *l, uint64_t pc, LiftFlow *flow)
     l->budget = 0;
     return fetch_lift(f, l);
 }
+
+Lift fetch_lift_new(Vcpu *cpu, uint64_t pc)
+{
+    const Guest *g = cpu->e->cfg.guest;
+    Lift l = {.guest = g, .mode = cpu->h.ir.mode, .cpu_features = cpu->e->cfg.features};
+
+    ir_builder_init(&l.b, ir_region_new(&cpu->arena, &cpu->e->slots, g->helpers, g->nhelpers, pc));
+    l.b.r->fp = careful_fp_mode(cpu->e, l.mode, pc);
+    return l;
+}

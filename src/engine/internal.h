@@ -222,6 +222,8 @@ const uint8_t *fetch_look(Fetch *f, uint64_t pc, size_t most, size_t *avail);
 unsigned fetch_targets(Fetch *f, uint64_t end, uint64_t pc, uint64_t *out, unsigned max);
 /* Lift the instruction at l->pc. False when it cannot be fetched. */
 bool fetch_lift(Fetch *f, Lift *l);
+/* What lifts into a new region at pc, in the vcpu's arena. */
+Lift fetch_lift_new(Vcpu *cpu, uint64_t pc);
 /* The one at pc alone, for who forms regions: where it leads is told in `flow`, and not emitted. */
 bool fetch_lift_at(Fetch *f, Lift *l, uint64_t pc, LiftFlow *flow);
 

@@ -578,16 +578,6 @@ static bool enter_at_flags(Former *g)
     return true;
 }
 
-static Lift lift_new(Vcpu *cpu, uint64_t pc)
-{
-    const Guest *g = cpu->e->cfg.guest;
-    Lift l = {.guest = g, .mode = cpu->h.ir.mode, .cpu_features = cpu->e->cfg.features};
-
-    ir_builder_init(&l.b, ir_region_new(&cpu->arena, &cpu->e->slots, g->helpers, g->nhelpers, pc));
-    l.b.r->fp = careful_fp_mode(cpu->e, l.mode, pc);
-    return l;
-}
-
 IrRegion *region_form(Fetch *f, uint64_t pc, bool evidence)
 {
     Vcpu *cpu = f->cpu;
@@ -602,9 +592,9 @@ IrRegion *region_form(Fetch *f, uint64_t pc, bool evidence)
     g->evidence = evidence;
     g->check = cpu->e->cfg.check;
     g->entry = pc;
-    g->l = lift_new(cpu, pc);
+    g->l = fetch_lift_new(cpu, pc);
     g->l.b.r->graph = true;
-    g->look = lift_new(cpu, pc);
+    g->look = fetch_lift_new(cpu, pc);
     g->insn = ARENA_ARRAY(&cpu->arena, Insn, DECODE_MAX);
     g->loop = true;
     explore_region(g);

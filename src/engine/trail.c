@@ -294,16 +294,6 @@ static bool follow(Walk *w)
     return false;
 }
 
-static Lift lift_new(Vcpu *cpu, uint64_t pc)
-{
-    const Guest *g = cpu->e->cfg.guest;
-    Lift l = {.guest = g, .mode = cpu->h.ir.mode, .cpu_features = cpu->e->cfg.features};
-
-    ir_builder_init(&l.b, ir_region_new(&cpu->arena, &cpu->e->slots, g->helpers, g->nhelpers, pc));
-    l.b.r->fp = careful_fp_mode(cpu->e, l.mode, pc);
-    return l;
-}
-
 IrRegion *trail_form(Fetch *f, const Trail *t)
 {
     Vcpu *cpu = f->cpu;
@@ -316,8 +306,8 @@ IrRegion *trail_form(Fetch *f, const Trail *t)
     f->t->forms |= (uint8_t)careful_forms(cpu->e, t->pc[0]);
     free(f->t->met); /* of the graph that there is not */
     f->t->met = NULL;
-    w->l = lift_new(cpu, t->pc[0]);
-    w->look = lift_new(cpu, t->pc[0]);
+    w->l = fetch_lift_new(cpu, t->pc[0]);
+    w->look = fetch_lift_new(cpu, t->pc[0]);
     if (!cpu->e->cfg.tools && !opt_skips_build(cpu->e->opt_skip))
         opt_build(&w->l.b, translate_marks(cpu->e));
     w->l.b.r->deep = true;
