@@ -51,7 +51,8 @@ static void place_room(Online *o, uint32_t n)
     if (n <= o->nplace)
         return;
     o->place = ARENA_ARRAY(o->r->arena, Place, 2 * n);
-    memcpy(o->place, old, o->nplace * sizeof *old);
+    if (old)
+        memcpy(o->place, old, o->nplace * sizeof *old);
     memset(o->place + o->nplace, 0, (2 * n - o->nplace) * sizeof *old);
     o->nplace = 2 * n;
 }
