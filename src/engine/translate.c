@@ -3,7 +3,7 @@
  *
  *   form      lift guest instructions along one trace into IR        guest->lift, through guest/lift.c; hot code: region.c, trail.c
  *   instrument  what tools ask for, as IR of its own                 plugin/, through engine/instrument.h
- *   optimise  slots become SSA values; passes                        opt/
+ *   optimise  slots become SSA values; passes                        opt/; of a trace most is done while it is formed (opt/online.c)
  *   compile   select, allocate, emit into this thread's region       host->compile
  *   publish   visible to every thread; the first one wins            table, cache
  *
@@ -69,12 +69,11 @@ static IrRegion *form(Fetch *f, uint64_t pc, unsigned limit, bool online)
     if (pc & ((1u << g->pc_shift) - 1))
         return NULL;
     arena_reset(&cpu->arena);
-    IrRegion *r = ir_region_new(&cpu->arena, &cpu->e->slots, g->helpers, g->nhelpers, pc);
-    Lift l = {.guest = g, .pc = pc, .mode = cpu->h.ir.mode, .cpu_features = e->cfg.features};
-    ir_builder_init(&l.b, r);
+    Lift l = fetch_lift_new(cpu, pc);
+    IrRegion *r = l.b.r;
+    l.pc = pc;
     if (online)
         opt_build(&l.b, translate_marks(e));
-    r->fp = careful_fp_mode(e, cpu->h.ir.mode, pc);
     if (f->t)
         f->t->forms |= (uint8_t)careful_forms(e, pc);
     for (unsigned branches = 0; !l.ended; l.pc = l.cont) {
