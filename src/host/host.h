@@ -26,7 +26,7 @@
 #define HOST_HOT_BITS 10
 #define HOST_MISS_BITS 8
 #define HOST_STATE_MAX 2048 /* bytes of guest state */
-#define HOST_GATES 16       /* room for the common stubs that translations refer to */
+#define HOST_GATES 24       /* room for the common stubs that translations refer to */
 #define HOST_GATE_BYTES 16
 #define HOST_COUNTER_BYTES 64
 
@@ -44,6 +44,7 @@ typedef struct HostCpu {
     uint32_t exit_request;   /* set by any thread or signal handler: leave at the next poll */
     uint32_t mxcsr;          /* host FP control and status while outside translated code: guest's rounding and flags */
     uint32_t host_mxcsr;     /* what C code runs with */
+    uint32_t host_fp;        /* the processor has host_mxcsr while in translated code (HostConfig.tool_calls), and mxcsr is the guest's */
     uint32_t polls_left;     /* see HostConfig.count_polls */
     uint32_t in_code;        /* 1 while translated code or its thunks run (fault handler) */
     void *c_stack;           /* saved C stack pointer while in translated code */
@@ -215,6 +216,11 @@ typedef struct HostConfig {
     bool promote;          /* indirect branches are sites that can be patched */
     HostHarden harden;
     bool count_polls;      /* POLL counts down HostCpu.polls_left, and is true when that comes to zero: for --check */
+    /*
+     * Tools' functions are called from many places: the host's FP environment, which C code needs, stays after such a call until
+     * a block that computes with floating point begins. Loading it takes as long as all else about a call.
+     */
+    bool tool_calls;
     uint32_t count_at;     /* where counters (uint64_t) are, from HostCpu; 0: IrRegion.counters is always 0 */
 } HostConfig;
 
@@ -265,6 +271,8 @@ typedef struct Host {
      * when pc and slots are otherwise exact.
      */
     void (*leave)(HostPlan *plan, HostCpu *cpu, void *uc, IrStop why);
+    /* The interrupted context is in what code has called through cpu->tool: make it continue as if that had returned. */
+    void (*abandon)(HostPlan *plan, HostCpu *cpu, void *uc);
     /* Whether the interrupted context faulted by overrunning the return stack; if so resets it in `uc`. */
     bool (*shadow_overflow)(HostPlan *plan, HostCpu *cpu, void *uc, const void *fault_addr);
     /*

@@ -14,9 +14,16 @@
 
 /* --- safety ------------------------------------------------------------------------------------------------------- */
 
+void plugin_crashed(DgHost *h, const Vcpu *cpu, const char *where)
+{
+    atomic_store(&h->ended, true);
+    fprintf(stderr, "dragoman: tool '%s' crashed while %s, guest pc 0x%llx: the program goes on without it\n",
+            h->tool->name, where, (unsigned long long)cpu->h.ir.pc);
+}
+
 bool plugin_guard(DgHost *h, Vcpu *cpu, const char *where, Body *body, void *ctx)
 {
-    sigjmp_buf here;
+    void *here[5]; /* which takes less time than a sigjmp_buf */
     void *outer = cpu ? cpu->escape : NULL;
 
     if (atomic_load_explicit(&h->ended, memory_order_relaxed))
@@ -25,16 +32,14 @@ bool plugin_guard(DgHost *h, Vcpu *cpu, const char *where, Body *body, void *ctx
         body(ctx);
         return true;
     }
-    if (sigsetjmp(here, 0) == 0) {
-        cpu->escape = &here;
+    if (__builtin_setjmp(here) == 0) {
+        cpu->escape = here;
         body(ctx);
         cpu->escape = outer;
         return true;
     }
     cpu->escape = outer;
-    atomic_store(&h->ended, true);
-    fprintf(stderr, "dragoman: tool '%s' crashed while %s, guest pc 0x%llx: the program goes on without it\n",
-            h->tool->name, where, (unsigned long long)cpu->h.ir.pc);
+    plugin_crashed(h, cpu, where);
     return false;
 }
 

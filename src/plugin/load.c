@@ -115,6 +115,7 @@ bool plugins_add(Plugins *p, const DgTool *tool, void *library, const char *opti
     CHECK(h != NULL);
     *h = (DgHost){.p = p, .tool = tool, .number = p->nhost, .out = -1};
     h->library = library;
+    p->tools.calls |= library != NULL;
     p->host[p->nhost++] = h;
     return take_options(h, options, st);
 }

@@ -95,6 +95,8 @@ void sel_room(Sel *s, const IrInsn *i);
 void sel_stash(Sel *s, const IrInsn *i);
 void sel_note(Sel *s, const IrInsn *i);
 void sel_tool(Sel *s, const IrInsn *i);
+/* At the start of a block: have the guest's FP environment there if the block needs it (HostConfig.tool_calls). Sets s->fp_block. */
+void sel_fp_block(Sel *s);
 void sel_load(Sel *s, const IrInsn *i);
 void sel_store(Sel *s, const IrInsn *i);
 void sel_cas(Sel *s, const IrInsn *i);

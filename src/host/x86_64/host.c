@@ -155,6 +155,7 @@ const Host host_native = {
     .recover = x64_recover,
     .show = x64_show,
     .leave = x64_leave,
+    .abandon = x64_abandon,
     .fp_trap = x64_fp_trap,
     .shadow_overflow = x64_shadow_overflow,
     .fp_load = x64_fp_load,

@@ -35,6 +35,9 @@ typedef enum Stub {
     STUB_HOT,     /* rax pc: its counter has come to zero; goes on where the engine says */
     STUB_NOTE,    /* a NOTE operation, scratch[5]: host_note_site; place and address in ir.call.arg; clobbers nothing */
     STUB_TOOL,    /* HostCpu.tool with scratch[5], from the address behind which it was called; clobbers nothing, or leaves */
+    STUB_TOOL_HOST, /* the same, and leaves the host's FP environment there (HostConfig.tool_calls) */
+    STUB_TOOL_LOST, /* r15: go on behind the call of HostCpu.tool, whose registers and stack are lost */
+    STUB_GUEST_FP, /* the guest's again; clobbers nothing */
     STUB_PROMOTE, /* rax pc, rcx site of an indirect branch: its count of misses has come to zero; goes on at pc */
     STUB_THUNK,   /* rcx host address: go there by a return, which nothing but this predicts (HARDEN_RETPOLINE) */
     STUB_ESTIMATES, /* data: the table of select_est.c */
@@ -119,6 +122,7 @@ bool x64_recover(HostPlan *plan, HostCpu *cpu, const uint8_t *code_rx, const uin
 uint64_t x64_show(HostPlan *plan, const HostCpu *cpu, const uint8_t *code_rx, const uint8_t *side, uint32_t side_len,
                   const void *hpc, uint8_t *state);
 void x64_leave(HostPlan *plan, HostCpu *cpu, void *uc, IrStop why);
+void x64_abandon(HostPlan *plan, HostCpu *cpu, void *uc);
 bool x64_shadow_overflow(HostPlan *plan, HostCpu *cpu, void *uc, const void *fault_addr);
 /* indirect.c: see Host */
 size_t x64_unprotected(const HostPlan *plan, const uint8_t *code, size_t len);
