@@ -141,11 +141,11 @@ typedef struct CodeBuf {
 
 /* A chain site: an aligned 32-bit displacement that now leads to its own stub and can be patched with one store. */
 typedef struct HostSite {
-    uint32_t offset;   /* of the displacement, from the code's start */
-    uint32_t stub;     /* of the stub that it first leads to, from the code's start */
-    uint64_t target;   /* guest pc; of an indirect branch its own */
-    bool hot;          /* a loop's way back, or a call: may be taken often */
-    uint8_t indirect;  /* HOST_SITE_JUMP or _CALL: an indirect branch, whose stub looks the target up; 0: a direct one */
+    uint32_t offset;      /* of the displacement, from the code's start */
+    uint32_t stub : 24;   /* of the stub that it first leads to, from the code's start */
+    uint32_t hot : 1;     /* a loop's way back, or a call: may be taken often */
+    uint32_t indirect : 7; /* HOST_SITE_JUMP or _CALL: an indirect branch, whose stub looks the target up; 0: a direct one */
+    uint64_t target;      /* guest pc; of an indirect branch its own */
 } HostSite;
 
 /* PLAIN: a jump that looks its target up where it is (IR_HINT_MANY). Only names the branch, and is never patched. */

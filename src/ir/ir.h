@@ -65,9 +65,11 @@ typedef struct IrOpInfo {
     const char *name;
     uint8_t result, arg[3]; /* IrRule */
     uint8_t flags;          /* IRF_* */
-    uint8_t values;         /* which of a, b, c are values: bits 0, 1, 2 */
+    uint8_t values;         /* which of a, b, c are values: bits 0, 1, 2; IR_VALUES_LISTED */
     const char *doc;
 } IrOpInfo;
+
+enum { IR_VALUES_LISTED = 8 }; /* it has values in the pool too */
 
 extern const IrOpInfo ir_ops[IR_NOPS];
 

@@ -54,7 +54,7 @@ struct HostPlan {
     HostConfig cfg;
     X64Features feat;
     Pin pin[PLAN_MAX_PINS];
-    unsigned npin, npin_int;        /* those in integer registers come first */
+    unsigned npin;                  /* those in integer registers come first */
     uint8_t slot_pin[IR_MAX_SLOTS]; /* index into pin[], or 0xff */
     uint8_t slot_flag[IR_MAX_SLOTS]; /* FlagRole, or 0xff */
     uint64_t flag_slots[IR_MAX_SLOTS / 64]; /* which slots are */
