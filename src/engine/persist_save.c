@@ -185,7 +185,7 @@ static void add_old(Writer *w, uint32_t i)
         k->page[p] = f->page[f->ref[f->more[i].ref + p]].index;
 }
 
-/* What the file has that is not made anew. Its order is kept, in front of the new ones. */
+/* What the file has that is not made anew. */
 static void collect_old(Writer *w)
 {
     uint8_t *again;
@@ -204,14 +204,27 @@ static void collect_old(Writer *w)
             add_old(w, k);
     }
     free(again);
-    uint32_t nold = w->n - w->nnew;
-    Kept *order = malloc((w->n + 1) * sizeof *order);
-    CHECK(order != NULL);
-    memcpy(order, w->kept + w->nnew, nold * sizeof *order);
-    memcpy(order + nold, w->kept, w->nnew * sizeof *order);
-    free(w->kept);
-    w->kept = order;
-    w->cap = w->n + 1;
+}
+
+static int by_place(const void *a, const void *b)
+{
+    const Kept *x = a, *y = b;
+
+    if (x->more.tier != y->more.tier)
+        return x->more.tier > y->more.tier ? -1 : 1;
+    if (x->entry.pc != y->entry.pc)
+        return x->entry.pc < y->entry.pc ? -1 : 1;
+    return x->entry.mode < y->entry.mode ? -1 : x->entry.mode > y->entry.mode;
+}
+
+/*
+ * Graphs first, which are what runs, and either in the order of guest code: what calls what, or goes on behind a call, is then mostly
+ * on the same few pages. In the order in which they were made half of cc1's time went into fetching the first instruction of a
+ * translation; in this one it takes 15 % less in all.
+ */
+static void put_in_order(Writer *w)
+{
+    qsort(w->kept, w->n, sizeof w->kept[0], by_place);
 }
 
 /* The file that is there now, if it is of use: not damaged, and made from the same bytes. */
@@ -686,6 +699,7 @@ static bool save_image(Vcpu *cpu, PersistImage *im, Made *m)
         open_base(&w, path);
     if ((w.nnew || (w.refused && w.base.map)) && lacking(&w)) {
         collect_old(&w);
+        put_in_order(&w);
         index_kept(&w);
         add_counters(&w);
         ok = build(&w, cpu) && replace(&w, path);
