@@ -226,18 +226,18 @@ static void stub_end(Sel *s, unsigned kind, Asm *a)
     s->a = a;
 }
 
-/* Where the displacements of such a stub are, from its start. */
-enum { CHAIN_SITE_AT = 10 + 3, CHAIN_LINK_AT = CHAIN_SITE_AT + 4 + 1 };
+/* Where the displacement of such a stub is, which is a call and nothing else: from where it comes says what is wanted. */
+enum { CHAIN_LINK_AT = 1 };
 
-void emit_chain(Sel *s, unsigned kind, uint64_t target)
+void emit_chain(Sel *s, unsigned kind, uint64_t target, uint32_t leave)
 {
     Asm *a = s->a;
 
     put_site(s, kind, target, 0);
     stub_begin(s, kind);
-    emit_guest_addr(s, RAX, target);
-    x64_rel0(s->a, REL_LEA_RCX);
-    x64_rel0(s->a, REL_JMP);
+    if (leave != LABEL_NONE)
+        sel_bind(s, leave);
+    x64_rel0(s->a, REL_CALL);
     stub_end(s, kind, a);
 }
 
@@ -499,7 +499,6 @@ static void finish_sites(Sel *s, const Layout *l, HostCode *out)
         put_rel(l, at, stub);
         if (x->indirect)
             continue;
-        put_rel(l, stub + CHAIN_SITE_AT, at);
         put_rel(l, stub + CHAIN_LINK_AT, s->plan->stub[STUB_LINK] - l->rx);
         note_stub(out, stub + CHAIN_LINK_AT, STUB_LINK);
     }
