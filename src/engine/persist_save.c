@@ -59,8 +59,7 @@ typedef struct Writer {
     Kept *kept;
     uint32_t n, cap, nnew;
     bool refused;            /* some of what is there has been refused tier 2 */
-    uint32_t ncode;          /* of kept, without the counters behind them */
-    uint32_t *find, find_mask; /* hash table of these by pc and mode: index + 1 */
+    uint32_t *find, find_mask; /* hash table of these, but no counters, by pc and mode: index + 1 */
     uint8_t *counter_code;   /* HOST_COUNTER_BYTES each */
     PersistSite *counter_site;
     uint32_t *counter_reloc;
@@ -250,12 +249,14 @@ static uint32_t hash_size(uint32_t n)
 
 static void index_kept(Writer *w)
 {
-    w->ncode = w->n;
+    free(w->find);
     w->find_mask = hash_size(w->n) - 1;
     w->find = calloc((size_t)w->find_mask + 1, sizeof w->find[0]);
     CHECK(w->find != NULL);
     for (uint32_t i = 0; i < w->n; i++) {
         uint32_t at = persist_hash(w->kept[i].entry.pc, w->kept[i].entry.mode) & w->find_mask;
+        if (w->kept[i].more.is_counter)
+            continue;
         while (w->find[at])
             at = (at + 1) & w->find_mask;
         w->find[at] = i + 1;
@@ -308,41 +309,52 @@ static uint8_t *find_reached(const Writer *w)
     return reached;
 }
 
+/* The counter of a translation: the c-th. */
+static void fill_counter(Writer *w, Kept *k, const Kept *of, uint32_t c)
+{
+    static const uint8_t no_side[16]; /* nothing in a counter faults */
+    HostSite site;
+    HostReloc reloc[2];
+
+    k->entry = (PersistEntry){of->entry.pc, of->entry.mode, 0, HOST_COUNTER_BYTES};
+    k->more = (PersistMore){.side_len = sizeof no_side, .nsite = 1, .nreloc = 2, .nref = of->more.nref, .tier = 1, .is_counter = true};
+    memcpy(k->page, of->page, sizeof k->page);
+    k->code = w->counter_code + (size_t)c * HOST_COUNTER_BYTES;
+    k->side = no_side;
+    k->site = &w->counter_site[c];
+    k->reloc = &w->counter_reloc[2 * c];
+    w->e->host->counter(w->e->plan, w->counter_code + (size_t)c * HOST_COUNTER_BYTES, w->im->start + of->entry.pc, &site, reloc);
+    w->counter_site[c] = site_of(&site);
+    w->counter_reloc[2 * c] = reloc[0].offset << 8 | reloc[0].stub;
+    w->counter_reloc[2 * c + 1] = reloc[1].offset << 8 | reloc[1].stub;
+}
+
 /*
  * What tier.c does with counters in a process: what may turn out to be hot, because a hot site leads to it or only
- * indirect branches do, gets a counter of its own.
+ * indirect branches do, gets a counter of its own, in front of it.
  */
 static void add_counters(Writer *w)
 {
-    static const uint8_t no_side[16]; /* nothing in a counter faults */
     uint8_t *reached = find_reached(w);
-    uint32_t n = 0;
+    Kept *of = w->kept;
+    uint32_t n = w->n, c = 0;
 
-    w->counter_code = malloc((size_t)w->n * HOST_COUNTER_BYTES + 1);
-    w->counter_site = malloc((size_t)w->n * sizeof w->counter_site[0] + 1);
-    w->counter_reloc = malloc((size_t)w->n * 2 * sizeof w->counter_reloc[0] + 1);
+    w->counter_code = malloc((size_t)n * HOST_COUNTER_BYTES + 1);
+    w->counter_site = malloc((size_t)n * sizeof w->counter_site[0] + 1);
+    w->counter_reloc = malloc((size_t)n * 2 * sizeof w->counter_reloc[0] + 1);
     CHECK(w->counter_code && w->counter_site && w->counter_reloc);
-    for (uint32_t i = 0; i < w->ncode; i++) {
-        if (w->kept[i].more.tier > 1 || w->kept[i].more.refused || reached[i] == REACHED_DIRECTLY)
-            continue;
-        HostSite site;
-        HostReloc reloc[2];
-        Kept *k = push(w), *of = &w->kept[i];
-        k->entry = (PersistEntry){of->entry.pc, of->entry.mode, 0, HOST_COUNTER_BYTES};
-        k->more = (PersistMore){.side_len = sizeof no_side, .nsite = 1, .nreloc = 2, .nref = of->more.nref, .tier = 1, .is_counter = true};
-        memcpy(k->page, of->page, sizeof k->page);
-        w->e->host->counter(w->e->plan, w->counter_code + (size_t)n * HOST_COUNTER_BYTES, w->im->start + of->entry.pc, &site, reloc);
-        w->counter_site[n] = site_of(&site);
-        w->counter_reloc[2 * n] = reloc[0].offset << 8 | reloc[0].stub;
-        w->counter_reloc[2 * n + 1] = reloc[1].offset << 8 | reloc[1].stub;
-        k->code = w->counter_code + (size_t)n * HOST_COUNTER_BYTES;
-        k->side = no_side;
-        k->site = &w->counter_site[n];
-        k->reloc = &w->counter_reloc[2 * n];
-        of->more.counter = w->n; /* its index + 1 */
-        n++;
+    w->kept = NULL;
+    w->n = w->cap = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        if (of[i].more.tier < 2 && !of[i].more.refused && reached[i] != REACHED_DIRECTLY) {
+            fill_counter(w, push(w), &of[i], c++);
+            of[i].more.counter = w->n; /* its index + 1 */
+        }
+        *push(w) = of[i];
     }
+    free(of);
     free(reached);
+    index_kept(w);
 }
 
 /* --- laying out ------------------------------------------------------------------------------------------------------- */

@@ -193,6 +193,8 @@ static uint32_t label_site(Sel *s)
     return site;
 }
 
+#define SITE_ALIGN 4u /* of displacements: one store patches them */
+
 /* The jump or call of a site, whose displacement emit_finish fills in. */
 static void put_site(Sel *s, unsigned kind, uint64_t target, uint8_t indirect)
 {
@@ -446,9 +448,9 @@ typedef struct Layout {
     const uint8_t *rx;
 } Layout;
 
-static uint32_t align16(uint32_t n)
+static uint32_t align(uint32_t n, uint32_t to)
 {
-    return (n + 15) & ~15u;
+    return (n + to - 1) & ~(to - 1);
 }
 
 static int64_t label_offset(const Sel *s, const Layout *l, uint32_t label)
@@ -539,8 +541,8 @@ bool emit_finish(Sel *s, CodeBuf *cb, HostCode *out)
     Layout l = {.rw = s->main.start, .rx = s->main.start + cb->delta};
     uint32_t main_len = asm_here(&s->main), cold_len = asm_here(&s->cold);
 
-    l.part[PART_COLD] = align16(main_len);
-    l.pool = align16(l.part[PART_COLD] + cold_len);
+    l.part[PART_COLD] = align(main_len, SITE_ALIGN);
+    l.pool = align(l.part[PART_COLD] + cold_len, em->npool ? 16 : 1);
     l.size = l.pool + 16 * em->npool;
     if (s->main.overflow || l.size > (size_t)(cb->end - l.rw)) {
         cb->overflow = true;

@@ -1,6 +1,6 @@
 /*
  * What selection writes besides instructions: labels, the constant pool, chain sites, relocations and the side table; and
- * putting the parts together. Layout of a translation: main path, cold code, constants, each aligned to 16.
+ * putting the parts together. Layout of a translation: main path, cold code, constants, which are aligned to 16.
  *
  * Side table (HostCode.side): for each host instruction that may fault, where the guest state of its guest instruction's
  * start is. Numbers are LEB128 ("varint"); signed ones zigzag.
