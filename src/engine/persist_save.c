@@ -21,9 +21,12 @@
 
 /*
  * A file is written again when what was made anew took as long as making this part of it: writing a translation costs a
- * tenth of making it. Children of a shell are many, and all translate the same few things.
+ * tenth of making it. A small one, such as the C library's, is written in some milliseconds, and what it lacks is made by each run of a
+ * short program (gcc --version: 1 ms of 6). Children of a shell are many, and all translate the same few things.
  */
 #define NEW_PART 32
+#define SMALL 4096         /* translations */
+#define NEW_PART_SMALL 128
 #define NEW_LEAST 8
 #define NEW_LEAST_FORKED 64
 #define LOOK_AT_CLOCK 256  /* translations; see Persist.pause */
@@ -654,9 +657,9 @@ static void evict(const Persist *p)
 
 static bool worth_it(const Persist *p, uint32_t made, uint32_t had)
 {
-    uint32_t least = p->forked ? NEW_LEAST_FORKED : NEW_LEAST;
+    uint32_t least = p->forked ? NEW_LEAST_FORKED : NEW_LEAST, part = had / (had < SMALL ? NEW_PART_SMALL : NEW_PART);
 
-    return made >= (had / NEW_PART > least ? had / NEW_PART : least) || (made && !had);
+    return made >= (part > least ? part : least) || (made && !had);
 }
 
 /* Whether the file that is there lacks enough of what is new; others may have written it meanwhile. */
