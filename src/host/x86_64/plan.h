@@ -19,6 +19,7 @@ enum { REG_X = 16, REG_COUNT = 48, REG_NONE = 0xff };
 #define REG_ALL_R  0xffffull
 
 #define STATE_BIAS 128
+#define HOST_CALL_BYTES 5 /* of a call with a displacement */
 #define PLAN_MAX_PINS 40
 
 /* Routines at the start of the cache that translated code jumps to or calls; numbers are part of relocations. */
@@ -26,7 +27,7 @@ typedef enum Stub {
     STUB_ENTER,   /* C: IrStop enter(HostCpu *, const void *hpc) */
     STUB_LEAVE,   /* rax pc, ecx IrStop: note the pc, store pinned slots, return from enter */
     STUB_RESUME,  /* eax IrStop: return from enter, slots are stored already */
-    STUB_LINK,    /* rax pc, rcx chain site: translate, chain, go on there */
+    STUB_LINK,    /* called from a chain site's own stub: translate its target, chain, go on there */
     STUB_LOOKUP,  /* rax pc: find the translation, go on there */
     STUB_RET_MISS,/* rax pc: a guest return that the return stack did not predict */
     STUB_HELP,    /* ecx helper: slots stored, helper called; goes on at cpu->pc when it returns 0 */

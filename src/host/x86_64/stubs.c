@@ -196,10 +196,9 @@ static void stub_leave(Stubs *t)
 }
 
 /* Call the engine for an address to go on at: cpu->link, cpu->lookup or cpu->hot. */
-static void stub_engine(Stubs *t, Mem fn)
+static void call_engine(Stubs *t, Mem fn)
 {
     Asm *a = &t->a;
-    x64_mov_mr(a, W64, CPU(ir.pc), RAX);
     pins(t, true);
     to_c(t);
     host_fp(t, false);
@@ -216,11 +215,21 @@ static void stub_engine(Stubs *t, Mem fn)
     jump_to(t, plan_scratch(SCRATCH_PC));
 }
 
+/* The same; it is to know the guest address in rax. */
+static void stub_engine(Stubs *t, Mem fn)
+{
+    x64_mov_mr(&t->a, W64, CPU(ir.pc), RAX);
+    call_engine(t, fn);
+}
+
+/* Called by the stub of a chain site, which is told by where the call is. */
 static void stub_link(Stubs *t)
 {
     begin(t, STUB_LINK);
+    x64_pop(&t->a, RCX);
+    x64_alu_ri(&t->a, ALU_SUB, W64, RCX, HOST_CALL_BYTES);
     x64_mov_mr(&t->a, W64, CPU(link_site), RCX);
-    stub_engine(t, CPU(link));
+    call_engine(t, CPU(link));
 }
 
 /* Go on at rax if the jump cache at `table` has it. Its index is in the bits of ecx from pc_shift on. */
