@@ -27,15 +27,26 @@
 /* Graphs made anew because a switch goes where it had not gone before; that takes less than a millisecond. */
 #define WIDENED 4
 #define WIDEN_NS 1000000
+/* A return that was seen so often not to go back to the last call, and at least so often for each PAIRS times that it did, is no use
+ * to the predictor: a wrong guess and a lookup are some ten times as dear as a comparison. */
+#define LOOSE 3
+#define LOOSE_PAIRS 4
+/* Times that a return is made something else than paired. */
+#define TURNS 4
 /* Looks of a settled branch until it learns again: doubled each time that it ends up where it was. */
 #define PATIENCE 8
 #define PATIENCE_MAX 256
+
+static unsigned first_limit(const PromoteConfig *cfg)
+{
+    return cfg->slots < 2 ? cfg->slots : cfg->slots < 4 ? 2 : cfg->slots / 2;
+}
 
 void promote_site_init(PromoteSite *s, const PromoteConfig *cfg, uint64_t pc)
 {
     memset(s, 0, sizeof *s);
     s->pc = pc;
-    s->limit = cfg->slots < 2 ? cfg->slots : cfg->slots < 4 ? 2 : cfg->slots / 2;
+    s->limit = first_limit(cfg);
     s->period = cfg->miss;
     s->patience = PATIENCE;
 }
@@ -239,8 +250,45 @@ bool promote_widen(PromoteSite *s, uint64_t now)
     return true;
 }
 
+bool promote_is_loose(const PromoteWatched *seen)
+{
+    return seen->loose >= LOOSE && LOOSE_PAIRS * seen->loose >= seen->paired;
+}
+
+bool promote_watched(PromoteSite *s, const PromoteConfig *cfg, const PromoteWatched *seen)
+{
+    PromoteReturn as = s->as;
+
+    s->ret = true;
+    if (promote_is_loose(seen))
+        as = 2 * seen->left > seen->loose ? RETURN_JUMP : RETURN_SITE;
+    else if (s->as == RETURN_JUMP && seen->paired >= LOOSE && seen->paired > seen->loose)
+        as = RETURN_PAIRED;
+    if (as == s->as || (as != RETURN_PAIRED && s->turns == TURNS))
+        return false;
+    s->as = as;
+    if (as != RETURN_PAIRED) {
+        s->turns++;
+        s->limit = first_limit(cfg);
+        s->n = 0;
+        s->changes++;
+        learn(s, cfg);
+    }
+    return true;
+}
+
+bool promote_pairs(PromoteSite *s)
+{
+    if (s->as != RETURN_SITE || s->state != PROMOTE_SETTLED || s->n > 0)
+        return false;
+    s->as = RETURN_PAIRED;
+    return true;
+}
+
 const char *promote_state_name(const PromoteSite *s)
 {
+    if (s->ret && s->as == RETURN_PAIRED)
+        return "paired";
     switch (s->state) {
     case PROMOTE_JUDGED:
         return "judged";

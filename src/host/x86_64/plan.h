@@ -29,6 +29,7 @@ typedef enum Stub {
     STUB_LINK,    /* rax pc, rcx chain site: translate, chain, go on there */
     STUB_LOOKUP,  /* rax pc: find the translation, go on there */
     STUB_RET_MISS,/* rax pc: a guest return that the return stack did not predict */
+    STUB_UNPAIRED,/* the same, when HostCpu.unpaired_left has come to zero */
     STUB_HELP,    /* ecx helper: slots stored, helper called; goes on at cpu->pc when it returns 0 */
     STUB_EVAL,    /* ir_eval of the operation in scratch[4..5]; clobbers nothing */
     STUB_CALL,    /* helper number scratch[4]; clobbers nothing */
