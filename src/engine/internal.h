@@ -305,6 +305,8 @@ void promote_vcpu_init(Vcpu *cpu);
 /* Before a region is compiled: say of its indirect jumps which are better off without a site (IR_HINT_MANY), and of its returns
  * which are no use to the return predictor (IR_HINT_STRAY or _JUMP). */
 void promote_choose(Engine *e, IrRegion *r);
+/* What the return at pc is to whoever forms a region that goes over calls: IR_HINT_RET, _STRAY or _JUMP. */
+IrHint promote_return_hint(Engine *e, uint64_t pc);
 /* Give the indirect branches of a translation that nobody runs yet the stubs that others of the same guest code have. */
 void promote_attach(Engine *e, Translation *t);
 /* Whether the branch at pc has only one target so far, which tier 2 may meet itself (Translation.met). */

@@ -115,20 +115,42 @@ static bool wants_site(const Engine *e, const PromoteSite *s)
     return e->cfg.harden != HARDEN_OFF || (s && promote_worth(s));
 }
 
+static IrHint return_hint(const Engine *e, const PromoteSite *s)
+{
+    if (!s || !e->cfg.ret_predict || s->as == RETURN_PAIRED)
+        return IR_HINT_RET;
+    return s->as == RETURN_JUMP ? IR_HINT_JUMP : IR_HINT_STRAY;
+}
+
 static void choose_locked(Engine *e, const IrRegion *r, IrInsn *i)
 {
     if (i->op != IR_EXIT_IND || (i->aux != IR_HINT_JUMP && i->aux != IR_HINT_RET))
         return;
     const PromoteSite *s = site_find_locked(e, r->snap[i->snap].pc);
-    if (i->aux == IR_HINT_RET && s && e->cfg.ret_predict && s->as != RETURN_PAIRED)
-        i->aux = s->as == RETURN_JUMP ? IR_HINT_JUMP : IR_HINT_STRAY;
+    if (i->aux == IR_HINT_RET)
+        i->aux = (uint8_t)return_hint(e, s);
     if (i->aux == IR_HINT_JUMP && !wants_site(e, s))
         i->aux = IR_HINT_MANY;
 }
 
+static bool any_return(const Engine *e)
+{
+    return e->promote && atomic_load_explicit(&e->promote->returns, memory_order_relaxed);
+}
+
+IrHint promote_return_hint(Engine *e, uint64_t pc)
+{
+    if (!any_return(e))
+        return IR_HINT_RET;
+    pthread_mutex_lock(&e->promote_lock);
+    IrHint hint = return_hint(e, site_find_locked(e, pc));
+    pthread_mutex_unlock(&e->promote_lock);
+    return hint;
+}
+
 void promote_choose(Engine *e, IrRegion *r)
 {
-    if (!e->promote || (e->cfg.harden != HARDEN_OFF && !atomic_load_explicit(&e->promote->returns, memory_order_relaxed)))
+    if (!e->promote || (e->cfg.harden != HARDEN_OFF && !any_return(e)))
         return;
     pthread_mutex_lock(&e->promote_lock);
     for (uint32_t b = 0; b < r->nblock; b++)

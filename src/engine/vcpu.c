@@ -48,6 +48,7 @@ static void remove_from_list(Vcpu *cpu)
     if (cpu->next)
         cpu->next->prev = cpu->prev;
     add_stats(&e->past, &cpu->stats);
+    e->past.unpaired += cpu->unpaired_period - cpu->h.unpaired_left;
     hot_past_locked(e, cpu);
     pthread_mutex_unlock(&e->vcpu_lock);
 }
@@ -219,8 +220,10 @@ struct VcpuStats vcpu_sum_stats(Engine *e)
 {
     pthread_mutex_lock(&e->vcpu_lock);
     struct VcpuStats sum = e->past;
-    for (Vcpu *v = e->vcpus; v; v = v->next)
+    for (Vcpu *v = e->vcpus; v; v = v->next) {
         add_stats(&sum, &v->stats);
+        sum.unpaired += v->unpaired_period - v->h.unpaired_left;
+    }
     pthread_mutex_unlock(&e->vcpu_lock);
     return sum;
 }
