@@ -33,8 +33,8 @@ struct Vcpu {
     Trail *trail;              /* being noted (engine/trail.c); NULL: none is */
     Watch *watch;              /* of returns (engine/returns.c); NULL: none is kept */
     uint32_t unpaired_period;  /* what h.unpaired_left was set to ... */
-    uint64_t unpaired_ns;      /* and when; not before is another watch kept: */
-    uint64_t watch_ns;
+    uint64_t unpaired_ns;      /* and when, by the time of the thread */
+    uint64_t watch_ns;         /* not before is another watch kept */
     bool stepping;             /* in one; cleared by the environment when what is done after it is done already */
     struct {                   /* a translation to be made anew, carefully: its operations trapped too often */
         uint64_t pc;

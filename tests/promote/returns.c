@@ -111,11 +111,12 @@ static unsigned yields(long n)
 
 /* --- others ------------------------------------------------------------------------------------------------------------ */
 
-static NEVER_INLINE void throw(jmp_buf to, unsigned depth)
+static NEVER_INLINE void throw_from(jmp_buf to, unsigned depth)
 {
-    if (!depth)
+    if (depth)
+        throw_from(to, depth - 1);
+    else if (to)
         longjmp(to, 1);
-    throw(to, depth - 1);
     __asm__ volatile("");
 }
 
@@ -123,7 +124,7 @@ static NEVER_INLINE unsigned try(unsigned x)
 {
     jmp_buf here;
     if (!setjmp(here))
-        throw(here, 3);
+        throw_from(here, 3);
     return x * 5 + 1;
 }
 
