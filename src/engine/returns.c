@@ -21,16 +21,17 @@
 
 #include <stdlib.h>
 
-/* Returns without their call, each at least so frequent, are some tenths of all time: worth a look. */
+/* A return without its call takes ten to twenty nanoseconds more: where they are so frequent, they are worth a look. */
 #define PERIOD 1024u
 #define PERIOD_MAX (1u << 20)
-#define FREQUENT_NS 500
+#define FREQUENT_NS 1000
 /*
- * An instruction of a watch takes about a microsecond. While watches bring something they may take a sixteenth of the time, then ever
- * less: both what is counted and the time until the next are doubled.
+ * An instruction of a watch takes about a microsecond. It ends when so many loose returns were seen, or so many instructions. While
+ * watches bring something they may take a part of the time, then ever less: both what is counted and the time until the next are doubled.
  */
-#define WATCH_INSNS 2048
-#define WATCH_SHARE 16
+#define WATCH_LOOSE 48
+#define WATCH_INSNS 8192
+#define WATCH_SHARE 32
 #define WATCH_RETURNS 32
 #define WATCH_CALLS 64
 #define WATCH_DEPTH 4 /* calls that loose returns should have taken away, at once */
@@ -44,7 +45,7 @@ struct Watch {
     uint64_t pc, began;
     uint32_t mode;
     bool rests;       /* within an instruction: a child that shares memory may run on the vcpu in the call that makes it */
-    unsigned insns, ncall, nret;
+    unsigned insns, loose, ncall, nret;
     Call call[WATCH_CALLS];
     uint64_t ret[WATCH_RETURNS];
     PromoteWatched seen[WATCH_RETURNS];
@@ -103,11 +104,10 @@ static void on_return(Watch *w, uint64_t pc, uint64_t to)
         w->ncall -= d + 1;
     else if (k < WATCH_RETURNS && w->ncall)
         w->call[w->ncall - 1].passed |= 1u << k;
-    if (k == WATCH_RETURNS)
-        return;
-    if (d == WATCH_DEPTH)
+    w->loose += d == WATCH_DEPTH;
+    if (k < WATCH_RETURNS && d == WATCH_DEPTH)
         w->seen[k].loose++;
-    else
+    else if (k < WATCH_RETURNS)
         w->seen[k].paired++;
 }
 
@@ -184,7 +184,7 @@ IrStop returns_step(Vcpu *cpu)
         on_return(w, w->pc, cpu->h.ir.pc);
     w->pc = cpu->h.ir.pc;
     bool on = stop == IR_STOP_NONE || stop == IR_STOP_CHECK;
-    if (!on || ++w->insns == WATCH_INSNS)
+    if (!on || ++w->insns == WATCH_INSNS || w->loose == WATCH_LOOSE)
         finish(cpu, on);
     return stop;
 }
