@@ -313,6 +313,8 @@ void promote_attach(Engine *e, Translation *t);
 bool promote_known(Engine *e, uint64_t pc, uint64_t *target);
 /* What was seen of the return at pc. Returns whether it is to be translated otherwise. Outside translated code. */
 bool promote_return(Vcpu *cpu, uint64_t pc, const PromoteWatched *seen);
+/* Whether the branch at pc goes to `to` so often that tier 2 may go on there. */
+bool promote_hottest(Engine *e, uint64_t pc, uint64_t to);
 /* The routine behind HostCpu.promote. */
 const void *promote_miss(HostCpu *h);
 /* Call fn for each branch that there is a record of. */

@@ -105,6 +105,15 @@ bool promote_known(Engine *e, uint64_t pc, uint64_t *target)
     return known;
 }
 
+bool promote_hottest(Engine *e, uint64_t pc, uint64_t to)
+{
+    pthread_mutex_lock(&e->promote_lock);
+    const PromoteSite *s = site_find_locked(e, pc);
+    bool leads = s && promote_leads(s, to);
+    pthread_mutex_unlock(&e->promote_lock);
+    return leads;
+}
+
 /*
  * Where the general lookup is cheap, as without hardening, the way over a site to the lookup costs more than what stubs
  * save on branches that no target dominates: a jump, and a line of the instruction cache. (sqlite3: 9 %.) So a jump has

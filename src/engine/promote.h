@@ -69,7 +69,8 @@ typedef struct PromoteSite {
     PromoteSlot slot[PROMOTE_SLOTS_MAX];
     uint32_t changes;               /* of what is promoted: a stub made before the last one is out of date */
     uint32_t period;                /* events until the next one that is looked at */
-    unsigned sure;                  /* events without a stub in a row that the first target would have served */
+    unsigned sure;                  /* how much of the events without a stub the first target would have served */
+    bool mixed;                     /* a target came to the front again, past a newer one */
     unsigned failures;
     uint64_t failed_ns;             /* time of the last */
     unsigned nsample;
@@ -89,6 +90,11 @@ typedef struct PromoteSite {
 
 /* Whether tier 2 may be told of the branch's one target: a branch that had no other. */
 bool promote_tell(PromoteSite *s, uint64_t *target);
+/*
+ * Whether tier 2 may go on in `target`, one of several, although the others will show: the first, of a branch to which targets come back, or that was judged.
+ * One that only goes to new ones is served better by a stub, which follows.
+ */
+bool promote_leads(const PromoteSite *s, uint64_t target);
 /* An event at `target` behind what tier 2 was told; stray_ns says when the last was over. Returns true when that was wrong. */
 bool promote_stray(PromoteSite *s, uint64_t target, uint64_t now);
 /* An event at a target from the branch's table with which tier 2 does not compare, as it had not run then. True: it should by now. */

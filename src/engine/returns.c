@@ -31,7 +31,7 @@
  */
 #define WATCH_LOOSE 48
 #define WATCH_INSNS 8192
-#define WATCH_SHARE 32
+#define WATCH_SHARE 16
 #define WATCH_RETURNS 32
 #define WATCH_CALLS 64
 #define WATCH_DEPTH 4 /* calls that loose returns should have taken away, at once */

@@ -29,7 +29,6 @@ typedef enum Stub {
     STUB_LINK,    /* rax pc, rcx chain site: translate, chain, go on there */
     STUB_LOOKUP,  /* rax pc: find the translation, go on there */
     STUB_RET_MISS,/* rax pc: a guest return that the return stack did not predict */
-    STUB_UNPAIRED,/* the same, when HostCpu.unpaired_left has come to zero */
     STUB_HELP,    /* ecx helper: slots stored, helper called; goes on at cpu->pc when it returns 0 */
     STUB_EVAL,    /* ir_eval of the operation in scratch[4..5]; clobbers nothing */
     STUB_CALL,    /* helper number scratch[4]; clobbers nothing */
@@ -38,6 +37,7 @@ typedef enum Stub {
     STUB_TOOL,    /* HostCpu.tool with scratch[5], from the address behind which it was called; clobbers nothing, or leaves */
     STUB_PROMOTE, /* rax pc, rcx site of an indirect branch: its count of misses has come to zero; goes on at pc */
     STUB_THUNK,   /* rcx host address: go there by a return, which nothing but this predicts (HARDEN_RETPOLINE) */
+    STUB_UNPAIRED, /* as STUB_RET_MISS, when HostCpu.unpaired_left has come to zero */
     STUB_ESTIMATES, /* data: the table of select_est.c */
     STUB_COUNT
 } Stub;
