@@ -283,7 +283,7 @@ static uint32_t find_kept(const Writer *w, uint64_t target, uint32_t mode)
 
 static PersistSite site_of(const HostSite *s)
 {
-    return (PersistSite){.offset = s->offset, .stub = s->stub & 0x1fffffff, .hot = s->hot, .indirect = s->indirect,
+    return (PersistSite){.offset = s->offset, .stub = s->stub & 0xfffffff, .hot = s->hot, .indirect = s->indirect,
                          .target = s->target};
 }
 

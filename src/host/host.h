@@ -61,7 +61,7 @@ typedef struct HostCpu {
     /* Routines that stubs call; set once by the engine. `link`: translate-and-chain, sets cpu->ir.pc to the site's
      * target and returns the executable address to continue at, or NULL to leave to the run loop. `lookup`: the same for indirect branches,
      * and fills in the jump cache. All slots are in `state`. Neither may pass a quiescent state of code reclamation: the
-     * return stack holds addresses of code. Helpers of EXIT_HELP may, it is emptied after them. */
+     * return stack holds addresses of code. Helpers of EXIT_HELP may; when code was given up since the last, they clear `returns`. */
     const void *(*link)(struct HostCpu *cpu);
     const void *(*lookup)(struct HostCpu *cpu);
     /* Called, under the same rules, by an exit with IR_EXIT_COUNT whose counter has come to zero: sets it anew. */
@@ -79,6 +79,11 @@ typedef struct HostCpu {
      * then). Or ROOM with no room: host_room_site; position in ir.call.arg[0], the new one in ir.call.ret. Or host_note_site. */
     IrStop (*tool)(struct HostCpu *cpu, uint64_t site);
     const void *tool_at;                  /* behind the call of the TOOL operation that is calling */
+    /* Called, under the same rules, when `unpaired_left` has come to zero: sets it anew. ir.pc is where a return goes to. */
+    const void *(*unpaired)(struct HostCpu *cpu);
+    uint32_t unpaired_left;               /* returns that did not go back to the last call until `unpaired` is called */
+    void *returns;                        /* while the helper of an EXIT_HELP runs: the return stack, which goes on to be used behind
+                                           * it; NULL: what it holds is not to be returned to any more */
 } HostCpu;
 
 /* Index of a pc in the jump cache; translated code computes the same. */
@@ -144,12 +149,15 @@ typedef struct HostSite {
     uint32_t offset;      /* of the displacement, from the code's start */
     uint32_t stub : 24;   /* of the stub that it first leads to, from the code's start */
     uint32_t hot : 1;     /* a loop's way back, or a call: may be taken often */
-    uint32_t indirect : 7; /* HOST_SITE_JUMP or _CALL: an indirect branch, whose stub looks the target up; 0: a direct one */
+    uint32_t indirect : 7; /* HOST_SITE_JUMP, _CALL or _RETURN: an indirect branch, whose stub looks the target up; 0: a direct one */
     uint64_t target;      /* guest pc; of an indirect branch its own */
 } HostSite;
 
-/* PLAIN: a jump that looks its target up where it is (IR_HINT_MANY). Only names the branch, and is never patched. */
-enum { HOST_SITE_JUMP = 1, HOST_SITE_CALL, HOST_SITE_PLAIN };
+/*
+ * PLAIN: a jump that looks its target up where it is (IR_HINT_MANY). Only names the branch, and is never patched.
+ * RETURN: with HostConfig.ret_predict its stub does not look the target up, but returns (IR_HINT_STRAY).
+ */
+enum { HOST_SITE_JUMP = 1, HOST_SITE_CALL, HOST_SITE_PLAIN, HOST_SITE_RETURN };
 
 /*
  * Position-dependent words, for the persistent cache. Guest addresses are everywhere: code is valid only at the one that
@@ -195,6 +203,7 @@ typedef struct HostPromotion {
     unsigned n;              /* from 1 to HOST_PROMOTE_MAX */
     const void *site;        /* executable address of the branch's displacement ... */
     const void *lookup;      /* and of its own stub, for all other targets */
+    bool pops;               /* a HOST_SITE_RETURN: what the last call has left on the return stack goes */
     uint64_t *hits;          /* counters: by target, and at HOST_PROMOTE_MAX one for the rest; NULL: none */
 } HostPromotion;
 

@@ -247,15 +247,19 @@ void emit_chain(Sel *s, unsigned kind, uint64_t target, uint32_t leave)
     stub_end(s, kind, a);
 }
 
-void emit_indirect(Sel *s, unsigned kind, uint64_t pc)
+void emit_indirect(Sel *s, uint8_t indirect, uint64_t pc)
 {
     Asm *a = s->a;
+    unsigned kind = indirect == HOST_SITE_CALL ? CHAIN_CALL : 0;
 
-    put_site(s, kind, pc, kind & CHAIN_CALL ? HOST_SITE_CALL : HOST_SITE_JUMP);
+    put_site(s, kind, pc, indirect);
     uint32_t site = label_site(s);
     stub_begin(s, kind);
     uint32_t often = emit_count_miss(s, pc);
-    emit_lookup(s);
+    if (indirect == HOST_SITE_RETURN && s->plan->cfg.ret_predict)
+        x64_ret(s->a);
+    else
+        emit_lookup(s);
     emit_missed(s, often, site);
     stub_end(s, kind, a);
 }

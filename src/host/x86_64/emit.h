@@ -44,9 +44,10 @@ enum { CHAIN_CALL = 1, CHAIN_HOT = 2 };
 void emit_chain(Sel *s, unsigned kind, uint64_t target, uint32_t leave);
 /*
  * The way on of an indirect branch at guest address pc to the guest address in rax (which the return stack is ready for):
- * a jump, or with CHAIN_CALL a call, to its own lookup in the cold part; a site that a promotion stub can take over.
+ * a jump, or for HOST_SITE_CALL a call, to its own lookup in the cold part; a site that a promotion stub can take over.
+ *   indirect  HostSite.indirect: JUMP, CALL or RETURN
  */
-void emit_indirect(Sel *s, unsigned kind, uint64_t pc);
+void emit_indirect(Sel *s, uint8_t indirect, uint64_t pc);
 /* The same right here, a site that nothing takes over. */
 void emit_plain_indirect(Sel *s, uint64_t pc);
 /* Go on at rax by the jump cache. */

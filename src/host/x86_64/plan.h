@@ -41,6 +41,7 @@ typedef enum Stub {
     STUB_GUEST_FP, /* the guest's again; clobbers nothing */
     STUB_PROMOTE, /* rax pc, rcx site of an indirect branch: its count of misses has come to zero; goes on at pc */
     STUB_THUNK,   /* rcx host address: go there by a return, which nothing but this predicts (HARDEN_RETPOLINE) */
+    STUB_UNPAIRED, /* as STUB_RET_MISS, when HostCpu.unpaired_left has come to zero */
     STUB_ESTIMATES, /* data: the table of select_est.c */
     STUB_COUNT
 } Stub;

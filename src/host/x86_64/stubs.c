@@ -212,6 +212,7 @@ static void call_engine(Stubs *t, Mem fn)
     asm_short_here(a, found);
     x64_mov_mr(a, W64, plan_scratch(SCRATCH_PC), RAX);
     pins(t, false);
+    x64_mov_rm(a, W64, RAX, CPU(ir.pc));
     jump_to(t, plan_scratch(SCRATCH_PC));
 }
 
@@ -287,10 +288,20 @@ static void poll(Stubs *t)
     asm_short_here(a, none);
 }
 
+static void stub_unpaired(Stubs *t)
+{
+    begin(t, STUB_UNPAIRED);
+    stub_engine(t, CPU(unpaired));
+}
+
 static void stub_ret_miss(Stubs *t)
 {
     begin(t, STUB_RET_MISS);
     x64_mov_rm(&t->a, W64, RSP, CPU(shadow_base));
+    x64_alu_mi(&t->a, ALU_SUB, W32, CPU(unpaired_left), 1);
+    uint32_t seldom = x64_jcc_short(&t->a, CC_NE);
+    jump_stub(t, STUB_UNPAIRED);
+    asm_short_here(&t->a, seldom);
     poll(t);
     probe_or_lookup(t);
 }
@@ -302,6 +313,7 @@ static void stub_help(Stubs *t)
     begin(t, STUB_HELP);
     pins(t, true);
     x64_mov_rr(a, W32, RDX, RCX);
+    x64_mov_mr(a, W64, CPU(returns), RSP);
     to_c(t);
     host_fp(t, false);
     x64_mov_ri(a, RSI, (uintptr_t)t->plan);
@@ -311,7 +323,11 @@ static void stub_help(Stubs *t)
     uint32_t go_on = x64_jcc_short(a, CC_E);
     jump_stub(t, STUB_RESUME);
     asm_short_here(a, go_on);
+    x64_mov_rm(a, W64, RSP, CPU(returns));
+    x64_test_rr(a, W64, RSP, RSP);
+    uint32_t kept = x64_jcc_short(a, CC_NE);
     x64_mov_rm(a, W64, RSP, CPU(shadow_base));
+    asm_short_here(a, kept);
     pins(t, false);
     x64_mov_rm(a, W64, RAX, CPU(ir.pc));
     poll(t);
@@ -593,6 +609,7 @@ bool plan_stubs(HostPlan *p, CodeBuf *cb)
     stub_lookup(&t);
     stub_hot(&t);
     stub_promote(&t);
+    stub_unpaired(&t);
     stub_ret_miss(&t);
     stub_enter(&t);
     stub_help(&t);
