@@ -266,6 +266,7 @@ typedef struct IrNote {
     uint32_t place, ways; /* bytes of a place; lines that are remembered there */
     uint32_t span;        /* bytes of the access minus 1: less than those of a line */
     uint8_t line_bits, place_bits; /* log2 of low + 1 and of place */
+    bool forgets;         /* the table is cleared when the buffer is emptied */
 } IrNote;
 
 /* Where in the table the lines are that share a place with the one of addr, in bytes. */

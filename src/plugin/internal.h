@@ -264,7 +264,7 @@ void plugin_print(DgHost *h, const char *text, size_t len);
 
 /* cells.c */
 enum { CELLS_OWN = DG_COUNTER + 1 }; /* besides DG_SUM ...: what threads keep there is no number */
-#define COUNTER_PLACES 4
+#define COUNTER_PLACES 8
 /* How many cells from c on are the number c: COUNTER_PLACES of a DG_COUNTER, else 1. */
 unsigned cell_places(const Plugins *p, DgCell c);
 DgCell cells_new(DgHost *h, unsigned how, uint32_t length);

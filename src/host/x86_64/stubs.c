@@ -583,6 +583,54 @@ static void stub_note(Stubs *t)
     x64_ret(a);
 }
 
+/* Registers from xmm3 on, where all_regs has them. */
+static void more_xmm(Stubs *t, bool save)
+{
+    for (unsigned k = 3; k < 7; k++) {
+        Mem m = plan_cpu(offsetof(HostCpu, save) + SAVE_XMM + 16 * k);
+        if (save)
+            x64_mr_m(&t->a, VMOVDQU_ST, m, (Xmm){(uint8_t)k});
+        else
+            x64_rm_m(&t->a, VMOVDQU, (Xmm){(uint8_t)k}, m);
+    }
+}
+
+/* Where the line is cannot be predicted: so each of the eight moves back, or stays when the line was before it, without a branch. */
+static void stub_note_hit(Stubs *t)
+{
+    const Xmm line = {0}, before = {1}, same = {4}, stays = {5}, moved = {6};
+    Asm *a = &t->a;
+
+    begin(t, STUB_NOTE_HIT);
+    x64_mov_mr(a, W64, plan_cpu(offsetof(HostCpu, save)), RAX);
+    x64_mov_rm(a, W64, RAX, call_arg(0));
+    more_xmm(t, true);
+    for (unsigned part = 0; part < 4; part++) {
+        const Xmm x = {part & 1 ? 3 : 2}, last = {part & 1 ? 2 : 3};
+        Mem m = mem_b(RAX, 16 * (int32_t)part);
+        x64_rm_m(a, VMOVDQU, x, m);
+        x64_rvm(a, VPCMPEQQ, same, x, line);
+        x64_vmi(a, VPSLLDQ_I, stays, same, 8);
+        if (part == 0) {
+            x64_rvm(a, VPUNPCKLQDQ, moved, line, x);
+        } else {
+            x64_rvmi(a, VPALIGNR, moved, x, last, 8);
+            x64_rvm(a, VPOR, stays, stays, before);
+        }
+        x64_rvms(a, VBLENDVPD, moved, moved, x, stays);
+        x64_mr_m(a, VMOVDQU_ST, m, moved);
+        x64_rmi(a, VPSHUFD, stays, same, 0x4e);
+        x64_rvm(a, VPOR, same, same, stays);
+        if (part == 0)
+            x64_rm(a, VMOVDQA, before, same);
+        else
+            x64_rvm(a, VPOR, before, before, same);
+    }
+    more_xmm(t, false);
+    x64_mov_rm(a, W64, RAX, plan_cpu(offsetof(HostCpu, save)));
+    x64_ret(a);
+}
+
 static void stub_estimates(Stubs *t)
 {
     uint8_t table[EST_BYTES];
@@ -620,6 +668,7 @@ bool plan_stubs(HostPlan *p, CodeBuf *cb)
     stub_tool_lost(&t);
     stub_guest_fp(&t);
     stub_note(&t);
+    stub_note_hit(&t);
     stub_estimates(&t);
     x64_nop(&t.a, (16 - asm_here(&t.a) % 16) % 16);
     CHECK(t.a.p <= cb->end);
