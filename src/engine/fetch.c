@@ -165,7 +165,10 @@ bool fetch_lift_at(Fetch *f, Lift *l, uint64_t pc, LiftFlow *flow)
     l->pc = pc;
     l->ended = false;
     l->budget = 0;
-    return fetch_lift(f, l);
+    bool ok = fetch_lift(f, l);
+    if (ok && flow->kind == LIFT_IND && flow->hint == IR_HINT_RET)
+        flow->hint = promote_return_hint(f->cpu->e, pc);
+    return ok;
 }
 
 Lift fetch_lift_new(Vcpu *cpu, uint64_t pc)
