@@ -26,9 +26,9 @@ Examples:
     < nop               1101010100000011 0010 0000 000 11111
     crc32b=crc32        0 0011010110 Rm:5 010 C:1 sz:2 Rn:5 Rd:5  sz!=11  @CRC32
 
-The output is PREFIX_decode(), which names the line that a word matches, and PREFIX_decode_lift(), which extracts its fields and
-calls its lifter. A table by the first bits (FIRST) names the line of most words, and for the others a group of lines, for which
-there is a decision tree over the other fixed bits.
+The output is PREFIX_decode(), which names the line that a word matches, and PREFIX_decode_lift(), which extracts its
+fields and calls its lifter. A table by the first bits (FIRST) names the line of most words, and for the others a group
+of lines, for which there is a decision tree over the other fixed bits.
 """
 import argparse
 import json

@@ -28,7 +28,7 @@
 #define CACHE_PAGE_BITS 10            /* index of code by host address: some four translations to look at */
 #define TRANSLATION_MET 4             /* indirect branches of which a graph meets the target */
 #define TRANSLATION_PAGES 4           /* guest pages that one region may read */
-#define TRANSLATION_PAGES_NEAR 2      /* more than that hardly any does; there are many translations, so each byte of one counts */
+#define TRANSLATION_PAGES_NEAR 2      /* hardly any reads more; translations are many, so each byte counts */
 #define GUEST_PAGE_BITS 12
 
 typedef struct Translation Translation;

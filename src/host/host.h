@@ -149,7 +149,7 @@ typedef struct HostSite {
     uint32_t offset;      /* of the displacement, from the code's start */
     uint32_t stub : 24;   /* of the stub that it first leads to, from the code's start */
     uint32_t hot : 1;     /* a loop's way back, or a call: may be taken often */
-    uint32_t indirect : 7; /* HOST_SITE_JUMP, _CALL or _RETURN: an indirect branch, whose stub looks the target up; 0: a direct one */
+    uint32_t indirect : 7; /* HOST_SITE_*: an indirect branch, whose stub looks the target up; 0: a direct one */
     uint64_t target;      /* guest pc; of an indirect branch its own */
 } HostSite;
 

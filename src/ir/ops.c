@@ -12,7 +12,8 @@ enum {
 const IrOpInfo ir_ops[IR_NOPS] = {
 #define IR_OP(op, text, res, x, y, z, fl, what) \
     [IR_##op] = {.name = text, .result = IRR_##res, .arg = {IRR_##x, IRR_##y, IRR_##z}, .flags = (fl), .doc = what, \
-                 .values = IS_VALUE(IRR_##x) | IS_VALUE(IRR_##y) << 1 | IS_VALUE(IRR_##z) << 2 | LISTS(IRR_##x, IRR_##y, IRR_##z)},
+                 .values = IS_VALUE(IRR_##x) | IS_VALUE(IRR_##y) << 1 | IS_VALUE(IRR_##z) << 2 | \
+                           LISTS(IRR_##x, IRR_##y, IRR_##z)},
 #include "ir/ops.def"
 #undef IR_OP
 };

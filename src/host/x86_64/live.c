@@ -285,7 +285,8 @@ static void pass_hint(Live *l, IrRef ref, const IrInsn *i)
     if (ra->val[ref].hint == REG_NONE || !i->a || !(ir_ops[i->op].values & 1))
         return;
     Val *x = &ra->val[ra->val[i->a].root];
-    if (!live_is_wanted(x) && x->hint == REG_NONE && plan_is_x(ra_type(l->s, ra->val[i->a].root)) == plan_is_x((IrType)i->type))
+    if (!live_is_wanted(x) && x->hint == REG_NONE &&
+        plan_is_x(ra_type(l->s, ra->val[i->a].root)) == plan_is_x((IrType)i->type))
         x->hint = ra->val[ref].hint;
 }
 

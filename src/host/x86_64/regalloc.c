@@ -24,7 +24,7 @@ static inline uint32_t next_use(const Sel *s, IrRef root, bool after)
     if (after && next == ra->pos)
         next = ra->use[ra->use[x->use].next].pos;
     if (next > ra->end)
-        return x->flags & VAL_STAYS ? ra->pos + 1 : NEVER; /* an exit may be near: each of them would have to load it again */
+        return x->flags & VAL_STAYS ? ra->pos + 1 : NEVER; /* an exit may be near: each would have to load it again */
     if (next > ra->block_end && !graph_bit(ra->live_out, root)) /* in a graph only */
         return NEVER;
     return next;

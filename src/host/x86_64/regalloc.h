@@ -40,7 +40,7 @@ enum {
     VAL_SETTLED = 64, /* a lazy value of which a use has been noted: whether VAL_ALT holds is settled */
     VAL_CLEAN = 128, /* a scalar float whose register is zero above it: its vzext needs no instruction */
     VAL_EARLY = 256, /* early[] has an entry for it */
-    VAL_STAYS = 512, /* in a tree: the entry value of a pinned slot that nothing changes. Every exit wants it, no uses say so */
+    VAL_STAYS = 512, /* in a tree: the entry value of a pinned slot that nothing changes. Every exit wants it, without a use */
 };
 
 /*
