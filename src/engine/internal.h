@@ -177,11 +177,11 @@ void table_put(Table *tb, Translation *t);
 void table_remove(Table *tb, Translation *t);
 
 /* --- pages.c: which translations were made from which guest page ----------------------------------------------------- */
-/* Note that t reads the page of va. False when t has too many pages already. */
-bool page_add(Engine *e, Translation *t, uint64_t va);
+/* Note that t reads the page of va. NULL when t has too many pages already. */
+PageRef *page_add(Engine *e, Translation *t, uint64_t va);
 void page_remove_all(Engine *e, Translation *t);
-/* t, which is being made, depends on the bytes [va, va + n) of a page that was added. */
-void page_note(Translation *t, uint64_t va, size_t n);
+/* ref's translation, which is being made, depends on the n bytes from va on, of those that are in its page. */
+void page_note(PageRef *ref, uint64_t va, size_t n);
 /* A range of guest addresses whose translations are to go, page by page. */
 typedef struct PageWalk {
     uint64_t va, last; /* both included */
@@ -203,6 +203,7 @@ bool page_concerns(Engine *e, uint64_t va, uint64_t len);
 struct Fetch {
     Vcpu *cpu;
     Translation *t;         /* to be registered with each page; may be NULL */
+    PageRef *page;          /* the one that buf is of; NULL without t */
     uint64_t va;            /* guest address of buf[0] */
     size_t len;
     uint8_t buf[FETCH_BYTES];
@@ -447,6 +448,8 @@ const void *persist_code(Vcpu *cpu, uint64_t pc);
 bool persist_links(Engine *e, uint64_t from, uint64_t to);
 /* The translation whose code holds hpc, if that is of a file; NULL. In a section between write_begin and write_end. */
 Translation *persist_at(Engine *e, const void *hpc);
+/* What a direct chain site of it leads to whose stub is at hpc; false when that is in no file's code. Also of code that was dropped. */
+bool persist_target(Engine *e, const void *hpc, uint64_t *target);
 /* Of that translation pc, mode, hpc and side table alone. Async-signal-safe. */
 bool persist_place(Engine *e, const void *hpc, Translation *out);
 /* No kept translation of (pc, mode), or of va's page, is entered any more: they are to be made anew in careful forms, or have

@@ -18,6 +18,7 @@ typedef struct Trail Trail;
 typedef struct Watch Watch;
 
 #define SECTIONS_FOUND 8 /* in one translation; the others at the next one */
+#define VCPU_CODE_CALL ((void *)1) /* Vcpu.escape: behind the call in translated code (Host.abandon) */
 
 struct Vcpu {
     HostCpu h;                 /* first: translated code and helpers know only this part */
@@ -68,7 +69,7 @@ struct Vcpu {
     void *tool;                /* the tools' own structure for this thread; NULL: it has not started, or is over */
     bool unseen;               /* accesses to guest memory now are nobody's business */
     bool signalling;           /* they are of a signal's frame */
-    void *escape;              /* sigjmp_buf to go to when a tool crashes that is being called; NULL: none is */
+    void *escape;              /* where to go when a tool crashes that is being called: of __builtin_setjmp, or VCPU_CODE_CALL */
     void *altstack, *shadow;   /* host signal stack; return stack with its guard pages */
     Vcpu *next, *prev;         /* engine's list of vcpus */
     struct VcpuStats {

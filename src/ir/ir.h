@@ -65,9 +65,11 @@ typedef struct IrOpInfo {
     const char *name;
     uint8_t result, arg[3]; /* IrRule */
     uint8_t flags;          /* IRF_* */
-    uint8_t values;         /* which of a, b, c are values: bits 0, 1, 2 */
+    uint8_t values;         /* which of a, b, c are values: bits 0, 1, 2; IR_VALUES_LISTED */
     const char *doc;
 } IrOpInfo;
+
+enum { IR_VALUES_LISTED = 8 }; /* it has values in the pool too */
 
 extern const IrOpInfo ir_ops[IR_NOPS];
 
@@ -264,6 +266,7 @@ typedef struct IrNote {
     uint32_t place, ways; /* bytes of a place; lines that are remembered there */
     uint32_t span;        /* bytes of the access minus 1: less than those of a line */
     uint8_t line_bits, place_bits; /* log2 of low + 1 and of place */
+    bool forgets;         /* the table is cleared when the buffer is emptied */
 } IrNote;
 
 /* Where in the table the lines are that share a place with the one of addr, in bytes. */

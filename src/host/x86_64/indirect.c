@@ -173,14 +173,13 @@ static void one_target(Stubs *t, const HostPromotion *w, unsigned k, HostSite *s
 }
 
 /* What the site of a target leads to until it is linked. */
-static void link_stub(Stubs *t, uint64_t pc, HostSite *site)
+static void link_stub(Stubs *t, HostSite *site)
 {
     uint8_t *at = t->a.start + site->offset;
 
     site->stub = (uint32_t)(t->a.p - t->a.start);
-    x64_mov_ri(&t->a, RAX, pc);
-    lea_rcx(t, at + t->delta);
-    jump(t, t->plan->stub[STUB_LINK]);
+    asm_u8(&t->a, 0xe8);
+    rel32(t, t->plan->stub[STUB_LINK]);
     int32_t d = (int32_t)(site->stub - (site->offset + 4));
     memcpy(at, &d, sizeof d);
 }
@@ -211,7 +210,7 @@ bool x64_promotion(const HostPlan *plan, CodeBuf *cb, const HostPromotion *w, Ho
         jump(&t, plan->stub[STUB_PROMOTE]);
     }
     for (unsigned k = 0; k < w->n; k++)
-        link_stub(&t, w->target[k], &site[k]);
+        link_stub(&t, &site[k]);
     CHECK(t.a.p <= cb->end);
     cb->p = t.a.p;
     return true;
