@@ -528,6 +528,8 @@ void section_settle(Vcpu *cpu);
 
 /* --- returns.c ---------------------------------------------------------------------------------------------------- */
 void returns_vcpu_init(Vcpu *cpu);
+/* Returns that went elsewhere and are not in the statistics yet. */
+uint32_t returns_counted(const Vcpu *cpu);
 /* The routine behind HostCpu.unpaired. */
 const void *returns_unpaired(HostCpu *h);
 /* One instruction of a watch, as long as cpu->watch is there: the run loop's part. Not while it rests. */

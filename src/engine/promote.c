@@ -321,6 +321,7 @@ static void event(Vcpu *cpu, Link *l, uint64_t target)
     if (l->site.indirect == HOST_SITE_RETURN && !s->ret) { /* in kept code */
         s->ret = true;
         s->as = RETURN_SITE;
+        atomic_store_explicit(&e->promote->returns, true, memory_order_relaxed);
     }
     Translation *stub = atomic_load(&l->to);
     bool told = is_told(l->from, s);

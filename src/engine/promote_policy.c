@@ -162,12 +162,12 @@ static unsigned frequency(const PromoteSite *s, unsigned k)
 }
 
 /*
- * Worth a comparison: each target that has a fair part of what those in front of it have left. The first must have a third of
- * all, or nothing is worth while.
+ * Worth a comparison: each target that has a fair part of what those in front of it have left: a third, and less where lookups are so
+ * dear that there may be many slots. The first must have that of all, or nothing is worth while.
  */
 static void settle(PromoteSite *s, const PromoteConfig *cfg)
 {
-    unsigned left = s->nsample;
+    unsigned left = s->nsample, part = cfg->slots > 3 ? cfg->slots : 3;
 
     while (s->n < cfg->slots) {
         unsigned best = 0, most = 0;
@@ -178,7 +178,7 @@ static void settle(PromoteSite *s, const PromoteConfig *cfg)
                 best = k;
             }
         }
-        if (most < 2 || 3 * most < left)
+        if (most < 2 || part * most < left)
             break;
         s->slot[s->n++] = (PromoteSlot){.target = s->sample[best], .added = ++s->changes};
         left -= most;

@@ -56,6 +56,13 @@ void returns_vcpu_init(Vcpu *cpu)
     cpu->h.unpaired_left = cpu->unpaired_period = PERIOD;
 }
 
+uint32_t returns_counted(const Vcpu *cpu)
+{
+    uint32_t left = cpu->h.unpaired_left; /* another thread's may change now */
+
+    return left < cpu->unpaired_period ? cpu->unpaired_period - left : 0;
+}
+
 /* --- what was seen ------------------------------------------------------------------------------------------------- */
 
 static void on_call(Watch *w, uint64_t ret)

@@ -48,7 +48,7 @@ static void remove_from_list(Vcpu *cpu)
     if (cpu->next)
         cpu->next->prev = cpu->prev;
     add_stats(&e->past, &cpu->stats);
-    e->past.unpaired += cpu->unpaired_period - cpu->h.unpaired_left;
+    e->past.unpaired += returns_counted(cpu);
     hot_past_locked(e, cpu);
     pthread_mutex_unlock(&e->vcpu_lock);
 }
@@ -222,7 +222,7 @@ struct VcpuStats vcpu_sum_stats(Engine *e)
     struct VcpuStats sum = e->past;
     for (Vcpu *v = e->vcpus; v; v = v->next) {
         add_stats(&sum, &v->stats);
-        sum.unpaired += v->unpaired_period - v->h.unpaired_left;
+        sum.unpaired += returns_counted(v);
     }
     pthread_mutex_unlock(&e->vcpu_lock);
     return sum;
