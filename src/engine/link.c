@@ -36,6 +36,33 @@ Link *link_find(Engine *e, const void *hpc)
     return NULL;
 }
 
+/* The site whose stub is at hpc; NULL when the code there is not linked any more. */
+static Link *find_stub(Engine *e, const void *hpc)
+{
+    Translation *t = persist_at(e, hpc);
+    if (!t)
+        t = cache_find(&e->cache, hpc);
+    uint32_t off = t ? (uint32_t)((const uint8_t *)hpc - t->hpc) : 0;
+
+    for (uint32_t k = 0; t && k < t->nlink; k++) {
+        if (t->link[k].site.stub == off && !t->link[k].site.indirect)
+            return &t->link[k];
+    }
+    return NULL;
+}
+
+/* Where the site whose stub is at hpc is to lead: the calling thread is in that code, so it is there. */
+static uint64_t stub_target(Engine *e, const void *hpc)
+{
+    uint64_t target;
+
+    if (persist_target(e, hpc, &target))
+        return target;
+    Link *l = find_stub(e, hpc);
+    CHECK(l != NULL);
+    return l->site.target;
+}
+
 /* Whether to->incoming no longer has the site. Who kills `to` comes by afterwards, under the region's lock, if it still has. */
 static bool is_unchained(Link *l, Translation *to)
 {
@@ -94,9 +121,10 @@ const void *link_chain(HostCpu *h)
 {
     Vcpu *cpu = (Vcpu *)h;
     Engine *e = cpu->e;
-
+    const void *stub = (const void *)(uintptr_t)h->link_site;
     Translated why;
 
+    h->ir.pc = stub_target(e, stub);
     if (e->cfg.no_chain || exit_wanted(h))
         return NULL;
     Translation *t = translate_get(cpu, h->ir.pc, &why);
@@ -104,14 +132,14 @@ const void *link_chain(HostCpu *h)
         return NULL;
     Translation *to = t;
     write_begin(cpu);
-    Link *l = link_find(e, (const void *)(uintptr_t)h->link_site);
+    Link *l = find_stub(e, stub);
     if (l && (l->site.hot || l->from->graph))
         to = tier_entry(cpu, t);
     if (l && to && l->site.target == t->pc)
         link_to(cpu, l, to);
     write_end(cpu);
     if (log_on_pc(LOG_LINK, t->pc))
-        log_line("link site %p -> 0x%llx", (void *)(uintptr_t)h->link_site, (unsigned long long)t->pc);
+        log_line("link stub %p -> 0x%llx", stub, (unsigned long long)t->pc);
     return to ? to->hpc : t->hpc;
 }
 

@@ -263,6 +263,24 @@ Translation *persist_at(Engine *e, const void *hpc)
     return t;
 }
 
+bool persist_target(Engine *e, const void *hpc, uint64_t *target)
+{
+    uint32_t k;
+    PersistImage *im = find_host(e->persist, hpc, &k);
+
+    if (!im || !persist_entry_ok(&im->file, k))
+        return false;
+    const PersistSite *s = im->file.site + im->file.more[k].site, *end = s + im->file.more[k].nsite;
+    uint32_t off = (uint32_t)((const uint8_t *)hpc - im->rx) - im->file.entry[k].code;
+    for (; s < end; s++) {
+        if (s->stub == off && !s->indirect) {
+            *target = s->target;
+            return true;
+        }
+    }
+    return false;
+}
+
 bool persist_place(Engine *e, const void *hpc, Translation *out)
 {
     uint32_t k;

@@ -8,6 +8,7 @@ import os
 import random
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -72,6 +73,18 @@ def sound(d):
     return status == 0, text
 
 
+def entries(path):
+    """(tier, guest address) of each translation in a file that is no counter, as they stand there (src/engine/persist_file.h)."""
+    data = open(path, "rb").read()
+    page, n, nhash = struct.unpack_from("<3I", data, 88)
+    entry = struct.unpack_from("<I", data, 12)[0] + 16 * page
+    more = entry + 16 * n + 4 * nhash
+    for k in range(n):
+        tier, _, counter = struct.unpack_from("<BB?", data, more + 36 * k + 27)
+        if not counter:
+            yield tier, struct.unpack_from("<I", data, entry + 16 * k)[0]
+
+
 WANT = Run([GUEST], "off")
 
 
@@ -121,6 +134,9 @@ def test_tiers():
     runs = [Run([GUEST], d, options) for _ in range(4)]
     graphs = [r.n.get("graphs", 0) for r in runs]
     ok(all(r.key() == want.key() for r in runs) and graphs[3] < graphs[0] / 2, "graphs are kept", (graphs, runs[3].err))
+    kept = [list(entries(f)) for f in files(d)]
+    ok(all(k == sorted(k, key=lambda e: (-e[0], e[1])) for k in kept) and {1, 2} <= {e[0] for k in kept for e in k},
+       "graphs stand in front, and all in the order of guest code", kept)
 
 
 def test_few_graphs():

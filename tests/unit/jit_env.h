@@ -92,6 +92,17 @@ static const void *env_next(HostCpu *cpu)
     return NULL;
 }
 
+/* Nothing is linked: a site's own stub leaves to its target. */
+static const void *env_link(HostCpu *cpu)
+{
+    const HostCode *code = &env->code;
+
+    for (uint32_t k = 0; k < code->nsite; k++)
+        if (env->code_rx + code->site[k].stub == (const uint8_t *)(uintptr_t)cpu->link_site)
+            cpu->ir.pc = code->site[k].target;
+    return NULL;
+}
+
 /* As the engine does: recover, and leave with the fault. */
 static void env_signal(int sig, siginfo_t *info, void *ucv)
 {
@@ -150,7 +161,8 @@ static HostCpu *env_cpu(Env *e)
     cpu->shadow_base = e->shadow + sizeof e->shadow - 64;
     cpu->shadow_limit = e->shadow;
     cpu->versions = calloc(1u << HOST_VERSION_BITS, sizeof *cpu->versions);
-    cpu->link = cpu->lookup = env_next;
+    cpu->link = env_link;
+    cpu->lookup = env_next;
     for (unsigned k = 0; k < 1u << HOST_JCACHE_BITS; k++)
         cpu->jcache[k].pc = cpu->jcache2[k].pc = k ? 0 : 4; /* which no entry of that index can have */
     return cpu;

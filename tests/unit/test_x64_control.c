@@ -35,14 +35,16 @@ static Region *find(uint64_t pc)
 
 static const void *do_link(HostCpu *cpu)
 {
-    const uint8_t *at = (const uint8_t *)(uintptr_t)cpu->link_site;
-    Region *to = find(cpu->ir.pc);
-    if (!to)
-        return NULL;
+    const uint8_t *stub = (const uint8_t *)(uintptr_t)cpu->link_site;
+    Region *to = NULL;
     for (unsigned k = 0; k < nregions; k++) {
         const Region *r = &regions[k];
         for (uint32_t n = 0; n < r->code.nsite; n++)
-            if (r->rx + r->code.site[n].offset == at) {
+            if (r->rx + r->code.site[n].stub == stub) {
+                cpu->ir.pc = r->code.site[n].target;
+                to = cpu->exit_request ? NULL : find(cpu->ir.pc);
+                if (!to)
+                    return NULL;
                 host_native.patch(&r->code.site[n], r->code.rw, env->cb.delta, to->rx);
                 linked[nlinks++] = (Link){&r->code.site[n], r->code.rw};
             }

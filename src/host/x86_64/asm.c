@@ -27,7 +27,7 @@ static bool fits8(int32_t v)
     return v >= -128 && v <= 127;
 }
 
-static void modrm_rip(Asm *a, uint8_t *p, unsigned reg, Mem m, unsigned imm_bytes)
+static __attribute__((noinline)) void modrm_rip(Asm *a, uint8_t *p, unsigned reg, Mem m, unsigned imm_bytes)
 {
     *p = (uint8_t)((reg & 7) << 3 | 5);
     a->p = p + 1;
@@ -655,13 +655,7 @@ void x64_call(Asm *a, uint32_t label)
 
 void x64_rel0(Asm *a, RelOp op)
 {
-    if (op == REL_LEA_RCX) {
-        asm_u8(a, 0x48);
-        asm_u8(a, 0x8d);
-        asm_u8(a, 0x0d);
-    } else {
-        asm_u8(a, op == REL_JMP ? 0xe9 : 0xe8);
-    }
+    asm_u8(a, op == REL_JMP ? 0xe9 : 0xe8);
     asm_u32(a, 0);
 }
 

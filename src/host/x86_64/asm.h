@@ -251,7 +251,7 @@ void x64_jmp(Asm *a, uint32_t label);
 void x64_jcc(Asm *a, Cc cc, uint32_t label);
 void x64_call(Asm *a, uint32_t label);
 /* Instructions that end in a 32-bit displacement, which the caller fills in when it knows it. */
-typedef enum RelOp { REL_JMP, REL_CALL, REL_LEA_RCX /* lea rcx, [rip + displacement] */ } RelOp;
+typedef enum RelOp { REL_JMP, REL_CALL } RelOp;
 void x64_rel0(Asm *a, RelOp op);
 /* Short forward jumps inside one rule: returns a mark for asm_short_here. */
 uint32_t x64_jmp_short(Asm *a);

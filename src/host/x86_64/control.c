@@ -416,16 +416,21 @@ static void leave_state(Sel *s, const IrInsn *i, const Target *extra, unsigned n
 
 /* --- ways out ---------------------------------------------------------------------------------------------------------- */
 
-/* Leave to the run loop with pc in rax when an exit is requested. Only loads of rax may follow in the cold part. */
-static void emit_poll(Sel *s, const uint64_t *pc)
+/* Jump to a label, which is returned, when an exit is requested. */
+static uint32_t emit_poll(Sel *s)
 {
     uint32_t out = sel_label(s);
     x64_alu_mi(s->a, ALU_CMP, W32, sel_cpu(s, offsetof(HostCpu, exit_request)), 0);
     x64_jcc(s->a, CC_NE, out);
+    return out;
+}
+
+/* Leave to the run loop with the pc in rax when an exit is requested. */
+static void emit_poll_rax(Sel *s)
+{
+    uint32_t out = emit_poll(s);
     sel_cold_begin(s);
     sel_bind(s, out);
-    if (pc)
-        emit_guest_addr(s, RAX, *pc);
     x64_mov_ri(s->a, RCX, IR_STOP_CHECK);
     x64_jmp(s->a, label_stub(STUB_LEAVE));
     sel_cold_end(s);
@@ -461,7 +466,7 @@ static void emit_return_point(Sel *s, bool known, uint64_t ret)
         x64_alu_rr(s->a, ALU_CMP, W64, RAX, RCX);
     }
     x64_jcc(s->a, CC_NE, label_stub(STUB_RET_MISS));
-    emit_chain(s, 0, ret);
+    emit_chain(s, 0, ret, LABEL_NONE);
 }
 
 /* The return stack gets what a call would have left on it: a call, but of what follows. */
@@ -481,23 +486,24 @@ static void exit_call(Sel *s, const IrInsn *i)
     bool known = sel_const(s, i->a, &ret);
 
     leave_state(s, i, NULL, 0);
-    if (i->aux & IR_EXIT_POLL)
-        emit_poll(s, &i->imm);
+    uint32_t out = i->aux & IR_EXIT_POLL ? emit_poll(s) : LABEL_NONE;
     if (!s->plan->cfg.ret_predict) {
-        emit_chain(s, CHAIN_HOT, i->imm);
+        emit_chain(s, CHAIN_HOT, i->imm, out);
         return;
     }
-    emit_chain(s, CHAIN_CALL | CHAIN_HOT, i->imm);
+    emit_chain(s, CHAIN_CALL | CHAIN_HOT, i->imm, out);
     emit_return_point(s, known, ret);
 }
 
 /* On to the guest address in rax. */
-static void exit_on(Sel *s, bool call, bool plain, uint64_t pc)
+static void exit_on(Sel *s, bool call, IrHint hint, uint64_t pc)
 {
-    if (s->plan->cfg.promote && plain) {
+    bool returns = hint == IR_HINT_RET || hint == IR_HINT_STRAY;
+
+    if (s->plan->cfg.promote && hint == IR_HINT_MANY) {
         emit_plain_indirect(s, pc);
     } else if (s->plan->cfg.promote) {
-        emit_indirect(s, call ? CHAIN_CALL : 0, pc);
+        emit_indirect(s, call ? HOST_SITE_CALL : returns ? HOST_SITE_RETURN : HOST_SITE_JUMP, pc);
     } else if (!call) {
         emit_lookup(s);
     } else {
@@ -522,8 +528,8 @@ static void exit_ind(Sel *s, const IrInsn *i)
         x64_ret(s->a);
         return;
     }
-    emit_poll(s, NULL);
-    exit_on(s, call, i->aux == IR_HINT_MANY, s->r->snap[i->snap].pc);
+    emit_poll_rax(s);
+    exit_on(s, call, (IrHint)i->aux, s->r->snap[i->snap].pc);
     if (call)
         emit_return_point(s, known, ret);
 }
@@ -538,16 +544,22 @@ static void exit_help(Sel *s, const IrInsn *i)
     x64_jmp(s->a, label_stub(STUB_HELP));
 }
 
+static void exit_to(Sel *s, const IrInsn *i)
+{
+    bool polls = i->aux & IR_EXIT_POLL;
+
+    leave_state(s, i, NULL, 0);
+    uint32_t out = polls ? emit_poll(s) : LABEL_NONE;
+    if (i->aux & IR_EXIT_COUNT)
+        emit_count(s, i->imm);
+    emit_chain(s, polls ? CHAIN_HOT : 0, i->imm, out);
+}
+
 void sel_exit(Sel *s, const IrInsn *i)
 {
     switch (i->op) {
     case IR_EXIT:
-        leave_state(s, i, NULL, 0);
-        if (i->aux & IR_EXIT_POLL)
-            emit_poll(s, &i->imm);
-        if (i->aux & IR_EXIT_COUNT)
-            emit_count(s, i->imm);
-        emit_chain(s, i->aux & IR_EXIT_POLL ? CHAIN_HOT : 0, i->imm);
+        exit_to(s, i);
         break;
     case IR_EXIT_CALL:
         exit_call(s, i);

@@ -110,14 +110,18 @@ void sel_cold_end(Sel *s)
 
 /* --- marks ------------------------------------------------------------------------------------------------------------ */
 
-static void put_mark(Sel *s, HostMarkKind kind, uint64_t what)
+static __attribute__((noinline)) void put_mark_here(Sel *s, HostMarkKind kind, uint64_t what)
 {
     SelEmit *em = s->em;
 
-    if (!s->r->counters)
-        return;
     em->mark = grow(s->arena, em->mark, em->nmark, &em->cap_mark, sizeof *em->mark);
     em->mark[em->nmark++] = (Mark){part_of(s), {asm_here(s->a), (uint8_t)kind, what}};
+}
+
+static inline void put_mark(Sel *s, HostMarkKind kind, uint64_t what)
+{
+    if (__builtin_expect(s->r->counters, 0))
+        put_mark_here(s, kind, what);
 }
 
 void emit_mark_block(Sel *s, uint32_t block, bool begins)
@@ -193,6 +197,8 @@ static uint32_t label_site(Sel *s)
     return site;
 }
 
+#define SITE_ALIGN 4u /* of displacements: one store patches them */
+
 /* The jump or call of a site, whose displacement emit_finish fills in. */
 static void put_site(Sel *s, unsigned kind, uint64_t target, uint8_t indirect)
 {
@@ -226,30 +232,34 @@ static void stub_end(Sel *s, unsigned kind, Asm *a)
     s->a = a;
 }
 
-/* Where the displacements of such a stub are, from its start. */
-enum { CHAIN_SITE_AT = 10 + 3, CHAIN_LINK_AT = CHAIN_SITE_AT + 4 + 1 };
+/* Where the displacement of such a stub is, which is a call and nothing else: from where it comes says what is wanted. */
+enum { CHAIN_LINK_AT = 1 };
 
-void emit_chain(Sel *s, unsigned kind, uint64_t target)
+void emit_chain(Sel *s, unsigned kind, uint64_t target, uint32_t leave)
 {
     Asm *a = s->a;
 
     put_site(s, kind, target, 0);
     stub_begin(s, kind);
-    emit_guest_addr(s, RAX, target);
-    x64_rel0(s->a, REL_LEA_RCX);
-    x64_rel0(s->a, REL_JMP);
+    if (leave != LABEL_NONE)
+        sel_bind(s, leave);
+    x64_rel0(s->a, REL_CALL);
     stub_end(s, kind, a);
 }
 
-void emit_indirect(Sel *s, unsigned kind, uint64_t pc)
+void emit_indirect(Sel *s, uint8_t indirect, uint64_t pc)
 {
     Asm *a = s->a;
+    unsigned kind = indirect == HOST_SITE_CALL ? CHAIN_CALL : 0;
 
-    put_site(s, kind, pc, kind & CHAIN_CALL ? HOST_SITE_CALL : HOST_SITE_JUMP);
+    put_site(s, kind, pc, indirect);
     uint32_t site = label_site(s);
     stub_begin(s, kind);
     uint32_t often = emit_count_miss(s, pc);
-    emit_lookup(s);
+    if (indirect == HOST_SITE_RETURN && s->plan->cfg.ret_predict)
+        x64_ret(s->a);
+    else
+        emit_lookup(s);
     emit_missed(s, often, site);
     stub_end(s, kind, a);
 }
@@ -446,9 +456,9 @@ typedef struct Layout {
     const uint8_t *rx;
 } Layout;
 
-static uint32_t align16(uint32_t n)
+static uint32_t align(uint32_t n, uint32_t to)
 {
-    return (n + 15) & ~15u;
+    return (n + to - 1) & ~(to - 1);
 }
 
 static int64_t label_offset(const Sel *s, const Layout *l, uint32_t label)
@@ -492,14 +502,14 @@ static void finish_sites(Sel *s, const Layout *l, HostCode *out)
     for (uint32_t k = 0; k < em->nsite; k++) {
         const Site *x = &em->site[k];
         uint32_t at = l->part[x->part] + x->offset, stub = l->part[PART_COLD] + x->stub;
-        out->site[k] = (HostSite){at, stub, x->target, x->hot, x->indirect};
+        CHECK(stub < 1u << 24);
+        out->site[k] = (HostSite){at, stub, x->hot, x->indirect, x->target};
         if (x->indirect == HOST_SITE_PLAIN)
             continue;
         CHECK(((uintptr_t)(l->rw + at) & 3) == 0);
         put_rel(l, at, stub);
         if (x->indirect)
             continue;
-        put_rel(l, stub + CHAIN_SITE_AT, at);
         put_rel(l, stub + CHAIN_LINK_AT, s->plan->stub[STUB_LINK] - l->rx);
         note_stub(out, stub + CHAIN_LINK_AT, STUB_LINK);
     }
@@ -540,8 +550,8 @@ bool emit_finish(Sel *s, CodeBuf *cb, HostCode *out)
     Layout l = {.rw = s->main.start, .rx = s->main.start + cb->delta};
     uint32_t main_len = asm_here(&s->main), cold_len = asm_here(&s->cold);
 
-    l.part[PART_COLD] = align16(main_len);
-    l.pool = align16(l.part[PART_COLD] + cold_len);
+    l.part[PART_COLD] = align(main_len, SITE_ALIGN);
+    l.pool = align(l.part[PART_COLD] + cold_len, em->npool ? 16 : 1);
     l.size = l.pool + 16 * em->npool;
     if (s->main.overflow || l.size > (size_t)(cb->end - l.rw)) {
         cb->overflow = true;

@@ -1,6 +1,6 @@
 /*
  * What selection writes besides instructions: labels, the constant pool, chain sites, relocations and the side table; and
- * putting the parts together. Layout of a translation: main path, cold code, constants, each aligned to 16.
+ * putting the parts together. Layout of a translation: main path, cold code, constants, which are aligned to 16.
  *
  * Side table (HostCode.side): for each host instruction that may fault, where the guest state of its guest instruction's
  * start is. Numbers are LEB128 ("varint"); signed ones zigzag.
@@ -25,6 +25,7 @@ enum { SIDE_SPILL = 0x40, SIDE_HOME, SIDE_CONST, SIDE_CONST16, SIDE_EVAL, SIDE_F
 /* Label numbers with these bits are a common stub, a constant of the pool. */
 #define LABEL_STUB 0x80000000u
 #define LABEL_POOL 0x40000000u
+#define LABEL_NONE UINT32_MAX
 
 static inline uint32_t label_stub(Stub s)
 {
@@ -36,15 +37,17 @@ void emit_init(Sel *s);
 /*
  * A jump or call whose 32-bit displacement is an aligned chain site for guest address `target`. Its own stub, written to
  * the cold part here, asks the engine to link it. Nothing may follow it in its part but what is jumped to.
- *   kind  CHAIN_CALL: a call; CHAIN_HOT: HostSite.hot
+ *   kind   CHAIN_CALL: a call; CHAIN_HOT: HostSite.hot
+ *   leave  LABEL_NONE, or a label for the stub: whoever jumps there goes on at the target by the engine, or leaves if an exit is requested
  */
 enum { CHAIN_CALL = 1, CHAIN_HOT = 2 };
-void emit_chain(Sel *s, unsigned kind, uint64_t target);
+void emit_chain(Sel *s, unsigned kind, uint64_t target, uint32_t leave);
 /*
  * The way on of an indirect branch at guest address pc to the guest address in rax (which the return stack is ready for):
- * a jump, or with CHAIN_CALL a call, to its own lookup in the cold part; a site that a promotion stub can take over.
+ * a jump, or for HOST_SITE_CALL a call, to its own lookup in the cold part; a site that a promotion stub can take over.
+ *   indirect  HostSite.indirect: JUMP, CALL or RETURN
  */
-void emit_indirect(Sel *s, unsigned kind, uint64_t pc);
+void emit_indirect(Sel *s, uint8_t indirect, uint64_t pc);
 /* The same right here, a site that nothing takes over. */
 void emit_plain_indirect(Sel *s, uint64_t pc);
 /* Go on at rax by the jump cache. */
@@ -95,6 +98,8 @@ void sel_room(Sel *s, const IrInsn *i);
 void sel_stash(Sel *s, const IrInsn *i);
 void sel_note(Sel *s, const IrInsn *i);
 void sel_tool(Sel *s, const IrInsn *i);
+/* At the start of a block: have the guest's FP environment there if the block needs it (HostConfig.tool_calls). Sets s->fp_block. */
+void sel_fp_block(Sel *s);
 void sel_load(Sel *s, const IrInsn *i);
 void sel_store(Sel *s, const IrInsn *i);
 void sel_cas(Sel *s, const IrInsn *i);

@@ -100,32 +100,36 @@ static void host_gates(const HostPlan *plan, uint8_t *buf)
 
 /*
  *  0  sub dword [r15 + disp32], 1
- *  8  jz 24
+ *  8  jz 20
  * 15  jmp target                      the site, at 16
- * 24  mov rax, pc;  jmp STUB_HOT
- * 40  mov rax, pc;  lea rcx, [site];  jmp STUB_LINK
+ * 20  mov rax, pc;  jmp STUB_HOT
+ * 35  call STUB_LINK                  the site's stub
  */
 static void host_counter(const HostPlan *plan, uint8_t *buf, uint64_t pc, HostSite *site, HostReloc reloc[2])
 {
     static const uint8_t code[HOST_COUNTER_BYTES] = {
-        0x41, 0x83, 0xaf, 0, 0, 0, 0, 1, 0x0f, 0x84, 10, 0, 0, 0, 0x90, 0xe9, 20, 0, 0, 0, 0xcc, 0xcc, 0xcc, 0xcc,
-        0x48, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0xe9, 0, 0, 0, 0, 0xcc,
-        0x48, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0x48, 0x8d, 0x0d, (uint8_t)(16 - 57), 0xff, 0xff, 0xff, 0xe9, 0, 0, 0, 0, 0xcc, 0xcc};
+        0x41, 0x83, 0xaf, 0, 0, 0, 0, 1, 0x0f, 0x84, 6, 0, 0, 0, 0x90, 0xe9, 15, 0, 0, 0,
+        0x48, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0xe9, 0, 0, 0, 0, 0xe8, 0, 0, 0, 0};
     int32_t disp = plan_cpu_disp(offsetof(HostCpu, counter) + 4 * host_hot_index(pc, plan->cfg.pc_shift));
 
     memcpy(buf, code, sizeof code);
     memcpy(buf + 3, &disp, sizeof disp);
-    memcpy(buf + 26, &pc, sizeof pc);
-    memcpy(buf + 42, &pc, sizeof pc);
-    *site = (HostSite){.offset = 16, .stub = 40, .target = pc};
-    reloc[0] = (HostReloc){.offset = 35, .stub = STUB_HOT};
-    reloc[1] = (HostReloc){.offset = 58, .stub = STUB_LINK};
+    memcpy(buf + 22, &pc, sizeof pc);
+    *site = (HostSite){.offset = 16, .stub = 35, .target = pc};
+    reloc[0] = (HostReloc){.offset = 31, .stub = STUB_HOT};
+    reloc[1] = (HostReloc){.offset = 36, .stub = STUB_LINK};
 }
 
 static void host_cpu_init(const HostPlan *plan, HostCpu *cpu)
 {
     for (unsigned k = 0; k < STUB_COUNT; k++)
         cpu->gate[k] = plan->stub[k];
+}
+
+static void host_drop_returns(HostPlan *plan, HostCpu *cpu)
+{
+    (void)plan;
+    cpu->returns = NULL; /* outside helpers the next enter() empties the stack, or what leads there is polled for */
 }
 
 static void host_retarget(uint8_t *word, const uint8_t *to)
@@ -155,8 +159,10 @@ const Host host_native = {
     .recover = x64_recover,
     .show = x64_show,
     .leave = x64_leave,
+    .abandon = x64_abandon,
     .fp_trap = x64_fp_trap,
     .shadow_overflow = x64_shadow_overflow,
+    .drop_returns = host_drop_returns,
     .fp_load = x64_fp_load,
     .fp_store = x64_fp_store,
     .gates = host_gates,

@@ -381,7 +381,29 @@ static void call_tool(Sel *s, const IrInsn *i)
     sel_store_arg(s, 1, i->c);
     sel_store_imm(s, plan_scratch(SCRATCH_IMM), i->imm);
     side_here(s); /* of the call instruction itself: what follows it may have an entry of its own */
-    x64_call(s->a, label_stub(STUB_TOOL));
+    x64_call(s->a, label_stub(s->plan->cfg.tool_calls && !s->fp_block ? STUB_TOOL_HOST : STUB_TOOL));
+}
+
+void sel_fp_block(Sel *s)
+{
+    const SelAlloc *ra = s->ra;
+
+    s->fp_block = false;
+    for (uint32_t k = ra->pos; !s->fp_block; k++) {
+        const IrInsn *i = &s->r->insn[ra->order[k]];
+        if (i->op == IR_BR || i->op == IR_BRIF || (ir_ops[i->op].flags & IRF_END))
+            return;
+        s->fp_block = (ir_ops[i->op].flags & IRF_FP) != 0;
+    }
+    uint32_t host = sel_label(s), back = sel_label(s);
+    x64_alu_mi(s->a, ALU_CMP, W32, sel_cpu(s, offsetof(HostCpu, host_fp)), 0);
+    x64_jcc(s->a, CC_NE, host);
+    sel_bind(s, back);
+    sel_cold_begin(s);
+    sel_bind(s, host);
+    x64_call(s->a, label_stub(STUB_GUEST_FP));
+    x64_jmp(s->a, back);
+    sel_cold_end(s);
 }
 
 void sel_tool(Sel *s, const IrInsn *i)
