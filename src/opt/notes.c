@@ -1,9 +1,10 @@
 /*
- * A NOTE at an address that is known says nothing when its line is the one that its place in the table has seen last already: on every
- * path there was a NOTE of the line, and none since that may have been of another one at that place. What is fetched in a loop
- * is mostly so from its second round on, and a loop's first NOTE moves in front of it.
+ * A NOTE at an address that is known does nothing when its line is the one that its place in the table has seen last
+ * already: on every path there was a NOTE of the line, and none since that may have been of another one at that place.
+ * What is fetched in a loop is mostly so from its second round on, and a loop's first NOTE moves in front of it.
  *
- * Forward over the blocks, to a fixed point: what is known where a block begins is what is known at the end of all before it.
+ * Forward over the blocks, to a fixed point: what is known where a block begins is what is known at the end of all that
+ * lead to it.
  */
 #include "opt/pass.h"
 

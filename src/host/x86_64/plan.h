@@ -32,7 +32,8 @@ typedef enum Stub {
     STUB_RET_MISS,/* rax pc: a guest return that the return stack did not predict */
     STUB_HELP,    /* ecx helper: slots stored, helper called; goes on at cpu->pc when it returns 0 */
     STUB_EVAL,    /* ir_eval of the operation in scratch[4..5]; clobbers nothing */
-    STUB_NOTE_HIT, /* a line, in both halves of xmm0, goes to the front of the set of eight at ir.call.arg that it is in; clobbers xmm1, xmm2 */
+    STUB_NOTE_HIT, /* a line, in both halves of xmm0, goes to the front of the set of eight at ir.call.arg that it is in;
+                      clobbers xmm1, xmm2 */
     STUB_CALL,    /* helper number scratch[4]; clobbers nothing */
     STUB_HOT,     /* rax pc: its counter has come to zero; goes on where the engine says */
     STUB_NOTE,    /* a NOTE operation, scratch[5]: host_note_site; place and address in ir.call.arg; clobbers nothing */

@@ -595,7 +595,8 @@ static void more_xmm(Stubs *t, bool save)
     }
 }
 
-/* Where the line is cannot be predicted: so each of the eight moves back, or stays when the line was before it, without a branch. */
+/* Where the line is cannot be predicted: each of the eight moves back, or stays when the line was before it, without a
+ * branch. */
 static void stub_note_hit(Stubs *t)
 {
     const Xmm line = {0}, before = {1}, same = {4}, stays = {5}, moved = {6};

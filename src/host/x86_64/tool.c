@@ -230,7 +230,7 @@ static void miss_insert(Sel *s, const Note *k, uint32_t not)
     x64_mr_m(s->a, VMOVDQU_ST, set_part(k, 0), line);
 }
 
-/* An access to two lines, whose address has the low bits t: nothing changes when either is the one that its set has used last. */
+/* An access to two lines, whose address has the low bits t: nothing changes when either is what its set has used last. */
 static void note_across(Sel *s, const Note *k)
 {
     uint32_t no = sel_label(s), second = sel_label(s);
@@ -248,8 +248,8 @@ static void note_across(Sel *s, const Note *k)
     sel_bind(s, no);
 }
 
-/* An access to one line, which is not in its set of eight, is recorded here: the stub takes twice as long. Nor is that stub called when
- * the line is there. */
+/* An access to one line, which is not in its set of eight, is recorded here: the stub takes twice as long. Nor is that
+ * stub called when the line is there. */
 static void note_miss(Sel *s, const Note *k)
 {
     const IrNote *n = k->n;
