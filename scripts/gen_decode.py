@@ -26,8 +26,9 @@ Examples:
     < nop               1101010100000011 0010 0000 000 11111
     crc32b=crc32        0 0011010110 Rm:5 010 C:1 sz:2 Rn:5 Rd:5  sz!=11  @CRC32
 
-The output is a decision tree over the fixed bits, PREFIX_decode(), which names the line that a word matches, and
-PREFIX_decode_lift(), which extracts its fields and calls its lifter.
+The output is PREFIX_decode(), which names the line that a word matches, and PREFIX_decode_lift(), which extracts its fields and
+calls its lifter. A table by the first bits (FIRST) names the line of most words, and for the others a group of lines, for which
+there is a decision tree over the other fixed bits.
 """
 import argparse
 import json
@@ -35,6 +36,8 @@ import re
 import sys
 
 FULL = 0xFFFFFFFF
+FIRST = 11          # bits by which the table goes
+REST = FULL >> FIRST
 
 
 class SpecError(Exception):
@@ -194,6 +197,27 @@ def check(patterns):
                 raise SpecError(f'{p.where}: {p.name} overlaps {q.name} at {q.where}')
 
 
+def given(p, first):
+    """The pattern for words that begin with the bits `first`; None if it matches none of them."""
+    if (p.value ^ first) & p.mask & ~REST:
+        return None
+    q = Pattern(p.where)
+    q.__dict__.update(p.__dict__)
+    q.mask, q.value = p.mask & REST, p.value & REST
+    q.exclude = [(m & REST, v & REST) for m, v in p.exclude if not (v ^ first) & m & ~REST]
+    return None if any(m == 0 for m, _ in q.exclude) else q
+
+
+def first_table(patterns):
+    """By a word's first bits: a pattern, if it decides, or a list of patterns."""
+    table = []
+    for k in range(1 << FIRST):
+        cands = [q for q in (given(p, k << 32 - FIRST) for p in patterns) if q]
+        decided = len(cands) == 1 and not cands[0].mask and not cands[0].exclude and not cands[0].feature
+        table.append(cands[0] if decided else cands)
+    return table
+
+
 class Emitter:
     """Writes the decision tree. `known` are the bits that the path to a node has tested."""
 
@@ -205,6 +229,30 @@ class Emitter:
 
     def id(self, p):
         return f'{self.prefix.upper()}_INSN_{p.name}'
+
+    def first(self, patterns):
+        """The table, and what there is to be tested besides."""
+        P, groups, entries = self.prefix.upper(), {}, []
+        for cands in first_table(patterns):
+            if isinstance(cands, Pattern):
+                entries.append(self.id(cands))
+                continue
+            key = tuple((p.name, p.mask, p.value, *p.exclude) for p in cands)
+            at, _ = groups.setdefault(key, (len(groups), cands))
+            entries.append(f'{P}_NINSNS + {at}')
+        self.put(0, f'/* By the first {FIRST} bits: an encoding, or {P}_NINSNS and the number of a group below. */')
+        self.put(0, f'static const uint16_t first[1 << {FIRST}] = {{')
+        for entry in entries:
+            self.put(1, f'{entry},')
+        self.put(0, '};\n')
+        self.put(0, f'int {self.prefix}_decode(uint64_t has, uint32_t insn)\n{{')
+        self.put(1, f'unsigned at = first[insn >> {32 - FIRST}];\n')
+        self.put(1, f'if (at < {P}_NINSNS)\n        return (int)at;')
+        self.put(1, f'switch (at - {P}_NINSNS) {{')
+        for at, cands in groups.values():
+            self.put(1, f'case {at}:')
+            self.node(2, cands, 0)
+        self.put(1, '}\n    return -1;\n}\n')
 
     def leaf(self, depth, cands, known):
         for p in sorted(cands, key=lambda p: -p.rank):
@@ -281,9 +329,7 @@ def emit_c(patterns, args):
     for p in patterns:
         e.put(1, f'"{p.name}",')
     e.put(0, '};\n')
-    e.put(0, f'int {args.prefix}_decode(uint64_t has, uint32_t insn)\n{{')
-    e.node(1, patterns, 0)
-    e.put(0, '}\n')
+    e.first(patterns)
     e.put(0, f'bool {args.prefix}_decode_lift(Lift *l, uint64_t has, uint32_t insn)\n{{')
     e.put(1, f'switch ({args.prefix}_decode(has, insn)) {{')
     for p in patterns:

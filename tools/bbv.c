@@ -43,11 +43,10 @@ static void put_blocks(DgThread *t, FILE *f)
 static void put_interval(DgHost *h, DgThread *t)
 {
     Thread *th = dg->thread_data(t, h, sizeof *th);
-    const char *out = dg->output(h);
     char path[4096];
 
     if (!th->f) {
-        snprintf(path, sizeof path, "%s.%u", out ? out : "bbv.out", dg->thread_number(t));
+        snprintf(path, sizeof path, "%s.%u", dg->output_file(h, "bbv.out"), dg->thread_number(t));
         th->f = fopen(path, th->begun ? "ae" : "we");
         th->begun = true;
         if (!th->f) {

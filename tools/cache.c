@@ -19,7 +19,8 @@ enum { AT_I1, AT_D1, AT_ITLB, AT_DTLB, FIRST_LEVELS }; /* filters, in this order
 
 typedef struct Core {
     pthread_mutex_t lock; /* several threads may share it */
-    Cache first[FIRST_LEVELS], l2;
+    uint64_t seen[FIRST_LEVELS][256]; /* records, by DgSeen.kind */
+    Cache l2;
     uint64_t *misses; /* of the first data level, by place */
     uint32_t nmisses;
 } Core;
@@ -58,34 +59,34 @@ typedef struct Behind {
     bool write;
 } Behind;
 
-static void last_level(const Behind *x, unsigned n)
+static void last_level(Cache *l2, const Behind *x, unsigned n)
 {
     if (!n)
         return;
     pthread_mutex_lock(&ll_lock);
-    for (unsigned k = 0; k < n; k++)
+    for (unsigned k = 0; k < n; k++) {
+        *(x[k].write ? &l2->write_misses : &l2->read_misses) += 1;
         cache_access(&ll, x[k].addr, x[k].write);
+    }
     pthread_mutex_unlock(&ll_lock);
 }
 
+/* What a record says of the second level's accesses is counted with the record. */
 static void batch(Core *c, const DgSeen *r, unsigned n, uint32_t places)
 {
     Behind behind[BATCH];
     unsigned nbehind = 0;
 
-    for (unsigned k = 0; k < n; k++)
-        cache_soon(&c->l2, r[k].addr);
     for (unsigned k = 0; k < n; k++) {
-        cache_missed(&c->first[r[k].filter], &r[k]);
+        c->seen[r[k].filter][r[k].kind]++;
         if (r[k].filter == AT_D1 && r[k].number < places)
             c->misses[r[k].number] += !(r[k].kind & DG_SAME_ACCESS);
-        bool write = r[k].kind & DG_WRITE;
-        if (r[k].filter <= AT_D1 && !cache_access(&c->l2, r[k].addr, write)) {
+        if (r[k].filter <= AT_D1 && !cache_touch(&c->l2, r[k].addr)) {
             cache_soon(&ll, r[k].addr);
-            behind[nbehind++] = (Behind){r[k].addr, write};
+            behind[nbehind++] = (Behind){r[k].addr, r[k].kind & DG_WRITE};
         }
     }
-    last_level(behind, nbehind);
+    last_level(&c->l2, behind, nbehind);
 }
 
 static void consume(void *data, uint32_t thread, const void *records, size_t bytes)
@@ -135,14 +136,6 @@ static void translate(void *data, DgBlock *b)
 }
 
 /* --- the report --------------------------------------------------------------------------------------------------- */
-
-static void add(Cache *to, const Cache *from)
-{
-    to->reads += from->reads;
-    to->writes += from->writes;
-    to->read_misses += from->read_misses;
-    to->write_misses += from->write_misses;
-}
 
 static void line(DgHost *h, const Cache *c)
 {
@@ -195,14 +188,26 @@ static void put_places(DgHost *h)
     free(p);
 }
 
+/* The misses of a first level, and what they make the second do. */
+static void add_seen(Cache *first, Cache *l2, const uint64_t seen[256])
+{
+    for (unsigned kind = 0; kind < 256; kind++) {
+        bool write = kind & DG_WRITE;
+        *(write ? &first->write_misses : &first->read_misses) += kind & DG_SAME_ACCESS ? 0 : seen[kind];
+        if (l2)
+            *(write ? &l2->writes : &l2->reads) += seen[kind];
+    }
+}
+
 static void finish(void *data)
 {
     Cache first[FIRST_LEVELS] = {{.name = "I1"}, {.name = "D1"}, {.name = "ITLB"}, {.name = "DTLB"}}, l2 = {.name = "L2"};
 
     for (uint32_t c = 0; c < ncores; c++) {
         for (unsigned k = 0; k < FIRST_LEVELS; k++)
-            add(&first[k], &core[c].first[k]);
-        add(&l2, &core[c].l2);
+            add_seen(&first[k], k <= AT_D1 ? &l2 : NULL, core[c].seen[k]);
+        l2.read_misses += core[c].l2.read_misses;
+        l2.write_misses += core[c].l2.write_misses;
     }
     first[AT_I1].reads = first[AT_ITLB].reads = dg->cell_total(data, insns);
     first[AT_D1].reads = first[AT_DTLB].reads = dg->cell_total(data, reads);
@@ -223,8 +228,7 @@ static void finish(void *data)
 static void on_fork(void *data)
 {
     for (uint32_t c = 0; c < ncores; c++) {
-        for (unsigned k = 0; k < FIRST_LEVELS; k++)
-            cache_clear(&core[c].first[k]);
+        memset(core[c].seen, 0, sizeof core[c].seen);
         cache_clear(&core[c].l2);
         if (core[c].nmisses)
             memset(core[c].misses, 0, core[c].nmisses * sizeof *core[c].misses);

@@ -15,8 +15,10 @@
 
 typedef struct Cache {
     const char *name;
-    uint32_t sets, ways, line_bits;
-    uint64_t *line; /* by set: line + 1 of each way, the one used last first; 0: empty. A first level has none here */
+    uint32_t sets, ways, line_bits, tag_bits; /* tag_bits: those below the tag */
+    /* By set, the way used last first, 0: empty. One of the two, neither in a first level. */
+    uint32_t *tag;  /* of the address, plus 1 */
+    uint64_t *line; /* the line's number plus 1: of shapes that `tag` is not for */
     uint64_t reads, writes, read_misses, write_misses;
 } Cache;
 
@@ -38,6 +40,7 @@ static inline bool cache_shape(Cache *c, const char *text)
     c->sets = (uint32_t)(size / (ways * line));
     c->ways = (uint32_t)ways;
     c->line_bits = (uint32_t)__builtin_ctzll(line);
+    c->tag_bits = c->line_bits + (uint32_t)__builtin_ctz(c->sets);
     return true;
 }
 
@@ -53,42 +56,55 @@ static inline bool cache_option(DgHost *h, const char *name, Cache *c, const cha
     return false;
 }
 
+/* Whether 32 bits hold a tag, as addresses have 47: half the memory misses the host's own caches less often. */
+static inline bool cache_narrow(const Cache *c)
+{
+    return c->tag_bits >= 16;
+}
+
 /* A level behind the first. */
 static inline bool cache_new(Cache *c, const Cache *like)
 {
     *c = *like;
-    char *mem = calloc(1, (size_t)c->sets * c->ways * sizeof *c->line + 64); /* large ones: only what is used is memory */
-    c->line = mem ? (uint64_t *)(void *)(mem + (64 - (uintptr_t)mem % 64)) : NULL;
-    return c->line != NULL;
+    size_t way = cache_narrow(c) ? sizeof *c->tag : sizeof *c->line;
+    char *mem = calloc(1, (size_t)c->sets * c->ways * way + 64); /* large ones: only what is used is memory */
+    char *set = mem ? mem + (64 - (uintptr_t)mem % 64) : NULL;
+    c->tag = cache_narrow(c) ? (uint32_t *)(void *)set : NULL;
+    c->line = cache_narrow(c) ? NULL : (uint64_t *)(void *)set;
+    return mem != NULL;
 }
 
 /* As when it was new. */
 static inline void cache_clear(Cache *c)
 {
     c->reads = c->writes = c->read_misses = c->write_misses = 0;
+    if (c->tag)
+        memset(c->tag, 0, (size_t)c->sets * c->ways * sizeof *c->tag);
     if (c->line)
         memset(c->line, 0, (size_t)c->sets * c->ways * sizeof *c->line);
 }
 
-static inline uint64_t *cache_set(const Cache *c, uint64_t addr)
+/* The first way of the set of addr, counted over all sets. */
+static inline size_t cache_set(const Cache *c, uint64_t addr)
 {
-    return c->line + (size_t)((addr >> c->line_bits) & (c->sets - 1)) * c->ways;
+    return (size_t)((addr >> c->line_bits) & (c->sets - 1)) * c->ways;
 }
 
 /* The line of addr will be looked for soon. */
 static inline void cache_soon(const Cache *c, uint64_t addr)
 {
-    const char *set = (const char *)cache_set(c, addr);
+    size_t set = cache_set(c, addr);
 
-    for (uint32_t k = 0; k < c->ways * sizeof *c->line; k += 64)
-        __builtin_prefetch(set + k, 1);
+    if (c->tag)
+        __builtin_prefetch(c->tag + set, 1);
+    else
+        __builtin_prefetch(c->line + set, 1);
 }
 
-static inline __attribute__((always_inline)) bool cache_touch_ways(Cache *c, uint64_t addr, uint32_t ways)
+static inline bool cache_touch_ways(Cache *c, uint64_t addr, uint32_t ways)
 {
-    uint64_t *set = cache_set(c, addr), line = (addr >> c->line_bits) + 1, newer = line;
+    uint64_t *set = c->line + cache_set(c, addr), line = (addr >> c->line_bits) + 1, newer = line;
 
-#pragma GCC unroll 16
     for (uint32_t k = 0; k < ways; k++) {
         uint64_t was = set[k];
         set[k] = newer;
@@ -99,16 +115,34 @@ static inline __attribute__((always_inline)) bool cache_touch_ways(Cache *c, uin
     return false;
 }
 
+/* As cache_touch_ways. */
+static inline __attribute__((always_inline)) bool cache_touch_narrow(Cache *c, uint64_t addr, uint32_t ways)
+{
+    uint32_t *set = c->tag + cache_set(c, addr), tag = (uint32_t)(addr >> c->tag_bits) + 1, newer = tag;
+
+#pragma GCC unroll 16
+    for (uint32_t k = 0; k < ways; k++) {
+        uint32_t was = set[k];
+        set[k] = newer;
+        if (was == tag)
+            return true;
+        newer = was;
+    }
+    return false;
+}
+
 /* Whether the line of addr was there. It is now, and is the one used last. */
 static inline bool cache_touch(Cache *c, uint64_t addr)
 {
+    if (!c->tag)
+        return cache_touch_ways(c, addr, c->ways);
     switch (c->ways) { /* loops of a length that the compiler knows */
     case 8:
-        return cache_touch_ways(c, addr, 8);
+        return cache_touch_narrow(c, addr, 8);
     case 16:
-        return cache_touch_ways(c, addr, 16);
+        return cache_touch_narrow(c, addr, 16);
     default:
-        return cache_touch_ways(c, addr, c->ways);
+        return cache_touch_narrow(c, addr, c->ways);
     }
 }
 
@@ -120,12 +154,6 @@ static inline bool cache_access(Cache *c, uint64_t addr, bool write)
     *(write ? &c->writes : &c->reads) += 1;
     *(write ? &c->write_misses : &c->read_misses) += !hit;
     return hit;
-}
-
-/* A record of a first level's, whose accesses are counted elsewhere: an access that misses two lines is one miss. */
-static inline void cache_missed(Cache *c, const DgSeen *r)
-{
-    *(r->kind & DG_WRITE ? &c->write_misses : &c->read_misses) += !(r->kind & DG_SAME_ACCESS);
 }
 
 static inline DgFilter *cache_filter(DgHost *h, DgStream *s, const Cache *c)

@@ -257,11 +257,9 @@ static inline void out_free(Out *o)
 /* Write to the tool's output, and free what `o` has. cache: I1, D1, LL, or NULL. */
 static inline void out_write(Out *o, DgHost *h, const Cache *const cache[3])
 {
-    const char *out = dg->output(h);
-    char path[4096];
+    const char *path = dg->output_file(h, "callgrind.out.%p");
 
-    snprintf(path, sizeof path, "callgrind.out.%d", dg->pid(h));
-    o->f = fopen(out ? out : path, "we");
+    o->f = fopen(path, "we");
     if (o->f) {
         out_merge_arcs(o);
         out_head(o, h, cache);
@@ -270,7 +268,7 @@ static inline void out_write(Out *o, DgHost *h, const Cache *const cache[3])
         out_totals(o, "totals");
         fclose(o->f);
     } else {
-        dg->fail(h, "cannot write %s", out ? out : path);
+        dg->fail(h, "cannot write %s", path);
     }
     out_free(o);
 }

@@ -288,7 +288,7 @@ static void put_lcov(DgHost *h, FILE *f)
 static void finish(void *data)
 {
     DgHost *h = data;
-    const char *given = dg->output(h), *path = given ? given : lcov ? "cover.info" : "cover.drcov";
+    const char *path = dg->output_file(h, lcov ? "cover.info" : "cover.drcov");
     FILE *f = fopen(path, "wbe");
 
     if (!f) {

@@ -155,10 +155,8 @@ static void consume(void *data, uint32_t thread, const void *records, size_t byt
 
 static bool open_file(DgHost *h)
 {
-    const char *out = dg->output(h);
-
     free(path);
-    path = strdup(out ? out : "memtrace.out");
+    path = strdup(dg->output_file(h, "memtrace.out"));
     file = path ? fopen(path, "wbe") : NULL;
     if (file) /* chunks are large; a fork must find nothing that is not written yet */
         setvbuf(file, NULL, _IONBF, 0);

@@ -338,7 +338,7 @@ typedef struct DgApi {
 
     /* Whether this dragoman has "cells.1", "programs.1", "streams.1", "regs.1", "syscalls.1", "signals.1", "threads.1",
      * "images.1", "symbols.1", "access.1", "fault.1", "compress.1", "watch.1", "filters.1", "host.1"; "lines.1" (line_at), "wrap.1" (wrap),
-     * "windows.1" (window), "streams.thread.1", "filters.2" (filter_lru), "cells.2" (DG_COUNTER). */
+     * "windows.1" (window), "streams.thread.1", "filters.2" (filter_lru), "cells.2" (DG_COUNTER), "output.1" (output_file). */
     bool (*has)(const char *capability);
 
     /* The tool's options, "NAME=VALUE" or "NAME" (value ""). Looked up in start(): those never asked for are an error. `out` and
@@ -346,7 +346,8 @@ typedef struct DgApi {
     const char *(*option)(DgHost *h, const char *name);
     /* Text to the tool's output: stderr, or the file of option `out` (%p in it is the process id). One call is one write. */
     void (*print)(DgHost *h, const char *format, ...);
-    /* The path of option `out`, %p replaced; NULL: none was given. For tools that write files of their own. */
+    /* The path of option `out`, from the directory that dragoman was started in, %p replaced; NULL: none was given. Valid to the
+     * next call. For tools that write files of their own. */
     const char *(*output)(DgHost *h);
     /* In start() or later: the tool cannot go on. start() then returns non-zero; later the tool is ended and the guest goes on. */
     void (*fail)(DgHost *h, const char *format, ...);
@@ -469,6 +470,9 @@ typedef struct DgApi {
 
     /* "filters.2": a filter of up to 1024 ways, which forgets nothing while its thread runs. */
     DgFilter *(*filter_lru)(DgHost *h, DgStream *s, unsigned shift, uint32_t length, uint32_t ways);
+
+    /* As output; but where option `out` is not given, `name` in the directory that dragoman was started in, %p replaced. */
+    const char *(*output_file)(DgHost *h, const char *name);
 } DgApi;
 
 #define DG_HAS(api, function) ((api)->size > offsetof(DgApi, function) && (api)->function)

@@ -1,6 +1,7 @@
 #include "base/log.h"
 
-#include <ctype.h>
+#include "base/os.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -44,12 +45,15 @@ static bool set_category(const char *name, size_t len, Status *st)
     return status_set(st, STATUS_USAGE, "--log: unknown category '%.*s' (see dragoman --help)", (int)len, name);
 }
 
-static bool open_file(const char *path, Status *st)
+static bool open_file(const char *name, bool more, Status *st)
 {
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0666);
+    char *path = os_from_start(name, strlen(name));
+    int fd = open(path, O_WRONLY | O_CREAT | (more ? 0 : O_TRUNC) | O_APPEND | O_CLOEXEC, 0666);
+
+    free(path);
 
     if (fd < 0)
-        return status_set(st, STATUS_HOST, "cannot open log file '%s': %s", path, strerror(errno));
+        return status_set(st, STATUS_HOST, "cannot open log file '%s': %s", name, strerror(errno));
     int high = fcntl(fd, F_DUPFD_CLOEXEC, LOG_FD_MIN);
     if (high >= 0) {
         close(fd);
@@ -59,7 +63,7 @@ static bool open_file(const char *path, Status *st)
     return true;
 }
 
-bool log_setup(const char *list, Status *st)
+bool log_setup(const char *list, bool more, Status *st)
 {
     const char *colon = strchr(list, ':');
     size_t len = colon ? (size_t)(colon - list) : strlen(list);
@@ -72,7 +76,7 @@ bool log_setup(const char *list, Status *st)
             return false;
         i += n + 1;
     }
-    return !colon || open_file(colon + 1, st);
+    return !colon || open_file(colon + 1, more, st);
 }
 
 /* One address at *p, which is moved behind it. */

@@ -27,8 +27,8 @@ typedef enum LogCat {
 /* Set once by log_setup before threads start; bit k: category k is on. */
 extern uint32_t log_mask;
 
-/* Parse "in,asm[:FILE]" ("all" for every category). */
-bool log_setup(const char *list, Status *st);
+/* Parse "in,asm[:FILE]" ("all" for every category). `more`: what is in the file already stays. */
+bool log_setup(const char *list, bool more, Status *st);
 /*
  * Parse "A..B" or "A": only records about guest addresses in [A, B) are shown. Anything that does not begin with a digit
  * is the name of a symbol, which the loader turns into bounds (log_symbol, log_set_bounds).

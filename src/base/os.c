@@ -1,11 +1,15 @@
 #include "base/os.h"
 
+#include "base/check.h"
+
 #include <elf.h>
 #include <errno.h>
+#include <limits.h>
 #include <link.h>
 #include <linux/membarrier.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -242,4 +246,27 @@ void os_uc_set_pc(void *uc, uintptr_t pc)
 bool os_uc_is_write(const void *uc)
 {
     return (((const ucontext_t *)uc)->uc_mcontext.gregs[REG_ERR] & 2) != 0;
+}
+
+static char start_dir[PATH_MAX] = ".";
+
+void os_start_dir_set(const char *dir)
+{
+    if (strlen(dir) < sizeof start_dir)
+        strcpy(start_dir, dir);
+}
+
+const char *os_start_dir(void)
+{
+    return start_dir;
+}
+
+char *os_from_start(const char *path, size_t len)
+{
+    char *full = NULL;
+    bool whole = *path == '/';
+
+    int n = asprintf(&full, "%s%s%.*s", whole ? "" : start_dir, whole ? "" : "/", (int)len, path);
+    CHECK(n >= 0);
+    return full;
 }

@@ -39,6 +39,15 @@ void os_yield(void);
 /* A full barrier in every thread of the process, each at some point during the call. False: the kernel has none. */
 bool os_barrier_all(void);
 
+/*
+ * The directory that files named on the command line are found from: the current one when dragoman was started, which the
+ * guest may have left since, or what the dragoman that started this one for an execve passed on. Set before any thread runs.
+ */
+void os_start_dir_set(const char *dir);
+const char *os_start_dir(void);
+/* The `len` bytes of `path`, from the start directory when they are a relative name; malloc'd. */
+char *os_from_start(const char *path, size_t len);
+
 /* The host processor in words, for --version: "x86_64 avx2 avx512f ...". */
 void os_cpu_features(char *buf, size_t len);
 

@@ -145,7 +145,7 @@ static bool dev_words(Dev *d, Engine *e, Vcpu *cpu, Status *st)
         show_registers(cpu);
         return true;
     }
-    if (!log_setup(logs[d->stage], st))
+    if (!log_setup(logs[d->stage], false, st))
         return false;
     for (uint64_t pc = DEV_PC; pc < DEV_PC + d->len;) {
         Translated why;

@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "base/os.h"
 #include "opt/opt.h"
 
 #include <ctype.h>
@@ -98,6 +99,28 @@ static bool opt_inherit(Options *o, char *arg, Status *st)
     return true;
 }
 
+static void start_from(Options *o, const char *dir)
+{
+    char *s;
+
+    CHECK(asprintf(&s, "--start-dir=%s", dir) >= 0);
+    os_start_dir_set(dir);
+    if (o->nagain) {
+        free((char *)o->again[0]);
+        o->again[0] = s;
+    } else {
+        push((char ***)&o->again, &o->nagain, s);
+        o->user.reexec = o->again;
+    }
+}
+
+static bool opt_start_dir(Options *o, char *arg, Status *st)
+{
+    o->restarted = true;
+    start_from(o, arg);
+    return true;
+}
+
 static bool opt_strace(Options *o, char *arg, Status *st)
 {
     o->user.strace = true;
@@ -153,7 +176,7 @@ static bool opt_stats(Options *o, char *arg, Status *st)
 
 static bool opt_log(Options *o, char *arg, Status *st)
 {
-    return log_setup(arg, st);
+    return log_setup(arg, o->restarted, st);
 }
 
 static bool opt_log_pc(Options *o, char *arg, Status *st)
@@ -510,8 +533,11 @@ static bool parse_short(Options *o, int argc, char **argv, int *i, Status *st)
 
 int options_parse(Options *o, int argc, char **argv, Status *st)
 {
+    char here[PATH_MAX];
     int i = 1;
 
+    if (getcwd(here, sizeof here) && *here == '/') /* not "(unreachable)" */
+        start_from(o, here);
     for (; i < argc && argv[i][0] == '-' && argv[i][1]; i++) {
         if (!strcmp(argv[i], "--"))
             return i + 1;
@@ -538,22 +564,15 @@ bool cache_default(char *buf, size_t len)
 
 const char *options_cache(Options *o, char *buf, size_t len)
 {
-    char here[4096], *s;
+    char *s, *dir = o->cache ? os_from_start(o->cache, strlen(o->cache)) : NULL;
     bool off = o->cache && !strcmp(o->cache, "off");
-    int n = 0;
 
-    if (off)
-        buf[0] = 0;
-    else if (!o->cache)
-        off = !cache_default(buf, len);
-    else if (*o->cache == '/')
-        n = snprintf(buf, len, "%s", o->cache);
-    else
-        n = getcwd(here, sizeof here) ? snprintf(buf, len, "%s/%s", here, o->cache) : -1;
-    off = off || n < 0 || (size_t)n >= len;
-    s = malloc(len + 16);
-    CHECK(s != NULL);
-    snprintf(s, len + 16, "--cache=%s", off ? "off" : buf);
+    buf[0] = 0;
+    if (dir && strlen(dir) < len)
+        strcpy(buf, dir);
+    off = off || !(dir ? *buf : cache_default(buf, len));
+    free(dir);
+    CHECK(asprintf(&s, "--cache=%s", off ? "off" : buf) >= 0);
     push((char ***)&o->again, &o->nagain, s);
     o->user.reexec = o->again;
     return off ? NULL : buf;

@@ -16,9 +16,10 @@ typedef struct Options {
     char *skip;               /* list of passes to leave out, malloc'd; for engine.opt */
     char **set, **unset;      /* -E, -U in order; owned arrays of argv's strings */
     unsigned nset, nunset;
-    const char **again;       /* user.reexec: owned array of owned strings */
+    const char **again;       /* user.reexec: owned array of owned strings; the first is --start-dir */
     unsigned nagain;
     Plugins *plugins;         /* --tool, --plugin; NULL: none */
+    bool restarted;           /* by a dragoman, for an execve of the guest */
     bool help, version, help_tools;
 } Options;
 

@@ -28,6 +28,7 @@
 #define CACHE_PAGE_BITS 10            /* index of code by host address: some four translations to look at */
 #define TRANSLATION_MET 4             /* indirect branches of which a graph meets the target */
 #define TRANSLATION_PAGES 4           /* guest pages that one region may read */
+#define TRANSLATION_PAGES_NEAR 2      /* more than that hardly any does; there are many translations, so each byte of one counts */
 #define GUEST_PAGE_BITS 12
 
 typedef struct Translation Translation;
@@ -79,35 +80,41 @@ struct Translation {
     uint8_t *rw;                      /* the same, writable */
     uint32_t size, insns;             /* bytes: all, and those of instructions, which come first */
     uint32_t nlink;
+    Spin lock;                        /* incoming */
     CacheRegion *region;
     _Atomic(Translation *) code_next; /* next lower start in the same page of the cache */
-    Spin lock;                        /* incoming */
     Link *incoming;
-    Link *link;                       /* own chain sites, by offset */
+    Link *link;                       /* own chain sites, by offset; reloc and side are in its block, unless kept */
     const uint8_t *side;              /* for host->recover */
     uint32_t side_len;
     uint32_t nreloc;
-    const uint32_t *reloc;            /* references to common stubs, offset << 8 | stub; in side's block */
+    const uint32_t *reloc;            /* references to common stubs, offset << 8 | stub */
     uint64_t parked_sum;              /* of the code that it was made from, when it was parked */
     bool kept;                        /* of a file of the persistent cache, whose memory side and reloc are */
     bool guarded;                     /* its pages are (EnvOps.guarded) */
     bool names_section;               /* it has a section's address (section.c): not kept, so that the next process looks again */
     uint8_t forms;                    /* careful ones that some instruction is in */
     uint8_t fp_traps;                 /* operations that trapped; atomic */
+    bool graph;                       /* made of a graph region */
+    atomic_bool asked, refused;       /* tier 2: a graph was asked for; there will be none */
+    atomic_uint wanted;               /* times that a hot site wanted it through the engine */
     unsigned npages;
-    PageRef page[TRANSLATION_PAGES];
+    PageRef page[TRANSLATION_PAGES_NEAR], *more_pages; /* see translation_page */
     IrRegion *ir;                     /* for the interpreter: lifted and optimised, one malloc block */
     IrRegion *check_ir;               /* --check: as lifted */
     /* Tier 2 (tier.c) */
-    bool graph;                       /* made of a graph region */
-    atomic_bool asked, refused;       /* a graph was asked for; there will be none */
-    atomic_uint wanted;               /* times that a hot site wanted it through the engine */
     struct Met *met;                  /* branches whose targets it meets itself (promote_known, region.c); NULL: none */
     _Atomic(Translation *) counter;   /* counts for this one; written under kill_lock */
     Translation *counted;             /* what this one counts for; written under kill_lock */
     Translation *region_next;         /* in its region; interpreted ones: in the list of retired ones */
     uint64_t retired_epoch;
 };
+
+/* Of its guest pages number i. */
+static inline PageRef *translation_page(const Translation *t, unsigned i)
+{
+    return i < TRANSLATION_PAGES_NEAR ? (PageRef *)&t->page[i] : &t->more_pages[i - TRANSLATION_PAGES_NEAR];
+}
 
 static inline bool translation_dead(Translation *t)
 {

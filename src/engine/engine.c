@@ -59,7 +59,7 @@ static bool host_init(Engine *e, Status *st)
         .helpers = g->helpers, .nhelpers = g->nhelpers,
         .cpu = e->cfg.host_cpu ? e->cfg.host_cpu : "native", .ret_predict = e->cfg.ret_predict,
         .count_polls = e->cfg.check, .promote = e->cfg.promote.slots > 0, .harden = e->cfg.harden,
-        .count_at = e->cfg.count ? vcpu_counters_at(e) : 0,
+        .tool_calls = e->cfg.tools && e->cfg.tools->calls, .count_at = e->cfg.count ? vcpu_counters_at(e) : 0,
     };
 
     e->host = &host_native;
@@ -212,7 +212,7 @@ static void print_hardened(Engine *e, FILE *f)
             bytes += t->insns;
             bad += e->host->unprotected(e->plan, t->hpc, t->insns) != t->insns;
         }
-    for (unsigned k = 0; k < e->cache.cells.fresh; k++) {
+    for (unsigned k = 0; k < e->cache.cells.n; k++) {
         Translation *t = atomic_load(&e->cache.cells.owner[k]);
         bytes += t ? t->insns : 0;
         bad += t && e->host->unprotected(e->plan, t->hpc, t->insns) != t->insns;
@@ -246,6 +246,8 @@ void engine_stats(Engine *e, FILE *f)
     print_rate(f, "cache bytes wasted", cache_wasted(&e->cache), 0, "");
     print_rate(f, "links", s.links, 0, "");
     print_rate(f, "lookups", s.lookups, 0, "");
+    print_rate(f, "returns elsewhere", s.unpaired, 0, "");
+    print_rate(f, "  watches", s.watches, 0, "");
     print_rate(f, "faults", s.faults, 0, "");
     print_rate(f, "floating-point traps", s.fp_traps, 0, "");
     print_rate(f, "careful sites", atomic_load(&e->careful_count), 0, "");

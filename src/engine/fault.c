@@ -139,14 +139,20 @@ static bool in_code(Vcpu *cpu, int sig, const siginfo_t *info, void *uc)
 }
 
 /* A tool crashed: back to who called it, with the signals that the thread had unblocked. */
-static void escape(Vcpu *cpu, const void *ucv)
+static void escape(Vcpu *cpu, void *ucv)
 {
     const ucontext_t *uc = ucv;
     void *to = cpu->escape;
+    Tools *tools = cpu->e->cfg.tools;
 
     cpu->escape = NULL;
+    if (to == VCPU_CODE_CALL) {
+        tools->ops->crash(tools, cpu);
+        cpu->e->host->abandon(cpu->e->plan, &cpu->h, ucv);
+        return;
+    }
     pthread_sigmask(SIG_SETMASK, &uc->uc_sigmask, NULL);
-    siglongjmp(*(sigjmp_buf *)to, 1);
+    __builtin_longjmp(to, 1);
 }
 
 static void on_fault(int sig, siginfo_t *info, void *uc)
@@ -160,7 +166,8 @@ static void on_fault(int sig, siginfo_t *info, void *uc)
     } else if (!current || !in_code(current, sig, info, uc)) {
         if (current && current->escape)
             escape(current, uc);
-        crash(sig, info, uc);
+        else
+            crash(sig, info, uc);
     }
     errno = saved_errno;
 }

@@ -16,8 +16,11 @@ static bool fill(Fetch *f, uint64_t pc)
     size_t avail;
 
     f->len = 0;
-    if (f->t && !page_add(f->cpu->e, f->t, pc))
-        return false;
+    if (f->t) {
+        f->page = page_add(f->cpu->e, f->t, pc);
+        if (!f->page)
+            return false;
+    }
     /* After it is registered: a section that comes to be known later kills the translation. */
     f->sections = section_near(f->cpu, pc);
     const uint8_t *code = f->cpu->e->cfg.env->code(f->cpu, pc, &avail);
@@ -57,8 +60,8 @@ const uint8_t *fetch_look(Fetch *f, uint64_t pc, size_t most, size_t *avail)
     if (!code)
         return NULL;
     *avail = *avail < most ? *avail : most;
-    if (f->t)
-        page_note(f->t, pc, *avail);
+    if (f->page)
+        page_note(f->page, pc, *avail);
     return code;
 }
 
@@ -148,9 +151,10 @@ bool fetch_lift(Fetch *f, Lift *l)
     l->ahead = ahead;
     l->peek = peek;
     l->ahead_ctx = f;
+    PageRef *page = f->page; /* lifting may look elsewhere */
     unsigned len = g->lift(l, code, avail);
-    if (f->t)
-        page_note(f->t, l->pc, len);
+    if (page)
+        page_note(page, l->pc, len);
     return len > 0;
 }
 
@@ -161,7 +165,10 @@ bool fetch_lift_at(Fetch *f, Lift *l, uint64_t pc, LiftFlow *flow)
     l->pc = pc;
     l->ended = false;
     l->budget = 0;
-    return fetch_lift(f, l);
+    bool ok = fetch_lift(f, l);
+    if (ok && flow->kind == LIFT_IND && flow->hint == IR_HINT_RET)
+        flow->hint = promote_return_hint(f->cpu->e, pc);
+    return ok;
 }
 
 Lift fetch_lift_new(Vcpu *cpu, uint64_t pc)

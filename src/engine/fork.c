@@ -115,6 +115,7 @@ void engine_fork_child(Engine *e, Vcpu *self)
     self->next = self->prev = NULL;
     self->thread = pthread_self();
     self->tid = os_tid();
+    self->h.returns = NULL;
     tier_fork_child(e);
     hot_fork_child(e, self);
     perf_fork_child(e);

@@ -220,7 +220,7 @@ IrStop tools_code_call(HostCpu *h, uint64_t site)
         ir_note(&h->ir, (const IrNote *)(uintptr_t)(site - 2), arg[1].u64[0]);
         return IR_STOP_NONE;
     }
-    IrStop stop = cpu->e->cfg.tools->ops->call(cpu->e->cfg.tools, cpu, site, arg, &show.s);
+    IrStop stop = cpu->e->cfg.tools->ops->code_call(cpu->e->cfg.tools, cpu, site, arg, &show.s);
     if (stop != IR_STOP_NONE)
         h->flags_from = 0; /* the vcpu's state has been put there whole, flags and all */
     return stop;

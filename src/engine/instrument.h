@@ -60,6 +60,9 @@ typedef struct ToolOps {
     void (*region)(Tools *t, Fetch *f, IrRegion *r, const ToolRegion *how);
     /* Operation `tool`; see IrWorld. */
     IrStop (*call)(Tools *t, Vcpu *cpu, uint64_t site, const IrVal arg[2], IrShow *show);
+    /* The same from translated code, with Vcpu.escape VCPU_CODE_CALL; and, in the handler of the signal, when what is called so crashes. */
+    IrStop (*code_call)(Tools *t, Vcpu *cpu, uint64_t site, const IrVal arg[2], IrShow *show);
+    void (*crash)(Tools *t, Vcpu *cpu);
     uint64_t (*room)(Tools *t, Vcpu *cpu, uint64_t at, uint64_t limit);
     /* On the vcpu's own thread, before it runs and when it has ended. */
     void (*thread_start)(Tools *t, Vcpu *cpu);
@@ -89,6 +92,7 @@ struct Tools {
     const ToolOps *ops;
     Engine *e;      /* set by engine_new */
     bool want_text; /* of system calls */
+    bool calls;     /* functions may be called from many places: HostConfig.tool_calls */
     uint64_t signals; /* host signals that are the tools' alone, by number - 1: set before the guest runs */
     _Atomic uint64_t signalled; /* of these, those that have come */
     atomic_uint state;

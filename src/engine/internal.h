@@ -177,11 +177,11 @@ void table_put(Table *tb, Translation *t);
 void table_remove(Table *tb, Translation *t);
 
 /* --- pages.c: which translations were made from which guest page ----------------------------------------------------- */
-/* Note that t reads the page of va. False when t has too many pages already. */
-bool page_add(Engine *e, Translation *t, uint64_t va);
+/* Note that t reads the page of va. NULL when t has too many pages already. */
+PageRef *page_add(Engine *e, Translation *t, uint64_t va);
 void page_remove_all(Engine *e, Translation *t);
-/* t, which is being made, depends on the bytes [va, va + n) of a page that was added. */
-void page_note(Translation *t, uint64_t va, size_t n);
+/* ref's translation, which is being made, depends on the n bytes from va on, of those that are in its page. */
+void page_note(PageRef *ref, uint64_t va, size_t n);
 /* A range of guest addresses whose translations are to go, page by page. */
 typedef struct PageWalk {
     uint64_t va, last; /* both included */
@@ -203,6 +203,7 @@ bool page_concerns(Engine *e, uint64_t va, uint64_t len);
 struct Fetch {
     Vcpu *cpu;
     Translation *t;         /* to be registered with each page; may be NULL */
+    PageRef *page;          /* the one that buf is of; NULL without t */
     uint64_t va;            /* guest address of buf[0] */
     size_t len;
     uint8_t buf[FETCH_BYTES];
@@ -302,12 +303,19 @@ void link_flush(Vcpu *cpu);
 void promote_init(Engine *e);
 void promote_done(Engine *e);
 void promote_vcpu_init(Vcpu *cpu);
-/* Before a region is compiled: say of its indirect jumps which are better off without a site (IR_HINT_MANY). */
+/* Before a region is compiled: say of its indirect jumps which are better off without a site (IR_HINT_MANY), and of its returns
+ * which are no use to the return predictor (IR_HINT_STRAY or _JUMP). */
 void promote_choose(Engine *e, IrRegion *r);
+/* What the return at pc is to whoever forms a region that goes over calls: IR_HINT_RET, _STRAY or _JUMP. */
+IrHint promote_return_hint(Engine *e, uint64_t pc);
 /* Give the indirect branches of a translation that nobody runs yet the stubs that others of the same guest code have. */
 void promote_attach(Engine *e, Translation *t);
 /* Whether the branch at pc has only one target so far, which tier 2 may meet itself (Translation.met). */
 bool promote_known(Engine *e, uint64_t pc, uint64_t *target);
+/* What was seen of the return at pc. Returns whether it is to be translated otherwise. Outside translated code. */
+bool promote_return(Vcpu *cpu, uint64_t pc, const PromoteWatched *seen);
+/* Whether the branch at pc goes to `to` so often that tier 2 may go on there. */
+bool promote_hottest(Engine *e, uint64_t pc, uint64_t to);
 /* The routine behind HostCpu.promote. */
 const void *promote_miss(HostCpu *h);
 /* Call fn for each branch that there is a record of. */
@@ -521,7 +529,17 @@ bool section_search(Vcpu *cpu, const IrRegion *r, Translation *t);
 /* Drop what was translated of those that were found. Not in a section between write_begin and write_end. */
 void section_settle(Vcpu *cpu);
 
+/* --- returns.c ---------------------------------------------------------------------------------------------------- */
+void returns_vcpu_init(Vcpu *cpu);
+/* The routine behind HostCpu.unpaired. */
+const void *returns_unpaired(HostCpu *h);
+/* One instruction of a watch, as long as cpu->watch is there: the run loop's part. Not while it rests. */
+IrStop returns_step(Vcpu *cpu);
+bool returns_rest(const Vcpu *cpu);
+
 /* --- run.c ---------------------------------------------------------------------------------------------------------- */
+/* Interpret a region at cpu's pc. */
+IrStop run_region(Vcpu *cpu, const IrRegion *r);
 /* Interpret one region as lifted from pc, at most `limit` instructions, without keeping it. */
 IrStop run_interp_once(Vcpu *cpu, unsigned limit);
 /* Do what a stop asks for. Returns false when the thread must end. */

@@ -88,7 +88,7 @@ static bool code_sum(const Translation *t, uint64_t *sum)
 
     *sum = 0;
     for (unsigned i = 0; i < t->npages; i++) {
-        const PageRef *ref = &t->page[i];
+        const PageRef *ref = translation_page(t, i);
         unsigned lo = page_ref_lo(ref), hi = page_ref_hi(ref);
         size_t n = hi > lo ? hi - lo : 0;
         if (safe_copy(buf, (const void *)(uintptr_t)((ref->page << GUEST_PAGE_BITS) + lo), n))
@@ -122,7 +122,7 @@ static bool still_right(Vcpu *cpu, const Translation *t)
     size_t len;
 
     for (unsigned i = 0; i < t->npages; i++) {
-        uint64_t va = t->page[i].page << GUEST_PAGE_BITS;
+        uint64_t va = translation_page(t, i)->page << GUEST_PAGE_BITS;
         if (!env->code(cpu, va, &len) || (t->mode && env->guarded && env->guarded(cpu, va) != t->guarded))
             return false;
     }

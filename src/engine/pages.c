@@ -3,6 +3,10 @@
  */
 #include "engine/internal.h"
 
+#include "base/check.h"
+
+#include <stdlib.h>
+
 #define PAGE_MASK ((1u << GUEST_PAGE_BITS) - 1)
 
 static PageBucket *bucket_of(Engine *e, uint64_t page)
@@ -10,13 +14,13 @@ static PageBucket *bucket_of(Engine *e, uint64_t page)
     return &e->page[(page ^ page >> 12) % PAGE_BUCKETS];
 }
 
-static bool has_page(const Translation *t, uint64_t page)
+static PageRef *has_page(Translation *t, uint64_t page)
 {
     for (unsigned i = 0; i < t->npages; i++) {
-        if (t->page[i].page == page)
-            return true;
+        if (translation_page(t, i)->page == page)
+            return translation_page(t, i);
     }
-    return false;
+    return NULL;
 }
 
 static void put_bytes(PageRef *ref, unsigned lo, unsigned hi)
@@ -25,15 +29,18 @@ static void put_bytes(PageRef *ref, unsigned lo, unsigned hi)
     atomic_store_explicit(&ref->hi, (uint16_t)hi, memory_order_relaxed);
 }
 
-bool page_add(Engine *e, Translation *t, uint64_t va)
+PageRef *page_add(Engine *e, Translation *t, uint64_t va)
 {
     uint64_t page = va >> GUEST_PAGE_BITS;
+    PageRef *ref = has_page(t, page);
 
-    if (has_page(t, page))
-        return true;
-    if (t->npages == TRANSLATION_PAGES)
-        return false;
-    PageRef *ref = &t->page[t->npages++];
+    if (ref || t->npages == TRANSLATION_PAGES)
+        return ref;
+    if (t->npages == TRANSLATION_PAGES_NEAR) {
+        t->more_pages = malloc((TRANSLATION_PAGES - TRANSLATION_PAGES_NEAR) * sizeof *ref);
+        CHECK(t->more_pages != NULL);
+    }
+    ref = translation_page(t, t->npages++);
     PageBucket *b = bucket_of(e, page);
     ref->t = t;
     ref->page = page;
@@ -46,26 +53,21 @@ bool page_add(Engine *e, Translation *t, uint64_t va)
     /* Sequentially consistent: the page's bytes are read after this, and an invalidation looks here after they changed. */
     atomic_store(&b->head, ref);
     spin_unlock(&b->lock);
-    return true;
+    return ref;
 }
 
-void page_note(Translation *t, uint64_t va, size_t n)
+void page_note(PageRef *ref, uint64_t va, size_t n)
 {
     unsigned lo = (unsigned)va & PAGE_MASK, hi = n < PAGE_MASK + 1 - lo ? lo + (unsigned)n : PAGE_MASK + 1;
+    unsigned was_lo = page_ref_lo(ref), was_hi = page_ref_hi(ref);
 
-    for (unsigned i = 0; i < t->npages; i++) {
-        PageRef *ref = &t->page[i];
-        if (ref->page != va >> GUEST_PAGE_BITS)
-            continue;
-        unsigned was_lo = page_ref_lo(ref), was_hi = page_ref_hi(ref);
-        put_bytes(ref, lo < was_lo ? lo : was_lo, hi > was_hi ? hi : was_hi);
-    }
+    put_bytes(ref, lo < was_lo ? lo : was_lo, hi > was_hi ? hi : was_hi);
 }
 
 void page_remove_all(Engine *e, Translation *t)
 {
     for (unsigned i = 0; i < t->npages; i++) {
-        PageRef *ref = &t->page[i];
+        PageRef *ref = translation_page(t, i);
         PageBucket *b = bucket_of(e, ref->page);
 
         spin_lock(&b->lock);

@@ -167,12 +167,10 @@ static bool begin_file(Engine *e)
 
 static void place(Engine *e)
 {
-    char dir[PATH_MAX - 32];
-
     if (e->cfg.perf == PERF_MAP)
         snprintf(e->perf->path, sizeof e->perf->path, "/tmp/perf-%d.map", (int)getpid());
     else
-        snprintf(e->perf->path, sizeof e->perf->path, "%s/jit-%d.dump", getcwd(dir, sizeof dir) ? dir : ".", (int)getpid());
+        snprintf(e->perf->path, sizeof e->perf->path, "%s/jit-%d.dump", os_start_dir(), (int)getpid());
 }
 
 bool perf_init(Engine *e, Status *st)

@@ -77,7 +77,7 @@ typedef struct PersistMore {
 } PersistMore;
 
 typedef struct PersistSite {
-    uint32_t offset, stub : 29, hot : 1, indirect : 2; /* as in HostSite */
+    uint32_t offset, stub : 28, hot : 1, indirect : 3; /* as in HostSite */
     uint64_t target;
 } PersistSite;
 

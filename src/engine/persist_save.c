@@ -107,7 +107,7 @@ static bool keepable(Writer *w, const Translation *t)
         t->nreloc > UINT16_MAX || t->guest_insns > UINT16_MAX)
         return false;
     for (unsigned i = 0; i < t->npages; i++) {
-        uint64_t va = t->page[i].page << GUEST_PAGE_BITS;
+        uint64_t va = translation_page(t, i)->page << GUEST_PAGE_BITS;
         if (va < w->im->start || va >= w->im->end || !unchanged(w, va))
             return false;
     }
@@ -127,7 +127,7 @@ static void add_new(Writer *w, const Translation *t)
     k->link = t->link;
     k->reloc = t->reloc;
     for (unsigned i = 0; i < t->npages; i++)
-        k->page[i] = (uint32_t)(t->page[i].page - (w->im->start >> GUEST_PAGE_BITS));
+        k->page[i] = (uint32_t)(translation_page(t, i)->page - (w->im->start >> GUEST_PAGE_BITS));
 }
 
 /* What this process translated, in the order in which it did, of all images: the lists are looked through once. */
@@ -283,7 +283,7 @@ static uint32_t find_kept(const Writer *w, uint64_t target, uint32_t mode)
 
 static PersistSite site_of(const HostSite *s)
 {
-    return (PersistSite){.offset = s->offset, .stub = s->stub & 0x1fffffff, .hot = s->hot, .indirect = s->indirect,
+    return (PersistSite){.offset = s->offset, .stub = s->stub & 0xfffffff, .hot = s->hot, .indirect = s->indirect,
                          .target = s->target};
 }
 

@@ -30,6 +30,7 @@
 _Static_assert(PROMOTE_SLOTS_MAX == HOST_PROMOTE_MAX, "as many slots as a stub may have");
 
 struct Promote {
+    atomic_bool returns;            /* some record is of a return */
     uint64_t pc[SETS][WAYS];        /* of site[][]: most look-ups, by all that is translated, find none */
     PromoteSite site[SETS][WAYS];
     uint64_t uses;
@@ -104,6 +105,15 @@ bool promote_known(Engine *e, uint64_t pc, uint64_t *target)
     return known;
 }
 
+bool promote_hottest(Engine *e, uint64_t pc, uint64_t to)
+{
+    pthread_mutex_lock(&e->promote_lock);
+    const PromoteSite *s = site_find_locked(e, pc);
+    bool leads = s && promote_leads(s, to);
+    pthread_mutex_unlock(&e->promote_lock);
+    return leads;
+}
+
 /*
  * Where the general lookup is cheap, as without hardening, the way over a site to the lookup costs more than what stubs
  * save on branches that no target dominates: a jump, and a line of the instruction cache. (sqlite3: 9 %.) So a jump has
@@ -114,15 +124,42 @@ static bool wants_site(const Engine *e, const PromoteSite *s)
     return e->cfg.harden != HARDEN_OFF || (s && promote_worth(s));
 }
 
+static IrHint return_hint(const Engine *e, const PromoteSite *s)
+{
+    if (!s || !e->cfg.ret_predict || s->as == RETURN_PAIRED)
+        return IR_HINT_RET;
+    return s->as == RETURN_JUMP ? IR_HINT_JUMP : IR_HINT_STRAY;
+}
+
 static void choose_locked(Engine *e, const IrRegion *r, IrInsn *i)
 {
-    if (i->op == IR_EXIT_IND && i->aux == IR_HINT_JUMP && !wants_site(e, site_find_locked(e, r->snap[i->snap].pc)))
+    if (i->op != IR_EXIT_IND || (i->aux != IR_HINT_JUMP && i->aux != IR_HINT_RET))
+        return;
+    const PromoteSite *s = site_find_locked(e, r->snap[i->snap].pc);
+    if (i->aux == IR_HINT_RET)
+        i->aux = (uint8_t)return_hint(e, s);
+    if (i->aux == IR_HINT_JUMP && !wants_site(e, s))
         i->aux = IR_HINT_MANY;
+}
+
+static bool any_return(const Engine *e)
+{
+    return e->promote && atomic_load_explicit(&e->promote->returns, memory_order_relaxed);
+}
+
+IrHint promote_return_hint(Engine *e, uint64_t pc)
+{
+    if (!any_return(e))
+        return IR_HINT_RET;
+    pthread_mutex_lock(&e->promote_lock);
+    IrHint hint = return_hint(e, site_find_locked(e, pc));
+    pthread_mutex_unlock(&e->promote_lock);
+    return hint;
 }
 
 void promote_choose(Engine *e, IrRegion *r)
 {
-    if (!e->promote || e->cfg.harden != HARDEN_OFF)
+    if (!e->promote || (e->cfg.harden != HARDEN_OFF && !any_return(e)))
         return;
     pthread_mutex_lock(&e->promote_lock);
     for (uint32_t b = 0; b < r->nblock; b++)
@@ -133,12 +170,19 @@ void promote_choose(Engine *e, IrRegion *r)
 
 /* --- stubs ---------------------------------------------------------------------------------------------------------- */
 
+/* A site of a return in front of the host's own. */
+static bool returns_paired(const Engine *e, const Link *l)
+{
+    return l->site.indirect == HOST_SITE_RETURN && e->cfg.ret_predict;
+}
+
 static Translation *stub_new(Engine *e, const Link *l, PromoteSite *s)
 {
     HostSite site[HOST_PROMOTE_MAX];
     uint64_t target[HOST_PROMOTE_MAX];
     HostPromotion what = {.pc = s->pc, .target = target, .n = s->n, .site = l->from->hpc + l->site.offset,
-                          .lookup = l->from->hpc + l->site.stub, .hits = e->cfg.count_branches ? s->hits : NULL};
+                          .lookup = l->from->hpc + l->site.stub, .hits = e->cfg.count_branches ? s->hits : NULL,
+                          .pops = returns_paired(e, l)};
     CodeBuf cb;
 
     if (!cells_get(e, HOST_PROMOTE_BYTES(e->cfg.promote.slots), &cb))
@@ -254,10 +298,12 @@ static void drop(Engine *e, Translation *t)
 }
 
 /* Whether a jump has a site and should not, or the other way round. What tier 2 is going to make again has time. */
-static bool is_wrong(const Engine *e, const Link *l, const PromoteSite *s)
+static bool is_wrong(const Engine *e, const Link *l, PromoteSite *s)
 {
     Translation *t = l->from;
 
+    if (l->site.indirect == HOST_SITE_RETURN)
+        return e->cfg.ret_predict && (promote_pairs(s) || s->as != RETURN_SITE);
     if (l->site.indirect == HOST_SITE_CALL || (!t->graph && !atomic_load(&t->refused) && e->cfg.tier2 > 1))
         return false;
     return l->site.indirect == HOST_SITE_PLAIN ? wants_site(e, s) : s->state == PROMOTE_SETTLED && !wants_site(e, s);
@@ -272,6 +318,10 @@ static void event(Vcpu *cpu, Link *l, uint64_t target)
     pthread_mutex_lock(&e->promote_lock);
     PromoteSite *s = site_get_locked(e, l->site.target);
     s->call = l->site.indirect == HOST_SITE_CALL;
+    if (l->site.indirect == HOST_SITE_RETURN && !s->ret) { /* in kept code */
+        s->ret = true;
+        s->as = RETURN_SITE;
+    }
     Translation *stub = atomic_load(&l->to);
     bool told = is_told(l->from, s);
     promote_event(s, &e->cfg.promote, target, now);
@@ -301,8 +351,29 @@ const void *promote_miss(HostCpu *h)
     Link *l = link_find(cpu->e, (const void *)(uintptr_t)h->link_site);
     if (l && l->site.indirect)
         event(cpu, l, h->ir.pc);
+    const void *ret = l && returns_paired(cpu->e, l) ? l->from->hpc + l->site.stub : NULL;
     write_end(cpu);
-    return link_lookup(h);
+    const void *hpc = link_lookup(h);
+    return hpc && ret ? ret : hpc; /* the return stack still has the call */
+}
+
+bool promote_return(Vcpu *cpu, uint64_t pc, const PromoteWatched *seen)
+{
+    Engine *e = cpu->e;
+
+    pthread_mutex_lock(&e->promote_lock);
+    PromoteSite *s = promote_is_loose(seen) ? site_get_locked(e, pc) : site_find_locked(e, pc);
+    bool anew = s && promote_watched(s, &e->cfg.promote, seen);
+    if (anew) {
+        atomic_store_explicit(&e->promote->returns, true, memory_order_relaxed);
+        cpu->h.miss[host_miss_index(pc, e->cfg.guest->pc_shift)] = s->period;
+    }
+    pthread_mutex_unlock(&e->promote_lock);
+    if (anew)
+        kill_page(e, pc);
+    if (anew && log_on_pc(LOG_LINK, pc))
+        log_line("return 0x%llx: %u paired, %u loose, %u left", (unsigned long long)pc, seen->paired, seen->loose, seen->left);
+    return anew;
 }
 
 void promote_each(Engine *e, void (*fn)(void *ctx, const PromoteSite *s), void *ctx)

@@ -26,6 +26,17 @@
 #define PROMOTE_SLOTS_MAX 8
 #define PROMOTE_WINDOW_MAX 64
 
+/*
+ * How a return is translated. PAIRED: as one of the host's, whose predictor has seen the call. SITE: it has targets as other branches do,
+ * in front of that. JUMP: it is no return, and leaves what the predictor knows as it is.
+ */
+typedef enum PromoteReturn { RETURN_PAIRED, RETURN_SITE, RETURN_JUMP } PromoteReturn;
+
+/* Executions of a return: which went back to the last call and which did not, and of these those that left it to others to do so. */
+typedef struct PromoteWatched {
+    unsigned paired, loose, left;
+} PromoteWatched;
+
 /* --promote */
 typedef struct PromoteConfig {
     unsigned slots;  /* most targets of a branch; 0: no promotion */
@@ -49,14 +60,17 @@ typedef struct PromoteSlot {
 
 typedef struct PromoteSite {
     uint64_t pc;                    /* of the branch; 0: a free record */
-    bool call;
+    bool call, ret;
+    PromoteReturn as;               /* of a return, where returns are paired */
+    unsigned turns;                 /* times that it was made something else than PAIRED */
     uint64_t last_use;              /* promote.c: for reuse of records */
     PromoteState state;
     unsigned n, limit;              /* slots in use; that it may have now */
     PromoteSlot slot[PROMOTE_SLOTS_MAX];
     uint32_t changes;               /* of what is promoted: a stub made before the last one is out of date */
     uint32_t period;                /* events until the next one that is looked at */
-    unsigned sure;                  /* events without a stub in a row that the first target would have served */
+    unsigned sure;                  /* how much of the events without a stub the first target would have served */
+    bool mixed;                     /* a target came to the front again, past a newer one */
     unsigned failures;
     uint64_t failed_ns;             /* time of the last */
     unsigned nsample;
@@ -76,6 +90,11 @@ typedef struct PromoteSite {
 
 /* Whether tier 2 may be told of the branch's one target: a branch that had no other. */
 bool promote_tell(PromoteSite *s, uint64_t *target);
+/*
+ * Whether tier 2 may go on in `target`, one of several, although the others will show: the first, of a branch to which targets come back, or that was judged.
+ * One that only goes to new ones is served better by a stub, which follows.
+ */
+bool promote_leads(const PromoteSite *s, uint64_t target);
 /* An event at `target` behind what tier 2 was told; stray_ns says when the last was over. Returns true when that was wrong. */
 bool promote_stray(PromoteSite *s, uint64_t target, uint64_t now);
 /* An event at a target from the branch's table with which tier 2 does not compare, as it had not run then. True: it should by now. */
@@ -89,6 +108,12 @@ bool promote_worth(const PromoteSite *s);
 void promote_site_init(PromoteSite *s, const PromoteConfig *cfg, uint64_t pc);
 /* An event at `target`, the period's last; `now` in nanoseconds. Changes s->changes when another stub is wanted. */
 void promote_event(PromoteSite *s, const PromoteConfig *cfg, uint64_t target, uint64_t now);
+/* A return was watched. True: it is to be translated otherwise. */
+bool promote_watched(PromoteSite *s, const PromoteConfig *cfg, const PromoteWatched *seen);
+/* Whether what was seen is worth a record. */
+bool promote_is_loose(const PromoteWatched *seen);
+/* Whether a return that is a SITE is not helped by it, and PAIRED again from now on. */
+bool promote_pairs(PromoteSite *s);
 const char *promote_state_name(const PromoteSite *s);
 
 #endif

@@ -16,8 +16,13 @@
 #define PERIOD_SETTLED (1u << 15)
 /* While it is judged every fifth execution is sampled, so that patterns of two to four are seen as they are. */
 #define PERIOD_JUDGED 5
-/* Events without a stub that one target must have in a row to get one. */
-#define SURE 4
+/*
+ * Without a stub one must be seen to pay. What the first target would have served counts one, what it would not takes away three: it
+ * comes so far when the target has more than three quarters of all. (By chance two targets that have half each are seen four times
+ * in a row, as was asked before; their stubs cost interpreters' loops a hundredth.)
+ */
+#define SURE 12
+#define UNSURE 3
 /* A target that is not promoted, so many times in a row, is a change of behaviour. */
 #define OTHERS 3
 /* Two looks this far apart, of about a microsecond each, cost less than a hundredth of the time between them. */
@@ -27,15 +32,26 @@
 /* Graphs made anew because a switch goes where it had not gone before; that takes less than a millisecond. */
 #define WIDENED 4
 #define WIDEN_NS 1000000
+/* A return that was seen so often not to go back to the last call, and at least so often for each PAIRS times that it did, is no use
+ * to the predictor: a wrong guess and a lookup are some ten times as dear as a comparison. */
+#define LOOSE 3
+#define LOOSE_PAIRS 4
+/* Times that a return is made something else than paired. */
+#define TURNS 4
 /* Looks of a settled branch until it learns again: doubled each time that it ends up where it was. */
 #define PATIENCE 8
 #define PATIENCE_MAX 256
+
+static unsigned first_limit(const PromoteConfig *cfg)
+{
+    return cfg->slots < 2 ? cfg->slots : cfg->slots < 4 ? 2 : cfg->slots / 2;
+}
 
 void promote_site_init(PromoteSite *s, const PromoteConfig *cfg, uint64_t pc)
 {
     memset(s, 0, sizeof *s);
     s->pc = pc;
-    s->limit = cfg->slots < 2 ? cfg->slots : cfg->slots < 4 ? 2 : cfg->slots / 2;
+    s->limit = first_limit(cfg);
     s->period = cfg->miss;
     s->patience = PATIENCE;
 }
@@ -104,6 +120,7 @@ static void move_up(PromoteSite *s, unsigned k)
 {
     PromoteSlot up = s->slot[k];
 
+    s->mixed |= k == 1 && (int32_t)(s->slot[0].added - up.added) > 0;
     s->slot[k] = s->slot[k - 1];
     s->slot[k - 1] = up;
     s->changes++;
@@ -115,7 +132,7 @@ static void on_learning(PromoteSite *s, const PromoteConfig *cfg, uint64_t targe
 {
     int k = find_slot(s, target);
 
-    s->sure = k == 0 ? s->sure + 1 : 0;
+    s->sure = k == 0 ? s->sure + (s->sure < SURE) : s->sure < UNSURE ? 0 : s->sure - UNSURE;
     if (k < 0)
         add_target(s, cfg, target, now);
     else if (k > 0)
@@ -219,6 +236,11 @@ bool promote_tell(PromoteSite *s, uint64_t *target)
     return s->told;
 }
 
+bool promote_leads(const PromoteSite *s, uint64_t target)
+{
+    return s->n > 0 && s->slot[0].target == target && (s->mixed || !s->strays || s->state == PROMOTE_SETTLED);
+}
+
 bool promote_stray(PromoteSite *s, uint64_t target, uint64_t now)
 {
     if (target == s->known)
@@ -239,8 +261,45 @@ bool promote_widen(PromoteSite *s, uint64_t now)
     return true;
 }
 
+bool promote_is_loose(const PromoteWatched *seen)
+{
+    return seen->loose >= LOOSE && LOOSE_PAIRS * seen->loose >= seen->paired;
+}
+
+bool promote_watched(PromoteSite *s, const PromoteConfig *cfg, const PromoteWatched *seen)
+{
+    PromoteReturn as = s->as;
+
+    s->ret = true;
+    if (promote_is_loose(seen))
+        as = 2 * seen->left > seen->loose ? RETURN_JUMP : RETURN_SITE;
+    else if (s->as == RETURN_JUMP && seen->paired >= LOOSE && seen->paired > seen->loose)
+        as = RETURN_PAIRED;
+    if (as == s->as || (as != RETURN_PAIRED && s->turns == TURNS))
+        return false;
+    s->as = as;
+    if (as != RETURN_PAIRED) {
+        s->turns++;
+        s->limit = first_limit(cfg);
+        s->n = 0;
+        s->changes++;
+        learn(s, cfg);
+    }
+    return true;
+}
+
+bool promote_pairs(PromoteSite *s)
+{
+    if (s->as != RETURN_SITE || s->state != PROMOTE_SETTLED || s->n > 0)
+        return false;
+    s->as = RETURN_PAIRED;
+    return true;
+}
+
 const char *promote_state_name(const PromoteSite *s)
 {
+    if (s->ret && s->as == RETURN_PAIRED)
+        return "paired";
     switch (s->state) {
     case PROMOTE_JUDGED:
         return "judged";

@@ -118,7 +118,7 @@ static Insn *look_at(Former *g, uint64_t pc)
     i->flags = sets_flags(g, first);
     if (i->kind == LIFT_IND && i->hint == IR_HINT_JUMP && !g->flow.lands)
         look_at_table(g, i);
-    if (i->kind == LIFT_IND && i->hint != IR_HINT_RET && g->evidence && !g->flow.lands && !i->ntargets)
+    if (i->kind == LIFT_IND && i->hint != IR_HINT_RET && i->hint != IR_HINT_STRAY && g->evidence && !g->flow.lands && !i->ntargets)
         i->known = promote_known(g->f->cpu->e, pc, &i->target);
     *map_at(g, pc) = (uint16_t)g->ninsn;
     return i;

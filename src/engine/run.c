@@ -93,7 +93,7 @@ static void log_exec(Vcpu *cpu, const Translation *t)
     log_end(f);
 }
 
-static IrStop run_interp(Vcpu *cpu, const IrRegion *r)
+IrStop run_region(Vcpu *cpu, const IrRegion *r)
 {
     arena_reset(&cpu->interp_arena);
     vcpu_fp_sync(cpu); /* flags and rounding of translated code are the host's */
@@ -108,14 +108,14 @@ IrStop run_interp_once(Vcpu *cpu, unsigned limit)
 {
     IrRegion *r = translate_once(cpu, cpu->h.ir.pc, limit, false);
 
-    return r ? run_interp(cpu, r) : IR_STOP_FETCH;
+    return r ? run_region(cpu, r) : IR_STOP_FETCH;
 }
 
 IrStop run_resume_once(Vcpu *cpu)
 {
     IrRegion *r = translate_once(cpu, cpu->h.ir.pc, 1, true);
 
-    return r ? run_interp(cpu, r) : IR_STOP_FETCH;
+    return r ? run_region(cpu, r) : IR_STOP_FETCH;
 }
 
 /* Interpreted regions are found again through the jump cache: no translated code runs that would misread it. */
@@ -168,6 +168,8 @@ static IrStop run_one(Vcpu *cpu)
         return run_step(cpu);
     if (cpu->trail && !cpu->trail->rests)
         return trail_step(cpu);
+    if (cpu->watch && !returns_rest(cpu))
+        return returns_step(cpu);
     Translation *t = find(cpu, &why);
 
     if (!t)
@@ -178,7 +180,7 @@ static IrStop run_one(Vcpu *cpu)
         return lockstep_run(cpu, t);
     if (t->hpc)
         return cpu->e->host->enter(cpu->e->plan, &cpu->h, t->hpc);
-    return run_interp(cpu, t->ir);
+    return run_region(cpu, t->ir);
 }
 
 void vcpu_run(Vcpu *cpu)

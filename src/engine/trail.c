@@ -10,7 +10,7 @@
  *   branch      the side that was not taken is an exit
  *   call        goes on in the function; so deep as TRAIL_DEPTH, but not into a function that the trail is in already
  *   return      compares the link register with the address behind the call, and leaves when the return is to elsewhere
- *   indirect    the same with where it went: calls, and jumps to what is in a linker's table
+ *   indirect    the same with where it went: calls that mostly go there, and jumps that do so only, or to what is in a linker's table
  *   way back, other indirect branches, return from where the trail began, helpers     end it
  *
  * Where the region is left within calls, the host's return stack has not seen these: the exit makes them good, the
@@ -145,7 +145,7 @@ static void over_ind(Walk *w, uint64_t to)
     b->block = on;
     if (w->flow.hint == IR_HINT_CALL)
         enter(w, to);
-    else if (w->flow.hint == IR_HINT_RET)
+    else if (w->flow.hint == IR_HINT_RET || w->flow.hint == IR_HINT_STRAY)
         w->depth--;
     w->crossed = true;
 }
@@ -184,7 +184,10 @@ static bool is_linked(const Walk *w)
     return to->op == IR_LOAD && ir_is_const(r, to->a, &at);
 }
 
-/* Where branches are promoted, that decides whether one has a single target, and hears that it is met here. */
+/*
+ * Where branches are promoted, that decides whether one has a single target, and hears that it is met here. A call of several goes
+ * on in the one that is the hottest; what comes to the stub instead is no surprise.
+ */
 static bool meet(Walk *w, uint64_t pc, uint64_t to)
 {
     Translation *t = w->f->t;
@@ -192,7 +195,9 @@ static bool meet(Walk *w, uint64_t pc, uint64_t to)
 
     if (!w->f->cpu->e->promote)
         return true;
-    if (!promote_known(w->f->cpu->e, pc, &known) || known != to || (t->met && t->met->n == TRANSLATION_MET))
+    if (!promote_known(w->f->cpu->e, pc, &known))
+        return w->flow.hint == IR_HINT_CALL && promote_hottest(w->f->cpu->e, pc, to);
+    if (known != to || (t->met && t->met->n == TRANSLATION_MET))
         return false;
     if (!t->met)
         t->met = calloc(1, sizeof *t->met);
@@ -205,9 +210,11 @@ static bool over_indirect(Walk *w, uint64_t pc, uint64_t to)
 {
     if (w->flow.hint == IR_HINT_RET)
         return w->depth && to == w->frame[w->depth - 1].ret;
+    if (w->flow.hint == IR_HINT_STRAY && !w->depth) /* what the return stack holds is to go, and that is not done here */
+        return false;
     if (w->flow.lands || !persist_links(w->f->cpu->e, w->t->pc[0], to))
         return false;
-    return (w->flow.hint == IR_HINT_CALL ? may_enter(w, pc, to) : is_linked(w)) && meet(w, pc, to);
+    return (w->flow.hint == IR_HINT_CALL ? may_enter(w, pc, to) : (is_linked(w) || w->f->cpu->e->promote)) && meet(w, pc, to);
 }
 
 /* Whether the trail goes on at `to` behind the instruction at pc, of which `l` and w->flow tell. */

@@ -181,21 +181,18 @@ static void log_asm(const Host *h, const Translation *t)
     log_end(f);
 }
 
-/* The references to common stubs, then the side table, in one block. */
-static void keep_side(Translation *t, const HostCode *code)
+/* The references to common stubs, then the side table, at `at`. */
+static void keep_side(Translation *t, const HostCode *code, uint32_t *at)
 {
-    uint32_t *block = malloc(code->nreloc * sizeof *block + code->side_len + 1);
-
-    CHECK(block != NULL);
     for (uint32_t i = 0; i < code->nreloc; i++)
-        block[i] = code->reloc[i].offset << 8 | code->reloc[i].stub;
-    t->reloc = block;
+        at[i] = code->reloc[i].offset << 8 | code->reloc[i].stub;
+    t->reloc = at;
     t->nreloc = code->nreloc;
-    t->side = memcpy(block + t->nreloc, code->side, code->side_len);
+    t->side = memcpy(at + t->nreloc, code->side, code->side_len);
     t->side_len = code->side_len;
 }
 
-/* Keep what the host said about the code; `code`'s arrays live in the arena. */
+/* Keep what the host said about the code, in one block; `code`'s arrays live in the arena. */
 static void keep_code(Translation *t, const HostCode *code, int64_t delta)
 {
     t->rw = code->rw;
@@ -203,9 +200,9 @@ static void keep_code(Translation *t, const HostCode *code, int64_t delta)
     t->size = code->size;
     t->insns = code->insns;
     t->nlink = code->nsite;
-    t->link = calloc(code->nsite ? code->nsite : 1, sizeof t->link[0]);
-    keep_side(t, code);
+    t->link = malloc(code->nsite * sizeof *t->link + code->nreloc * sizeof *t->reloc + code->side_len + 1);
     CHECK(t->link != NULL);
+    keep_side(t, code, (uint32_t *)(t->link + t->nlink));
     /* By offset, as link_find wants them; the host lists them as it meets them. */
     for (uint32_t i = 0; i < code->nsite; i++) {
         uint32_t k = i;
@@ -450,9 +447,8 @@ Translation *translate_get(Vcpu *cpu, uint64_t pc, Translated *why)
 
 void translation_free(Translation *t)
 {
-    free(t->link);
-    if (!t->kept)
-        free((void *)(uintptr_t)t->reloc); /* side's block */
+    free(t->link); /* and what is in its block */
+    free(t->more_pages);
     free(t->ir);
     free(t->check_ir);
     free(t->met);

@@ -48,6 +48,7 @@ static void remove_from_list(Vcpu *cpu)
     if (cpu->next)
         cpu->next->prev = cpu->prev;
     add_stats(&e->past, &cpu->stats);
+    e->past.unpaired += cpu->unpaired_period - cpu->h.unpaired_left;
     hot_past_locked(e, cpu);
     pthread_mutex_unlock(&e->vcpu_lock);
 }
@@ -84,6 +85,7 @@ Vcpu *vcpu_new(Engine *e)
     cpu->h.versions = e->versions;
     cpu->h.tool = tools_code_call;
     cpu->h.promote = promote_miss;
+    cpu->h.unpaired = returns_unpaired;
     arena_init(&cpu->arena);
     arena_init(&cpu->interp_arena);
     e->cfg.guest->reset(&cpu->h.ir, e->cfg.features);
@@ -97,6 +99,7 @@ Vcpu *vcpu_new(Engine *e)
     }
     tier_vcpu_init(cpu);
     promote_vcpu_init(cpu);
+    returns_vcpu_init(cpu);
     link_flush(cpu);
     add_to_list(cpu);
     return cpu;
@@ -122,6 +125,7 @@ void vcpu_bury(Vcpu *cpu)
     arena_done(&cpu->interp_arena);
     free(cpu->lockstep);
     free(cpu->trail);
+    free(cpu->watch);
     os_release(cpu->shadow, SHADOW_BYTES + 2 * SHADOW_GUARD);
     os_free(cpu, vcpu_counters_at(cpu->e) + hot_bytes(cpu->e));
 }
@@ -172,7 +176,11 @@ void engine_kick_all(Engine *e)
 
 void engine_block_begin(Vcpu *cpu)
 {
-    /* No translation is gone back to after a helper (it goes on by pc): this thread delays nobody's grace period. */
+    /*
+     * After a helper execution goes on by pc, and returns to nothing that was given up meanwhile (engine_block_end): this thread delays
+     * nobody's grace period.
+     */
+    cpu->block_epoch = atomic_load(&cpu->epoch);
     atomic_store(&cpu->epoch, 0);
     atomic_store(&cpu->blocked, true);
 }
@@ -181,9 +189,12 @@ void engine_block_end(Vcpu *cpu)
 {
     atomic_store(&cpu->blocked, false);
     /* First counted again, then a look at what was killed meanwhile: the jump cache may lead there. */
+    uint32_t mode = cpu->h.ir.mode;
     atomic_store(&cpu->epoch, grace_now(cpu->e));
     rest_here(cpu);
     versions_mode(cpu);
+    if (cpu->epoch != cpu->block_epoch || mode != cpu->h.ir.mode || atomic_load(&cpu->e->replaced_seq) != cpu->replaced_seen)
+        cpu->h.returns = NULL;
     uint64_t flush = atomic_load(&cpu->e->flush_seq);
     if (flush != cpu->flush_seen) {
         link_flush(cpu);
@@ -209,8 +220,10 @@ struct VcpuStats vcpu_sum_stats(Engine *e)
 {
     pthread_mutex_lock(&e->vcpu_lock);
     struct VcpuStats sum = e->past;
-    for (Vcpu *v = e->vcpus; v; v = v->next)
+    for (Vcpu *v = e->vcpus; v; v = v->next) {
         add_stats(&sum, &v->stats);
+        sum.unpaired += v->unpaired_period - v->h.unpaired_left;
+    }
     pthread_mutex_unlock(&e->vcpu_lock);
     return sum;
 }

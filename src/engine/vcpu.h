@@ -15,8 +15,10 @@
 
 typedef struct Engine Engine;
 typedef struct Trail Trail;
+typedef struct Watch Watch;
 
 #define SECTIONS_FOUND 8 /* in one translation; the others at the next one */
+#define VCPU_CODE_CALL ((void *)1) /* Vcpu.escape: behind the call in translated code (Host.abandon) */
 
 struct Vcpu {
     HostCpu h;                 /* first: translated code and helpers know only this part */
@@ -30,6 +32,10 @@ struct Vcpu {
     bool drop_returns;         /* killed a translation itself */
     bool step;                 /* one instruction at a time, EnvOps.stepped after each */
     Trail *trail;              /* being noted (engine/trail.c); NULL: none is */
+    Watch *watch;              /* of returns (engine/returns.c); NULL: none is kept */
+    uint32_t unpaired_period;  /* what h.unpaired_left was set to ... */
+    uint64_t unpaired_ns;      /* and when, by the time of the thread */
+    uint64_t watch_ns;         /* not before is another watch kept */
     bool stepping;             /* in one; cleared by the environment when what is done after it is done already */
     struct {                   /* a translation to be made anew, carefully: its operations trapped too often */
         uint64_t pc;
@@ -42,6 +48,7 @@ struct Vcpu {
     uint64_t flush_seen;       /* kills after which they were last emptied */
     uint64_t replaced_seen;    /* Engine.replaced_seq, as far as it was looked at */
     _Atomic uint64_t epoch;    /* see engine/grace.c; 0: not attached to a thread */
+    uint64_t block_epoch;      /* what it was at the last engine_block_begin */
     Arena arena;               /* translation scratch */
     Arena interp_arena;        /* interpreter scratch */
     struct CacheRegion *region; /* where this thread emits */
@@ -62,11 +69,12 @@ struct Vcpu {
     void *tool;                /* the tools' own structure for this thread; NULL: it has not started, or is over */
     bool unseen;               /* accesses to guest memory now are nobody's business */
     bool signalling;           /* they are of a signal's frame */
-    void *escape;              /* sigjmp_buf to go to when a tool crashes that is being called; NULL: none is */
+    void *escape;              /* where to go when a tool crashes that is being called: of __builtin_setjmp, or VCPU_CODE_CALL */
     void *altstack, *shadow;   /* host signal stack; return stack with its guard pages */
     Vcpu *next, *prev;         /* engine's list of vcpus */
     struct VcpuStats {
         uint64_t translations, guest_insns, host_bytes, translate_ns, lookups, links, faults, fp_traps, interp_regions, discarded;
+        uint64_t unpaired, watches; /* returns.c */
         uint64_t counters, hot, graphs, graph_insns, graph_bytes, graph_ns; /* tier 2 */
     } stats;
 };

@@ -26,7 +26,7 @@
 #define HOST_HOT_BITS 10
 #define HOST_MISS_BITS 8
 #define HOST_STATE_MAX 2048 /* bytes of guest state */
-#define HOST_GATES 16       /* room for the common stubs that translations refer to */
+#define HOST_GATES 24       /* room for the common stubs that translations refer to */
 #define HOST_GATE_BYTES 16
 #define HOST_COUNTER_BYTES 40
 
@@ -44,6 +44,7 @@ typedef struct HostCpu {
     uint32_t exit_request;   /* set by any thread or signal handler: leave at the next poll */
     uint32_t mxcsr;          /* host FP control and status while outside translated code: guest's rounding and flags */
     uint32_t host_mxcsr;     /* what C code runs with */
+    uint32_t host_fp;        /* the processor has host_mxcsr while in translated code (HostConfig.tool_calls), and mxcsr is the guest's */
     uint32_t polls_left;     /* see HostConfig.count_polls */
     uint32_t in_code;        /* 1 while translated code or its thunks run (fault handler) */
     void *c_stack;           /* saved C stack pointer while in translated code */
@@ -59,8 +60,9 @@ typedef struct HostCpu {
     _Alignas(64) uint8_t save[2048 + 512]; /* register save area of helper thunks; C signal handlers never use it */
     /* Routines that stubs call; set once by the engine. `link`: translate-and-chain, sets cpu->ir.pc to the site's
      * target and returns the executable address to continue at, or NULL to leave to the run loop. `lookup`: the same for
-     * indirect branches, whose target is in cpu->ir.pc, and fills in the jump cache. All slots are in `state`. Neither may pass a quiescent state of code reclamation: the
-     * return stack holds addresses of code. Helpers of EXIT_HELP may, it is emptied after them. */
+     * indirect branches, whose target is in cpu->ir.pc, and fills in the jump cache. All slots are in `state`. Neither may pass a
+     * quiescent state of code reclamation: the return stack holds addresses of code. Helpers of EXIT_HELP may; when code was given
+     * up since the last, they clear `returns`. */
     const void *(*link)(struct HostCpu *cpu);
     const void *(*lookup)(struct HostCpu *cpu);
     /* Called, under the same rules, by an exit with IR_EXIT_COUNT whose counter has come to zero: sets it anew. */
@@ -78,6 +80,11 @@ typedef struct HostCpu {
      * then). Or ROOM with no room: host_room_site; position in ir.call.arg[0], the new one in ir.call.ret. Or host_note_site. */
     IrStop (*tool)(struct HostCpu *cpu, uint64_t site);
     const void *tool_at;                  /* behind the call of the TOOL operation that is calling */
+    /* Called, under the same rules, when `unpaired_left` has come to zero: sets it anew. ir.pc is where a return goes to. */
+    const void *(*unpaired)(struct HostCpu *cpu);
+    uint32_t unpaired_left;               /* returns that did not go back to the last call until `unpaired` is called */
+    void *returns;                        /* while the helper of an EXIT_HELP runs: the return stack, which goes on to be used behind
+                                           * it; NULL: what it holds is not to be returned to any more */
 } HostCpu;
 
 /* Index of a pc in the jump cache; translated code computes the same. */
@@ -140,15 +147,18 @@ typedef struct CodeBuf {
 
 /* A chain site: an aligned 32-bit displacement that now leads to its own stub and can be patched with one store. */
 typedef struct HostSite {
-    uint32_t offset;   /* of the displacement, from the code's start */
-    uint32_t stub;     /* of the stub that it first leads to, from the code's start */
-    uint64_t target;   /* guest pc; of an indirect branch its own */
-    bool hot;          /* a loop's way back, or a call: may be taken often */
-    uint8_t indirect;  /* HOST_SITE_JUMP or _CALL: an indirect branch, whose stub looks the target up; 0: a direct one */
+    uint32_t offset;      /* of the displacement, from the code's start */
+    uint32_t stub : 24;   /* of the stub that it first leads to, from the code's start */
+    uint32_t hot : 1;     /* a loop's way back, or a call: may be taken often */
+    uint32_t indirect : 7; /* HOST_SITE_JUMP, _CALL or _RETURN: an indirect branch, whose stub looks the target up; 0: a direct one */
+    uint64_t target;      /* guest pc; of an indirect branch its own */
 } HostSite;
 
-/* PLAIN: a jump that looks its target up where it is (IR_HINT_MANY). Only names the branch, and is never patched. */
-enum { HOST_SITE_JUMP = 1, HOST_SITE_CALL, HOST_SITE_PLAIN };
+/*
+ * PLAIN: a jump that looks its target up where it is (IR_HINT_MANY). Only names the branch, and is never patched.
+ * RETURN: with HostConfig.ret_predict its stub does not look the target up, but returns (IR_HINT_STRAY).
+ */
+enum { HOST_SITE_JUMP = 1, HOST_SITE_CALL, HOST_SITE_PLAIN, HOST_SITE_RETURN };
 
 /*
  * Position-dependent words, for the persistent cache. Guest addresses are everywhere: code is valid only at the one that
@@ -194,6 +204,7 @@ typedef struct HostPromotion {
     unsigned n;              /* from 1 to HOST_PROMOTE_MAX */
     const void *site;        /* executable address of the branch's displacement ... */
     const void *lookup;      /* and of its own stub, for all other targets */
+    bool pops;               /* a HOST_SITE_RETURN: what the last call has left on the return stack goes */
     uint64_t *hits;          /* counters: by target, and at HOST_PROMOTE_MAX one for the rest; NULL: none */
 } HostPromotion;
 
@@ -215,6 +226,11 @@ typedef struct HostConfig {
     bool promote;          /* indirect branches are sites that can be patched */
     HostHarden harden;
     bool count_polls;      /* POLL counts down HostCpu.polls_left, and is true when that comes to zero: for --check */
+    /*
+     * Tools' functions are called from many places: the host's FP environment, which C code needs, stays after such a call until
+     * a block that computes with floating point begins. Loading it takes as long as all else about a call.
+     */
+    bool tool_calls;
     uint32_t count_at;     /* where counters (uint64_t) are, from HostCpu; 0: IrRegion.counters is always 0 */
 } HostConfig;
 
@@ -265,6 +281,8 @@ typedef struct Host {
      * when pc and slots are otherwise exact.
      */
     void (*leave)(HostPlan *plan, HostCpu *cpu, void *uc, IrStop why);
+    /* The interrupted context is in what code has called through cpu->tool: make it continue as if that had returned. */
+    void (*abandon)(HostPlan *plan, HostCpu *cpu, void *uc);
     /* Whether the interrupted context faulted by overrunning the return stack; if so resets it in `uc`. */
     bool (*shadow_overflow)(HostPlan *plan, HostCpu *cpu, void *uc, const void *fault_addr);
     /*

@@ -65,9 +65,11 @@ typedef struct IrOpInfo {
     const char *name;
     uint8_t result, arg[3]; /* IrRule */
     uint8_t flags;          /* IRF_* */
-    uint8_t values;         /* which of a, b, c are values: bits 0, 1, 2 */
+    uint8_t values;         /* which of a, b, c are values: bits 0, 1, 2; IR_VALUES_LISTED */
     const char *doc;
 } IrOpInfo;
+
+enum { IR_VALUES_LISTED = 8 }; /* it has values in the pool too */
 
 extern const IrOpInfo ir_ops[IR_NOPS];
 
@@ -98,8 +100,8 @@ typedef enum IrVersionLock {
     IR_LOCK_WATCHED = 2, /* only a granule that an exclusive load has named (IrWorld.monitor): for plain stores */
 } IrVersionLock;
 
-/* MANY: a jump that no comparison in front of its lookup is expected to help. */
-typedef enum IrHint { IR_HINT_JUMP, IR_HINT_CALL, IR_HINT_RET, IR_HINT_MANY } IrHint;
+/* MANY: a jump that no comparison in front of its lookup is expected to help. STRAY: a return that hardly goes back to the last call. */
+typedef enum IrHint { IR_HINT_JUMP, IR_HINT_CALL, IR_HINT_RET, IR_HINT_MANY, IR_HINT_STRAY } IrHint;
 
 /* Why translated code returns to the run loop. Reported with cpu->pc at the instruction concerned. */
 typedef enum IrStop {
@@ -264,6 +266,7 @@ typedef struct IrNote {
     uint32_t place, ways; /* bytes of a place; lines that are remembered there */
     uint32_t span;        /* bytes of the access minus 1: less than those of a line */
     uint8_t line_bits, place_bits; /* log2 of low + 1 and of place */
+    bool forgets;         /* the table is cleared when the buffer is emptied */
 } IrNote;
 
 /* Where in the table the lines are that share a place with the one of addr, in bytes. */

@@ -7,11 +7,12 @@ enum {
 };
 
 #define IS_VALUE(rule) ((rule) != IRR_N && (rule) != IRR_K)
+#define LISTS(x, y, z) ((x) == IRR_K || (y) == IRR_K || (z) == IRR_K ? IR_VALUES_LISTED : 0)
 
 const IrOpInfo ir_ops[IR_NOPS] = {
 #define IR_OP(op, text, res, x, y, z, fl, what) \
     [IR_##op] = {.name = text, .result = IRR_##res, .arg = {IRR_##x, IRR_##y, IRR_##z}, .flags = (fl), .doc = what, \
-                 .values = IS_VALUE(IRR_##x) | IS_VALUE(IRR_##y) << 1 | IS_VALUE(IRR_##z) << 2},
+                 .values = IS_VALUE(IRR_##x) | IS_VALUE(IRR_##y) << 1 | IS_VALUE(IRR_##z) << 2 | LISTS(IRR_##x, IRR_##y, IRR_##z)},
 #include "ir/ops.def"
 #undef IR_OP
 };

@@ -25,7 +25,7 @@ const char *const ir_icmp_names[] = {"never", "lt", "eq", "le", "gt", "ne", "ge"
 const char *const ir_fcmp_names[] = {"never", "lt", "eq", "le", "gt", "lg", "ge", "leg",
                                      "un", "ltu", "equ", "leu", "gtu", "lgu", "geu", "always", NULL};
 const char *const ir_rmw_names[] = {"add", "clr", "xor", "or", "maxs", "mins", "maxu", "minu", "swap", NULL};
-const char *const ir_hint_names[] = {"jump", "call", "ret", "many", NULL};
+const char *const ir_hint_names[] = {"jump", "call", "ret", "many", "stray", NULL};
 const char *const ir_stop_names[] = {"none", "check", "illegal", "break", "fault", "exit", "fetch", "resume", NULL};
 const char *const ir_order_names[] = {"", "acquire", "release", "acq_rel", "seq_cst", "tso", "acquire_pc", "order7", NULL};
 const char *const ir_attr_names[] = {"signed", "soft", "watch", "careful", "aligned", "attr5", "attr6", "unlock", NULL};
@@ -169,7 +169,7 @@ static void print_control(FILE *f, const IrRegion *r, const IrInsn *i)
             fprintf(f, " flags");
         break;
     case IR_FORM_EXIT_IND:
-        fprintf(f, " %s %%%u", i->aux <= IR_HINT_MANY ? ir_hint_names[i->aux] : "?", i->a);
+        fprintf(f, " %s %%%u", i->aux <= IR_HINT_STRAY ? ir_hint_names[i->aux] : "?", i->a);
         if (i->b)
             fprintf(f, ", %%%u", i->b);
         break;

@@ -75,9 +75,11 @@ static inline void mark_uses(Dce *d, uint32_t block, IrRef ref, const IrInsn *i,
     d->live[values & 1 ? i->a : 0] |= how;
     d->live[values & 2 ? i->b : 0] |= how;
     d->live[values & 4 ? i->c : 0] |= how;
+    if (!(values & IR_VALUES_LISTED))
+        return;
     if (i->op == IR_CALL || i->op == IR_EXIT_HELP)
         mark_list(d, i->a, i->b);
-    else if (i->op == IR_BRIF || (i->op == IR_BR && i->b))
+    else if (i->op == IR_BRIF || i->b)
         mark_args(d, block, i);
 }
 

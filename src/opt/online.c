@@ -28,7 +28,8 @@ typedef struct Online {
     Numbers numbers;
     IrRegion *r;
     bool marks;      /* keep IR_INSN */
-    uint32_t block;  /* where the builder was */
+    uint32_t block;  /* where the builder was, */
+    SlotState *st;   /* and what is known there */
     Place *place;    /* by block */
     uint32_t nplace;
 } Online;
@@ -72,6 +73,7 @@ static __attribute__((noinline)) void go_to(Online *o, uint32_t block)
     if (!o->place[block].st.cur)
         begin_block(o, block);
     o->block = block;
+    o->st = &o->place[block].st;
 }
 
 static inline SlotState *here(const IrBuilder *b)
@@ -80,7 +82,7 @@ static inline SlotState *here(const IrBuilder *b)
 
     if (__builtin_expect(b->block != o->block, 0))
         go_to(o, b->block);
-    return &o->place[b->block].st;
+    return o->st;
 }
 
 /* --- building ----------------------------------------------------------------------------------------------------- */
@@ -189,6 +191,7 @@ void opt_build(IrBuilder *b, bool marks)
     CHECK(r->slots->count <= IR_MAX_SLOTS && b->block == 0);
     o->place[0].st.cur = arena_zalloc(r->arena, r->slots->count * sizeof(IrRef));
     o->place[0].st.pc = r->pc;
+    o->st = &o->place[0].st;
     r->online = true;
     b->online = &o->hook;
 }
@@ -229,9 +232,9 @@ static void finish_exit(const OptConfig *cfg, IrRegion *r, IrInsn *i)
     if (cfg->flags && !(set & cfg->flags))
         return;
     uint64_t dead = slots_dead(cfg, i) & set;
-    if (dead)
+    if (dead) /* overwritten before anybody reads them */
         i->snap = without(r, i->snap, dead);
-    if (i->op == IR_EXIT && cfg->read && (cfg->read(cfg->dead_ctx, i->imm) & set))
+    else if (i->op == IR_EXIT && cfg->read && (cfg->read(cfg->dead_ctx, i->imm) & set))
         i->aux |= IR_EXIT_FLAGS;
 }
 

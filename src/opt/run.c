@@ -84,7 +84,7 @@ void opt_run(IrRegion *r, const OptConfig *cfg)
         verify(r, "lifting");
     if (r->graph)
         opt_join_blocks(&o);
-    else
+    else if (!r->online || r->deep) /* otherwise no pass runs that asks for it */
         opt_shape(&o);
     for (unsigned k = 0; k < NPASSES; k++) {
         if (((cfg->skip >> k & 1) && passes[k].kind != FORM) || !serves(passes[k].kind, r))

@@ -2,6 +2,7 @@
 #include "plugin/code.h"
 
 #include "base/check.h"
+#include "base/os.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,9 +14,16 @@
 
 /* --- safety ------------------------------------------------------------------------------------------------------- */
 
+void plugin_crashed(DgHost *h, const Vcpu *cpu, const char *where)
+{
+    atomic_store(&h->ended, true);
+    fprintf(stderr, "dragoman: tool '%s' crashed while %s, guest pc 0x%llx: the program goes on without it\n",
+            h->tool->name, where, (unsigned long long)cpu->h.ir.pc);
+}
+
 bool plugin_guard(DgHost *h, Vcpu *cpu, const char *where, Body *body, void *ctx)
 {
-    sigjmp_buf here;
+    void *here[5]; /* which takes less time than a sigjmp_buf */
     void *outer = cpu ? cpu->escape : NULL;
 
     if (atomic_load_explicit(&h->ended, memory_order_relaxed))
@@ -24,16 +32,14 @@ bool plugin_guard(DgHost *h, Vcpu *cpu, const char *where, Body *body, void *ctx
         body(ctx);
         return true;
     }
-    if (sigsetjmp(here, 0) == 0) {
-        cpu->escape = &here;
+    if (__builtin_setjmp(here) == 0) {
+        cpu->escape = here;
         body(ctx);
         cpu->escape = outer;
         return true;
     }
     cpu->escape = outer;
-    atomic_store(&h->ended, true);
-    fprintf(stderr, "dragoman: tool '%s' crashed while %s, guest pc 0x%llx: the program goes on without it\n",
-            h->tool->name, where, (unsigned long long)cpu->h.ir.pc);
+    plugin_crashed(h, cpu, where);
     return false;
 }
 
@@ -45,7 +51,7 @@ static bool api_has(const char *name)
                                       "signals.1", "threads.1",  "images.1",  "symbols.1", "access.1",
                                       "fault.1",   "compress.1", "watch.1",   "windows.1",
                                       "wrap.1",    "streams.thread.1", "filters.1", "lines.1",
-                                      "host.1",    "filters.2", "cells.2",
+                                      "host.1",    "filters.2", "cells.2", "output.1",
                                       NULL};
 
     for (unsigned k = 0; all[k]; k++)
@@ -65,27 +71,31 @@ static const char *api_option(DgHost *h, const char *name)
 }
 
 /* "%p" becomes the process id. */
+/* An absolute path, with the process's id for %p. */
 static char *expand(const char *path)
 {
     const char *at = strstr(path, "%p");
-    size_t len = strlen(path) + 24;
-    char *out = malloc(len);
+    char *full = os_from_start(path, at ? (size_t)(at - path) : strlen(path)), *out = full;
 
-    CHECK(out != NULL);
-    if (at)
-        snprintf(out, len, "%.*s%d%s", (int)(at - path), path, (int)getpid(), at + 2);
-    else
-        snprintf(out, len, "%s", path);
+    if (at) {
+        CHECK(asprintf(&out, "%s%d%s", full, (int)getpid(), at + 2) >= 0);
+        free(full);
+    }
     return out;
 }
 
-static const char *api_output(DgHost *h)
+static const char *api_output_file(DgHost *h, const char *name)
 {
-    const char *path = api_option(h, "out");
+    const char *given = api_option(h, "out"), *path = given ? given : name;
 
     free(h->out_path);
     h->out_path = path ? expand(path) : NULL;
     return h->out_path;
+}
+
+static const char *api_output(DgHost *h)
+{
+    return api_output_file(h, NULL);
 }
 
 void plugin_print(DgHost *h, const char *text, size_t len)
@@ -481,6 +491,7 @@ const DgApi *plugin_api(void)
         .option = api_option,
         .print = api_print,
         .output = api_output,
+        .output_file = api_output_file,
         .fail = api_fail,
         .guest = api_guest,
         .program = api_program,

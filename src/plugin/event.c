@@ -94,13 +94,25 @@ static void on_region(Tools *t, Fetch *f, IrRegion *r, const ToolRegion *how)
 typedef struct SiteCall {
     const Site *s;
     DgThread *t;
-    DgEvent ev;
+    const DgEvent *ev;
 } SiteCall;
 
 static void body_site(void *ctx)
 {
-    SiteCall *c = ctx;
-    c->s->fn(c->t, c->s->data, &c->ev);
+    const SiteCall *c = ctx;
+    c->s->fn(c->t, c->s->data, c->ev);
+}
+
+/* The site's event with what is known only now. */
+static DgEvent event_now(const Site *s, const IrVal arg[2])
+{
+    DgEvent ev = s->ev;
+    unsigned bytes = ev.bytes ? ev.bytes : 8;
+
+    ev.addr = arg[0].u64[0];
+    ev.value[0] = bytes < 8 ? arg[1].u64[0] & ((1ull << (8 * bytes)) - 1) : arg[1].u64[0];
+    ev.value[1] = bytes > 8 ? arg[1].u64[1] : 0;
+    return ev;
 }
 
 /* The thread leaves translated code, and goes on with what a tool has written. */
@@ -117,23 +129,69 @@ static IrStop go_on(DgThread *t, Vcpu *cpu, const Site *s)
     return s->ev.point == DG_AFTER ? IR_STOP_CHECK : IR_STOP_RESUME;
 }
 
-static IrStop on_call(Tools *tools, Vcpu *cpu, uint64_t site, const IrVal arg[2], IrShow *show)
+static void call_begins(DgThread *t, Vcpu *cpu, const Site *s, IrShow *show)
 {
-    const Site *s = (const Site *)(uintptr_t)site;
-    DgThread *t = cpu->tool;
-    SiteCall c = {s, t, s->ev};
-
-    c.ev.addr = arg[0].u64[0];
-    memcpy(c.ev.value, arg[1].u8, s->ev.bytes ? s->ev.bytes : 8);
     cpu->h.ir.pc = s->ev.pc; /* for reports; whoever leaves translated code sets it */
     t->show = show;
+    t->calling = s;
     t->access = s->access;
     t->seen = t->wrote = t->wrote_pc = t->leave = t->again = false;
-    plugin_guard(s->h, cpu, "being called", body_site, &c);
-    IrStop stop = t->wrote || t->wrote_pc || t->leave || t->again ? go_on(t, cpu, s) : IR_STOP_NONE;
+}
+
+static IrStop call_ends(DgThread *t, Vcpu *cpu, const Site *s)
+{
+    IrStop stop = t->wrote | t->wrote_pc | t->leave | t->again ? go_on(t, cpu, s) : IR_STOP_NONE;
+
     t->show = NULL;
     t->access = 0;
     return stop;
+}
+
+static bool knows_all(const Site *s)
+{
+    return s->ev.point == DG_BEFORE || s->ev.point == DG_AFTER;
+}
+
+/* From the interpreter. */
+static IrStop on_call(Tools *tools, Vcpu *cpu, uint64_t site, const IrVal arg[2], IrShow *show)
+{
+    const Site *s = (const Site *)(uintptr_t)site;
+    DgEvent ev = event_now(s, arg);
+    SiteCall c = {s, cpu->tool, knows_all(s) ? &s->ev : &ev};
+
+    call_begins(c.t, cpu, s, show);
+    plugin_guard(s->h, cpu, "being called", body_site, &c);
+    return call_ends(c.t, cpu, s);
+}
+
+/* From translated code, by the hundred million: on_crash is the guard. */
+static IrStop on_code_call(Tools *tools, Vcpu *cpu, uint64_t site, const IrVal arg[2], IrShow *show)
+{
+    const Site *s = (const Site *)(uintptr_t)site;
+    DgThread *t = cpu->tool;
+    DgEvent ev;
+
+    if (atomic_load_explicit(&s->h->ended, memory_order_relaxed))
+        return IR_STOP_NONE;
+    call_begins(t, cpu, s, show);
+    cpu->escape = VCPU_CODE_CALL;
+    if (knows_all(s)) {
+        s->fn(t, s->data, &s->ev);
+    } else {
+        ev = event_now(s, arg);
+        s->fn(t, s->data, &ev);
+    }
+    cpu->escape = NULL;
+    return call_ends(t, cpu, s);
+}
+
+static void on_crash(Tools *tools, Vcpu *cpu)
+{
+    DgThread *t = cpu->tool;
+
+    plugin_crashed(t->calling->h, cpu, "being called");
+    t->show = NULL;
+    t->access = 0;
 }
 
 /* --- events with guest state in the vcpu -------------------------------------------------------------------------- */
@@ -378,6 +436,8 @@ const ToolOps plugin_ops = {
     .start = plugins_start,
     .region = on_region,
     .call = on_call,
+    .code_call = on_code_call,
+    .crash = on_crash,
     .room = stream_room,
     .thread_start = on_thread_start,
     .thread_end = on_thread_end,

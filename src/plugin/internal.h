@@ -159,6 +159,7 @@ struct DgThread {
     bool finished; /* tools have heard of its end, with that of the process */
     /* during a call */
     IrShow *show; /* NULL: guest state is in the vcpu */
+    const struct Site *calling;
     unsigned access;
     bool seen, wrote, wrote_pc;
     bool leave;   /* translated code, before the instruction and all that is done before it */
@@ -250,6 +251,8 @@ struct Plugins {
 
 /* api.c */
 const DgApi *plugin_api(void);
+/* A tool crashed: it is ended, and reported. */
+void plugin_crashed(DgHost *h, const Vcpu *cpu, const char *where);
 /* Call something of a tool's; when it crashes the tool is ended and reported. False: it crashed. */
 typedef void Body(void *ctx);
 bool plugin_guard(DgHost *h, Vcpu *cpu, const char *where, Body *body, void *ctx);
@@ -261,7 +264,7 @@ void plugin_print(DgHost *h, const char *text, size_t len);
 
 /* cells.c */
 enum { CELLS_OWN = DG_COUNTER + 1 }; /* besides DG_SUM ...: what threads keep there is no number */
-#define COUNTER_PLACES 4
+#define COUNTER_PLACES 8
 /* How many cells from c on are the number c: COUNTER_PLACES of a DG_COUNTER, else 1. */
 unsigned cell_places(const Plugins *p, DgCell c);
 DgCell cells_new(DgHost *h, unsigned how, uint32_t length);

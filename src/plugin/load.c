@@ -2,6 +2,7 @@
 #include "plugin/internal.h"
 
 #include "base/check.h"
+#include "base/os.h"
 #include "plugin/library.h"
 
 #include <stdlib.h>
@@ -114,6 +115,7 @@ bool plugins_add(Plugins *p, const DgTool *tool, void *library, const char *opti
     CHECK(h != NULL);
     *h = (DgHost){.p = p, .tool = tool, .number = p->nhost, .out = -1};
     h->library = library;
+    p->tools.calls |= library != NULL;
     p->host[p->nhost++] = h;
     return take_options(h, options, st);
 }
@@ -131,10 +133,7 @@ bool plugins_add_tool(Plugins *p, const char *spec, Status *st)
 bool plugins_add_file(Plugins *p, const char *spec, Status *st)
 {
     size_t n = strcspn(spec, ",");
-    char *path = malloc(n + 3);
-
-    CHECK(path != NULL);
-    snprintf(path, n + 3, "%s%.*s", memchr(spec, '/', n) ? "" : "./", (int)n, spec);
+    char *path = os_from_start(spec, n);
     const char *why;
     void *library = library_open(path, &why);
     const DgTool *tool = library ? library_symbol(library, "dragoman_tool") : NULL;

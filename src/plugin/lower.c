@@ -343,7 +343,7 @@ static IrNote *note_new(Lower *l, const Attach *a)
     *n = (IrNote){.table = (uint32_t)disp_of(l, f->cell), .mask = (f->length - 1) << f->place, .low = (1ull << f->shift) - 1,
                   .pos = (uint32_t)disp_of(l, f->s->pos), .limit = (uint32_t)disp_of(l, f->s->limit), .place = 1u << f->place,
                   .ways = f->ways, .span = l->bytes ? l->bytes - 1 : 0,
-                  .line_bits = (uint8_t)f->shift, .place_bits = (uint8_t)f->place};
+                  .line_bits = (uint8_t)f->shift, .place_bits = (uint8_t)f->place, .forgets = f->forgets};
     memcpy(&n->word, &seen, sizeof n->word);
     seen.kind |= DG_SAME_ACCESS;
     memcpy(&n->again, &seen, sizeof n->again);

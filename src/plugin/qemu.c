@@ -2,6 +2,7 @@
 #include "plugin/qemu.h"
 
 #include "base/check.h"
+#include "base/os.h"
 #include "plugin/library.h"
 
 #include <stdlib.h>
@@ -213,9 +214,7 @@ static QemuPlugin *plugin_of(const char *spec)
     QemuPlugin *q = calloc(1, sizeof *q);
 
     CHECK(q != NULL);
-    q->path = malloc(n + 3);
-    CHECK(q->path != NULL);
-    snprintf(q->path, n + 3, "%s%.*s", memchr(spec, '/', n) ? "" : "./", (int)n, spec);
+    q->path = os_from_start(spec, n);
     divide(q, spec + n);
     return q;
 }

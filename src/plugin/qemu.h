@@ -45,6 +45,7 @@ struct qemu_plugin_scoreboard {
     DgHost *h;
     DgCell first;
     uint32_t cells;
+    uint32_t disp;  /* of its first cell; 0 before there are threads */
     uint8_t **gone; /* by vcpu: contents before it started or after it ended; NULL: nothing */
     uint32_t ngone;
     struct qemu_plugin_scoreboard *next;

@@ -151,14 +151,28 @@ static Call *call_new(QemuHook hook)
     return c;
 }
 
+/* What comes between code and a plugin's function is short: plugins that count so are called for each instruction. */
+static void call_begins(const Call *c, DgThread *t, const DgEvent *ev)
+{
+    qemu_now.plugin = c->q;
+    qemu_now.thread = t;
+    qemu_now.ev = ev;
+}
+
+/* Such calls are not nested. */
+static void call_ends(void)
+{
+    qemu_now.plugin = NULL;
+    qemu_now.thread = NULL;
+}
+
 static void run_exec(DgThread *t, void *data, const DgEvent *ev)
 {
     const Call *c = data;
-    const QemuNow outer = qemu_now;
 
-    qemu_now = (QemuNow){c->q, t, ev, NULL};
+    call_begins(c, t, ev);
     c->hook.exec(t->number, c->hook.data);
-    qemu_now = outer;
+    call_ends();
 }
 
 /* One that may end in qemu_plugin_set_pc. */
@@ -293,13 +307,12 @@ static unsigned filter_of(unsigned rw)
 static void run_mem(DgThread *t, void *data, const DgEvent *ev)
 {
     const Call *c = data;
-    const QemuNow outer = qemu_now;
     unsigned shift = ev->bytes ? (unsigned)__builtin_ctz(ev->bytes) : 0;
     qemu_plugin_meminfo_t info = shift | (ev->kind & DG_WRITE ? QEMU_INFO_STORE : 0) | (ev->kind & DG_SIGNED ? QEMU_INFO_SIGNED : 0);
 
-    qemu_now = (QemuNow){c->q, t, ev, NULL};
+    call_begins(c, t, ev);
     c->hook.mem(t->number, info, ev->addr, c->hook.data);
-    qemu_now = outer;
+    call_ends();
 }
 
 /* QEMU's plugins are told of the accesses of an instruction, whoever makes them. */

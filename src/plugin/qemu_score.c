@@ -13,6 +13,14 @@ static Plugins *plugins(void)
     return qemu_plugin_any()->h->p;
 }
 
+static void place(struct qemu_plugin_scoreboard *s)
+{
+    const Engine *e = s->h->p->tools.e;
+
+    if (e)
+        s->disp = cell_disp(e, s->first);
+}
+
 QEMU_EXPORT struct qemu_plugin_scoreboard *qemu_plugin_scoreboard_new(size_t size)
 {
     QemuPlugin *q = qemu_now.plugin ? qemu_now.plugin : qemu_plugin_any();
@@ -27,6 +35,7 @@ QEMU_EXPORT struct qemu_plugin_scoreboard *qemu_plugin_scoreboard_new(size_t siz
         free(s);
         return NULL;
     }
+    place(s);
     pthread_mutex_lock(&q->h->p->list_lock);
     s->next = scores;
     scores = s;
@@ -54,7 +63,7 @@ QEMU_EXPORT void qemu_plugin_scoreboard_free(struct qemu_plugin_scoreboard *s)
 
 static uint8_t *live(const struct qemu_plugin_scoreboard *s, const DgThread *t)
 {
-    return (uint8_t *)cell_of(t->cpu, cell_disp(t->p->tools.e, s->first));
+    return (uint8_t *)cell_of(t->cpu, s->disp);
 }
 
 static DgThread *thread_locked(Plugins *p, unsigned vcpu)
@@ -90,10 +99,9 @@ static uint8_t *find_locked(Plugins *p, struct qemu_plugin_scoreboard *s, unsign
 
 QEMU_EXPORT void *qemu_plugin_scoreboard_find(struct qemu_plugin_scoreboard *s, unsigned vcpu)
 {
-    Plugins *p = plugins();
-
     if (qemu_now.thread && qemu_now.thread->number == vcpu)
         return live(s, qemu_now.thread);
+    Plugins *p = plugins();
     pthread_mutex_lock(&p->list_lock);
     void *at = find_locked(p, s, vcpu);
     pthread_mutex_unlock(&p->list_lock);
@@ -104,9 +112,12 @@ QEMU_EXPORT void *qemu_plugin_scoreboard_find(struct qemu_plugin_scoreboard *s, 
 void qemu_scores_start(DgThread *t)
 {
     pthread_mutex_lock(&t->p->list_lock);
-    for (struct qemu_plugin_scoreboard *s = scores; s; s = s->next)
+    for (struct qemu_plugin_scoreboard *s = scores; s; s = s->next) {
+        if (!s->disp)
+            place(s);
         if (t->number < s->ngone && s->gone[t->number])
             memcpy(live(s, t), s->gone[t->number], 8 * (size_t)s->cells);
+    }
     pthread_mutex_unlock(&t->p->list_lock);
 }
 

@@ -1,6 +1,7 @@
 #include "user/elf.h"
 
 #include "base/check.h"
+#include "base/log.h"
 
 #include <elf.h>
 #include <errno.h>
@@ -264,6 +265,8 @@ bool elf_load(UserMm *mm, int fd, const char *name, bool main, ElfImage *img, St
         img->phnum = l.eh.e_phnum;
         img->phent = l.eh.e_phentsize;
         read_notes(&l);
+        if (log_on(LOG_LOAD))
+            log_line("load: %s at 0x%llx, entry 0x%llx", name, (unsigned long long)img->base, (unsigned long long)img->entry);
     }
     free(l.ph);
     return ok;

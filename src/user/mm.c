@@ -116,6 +116,7 @@ UserMm *mm_new(Nondet *n, Status *st)
     mm->lock = lock_new();
     mm->nondet = n;
     mm->at = at;
+    mm->set.logged = true;
     return mm;
 }
 

@@ -1,6 +1,7 @@
 #include "user/mm_set.h"
 
 #include "base/check.h"
+#include "base/log.h"
 #include "base/search.h"
 
 #include <stdlib.h>
@@ -68,7 +69,14 @@ static void merge_around(MmSet *s, size_t i, uint64_t end)
     }
 }
 
-void mmset_remove(MmSet *s, uint64_t start, uint64_t end)
+static void log_change(const MmSet *s, const char *what, uint64_t start, uint64_t end, uint32_t prot)
+{
+    if (s->logged && log_on(LOG_MM))
+        log_line("mm: %s 0x%llx..0x%llx %c%c%c", what, (unsigned long long)start, (unsigned long long)end,
+                 prot & PROT_READ ? 'r' : '-', prot & PROT_WRITE ? 'w' : '-', prot & PROT_EXEC ? 'x' : '-');
+}
+
+static void take_out(MmSet *s, uint64_t start, uint64_t end)
 {
     split(s, start);
     split(s, end);
@@ -78,9 +86,16 @@ void mmset_remove(MmSet *s, uint64_t start, uint64_t end)
     close_gap(s, i, k - i);
 }
 
+void mmset_remove(MmSet *s, uint64_t start, uint64_t end)
+{
+    log_change(s, "unmap", start, end, PROT_NONE);
+    take_out(s, start, end);
+}
+
 void mmset_insert(MmSet *s, uint64_t start, uint64_t end, uint32_t prot, uint32_t kind)
 {
-    mmset_remove(s, start, end);
+    log_change(s, "map", start, end, prot);
+    take_out(s, start, end);
     size_t i = mmset_find(s, start);
     open_gap(s, i, 1);
     s->r[i] = (MmRange){ start, end, prot, kind };
@@ -89,6 +104,7 @@ void mmset_insert(MmSet *s, uint64_t start, uint64_t end, uint32_t prot, uint32_
 
 void mmset_set_prot(MmSet *s, uint64_t start, uint64_t end, uint32_t prot)
 {
+    log_change(s, "protect", start, end, prot);
     split(s, start);
     split(s, end);
     size_t first = mmset_find(s, start);

@@ -9,6 +9,7 @@
 typedef struct MmSet {
     MmRange *r;      /* sorted, disjoint */
     size_t n, cap;
+    bool logged;     /* --log=mm shows its changes */
 } MmSet;
 
 void mmset_done(MmSet *s);

@@ -1,5 +1,6 @@
 /* New processes and programs: fork, vfork, clone without CLONE_THREAD, execve. */
 #include "base/check.h"
+#include "base/log.h"
 #include "base/os.h"
 #include "user/inherit.h"
 #include "user/path.h"
@@ -71,6 +72,8 @@ static void child_process(UserThread *t, const CloneArgs *a)
     if (a->flags & CLONE_CLEAR_SIGHAND_FLAG)
         sigs_reset(p->sigs);
     become_child(t, a);
+    if (log_on(LOG_THREAD))
+        log_line("process %d begins, forked by %d", (int)getpid(), (int)getppid());
     ptrace_fork_child(t);
 }
 

@@ -1,6 +1,7 @@
 #include "user/signal.h"
 
 #include "base/check.h"
+#include "base/log.h"
 #include "engine/instrument.h"
 #include "user/core.h"
 #include "user/ptrace.h"
@@ -376,8 +377,10 @@ static bool deliver(UserThread *t, const siginfo_t *info, const GuestFault *faul
     int sig = info->si_signo;
     UserSigAction a = take_action(t, sig);
     t->p->nondet->ops->signal(t->p->nondet, t->tid, info);
-    if (t->p->cfg->strace)
+    if (strace_on(t))
         strace_signal(t, info);
+    if (log_on(LOG_SIGNAL))
+        log_line("signal %d code %d to thread %d: handler 0x%llx", sig, info->si_code, t->tid, (unsigned long long)a.handler);
     if (engine_tools(t->p->engine))
         tool_signal(t, info, a.handler > IGNORE_ACTION ? a.handler : 0);
     bool forced = fault && ((t->mask & SIG_BIT(sig)) || a.handler == IGNORE_ACTION);

@@ -1,4 +1,5 @@
-/* --strace: one line a call, decoded by the table. */
+/* --strace and --log=sys: one line a call, decoded by the table. */
+#include "base/log.h"
 #include "user/ioctls.h"
 #include "user/process.h"
 #include "user/signal.h"
@@ -39,8 +40,15 @@ static void flush_line(UserThread *t, Line *l)
     if (l->n + 1 >= sizeof l->text)
         l->n = sizeof l->text - 2;
     l->text[l->n++] = '\n';
-    if (write(t->p->strace_fd, l->text, l->n) < 0)
+    if (log_on(LOG_SYS))
+        log_line("%.*s", (int)l->n - 1, l->text);
+    if (t->p->strace_fd >= 0 && write(t->p->strace_fd, l->text, l->n) < 0)
         l->n = 0;
+}
+
+bool strace_on(const UserThread *t)
+{
+    return t->p->cfg->strace || log_on(LOG_SYS);
 }
 
 /* --- scalars -------------------------------------------------------------------------------------------------------- */
@@ -143,9 +151,10 @@ static void put_strings(UserThread *t, Line *l, uint64_t va)
 static void put_sigset(Line *l, uint64_t set)
 {
     const char *sep = "";
-    put(l, set == ~UINT64_C(0) ? "~[" : "[");
-    for (int sig = 1; set != ~UINT64_C(0) && sig <= USER_NSIG; sig++) {
-        if (set >> (sig - 1) & 1) {
+    bool most = __builtin_popcountll(set) > USER_NSIG / 2; /* then those that it lacks */
+    put(l, most ? "~[" : "[");
+    for (int sig = 1; sig <= USER_NSIG; sig++) {
+        if ((most ? ~set : set) >> (sig - 1) & 1) {
             put(l, "%s", sep);
             put_signal(l, sig);
             sep = " ";

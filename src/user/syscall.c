@@ -184,7 +184,7 @@ static int64_t answer(UserThread *t, SysCall *c)
 {
     syscall_describe(c);
     SysCall shown = *c;
-    if (t->p->cfg->strace)
+    if (strace_on(t))
         strace_enter(t, &shown);
     bool tools = engine_tools(t->p->engine) != NULL;
     int64_t ret;
@@ -193,7 +193,7 @@ static int64_t answer(UserThread *t, SysCall *c)
             untag(c);
         ret = dispatch(t, c);
     }
-    if (t->p->cfg->strace)
+    if (strace_on(t))
         strace_leave(t, &shown, ret);
     if (tools)
         tool_syscall_after(t, &shown, ret);

@@ -118,6 +118,8 @@ int64_t host_pass(UserThread *t, const SysCall *c);
 int64_t landlock_may_execute(UserThread *t, const char *host_path);
 
 /* strace.c: print a call as it begins and its result; only called when tracing. */
+/* Whether system calls are shown: --strace or --log=sys. */
+bool strace_on(const UserThread *t);
 void strace_enter(UserThread *t, const SysCall *c);
 void strace_leave(UserThread *t, const SysCall *c, int64_t ret);
 void strace_signal(UserThread *t, const siginfo_t *info);

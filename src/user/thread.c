@@ -1,5 +1,6 @@
 /* Guest threads: one host thread each, whose kernel thread id is the guest's. */
 #include "base/check.h"
+#include "base/log.h"
 #include "base/os.h"
 #include "user/process.h"
 #include "user/ptrace.h"
@@ -136,6 +137,8 @@ static void abandon_locks(UserThread *t)
 
 void thread_exit(UserThread *t)
 {
+    if (log_on(LOG_THREAD))
+        log_line("thread %d ends", t->tid);
     if (is_last(t) && !t->vforked)
         engine_save(t->cpu);
     signal_block_all();
@@ -159,6 +162,8 @@ void thread_exit(UserThread *t)
 
 void process_exit(UserThread *t, int status)
 {
+    if (log_on(LOG_THREAD))
+        log_line("process %d ends: status %d", (int)getpid(), status);
     ptrace_exiting(t, status);
     if (!t->vforked)
         engine_save(t->cpu);
@@ -228,6 +233,8 @@ static void *thread_main(void *arg)
     PtraceHeritage traced = b->traced;
     sem_post(&b->born); /* b is gone from here on */
     if (!err) {
+        if (log_on(LOG_THREAD))
+            log_line("thread %d begins", t->tid);
         signal_thread_start(t);
         ptrace_child_start(t, traced);
         vcpu_run(t->cpu);

@@ -245,6 +245,9 @@ static uint64_t load(UserProc *p, Program *prog, Status *st)
         prog->argv[0] = (char *)cfg->argv0;
     uint64_t sp = stack_build(p, prog->argv, cfg->envp, cfg->program, st);
     prog->argv[0] = (char *)argv0;
+    if (log_on(LOG_LOAD))
+        log_line("load: vDSO at 0x%llx, heap from 0x%llx, stack 0x%llx", (unsigned long long)p->vdso,
+                 (unsigned long long)p->main.brk, (unsigned long long)sp);
     return sp;
 }
 

@@ -139,6 +139,7 @@ static int64_t run_child(UserThread *t, Vfork *v)
     int64_t ret = pid < 0 ? -errno : pid;
     engine_block_end(t->cpu);
     memcpy(&t->cpu->h, copy, saved);
+    t->cpu->h.returns = NULL; /* the child has used that stack */
     t->cpu->env = t;
     t->cpu->step = step;
     rseq_return(t);

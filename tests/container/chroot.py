@@ -7,6 +7,7 @@ all passed; the machine's table of program formats is left as it was.
 """
 import os
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -111,6 +112,7 @@ def main():
     if os.path.exists(ENTRY):
         print("1..0 # SKIP dragoman is in the kernel's table already")
         return 0
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # out of time: what is in the kernel's table is still removed
     shutil.rmtree(TREE, ignore_errors=True)
     good = call("install", [DRAGOMAN, "binfmt", "install"], 30)
     boot_file = "/etc/binfmt.d/dragoman-aarch64.conf"

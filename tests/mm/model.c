@@ -12,20 +12,19 @@ static void edge(Relation r, unsigned a, unsigned b)
     r[a] |= (Row)(1u << b);
 }
 
-static bool acyclic(const Relation given, unsigned n)
+bool model_acyclic(const Relation fixed, const Relation a, const Relation b, unsigned n)
 {
     Relation r;
 
-    memcpy(r, given, sizeof r);
+    for (unsigned k = 0; k < n; k++)
+        r[k] = fixed[k] | a[k] | b[k];
     for (unsigned k = 0; k < n; k++) {
-        for (unsigned i = 0; i < n; i++) {
+        if (r[k] >> k & 1)
+            return false;
+        for (unsigned i = 0; i < n && r[k]; i++) {
             if (r[i] >> k & 1)
                 r[i] |= r[k];
         }
-    }
-    for (unsigned i = 0; i < n; i++) {
-        if (r[i] >> i & 1)
-            return false;
     }
     return true;
 }
@@ -74,7 +73,6 @@ void model_fix(const Program *p, Fixed *f)
         for (unsigned b = a + 1; b < p->n && p->e[b].thread == p->e[a].thread; b++) {
             if (is_fence(&p->e[a]) || is_fence(&p->e[b]))
                 continue;
-            edge(f->po, a, b);
             if (arm_orders(p, a, b))
                 edge(f->arm, a, b);
             if (x86_orders(p, a, b))
@@ -83,86 +81,51 @@ void model_fix(const Program *p, Fixed *f)
     }
 }
 
-/* --- one execution ------------------------------------------------------------------------------------------------------ */
+/* --- one location of an execution ---------------------------------------------------------------------------------------- */
 
-enum { INTERNAL = 1, EXTERNAL = 2 };
-
-static bool wanted(const Program *p, unsigned a, unsigned b, unsigned which)
+/* Where in the order of the writes an access stands: 0 is the initial value. */
+static unsigned place(const Execution *x, unsigned e)
 {
-    return (p->e[a].thread == p->e[b].thread ? INTERNAL : EXTERNAL) & which;
+    return x->p->e[e].write ? x->rank[e] + 1u : x->rf[e] < 0 ? 0 : x->rank[x->rf[e]] + 1u;
 }
 
-/* Add rf (of kinds `rf`), and fr and co (of kinds `other`). */
-static void communications(const Execution *x, unsigned rf, unsigned other, Relation r)
+bool model_coherent(const Execution *x, unsigned e)
 {
     const Program *p = x->p;
 
-    for (unsigned a = 0; a < p->n; a++) {
-        for (unsigned b = 0; b < p->n; b++) {
-            const Event *e = &p->e[a], *w = &p->e[b];
-            if (a == b || !w->write || is_fence(e) || e->loc != w->loc)
-                continue;
-            if (e->read && x->rf[a] == (int8_t)b && wanted(p, a, b, rf))
-                edge(r, b, a);
-            if (e->read && (x->rf[a] < 0 || x->rank[x->rf[a]] < x->rank[b]) && wanted(p, a, b, other))
-                edge(r, a, b);
-            if (e->write && x->rank[a] < x->rank[b] && wanted(p, a, b, other))
-                edge(r, a, b);
-        }
-    }
-}
-
-/* Whether each read-modify-write's write comes right behind what its read read. */
-static bool atomic(const Execution *x)
-{
-    for (unsigned b = 0; b < x->p->n; b++) {
-        int8_t a = x->p->e[b].rmw;
-        if (a < 0)
+    for (unsigned a = 0; a < e; a++) {
+        if (p->e[a].thread != p->e[e].thread || p->e[a].loc != p->e[e].loc || is_fence(&p->e[a]))
             continue;
-        uint8_t from = x->rf[a] < 0 ? 0 : (uint8_t)(x->rank[x->rf[a]] + 1);
-        if (x->rank[b] != from)
+        unsigned before = place(x, a), after = place(x, e);
+        if (p->e[e].write ? before >= after : before > after)
             return false;
     }
     return true;
 }
 
-bool model_coherent(const Execution *x, const Fixed *f)
-{
-    Relation r = {0};
-
-    if (!atomic(x))
-        return false;
-    for (unsigned a = 0; a < x->p->n; a++) {
-        for (unsigned b = 0; b < x->p->n; b++) {
-            if ((f->po[a] >> b & 1) && x->p->e[a].loc == x->p->e[b].loc)
-                edge(r, a, b);
-        }
-    }
-    communications(x, INTERNAL | EXTERNAL, INTERNAL | EXTERNAL, r);
-    return acyclic(r, x->p->n);
-}
-
-bool model_arm(const Execution *x, const Fixed *f)
+void model_edges(const Execution *x, unsigned loc, Relation arm, Relation x86)
 {
     const Program *p = x->p;
-    Relation r;
 
-    memcpy(r, f->arm, sizeof r);
-    communications(x, EXTERNAL, EXTERNAL, r);
-    /* aob: from the write of a read-modify-write to an acquiring read of it by the same thread */
     for (unsigned a = 0; a < p->n; a++) {
-        int8_t w = p->e[a].read ? x->rf[a] : -1;
-        if (w >= 0 && p->e[w].rmw >= 0 && p->e[w].thread == p->e[a].thread && (p->e[a].acquire || p->e[a].acquire_pc))
-            edge(r, (unsigned)w, a);
+        const Event *e = &p->e[a];
+        if (is_fence(e) || e->loc != loc)
+            continue;
+        int8_t from = e->read ? x->rf[a] : -1;
+        bool inside = from >= 0 && p->e[from].thread == e->thread;
+        if (from >= 0 && !inside) {
+            edge(arm, (unsigned)from, a);
+            edge(x86, (unsigned)from, a);
+        }
+        /* aob: from the write of a read-modify-write to an acquiring read of it by the same thread */
+        if (inside && p->e[from].rmw >= 0 && (e->acquire || e->acquire_pc))
+            edge(arm, (unsigned)from, a);
+        for (unsigned b = 0; b < p->n; b++) {
+            if (a == b || !p->e[b].write || p->e[b].loc != loc || place(x, a) >= x->rank[b] + 1u)
+                continue;
+            edge(x86, a, b); /* fr or co */
+            if (e->thread != p->e[b].thread)
+                edge(arm, a, b);
+        }
     }
-    return acyclic(r, p->n);
-}
-
-bool model_x86(const Execution *x, const Fixed *f)
-{
-    Relation r;
-
-    memcpy(r, f->x86, sizeof r);
-    communications(x, EXTERNAL, INTERNAL | EXTERNAL, r);
-    return acyclic(r, x->p->n);
 }

@@ -37,16 +37,19 @@ typedef struct Execution {
 
 /* What of a program is the same for all of its executions. */
 typedef struct Fixed {
-    Relation po;                 /* closed */
     Relation arm;                /* bob and the fixed part of aob */
     Relation x86;                /* preserved program order and fences */
 } Fixed;
 
 void model_fix(const Program *p, Fixed *f);
-/* Both models: one location behaves as one, and nothing comes between the halves of a read-modify-write. */
-bool model_coherent(const Execution *x, const Fixed *f);
-/* Of a coherent execution. */
-bool model_arm(const Execution *x, const Fixed *f);
-bool model_x86(const Execution *x, const Fixed *f);
+/*
+ * Both models: one location behaves as one. Whether access `e` may stand where rf and co put it, behind what comes before it in its
+ * thread: the patterns CoWW, CoRW, CoWR and CoRR are all that there are to forbid ("Herding Cats", 2014, 4.2).
+ */
+bool model_coherent(const Execution *x, unsigned e);
+/* What rf, co and fr of one location add to either model's order. */
+void model_edges(const Execution *x, unsigned loc, Relation arm, Relation x86);
+/* Whether the three together have no cycle: then the model allows the execution. */
+bool model_acyclic(const Relation fixed, const Relation a, const Relation b, unsigned n);
 
 #endif

@@ -139,39 +139,80 @@ static void add_step(Program *p, unsigned thread, Step s)
     }
 }
 
-/* The search through a program's executions. */
+/* What one location can do by itself: what its reads read from (`reads`, a digit each), its last write, and what that orders. */
+typedef struct Local {
+    uint64_t reads;
+    unsigned last; /* the event + 1; 0: the initial value */
+    Relation arm, x86;
+} Local;
+
+typedef struct Locals {
+    Local *at; /* those with the same reads and last write are next to each other */
+    size_t n, cap;
+} Locals;
+
+/* The search through a program's executions: through those of each location, and then through all pairs of them. */
 typedef struct Search {
     Execution x;
     Fixed f;
+    uint8_t event[LOCATIONS][MAX_EVENTS], nevent[LOCATIONS]; /* the accesses */
     uint8_t write[LOCATIONS][MAX_EVENTS], nwrite[LOCATIONS];
-    bool host[MAX_EVENTS + 1][MAX_EVENTS + 1], arm[MAX_EVENTS + 1][MAX_EVENTS + 1]; /* by the last write to each location */
 } Search;
 
-static unsigned last_write(const Search *s, unsigned loc)
+static Locals locals[LOCATIONS];
+
+static void add_local(const Search *s, unsigned loc)
 {
-    for (unsigned k = 0; k < s->nwrite[loc]; k++) {
-        if (s->x.rank[s->write[loc][k]] == s->nwrite[loc] - 1)
-            return s->write[loc][k] + 1u;
+    Locals *l = &locals[loc];
+
+    if (l->n == l->cap) {
+        l->cap = l->cap ? 2 * l->cap : 256;
+        l->at = realloc(l->at, l->cap * sizeof *l->at);
+        if (!l->at)
+            exit(1);
     }
-    return 0;
+    Local *new = &l->at[l->n++];
+    memset(new, 0, sizeof *new);
+    for (unsigned k = 0; k < s->nevent[loc]; k++) {
+        unsigned e = s->event[loc][k];
+        if (s->x.p->e[e].read)
+            new->reads = new->reads * (MAX_EVENTS + 1) + (unsigned)(s->x.rf[e] + 1);
+        else if (s->x.rank[e] == s->nwrite[loc] - 1)
+            new->last = e + 1;
+    }
+    model_edges(&s->x, loc, new->arm, new->x86);
+}
+
+/* Let the reads from access number k on read from everything that they can. */
+static void choose_rf(Search *s, unsigned loc, unsigned k)
+{
+    const Program *p = s->x.p;
+
+    if (k == s->nevent[loc]) {
+        add_local(s, loc);
+        return;
+    }
+    unsigned e = s->event[loc][k];
+    if (!p->e[e].read) {
+        if (model_coherent(&s->x, e))
+            choose_rf(s, loc, k + 1);
+        return;
+    }
+    int own = k + 1 < s->nevent[loc] && p->e[s->event[loc][k + 1]].rmw == (int8_t)e ? s->event[loc][k + 1] : -1;
+    for (int w = -1; w < s->nwrite[loc]; w++) {
+        s->x.rf[e] = w < 0 ? -1 : (int8_t)s->write[loc][w];
+        unsigned place = w < 0 ? 0 : s->x.rank[s->write[loc][w]] + 1u;
+        /* nothing comes between the halves of a read-modify-write */
+        if ((own < 0 || s->x.rank[own] == place) && model_coherent(&s->x, e))
+            choose_rf(s, loc, k + 1);
+    }
 }
 
 /* Give the writes to `loc` from number k on every order. */
 static void choose_co(Search *s, unsigned loc, unsigned k, unsigned taken)
 {
-    if (loc == LOCATIONS) {
-        candidates++;
-        if (!model_coherent(&s->x, &s->f))
-            return;
-        unsigned a = last_write(s, 0), b = last_write(s, 1);
-        if (!s->host[a][b])
-            s->host[a][b] = model_x86(&s->x, &s->f);
-        if (!s->arm[a][b])
-            s->arm[a][b] = model_arm(&s->x, &s->f);
-        return;
-    }
     if (k == s->nwrite[loc]) {
-        choose_co(s, loc + 1, 0, 0);
+        choose_rf(s, loc, 0);
         return;
     }
     for (unsigned r = 0; r < s->nwrite[loc]; r++) {
@@ -182,38 +223,76 @@ static void choose_co(Search *s, unsigned loc, unsigned k, unsigned taken)
     }
 }
 
-static bool sound_with_rf(Search *s)
+static int by_outcome(const void *p, const void *q)
 {
-    memset(s->host, 0, sizeof s->host);
-    memset(s->arm, 0, sizeof s->arm);
-    choose_co(s, 0, 0, 0);
-    for (unsigned a = 0; a <= MAX_EVENTS; a++) {
-        for (unsigned b = 0; b <= MAX_EVENTS; b++) {
-            if (s->host[a][b] && !s->arm[a][b])
+    const Local *a = p, *b = q;
+
+    if (a->reads != b->reads)
+        return a->reads < b->reads ? -1 : 1;
+    return a->last < b->last ? -1 : a->last > b->last;
+}
+
+/* How many from `at` on have the same outcome. */
+static size_t same_outcome(const Locals *l, size_t at)
+{
+    size_t n = 1;
+
+    while (at + n < l->n && by_outcome(&l->at[at], &l->at[at + n]) == 0)
+        n++;
+    return n;
+}
+
+static void find_locals(Search *s)
+{
+    for (unsigned loc = 0; loc < LOCATIONS; loc++) {
+        locals[loc].n = 0;
+        choose_co(s, loc, 0, 0);
+        qsort(locals[loc].at, locals[loc].n, sizeof(Local), by_outcome);
+    }
+}
+
+/* Whether one of these executions of the two locations is allowed. */
+static bool allowed(const Search *s, const Local *a, size_t na, const Local *b, size_t nb, bool arm)
+{
+    const Relation *fixed = arm ? &s->f.arm : &s->f.x86;
+
+    for (size_t i = 0; i < na; i++) {
+        for (size_t k = 0; k < nb; k++) {
+            candidates++;
+            if (model_acyclic(*fixed, arm ? a[i].arm : a[i].x86, arm ? b[k].arm : b[k].x86, s->x.p->n))
+                return true;
+        }
+    }
+    return false;
+}
+
+static bool is_sound(Search *s)
+{
+    const Locals *x = &locals[0], *y = &locals[1];
+
+    find_locals(s);
+    for (size_t a = 0, na; a < x->n; a += na) {
+        na = same_outcome(x, a);
+        for (size_t b = 0, nb; b < y->n; b += nb) {
+            nb = same_outcome(y, b);
+            if (allowed(s, &x->at[a], na, &y->at[b], nb, false) && !allowed(s, &x->at[a], na, &y->at[b], nb, true))
                 return false;
         }
     }
     return true;
 }
 
-/* Let the reads from event k on read from everything that they can. */
-static bool choose_rf(Search *s, unsigned k)
+static void begin_search(Search *s)
 {
     const Program *p = s->x.p;
 
-    while (k < p->n && !p->e[k].read)
-        k++;
-    if (k == p->n)
-        return sound_with_rf(s);
-    unsigned loc = p->e[k].loc;
-    s->x.rf[k] = -1;
-    bool sound = choose_rf(s, k + 1);
-    for (unsigned w = 0; w < s->nwrite[loc] && sound; w++) {
-        s->x.rf[k] = (int8_t)s->write[loc][w];
-        if (p->e[s->x.rf[k]].rmw != (int8_t)k)
-            sound = choose_rf(s, k + 1);
+    for (unsigned k = 0; k < p->n; k++) {
+        if (p->e[k].read || p->e[k].write)
+            s->event[p->e[k].loc][s->nevent[p->e[k].loc]++] = (uint8_t)k;
+        if (p->e[k].write)
+            s->write[p->e[k].loc][s->nwrite[p->e[k].loc]++] = (uint8_t)k;
     }
-    return sound;
+    model_fix(p, &s->f);
 }
 
 static void report(bool ok, const char *what)
@@ -244,13 +323,9 @@ static void try_program(const Step *step, const unsigned *len, unsigned threads)
         for (unsigned i = 0; i < len[t]; i++)
             add_step(&p, t, step[k++]);
     }
-    for (unsigned k = 0; k < p.n; k++) {
-        if (p.e[k].write)
-            s.write[p.e[k].loc][s.nwrite[p.e[k].loc]++] = (uint8_t)k;
-    }
-    model_fix(&p, &s.f);
+    begin_search(&s);
     programs++;
-    if (choose_rf(&s, 0))
+    if (is_sound(&s))
         return;
     if (unsound++ == 0)
         print_program(step, len, threads);
@@ -371,11 +446,25 @@ static const Classic classics[] = {
     {"2+2W+rels", 2, {2, 2}, {{STR, 0}, {STLR, 1}, {STR, 1}, {STLR, 0}}, {0, 0, 0, 0}, {0, 2}, false, false},
 };
 
+/* Whether the outcome is one that `l` has: what reads of `loc` read from, and its last write. */
+static bool is_outcome(const Classic *c, const Search *s, unsigned loc, const uint8_t *write, const Local *l)
+{
+    uint64_t reads = 0;
+
+    for (unsigned k = 0; k < s->nevent[loc]; k++) {
+        unsigned e = s->event[loc][k];
+        if (s->x.p->e[e].read)
+            reads = reads * (MAX_EVENTS + 1) + (unsigned)(s->x.rf[e] + 1);
+    }
+    return reads == l->reads && (c->last[loc] < 0 || l->last == write[c->last[loc]] + 1u);
+}
+
 static void classic(const Classic *c)
 {
     Program p = {.n = 0};
     Search s = {.x.p = &p};
     uint8_t read[8], write[8];
+    bool arm = false, x86 = false;
 
     for (unsigned t = 0, k = 0; t < c->threads; t++) {
         for (unsigned i = 0; i < c->len[t]; i++, k++) {
@@ -384,25 +473,21 @@ static void classic(const Classic *c)
             write[k] = (uint8_t)(p.n - 1);
         }
     }
-    for (unsigned k = 0; k < p.n; k++) {
-        if (p.e[k].write)
-            s.write[p.e[k].loc][s.nwrite[p.e[k].loc]++] = (uint8_t)k;
-    }
+    begin_search(&s);
+    find_locals(&s);
     for (unsigned t = 0, k = 0; t < c->threads; t++) {
         for (unsigned i = 0; i < c->len[t]; i++, k++) {
             if (kinds[c->step[k].kind].read)
                 s.x.rf[read[k]] = c->from[k] < 0 ? -1 : (int8_t)write[c->from[k]];
         }
     }
-    model_fix(&p, &s.f);
-    (void)sound_with_rf(&s);
-    bool arm = false, x86 = false;
-    for (unsigned a = 0; a <= MAX_EVENTS; a++) {
-        for (unsigned b = 0; b <= MAX_EVENTS; b++) {
-            if ((c->last[0] >= 0 && a != write[c->last[0]] + 1u) || (c->last[1] >= 0 && b != write[c->last[1]] + 1u))
+    for (size_t a = 0; a < locals[0].n; a++) {
+        for (size_t b = 0; b < locals[1].n; b++) {
+            const Local *x = &locals[0].at[a], *y = &locals[1].at[b];
+            if (!is_outcome(c, &s, 0, write, x) || !is_outcome(c, &s, 1, write, y))
                 continue;
-            arm |= s.arm[a][b];
-            x86 |= s.host[a][b];
+            x86 |= allowed(&s, x, 1, y, 1, false);
+            arm |= allowed(&s, x, 1, y, 1, true);
         }
     }
     report(arm == c->arm && x86 == c->x86, c->name);
@@ -487,6 +572,8 @@ int main(int argc, char **argv)
     printf("1..%u\n", tests);
     host_native.plan_free(plan);
     arena_done(&arena);
+    for (unsigned loc = 0; loc < LOCATIONS; loc++)
+        free(locals[loc].at);
     free((void *)(uintptr_t)features);
     return failures != 0;
 }

@@ -223,12 +223,31 @@ static bool is_probe(DgHost *h, uint64_t pc)
     return dg->symbol_at(h, pc, &s) && s.start == pc && strcmp(s.name, "probe_me") == 0;
 }
 
+/* Every flag of floating point, and results that the rounding mode decides: of no concern to the guest, nor its modes to this. */
+static void compute(DgThread *t, void *data, const DgEvent *ev)
+{
+    static volatile double zero = 0, tiny = 1e-300, big = 1e300, three = 3, one = 1, minus = -1;
+    volatile double v = zero / zero;
+
+    v = one / zero;
+    v = tiny * tiny;
+    v = big * big;
+    v = one / three;
+    if (v + minus / three != 0 || v != 0x1.5555555555555p-2)
+        bad_values++;
+}
+
 static void translate(void *data, DgBlock *b)
 {
     for (uint32_t k = 0; k < dg->block_insns(b); k++) {
         DgInsn *i = dg->block_insn(b, k);
         if (strcmp(mode, "both") == 0) {
             both(i);
+        } else if (strcmp(mode, "compute") == 0) {
+            DgInsnInfo info = {.size = sizeof info};
+            dg->insn_info(i, &info);
+            if (info.class_ & (DG_BRANCH | DG_JUMP | DG_CALL | DG_RETURN)) /* what computes has no call in front */
+                dg->call(i, DG_BEFORE, 0, compute, NULL, DG_NONE);
         } else if (strcmp(mode, "crash") == 0) {
             dg->call(i, DG_BEFORE, 0, crash, NULL, DG_NONE);
         } else if (strcmp(mode, "write") && strcmp(mode, "skip") && strcmp(mode, "watch") && strcmp(mode, "after")) {
@@ -249,6 +268,8 @@ static void finish(void *data)
     DgHost *h = data;
     uint64_t wrong = 0;
 
+    if (strcmp(mode, "compute") == 0)
+        dg->print(h, "bad %llu\n", (unsigned long long)bad_values);
     if (strcmp(mode, "watch") == 0)
         dg->print(h, "watched %llu\n", (unsigned long long)dg->cell_total(h, insns));
     if (strcmp(mode, "wrap") == 0)

@@ -395,6 +395,19 @@ def bbv_total(path):
     return ok, len(lines), sum(int(n) for line in lines for n in re.findall(r":\d+:(\d+)", line))
 
 
+def test_fetches(dragoman, guest):
+    """Instruction lines: what a small cache misses is the same everywhere, whatever is left out because it is known."""
+    for program in "probe", "lines":
+        for option in "I1=512:2:16", "I1=1024:1:64", "I1=512:8:64":
+            rows = {}
+            for name, opts in ENGINES.items():
+                r = Run(dragoman, opts + [f"--tool=cache,{option}", guest, program])
+                rows[name] = [line.split() for line in r.err.splitlines() if line.startswith("I1 ")]
+            check(rows["interp"] and int(rows["interp"][0][3]) > 40, f"cache: instructions missed, {option}", rows["interp"])
+            for name, row in rows.items():
+                check(row == rows["interp"], f"cache: instructions, {option}, {program}: {name}", f"{row} {rows['interp']}")
+
+
 def test_others(dragoman, pure, guest, tmp):
     for name, opts in ENGINES.items():
         out = os.path.join(tmp, "bbv")
@@ -564,7 +577,8 @@ def main():
                                lambda: test_accesses(dragoman, guest, probe),
                                lambda: test_helpers(dragoman, guest, probe),
                                lambda: test_errors(dragoman, pure, probe)],
-                 "windows": [lambda: test_windows(dragoman, pure, guest, step, tmp)],
+                 "windows": [lambda: test_windows(dragoman, pure, guest, step, tmp),
+                             lambda: test_fetches(dragoman, guest)],
                  "others": [lambda: test_others(dragoman, pure, guest, tmp),
                             lambda: test_perf(dragoman, guest, tmp),
                             lambda: test_lines(dragoman, guest, debug, tmp)],

@@ -173,6 +173,42 @@ static void test_worth(void)
     check(!play_plain(1, 100), "a stub is not worth while for one target, which a lookup finds as fast");
     check(!play_plain(32, 0), "nor for many");
     check(play_plain(8, 80), "but for one of several that is frequent");
+    check(!play_plain(1, 50), "nor for two that are so half of the time");
+}
+
+static void test_leads(void)
+{
+    Play p;
+    start(&p);
+    for (unsigned i = 0; i < 100000; i++)
+        execute(&p, draw(10) ? 0x10 : 0x20);
+    check(promote_leads(&p.s, 0x10) && !promote_leads(&p.s, 0x20), "of two targets the hotter one leads");
+    p.s.strays = 1;
+    check(promote_leads(&p.s, 0x10), "also when tier 2 was told that it was the only one, as it comes back");
+    start(&p);
+    for (unsigned i = 0; i < 8000; i++)
+        execute(&p, 0x10 + i / 2000);
+    p.s.strays = 1;
+    check(p.s.slot[0].target == 0x13 && !promote_leads(&p.s, 0x13), "of a branch that always goes to new ones none does");
+}
+
+static void test_returns(void)
+{
+    const PromoteWatched paired = {.paired = 40, .loose = 4}, loose = {.paired = 2, .loose = 20}, jump = {.loose = 20, .left = 18};
+    PromoteSite s;
+    promote_site_init(&s, &cfg, 0x1000);
+    check(!promote_is_loose(&paired) && !promote_watched(&s, &cfg, &paired) && s.as == RETURN_PAIRED, "a return that mostly goes back stays paired");
+    check(promote_is_loose(&loose) && promote_watched(&s, &cfg, &loose) && s.as == RETURN_SITE, "one that hardly does gets targets");
+    check(promote_watched(&s, &cfg, &jump) && s.as == RETURN_JUMP, "one that leaves that to others is a jump");
+    check(promote_watched(&s, &cfg, &paired) && s.as == RETURN_PAIRED, "until it goes back after all");
+    promote_watched(&s, &cfg, &loose);
+    s.state = PROMOTE_SETTLED;
+    s.n = 0;
+    check(promote_pairs(&s) && s.as == RETURN_PAIRED, "one without frequent targets is paired again");
+    unsigned turns = 0;
+    for (unsigned i = 0; i < 100; i++)
+        turns += promote_watched(&s, &cfg, i % 2 ? &paired : &jump);
+    check(turns < 10 && s.as == RETURN_PAIRED, "in the end one that changes for ever is left paired: %u turns", turns);
 }
 
 int main(void)
@@ -186,5 +222,7 @@ int main(void)
     test_uniform();
     test_told();
     test_worth();
+    test_leads();
+    test_returns();
     return TEST_END();
 }

@@ -143,37 +143,32 @@ static unsigned disas(uint64_t pc, const uint8_t *code, size_t avail, char *buf,
 enum { FLAGS = 1 << A64_N | 1 << A64_Z | 1 << A64_C | 1 << A64_V };
 
 /* What an instruction does with the flags, for dead_slots and read_flags. */
-typedef enum FlagUse { FLAGS_UNTOUCHED, FLAGS_SET, FLAGS_READ, FLAGS_UNKNOWN } FlagUse;
+typedef enum FlagUse { FLAGS_UNKNOWN, FLAGS_UNTOUCHED, FLAGS_SET, FLAGS_READ } FlagUse;
 
 /* Only common instructions are known; none of those may fault, or the flags would be seen by the handler. */
+#define U(insn) [A64_INSN_##insn] = FLAGS_UNTOUCHED
+#define S(insn) [A64_INSN_##insn] = FLAGS_SET
+#define R(insn) [A64_INSN_##insn] = FLAGS_READ
+static const uint8_t flag_uses[A64_NINSNS] = {
+    U(add_imm), U(sub_imm), U(add_shift), U(sub_shift), U(add_ext), U(sub_ext), U(and_imm), U(orr_imm), U(eor_imm),
+    U(and_shift), U(bic_shift), U(orr_shift), U(orn_shift), U(eor_shift), U(eon_shift), U(movn), U(movz), U(movk),
+    U(sbfm), U(bfm), U(ubfm), U(extr), U(adr), U(adrp), U(madd), U(msub), U(lslv), U(lsrv), U(asrv), U(nop),
+    U(fmov_reg), U(fmov_imm_s), U(fmov_w_s), U(fmov_x_d), U(fabs_s), U(fneg_s), U(fsqrt_s), U(fadd_s), U(fsub_s),
+    U(fmul_s), U(fdiv_s), U(fnmul_s), U(fmadd_s), U(fcvt_s), U(fcvt_d_s), U(scvtf_int_s), U(fcvt_int_s),
+    S(adds_imm), S(subs_imm), S(adds_shift), S(subs_shift), S(adds_ext), S(subs_ext), S(ands_imm), S(ands_shift),
+    S(bics_shift), S(fcmp_s), S(fcmp_zero_s),
+    R(b_cond), R(csel), R(csinc), R(csinv), R(csneg), R(ccmp_imm), R(ccmp_reg), R(ccmn_imm), R(ccmn_reg), R(adc),
+    R(adcs), R(sbc), R(sbcs), R(fcsel_s), R(fccmp_s),
+};
+#undef U
+#undef S
+#undef R
+
 static FlagUse flag_use(uint32_t insn)
 {
-    /* Loads and stores, which are many, without a look at the table. */
-    if ((insn >> 25 & 5) == 4)
-        return FLAGS_UNKNOWN;
-    switch (a64_decode(UINT64_MAX, insn)) {
-    case A64_INSN_add_imm: case A64_INSN_sub_imm: case A64_INSN_add_shift: case A64_INSN_sub_shift: case A64_INSN_add_ext:
-    case A64_INSN_sub_ext: case A64_INSN_and_imm: case A64_INSN_orr_imm: case A64_INSN_eor_imm: case A64_INSN_and_shift:
-    case A64_INSN_bic_shift: case A64_INSN_orr_shift: case A64_INSN_orn_shift: case A64_INSN_eor_shift:
-    case A64_INSN_eon_shift: case A64_INSN_movn: case A64_INSN_movz: case A64_INSN_movk: case A64_INSN_sbfm:
-    case A64_INSN_bfm: case A64_INSN_ubfm: case A64_INSN_extr: case A64_INSN_adr: case A64_INSN_adrp: case A64_INSN_madd:
-    case A64_INSN_msub: case A64_INSN_lslv: case A64_INSN_lsrv: case A64_INSN_asrv: case A64_INSN_nop:
-    case A64_INSN_fmov_reg: case A64_INSN_fmov_imm_s: case A64_INSN_fmov_w_s: case A64_INSN_fmov_x_d: case A64_INSN_fabs_s:
-    case A64_INSN_fneg_s: case A64_INSN_fsqrt_s: case A64_INSN_fadd_s: case A64_INSN_fsub_s: case A64_INSN_fmul_s:
-    case A64_INSN_fdiv_s: case A64_INSN_fnmul_s: case A64_INSN_fmadd_s: case A64_INSN_fcvt_s: case A64_INSN_fcvt_d_s:
-    case A64_INSN_scvtf_int_s: case A64_INSN_fcvt_int_s:
-        return FLAGS_UNTOUCHED;
-    case A64_INSN_adds_imm: case A64_INSN_subs_imm: case A64_INSN_adds_shift: case A64_INSN_subs_shift:
-    case A64_INSN_adds_ext: case A64_INSN_subs_ext: case A64_INSN_ands_imm: case A64_INSN_ands_shift:
-    case A64_INSN_bics_shift: case A64_INSN_fcmp_s: case A64_INSN_fcmp_zero_s:
-        return FLAGS_SET;
-    case A64_INSN_b_cond: case A64_INSN_csel: case A64_INSN_csinc: case A64_INSN_csinv: case A64_INSN_csneg:
-    case A64_INSN_ccmp_imm: case A64_INSN_ccmp_reg: case A64_INSN_ccmn_imm: case A64_INSN_ccmn_reg: case A64_INSN_adc:
-    case A64_INSN_adcs: case A64_INSN_sbc: case A64_INSN_sbcs: case A64_INSN_fcsel_s: case A64_INSN_fccmp_s:
-        return FLAGS_READ;
-    default:
-        return FLAGS_UNKNOWN;
-    }
+    int id = a64_decode(UINT64_MAX, insn);
+
+    return id < 0 ? FLAGS_UNKNOWN : flag_uses[id];
 }
 
 static uint64_t dead_slots(const uint8_t *code, size_t avail)

@@ -27,7 +27,7 @@ static bool fits8(int32_t v)
     return v >= -128 && v <= 127;
 }
 
-static void modrm_rip(Asm *a, uint8_t *p, unsigned reg, Mem m, unsigned imm_bytes)
+static __attribute__((noinline)) void modrm_rip(Asm *a, uint8_t *p, unsigned reg, Mem m, unsigned imm_bytes)
 {
     *p = (uint8_t)((reg & 7) << 3 | 5);
     a->p = p + 1;

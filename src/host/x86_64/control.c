@@ -496,12 +496,14 @@ static void exit_call(Sel *s, const IrInsn *i)
 }
 
 /* On to the guest address in rax. */
-static void exit_on(Sel *s, bool call, bool plain, uint64_t pc)
+static void exit_on(Sel *s, bool call, IrHint hint, uint64_t pc)
 {
-    if (s->plan->cfg.promote && plain) {
+    bool returns = hint == IR_HINT_RET || hint == IR_HINT_STRAY;
+
+    if (s->plan->cfg.promote && hint == IR_HINT_MANY) {
         emit_plain_indirect(s, pc);
     } else if (s->plan->cfg.promote) {
-        emit_indirect(s, call ? CHAIN_CALL : 0, pc);
+        emit_indirect(s, call ? HOST_SITE_CALL : returns ? HOST_SITE_RETURN : HOST_SITE_JUMP, pc);
     } else if (!call) {
         emit_lookup(s);
     } else {
@@ -527,7 +529,7 @@ static void exit_ind(Sel *s, const IrInsn *i)
         return;
     }
     emit_poll_rax(s);
-    exit_on(s, call, i->aux == IR_HINT_MANY, s->r->snap[i->snap].pc);
+    exit_on(s, call, (IrHint)i->aux, s->r->snap[i->snap].pc);
     if (call)
         emit_return_point(s, known, ret);
 }

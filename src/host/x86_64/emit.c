@@ -110,14 +110,18 @@ void sel_cold_end(Sel *s)
 
 /* --- marks ------------------------------------------------------------------------------------------------------------ */
 
-static void put_mark(Sel *s, HostMarkKind kind, uint64_t what)
+static __attribute__((noinline)) void put_mark_here(Sel *s, HostMarkKind kind, uint64_t what)
 {
     SelEmit *em = s->em;
 
-    if (!s->r->counters)
-        return;
     em->mark = grow(s->arena, em->mark, em->nmark, &em->cap_mark, sizeof *em->mark);
     em->mark[em->nmark++] = (Mark){part_of(s), {asm_here(s->a), (uint8_t)kind, what}};
+}
+
+static inline void put_mark(Sel *s, HostMarkKind kind, uint64_t what)
+{
+    if (__builtin_expect(s->r->counters, 0))
+        put_mark_here(s, kind, what);
 }
 
 void emit_mark_block(Sel *s, uint32_t block, bool begins)
@@ -243,15 +247,19 @@ void emit_chain(Sel *s, unsigned kind, uint64_t target, uint32_t leave)
     stub_end(s, kind, a);
 }
 
-void emit_indirect(Sel *s, unsigned kind, uint64_t pc)
+void emit_indirect(Sel *s, uint8_t indirect, uint64_t pc)
 {
     Asm *a = s->a;
+    unsigned kind = indirect == HOST_SITE_CALL ? CHAIN_CALL : 0;
 
-    put_site(s, kind, pc, kind & CHAIN_CALL ? HOST_SITE_CALL : HOST_SITE_JUMP);
+    put_site(s, kind, pc, indirect);
     uint32_t site = label_site(s);
     stub_begin(s, kind);
     uint32_t often = emit_count_miss(s, pc);
-    emit_lookup(s);
+    if (indirect == HOST_SITE_RETURN && s->plan->cfg.ret_predict)
+        x64_ret(s->a);
+    else
+        emit_lookup(s);
     emit_missed(s, often, site);
     stub_end(s, kind, a);
 }
@@ -494,7 +502,8 @@ static void finish_sites(Sel *s, const Layout *l, HostCode *out)
     for (uint32_t k = 0; k < em->nsite; k++) {
         const Site *x = &em->site[k];
         uint32_t at = l->part[x->part] + x->offset, stub = l->part[PART_COLD] + x->stub;
-        out->site[k] = (HostSite){at, stub, x->target, x->hot, x->indirect};
+        CHECK(stub < 1u << 24);
+        out->site[k] = (HostSite){at, stub, x->hot, x->indirect, x->target};
         if (x->indirect == HOST_SITE_PLAIN)
             continue;
         CHECK(((uintptr_t)(l->rw + at) & 3) == 0);

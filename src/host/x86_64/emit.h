@@ -45,9 +45,10 @@ enum { CHAIN_CALL = 1, CHAIN_HOT = 2 };
 void emit_chain(Sel *s, unsigned kind, uint64_t target, uint32_t leave);
 /*
  * The way on of an indirect branch at guest address pc to the guest address in rax (which the return stack is ready for):
- * a jump, or with CHAIN_CALL a call, to its own lookup in the cold part; a site that a promotion stub can take over.
+ * a jump, or for HOST_SITE_CALL a call, to its own lookup in the cold part; a site that a promotion stub can take over.
+ *   indirect  HostSite.indirect: JUMP, CALL or RETURN
  */
-void emit_indirect(Sel *s, unsigned kind, uint64_t pc);
+void emit_indirect(Sel *s, uint8_t indirect, uint64_t pc);
 /* The same right here, a site that nothing takes over. */
 void emit_plain_indirect(Sel *s, uint64_t pc);
 /* Go on at rax by the jump cache. */
@@ -98,6 +99,8 @@ void sel_room(Sel *s, const IrInsn *i);
 void sel_stash(Sel *s, const IrInsn *i);
 void sel_note(Sel *s, const IrInsn *i);
 void sel_tool(Sel *s, const IrInsn *i);
+/* At the start of a block: have the guest's FP environment there if the block needs it (HostConfig.tool_calls). Sets s->fp_block. */
+void sel_fp_block(Sel *s);
 void sel_load(Sel *s, const IrInsn *i);
 void sel_store(Sel *s, const IrInsn *i);
 void sel_cas(Sel *s, const IrInsn *i);

@@ -28,7 +28,7 @@ static const IrInsn *sole(Live *l, IrRef root, IrOp op)
     if (l->ra->val[root].count == 1 || (l->ra->val[root].count <= 4 && stays(l, i->a) && stays(l, i->b)))
         return i;
     /* the shift is free, so what is merely kept will do */
-    if (op == IR_SHL && l->ra->val[root].count <= 4 && l->ra->val[l->ra->val[i->a].root].use)
+    if (op == IR_SHL && l->ra->val[root].count <= 4 && live_is_wanted(&l->ra->val[l->ra->val[i->a].root]))
         return i;
     return NULL;
 }

@@ -126,6 +126,12 @@ static void host_cpu_init(const HostPlan *plan, HostCpu *cpu)
         cpu->gate[k] = plan->stub[k];
 }
 
+static void host_drop_returns(HostPlan *plan, HostCpu *cpu)
+{
+    (void)plan;
+    cpu->returns = NULL; /* outside helpers the next enter() empties the stack, or what leads there is polled for */
+}
+
 static void host_retarget(uint8_t *word, const uint8_t *to)
 {
     int32_t d = (int32_t)(to - (word + 4));
@@ -153,8 +159,10 @@ const Host host_native = {
     .recover = x64_recover,
     .show = x64_show,
     .leave = x64_leave,
+    .abandon = x64_abandon,
     .fp_trap = x64_fp_trap,
     .shadow_overflow = x64_shadow_overflow,
+    .drop_returns = host_drop_returns,
     .fp_load = x64_fp_load,
     .fp_store = x64_fp_store,
     .gates = host_gates,

@@ -127,6 +127,15 @@ static void align_site(Stubs *t, unsigned opcode)
     x64_nop(&t->a, (unsigned)(-((uintptr_t)t->a.p + opcode) & 3));
 }
 
+/* As the return would have: the last call is over. There may be none. */
+static void pop_return(Stubs *t)
+{
+    x64_alu_rm(&t->a, ALU_CMP, W64, RSP, rm_m(plan_cpu(offsetof(HostCpu, shadow_base))));
+    uint32_t none = x64_jcc_short(&t->a, CC_E);
+    x64_lea(&t->a, W64, RSP, mem_b(RSP, 8));
+    asm_short_here(&t->a, none);
+}
+
 /*
  * The first target is the hottest: its comparison and jump are all that it costs. The others count down the same count as
  * misses do, so that the engine learns when the order has become wrong.
@@ -136,7 +145,7 @@ static void one_target(Stubs *t, const HostPromotion *w, unsigned k, HostSite *s
     unsigned miss = host_miss_index(w->pc, t->plan->cfg.pc_shift);
 
     compare(t, w->target[k]);
-    if (k == 0 && !w->hits) {
+    if (k == 0 && !w->hits && !w->pops) {
         align_site(t, 2);
         asm_u8(&t->a, 0x0f);
         asm_u8(&t->a, 0x84);
@@ -154,6 +163,8 @@ static void one_target(Stubs *t, const HostPromotion *w, unsigned k, HostSite *s
         *often = t->a.p;
         asm_u32(&t->a, 0);
     }
+    if (w->pops)
+        pop_return(t);
     align_site(t, 1);
     asm_u8(&t->a, 0xe9);
     site->offset = (uint32_t)(t->a.p - t->a.start);

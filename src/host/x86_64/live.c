@@ -25,7 +25,7 @@ static void settle(Live *l, IrRef root)
                 settle(l, ra->val[from[k]].root);
     } else if (!(ra->val[root].flags & VAL_SETTLED)) {
         IrRef a = ra->val[i->a].root;
-        if ((ra->val[a].use || (ra->val[a].flags & VAL_CONST)))
+        if (live_is_wanted(&ra->val[a]) || (ra->val[a].flags & VAL_CONST))
             ra->val[root].flags &= ~VAL_ALT & 0xff;
         ra->val[root].flags |= VAL_SETTLED;
     }
@@ -285,7 +285,7 @@ static void pass_hint(Live *l, IrRef ref, const IrInsn *i)
     if (ra->val[ref].hint == REG_NONE || !i->a || !(ir_ops[i->op].values & 1))
         return;
     Val *x = &ra->val[ra->val[i->a].root];
-    if (!x->use && x->hint == REG_NONE && plan_is_x(ra_type(l->s, ra->val[i->a].root)) == plan_is_x((IrType)i->type))
+    if (!live_is_wanted(x) && x->hint == REG_NONE && plan_is_x(ra_type(l->s, ra->val[i->a].root)) == plan_is_x((IrType)i->type))
         x->hint = ra->val[ref].hint;
 }
 
@@ -426,14 +426,11 @@ static void init_pins(Sel *s)
 {
     const HostPlan *plan = s->plan;
     SelAlloc *ra = s->ra;
+    uint16_t flags = s->r->graph ? 0 : VAL_STAYS;
     IrRef v = ra->first_pin;
     for (const Pin *p = plan->pin, *end = p + plan->npin; p < end; p++, v++) {
-        Val *x = &ra->val[v];
         ra->reg_val[p->reg] = v;
-        *x = (Val){.first = NEVER, .hint = REG_NONE};
-        x->root = v;
-        x->reg = p->reg;
-        x->type = p->type;
+        ra->val[v] = (Val){.root = v, .first = NEVER, .flags = flags, .reg = p->reg, .hint = REG_NONE, .type = p->type};
     }
 }
 
@@ -445,7 +442,7 @@ static void live_alloc(Live *l)
     ra->first_pin = s->r->ninsn;
     ra->reg_pin = s->plan->reg_pin;
     ra->spill_val = ARENA_ARRAY(s->arena, IrRef, SPILL_SLOTS);
-    ra->nval = ra->untouched = s->r->ninsn + s->plan->npin;
+    ra->nval = s->r->ninsn + s->plan->npin;
     ra->val = ARENA_ARRAY(s->arena, Val, ra->nval);
     if (s->r->graph) /* whose liveness looks at all numbers, also those of removed instructions */
         memset(ra->val, 0, ra->nval * sizeof *ra->val);
@@ -471,14 +468,14 @@ static void live_alloc(Live *l)
     l->early.words = (nslot + 63) / 64;
 }
 
-/* Vector registers that a tree has no use for stay as they are: most trees have none. */
+/* In a tree only what changes needs a look: most pinned slots stay as they are. */
 static void choose_pins(Live *l)
 {
-    const HostPlan *plan = l->s->plan;
-    unsigned n = l->vectors || l->r->graph ? plan->npin : plan->npin_int;
+    Val *pin = &l->ra->val[l->ra->first_pin];
 
-    l->pins = (1ull << n) - 1;
-    l->ra->untouched = ra_pin_ref(l->s, n);
+    l->pins = ((1ull << l->s->plan->npin) - 1) & (l->r->graph ? UINT64_MAX : l->changed);
+    for (uint64_t m = l->pins; m; m &= m - 1)
+        pin[__builtin_ctzll(m)].flags &= ~VAL_STAYS & 0xffff;
 }
 
 void live_run(Sel *s)

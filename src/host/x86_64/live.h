@@ -17,7 +17,6 @@ typedef struct Live {
     uint32_t pos;
     uint32_t *args;       /* by block: pool index of its arguments */
     unsigned depth;       /* sides that we are in */
-    bool vectors;         /* some value wants a vector register */
     IrRef sum;            /* latest addition on the main path */
     IrRef *sub;           /* subtractions of the main path, in order */
     uint32_t nsub;
@@ -25,6 +24,7 @@ typedef struct Live {
     EarlyScan early;
     IrRef *lazy;          /* what may be lazy: flags, counts, sums and differences, in order */
     uint32_t nlazy;
+    uint64_t changed;     /* pinned slots that some snapshot lists; bit 63: other slots */
     uint64_t pins;        /* pinned slots whose entry values' uses are to be noted */
     uint64_t pins_kept;   /* pinned slots whose entry values a use behind this one, in the present scope, keeps */
     LiveScope *outer;     /* of the sides that we are in */
@@ -35,6 +35,12 @@ typedef struct Live {
 static inline bool live_is_kept(const Live *l, const IrSnap *snap)
 {
     return snap->first == l->kept.first && snap->count == l->kept.count;
+}
+
+/* Whether something behind the present instruction wants the value. */
+static inline bool live_is_wanted(const Val *x)
+{
+    return x->use || (x->flags & VAL_STAYS);
 }
 
 /* number.c: the numbering pass. */

@@ -16,7 +16,6 @@ enum {
     NUM_ALIAS = 4,    /* its result may be another value: see alias_of */
     NUM_NOTED = 8,    /* see note_arith */
     NUM_COND = 16,    /* its operand a may be computed together with it */
-    NUM_POOL = 32,    /* has operands in the pool */
 };
 
 static const uint8_t kinds[IR_NOPS] = {
@@ -31,7 +30,6 @@ static const uint8_t kinds[IR_NOPS] = {
     [IR_SUB_V] = NUM_NOTED,         [IR_ICMP] = NUM_NOTED,
     [IR_FCMP] = NUM_NOTED,          [IR_TALLY] = NUM_NOTED,
     [IR_SELECT] = NUM_NOTED | NUM_COND, [IR_BRIF] = NUM_COND,
-    [IR_CALL] = NUM_POOL,           [IR_EXIT_HELP] = NUM_POOL,
 };
 
 /* --- order and aliases ------------------------------------------------------------------------------------------------ */
@@ -111,7 +109,7 @@ static void count_operands(Live *l, const IrInsn *i, unsigned kind)
     val[val[mask & 1 ? i->a : 0].root].count++;
     val[val[mask & 2 ? i->b : 0].root].count++;
     val[val[mask & 4 ? i->c : 0].root].count++;
-    if (kind & NUM_POOL)
+    if ((mask & IR_VALUES_LISTED) && (i->op == IR_CALL || i->op == IR_EXIT_HELP))
         for (uint32_t k = 0; k < i->b; k++)
             val[val[l->r->pool[i->a + k]].root].count++;
 }
@@ -163,14 +161,17 @@ static void note_arith(Live *l, IrRef ref, const IrInsn *i)
 /* Its values' roots are known: they are defined before it. */
 static void note_snapshot(Live *l, const IrInsn *i)
 {
+    const HostPlan *plan = l->s->plan;
     const IrSnap *snap = &l->r->snap[i->snap];
     const IrSnapEnt *e = &l->r->snapent[snap->first], *end = e + snap->count;
     Val *val = l->ra->val;
     if (live_is_kept(l, snap)) /* it names what the one before does */
         return;
     l->kept = *snap;
-    for (; e < end; e++)
+    for (; e < end; e++) {
         val[val[e->val].root].flags |= VAL_SNAP;
+        l->changed |= 1ull << (plan->slot_pin[e->slot] & 63);
+    }
 }
 
 /* Roots, counts and what comes of them. Returns whether the instruction may have code of its own. */
@@ -193,11 +194,8 @@ static bool number_insn(Live *l, uint32_t b, IrRef ref, const IrInsn *i)
         count_operands(l, i, kind);
     if (kind & NUM_NOTED)
         note_arith(l, ref, i);
-    if (plan_is_x((IrType)i->type)) {
-        l->vectors = true;
-        if (fp_clean(l->s, i))
-            x->flags |= VAL_CLEAN;
-    }
+    if (plan_is_x((IrType)i->type) && fp_clean(l->s, i))
+        x->flags |= VAL_CLEAN;
     if (i->snap)
         note_snapshot(l, i);
     return code && x->root == ref;

@@ -108,7 +108,6 @@ static void fill(HostPlan *p, const HostConfig *cfg)
         p->flag_slots[cfg->flags[k] / 64] |= 1ull << (cfg->flags[k] % 64);
     }
     pin_slots(p, cfg->pin_int, pin_regs_int, sizeof pin_regs_int, 0);
-    p->npin_int = p->npin;
     pin_slots(p, cfg->pin_vec, pin_regs_vec, sizeof pin_regs_vec, REG_X);
     p->pool_r = REG_ALL_R & ~REG_BIT(RSP.n) & ~REG_BIT(R15.n);
     p->pool_x = REG_ALL_R << REG_X;

@@ -32,12 +32,17 @@ typedef enum Stub {
     STUB_RET_MISS,/* rax pc: a guest return that the return stack did not predict */
     STUB_HELP,    /* ecx helper: slots stored, helper called; goes on at cpu->pc when it returns 0 */
     STUB_EVAL,    /* ir_eval of the operation in scratch[4..5]; clobbers nothing */
+    STUB_NOTE_HIT, /* a line, in both halves of xmm0, goes to the front of the set of eight at ir.call.arg that it is in; clobbers xmm1, xmm2 */
     STUB_CALL,    /* helper number scratch[4]; clobbers nothing */
     STUB_HOT,     /* rax pc: its counter has come to zero; goes on where the engine says */
     STUB_NOTE,    /* a NOTE operation, scratch[5]: host_note_site; place and address in ir.call.arg; clobbers nothing */
     STUB_TOOL,    /* HostCpu.tool with scratch[5], from the address behind which it was called; clobbers nothing, or leaves */
+    STUB_TOOL_HOST, /* the same, and leaves the host's FP environment there (HostConfig.tool_calls) */
+    STUB_TOOL_LOST, /* r15: go on behind the call of HostCpu.tool, whose registers and stack are lost */
+    STUB_GUEST_FP, /* the guest's again; clobbers nothing */
     STUB_PROMOTE, /* rax pc, rcx site of an indirect branch: its count of misses has come to zero; goes on at pc */
     STUB_THUNK,   /* rcx host address: go there by a return, which nothing but this predicts (HARDEN_RETPOLINE) */
+    STUB_UNPAIRED, /* as STUB_RET_MISS, when HostCpu.unpaired_left has come to zero */
     STUB_ESTIMATES, /* data: the table of select_est.c */
     STUB_COUNT
 } Stub;
@@ -52,7 +57,7 @@ struct HostPlan {
     HostConfig cfg;
     X64Features feat;
     Pin pin[PLAN_MAX_PINS];
-    unsigned npin, npin_int;        /* those in integer registers come first */
+    unsigned npin;                  /* those in integer registers come first */
     uint8_t slot_pin[IR_MAX_SLOTS]; /* index into pin[], or 0xff */
     uint8_t slot_flag[IR_MAX_SLOTS]; /* FlagRole, or 0xff */
     uint64_t flag_slots[IR_MAX_SLOTS / 64]; /* which slots are */
@@ -120,6 +125,7 @@ bool x64_recover(HostPlan *plan, HostCpu *cpu, const uint8_t *code_rx, const uin
 uint64_t x64_show(HostPlan *plan, const HostCpu *cpu, const uint8_t *code_rx, const uint8_t *side, uint32_t side_len,
                   const void *hpc, uint8_t *state);
 void x64_leave(HostPlan *plan, HostCpu *cpu, void *uc, IrStop why);
+void x64_abandon(HostPlan *plan, HostCpu *cpu, void *uc);
 bool x64_shadow_overflow(HostPlan *plan, HostCpu *cpu, void *uc, const void *fault_addr);
 /* indirect.c: see Host */
 size_t x64_unprotected(const HostPlan *plan, const uint8_t *code, size_t len);

@@ -213,7 +213,8 @@ bool x64_recover(HostPlan *plan, HostCpu *cpu, const uint8_t *code_rx, const uin
     for (unsigned k = 0; k < REG_X; k++)
         regs.r[k] = (uint64_t)uc->uc_mcontext.gregs[gregs[k]];
     apply_entry(&(Source){plan, cpu, &regs}, entry, cpu->state);
-    cpu->mxcsr = uc->uc_mcontext.fpregs->mxcsr;
+    if (!cpu->host_fp)
+        cpu->mxcsr = uc->uc_mcontext.fpregs->mxcsr;
     x64_fp_store(cpu);
     return true;
 }
@@ -240,6 +241,15 @@ void x64_leave(HostPlan *plan, HostCpu *cpu, void *ucv, IrStop why)
     uc->uc_mcontext.gregs[REG_RAX] = why;
     uc->uc_mcontext.gregs[REG_R15] = (greg_t)(uintptr_t)(cpu->state + STATE_BIAS);
     uc->uc_mcontext.fpregs->mxcsr = cpu->mxcsr; /* the stub stores it back */
+    cpu->host_fp = 0;
+}
+
+void x64_abandon(HostPlan *plan, HostCpu *cpu, void *ucv)
+{
+    ucontext_t *uc = ucv;
+    uc->uc_mcontext.gregs[REG_RIP] = (greg_t)(uintptr_t)plan->stub[STUB_TOOL_LOST];
+    uc->uc_mcontext.gregs[REG_R15] = (greg_t)(uintptr_t)(cpu->state + STATE_BIAS);
+    uc->uc_mcontext.gregs[REG_EFL] &= ~(greg_t)0x400; /* the direction of string instructions, which C keeps upwards */
 }
 
 bool x64_shadow_overflow(HostPlan *plan, HostCpu *cpu, void *ucv, const void *fault_addr)

@@ -14,8 +14,6 @@ static uint64_t pool_of(const Sel *s, IrRef root)
 static inline uint32_t next_use(const Sel *s, IrRef root, bool after)
 {
     SelAlloc *ra = s->ra;
-    if (root >= ra->untouched)
-        return ra->end;
     Val *x = &ra->val[root];
     uint32_t next = x->first;
     if (next < ra->pos) { /* positions only grow: what has been passed is never asked for again */
@@ -26,7 +24,7 @@ static inline uint32_t next_use(const Sel *s, IrRef root, bool after)
     if (after && next == ra->pos)
         next = ra->use[ra->use[x->use].next].pos;
     if (next > ra->end)
-        return NEVER;
+        return x->flags & VAL_STAYS ? ra->pos + 1 : NEVER; /* an exit may be near: each of them would have to load it again */
     if (next > ra->block_end && !graph_bit(ra->live_out, root)) /* in a graph only */
         return NEVER;
     return next;
@@ -437,13 +435,12 @@ void ra_scope_leave(Sel *s, const Scope *save)
 
 bool sel_const(const Sel *s, IrRef v, uint64_t *c)
 {
-    IrVal x;
-    if (!ra_const(s, ra_root(s, v), &x))
-        return false;
+    IrRef root = ra_root(s, v);
     unsigned size = ir_type_size(sel_type(s, v));
-    if (size > 8)
+    if (!(s->ra->val[root].flags & VAL_CONST) || size > 8)
         return false;
-    *c = size == 8 ? x.u64[0] : x.u64[0] & ((1ull << 8 * size) - 1);
+    uint64_t x = ra_const_value(s, root).u64[0];
+    *c = size == 8 ? x : x & ((1ull << 8 * size) - 1);
     return true;
 }
 

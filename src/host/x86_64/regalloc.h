@@ -40,6 +40,7 @@ enum {
     VAL_SETTLED = 64, /* a lazy value of which a use has been noted: whether VAL_ALT holds is settled */
     VAL_CLEAN = 128, /* a scalar float whose register is zero above it: its vzext needs no instruction */
     VAL_EARLY = 256, /* early[] has an entry for it */
+    VAL_STAYS = 512, /* in a tree: the entry value of a pinned slot that nothing changes. Every exit wants it, no uses say so */
 };
 
 /*
@@ -112,7 +113,6 @@ struct SelAlloc {
     uint32_t nval;   /* instructions, then pseudo values */
     IrRef first_pin; /* the first pseudo value */
     const uint8_t *reg_pin; /* the plan's */
-    IrRef untouched; /* pseudo values from here on are used by every exit, and no uses are noted */
     bool mixed_flags; /* an exit changes some of the condition flags, and not others */
     IrRef *slot_get; /* by slot: the entry value, if it is not pinned and the region has it, or 0 */
     uint32_t *bend;  /* by block of a side: last position of its subtree */

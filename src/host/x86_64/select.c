@@ -356,6 +356,8 @@ static const IrInsn *sel_insns(Sel *s, uint32_t block)
     SelAlloc *ra = s->ra;
 
     emit_mark_block(s, block, true);
+    if (s->plan->cfg.tool_calls)
+        sel_fp_block(s);
     for (;; ra->pos++) {
         IrRef ref = ra->order[ra->pos];
         const IrInsn *i = &s->r->insn[ref];

@@ -67,15 +67,29 @@ static void from_c(Stubs *t)
     x64_mov_rm(&t->a, W64, RSP, plan_scratch(SCRATCH_RSP));
 }
 
-static void host_fp(Stubs *t)
+/* `then`: whether the host's is still there in translated code that is gone on with. */
+static void host_fp(Stubs *t, bool then)
 {
-    x64_stmxcsr(&t->a, CPU(mxcsr));
-    x64_ldmxcsr(&t->a, CPU(host_mxcsr));
+    Asm *a = &t->a;
+    uint32_t there = 0;
+
+    if (t->plan->cfg.tool_calls) {
+        x64_alu_mi(a, ALU_CMP, W32, CPU(host_fp), 0);
+        there = x64_jcc_short(a, CC_NE);
+    }
+    x64_stmxcsr(a, CPU(mxcsr));
+    x64_ldmxcsr(a, CPU(host_mxcsr));
+    if (then)
+        x64_mov_mi(a, W32, CPU(host_fp), 1);
+    if (there)
+        asm_short_here(a, there);
 }
 
 static void guest_fp(Stubs *t)
 {
     x64_ldmxcsr(&t->a, CPU(mxcsr));
+    if (t->plan->cfg.tool_calls)
+        x64_mov_mi(&t->a, W32, CPU(host_fp), 0);
 }
 
 /*
@@ -164,7 +178,7 @@ static void stub_resume(Stubs *t)
     Asm *a = &t->a;
     begin(t, STUB_RESUME);
     x64_mov_rm(a, W64, RSP, CPU(c_stack));
-    host_fp(t);
+    host_fp(t, false);
     x64_mov_mi(a, W32, CPU(in_code), 0);
     x64_alu_ri(a, ALU_ADD, W64, RSP, 8);
     for (unsigned k = sizeof callee_saved; k--;)
@@ -187,7 +201,7 @@ static void call_engine(Stubs *t, Mem fn)
     Asm *a = &t->a;
     pins(t, true);
     to_c(t);
-    host_fp(t);
+    host_fp(t, false);
     call_at(t, fn);
     guest_fp(t);
     from_c(t);
@@ -198,6 +212,7 @@ static void call_engine(Stubs *t, Mem fn)
     asm_short_here(a, found);
     x64_mov_mr(a, W64, plan_scratch(SCRATCH_PC), RAX);
     pins(t, false);
+    x64_mov_rm(a, W64, RAX, CPU(ir.pc));
     jump_to(t, plan_scratch(SCRATCH_PC));
 }
 
@@ -273,10 +288,20 @@ static void poll(Stubs *t)
     asm_short_here(a, none);
 }
 
+static void stub_unpaired(Stubs *t)
+{
+    begin(t, STUB_UNPAIRED);
+    stub_engine(t, CPU(unpaired));
+}
+
 static void stub_ret_miss(Stubs *t)
 {
     begin(t, STUB_RET_MISS);
     x64_mov_rm(&t->a, W64, RSP, CPU(shadow_base));
+    x64_alu_mi(&t->a, ALU_SUB, W32, CPU(unpaired_left), 1);
+    uint32_t seldom = x64_jcc_short(&t->a, CC_NE);
+    jump_stub(t, STUB_UNPAIRED);
+    asm_short_here(&t->a, seldom);
     poll(t);
     probe_or_lookup(t);
 }
@@ -288,8 +313,9 @@ static void stub_help(Stubs *t)
     begin(t, STUB_HELP);
     pins(t, true);
     x64_mov_rr(a, W32, RDX, RCX);
+    x64_mov_mr(a, W64, CPU(returns), RSP);
     to_c(t);
-    host_fp(t);
+    host_fp(t, false);
     x64_mov_ri(a, RSI, (uintptr_t)t->plan);
     call_abs(t, (uintptr_t)x64_help_thunk);
     guest_fp(t);
@@ -297,7 +323,11 @@ static void stub_help(Stubs *t)
     uint32_t go_on = x64_jcc_short(a, CC_E);
     jump_stub(t, STUB_RESUME);
     asm_short_here(a, go_on);
+    x64_mov_rm(a, W64, RSP, CPU(returns));
+    x64_test_rr(a, W64, RSP, RSP);
+    uint32_t kept = x64_jcc_short(a, CC_NE);
     x64_mov_rm(a, W64, RSP, CPU(shadow_base));
+    asm_short_here(a, kept);
     pins(t, false);
     x64_mov_rm(a, W64, RAX, CPU(ir.pc));
     poll(t);
@@ -336,13 +366,13 @@ static void stub_thunk(Stubs *t, Stub s, uintptr_t fn)
     x64_ret(&t->a);
 }
 
-/* All registers but rsp and r15, where x64_show finds them. */
-static void all_regs(Stubs *t, bool save)
+/* All registers but rsp and r15, where x64_show finds them. `kept`: those that C keeps are there. */
+static void all_regs(Stubs *t, bool save, bool kept)
 {
     Asm *a = &t->a;
     for (unsigned k = 0; k < 15; k++) {
         Mem m = plan_cpu(offsetof(HostCpu, save) + 8 * k);
-        if (k == RSP.n)
+        if (k == RSP.n || (kept && !memchr(caller_saved, (int)k, sizeof caller_saved)))
             continue;
         if (save)
             x64_mov_mr(a, W64, m, (Gpr){(uint8_t)k});
@@ -358,26 +388,49 @@ static void all_regs(Stubs *t, bool save)
     }
 }
 
-/* Tools are any C code, which may compute with floating point. */
-static void stub_tool(Stubs *t)
+/* Tools are any C code, which may compute with floating point. `keep`: so does nothing behind the call for a while. */
+static void stub_tool(Stubs *t, Stub s, bool keep)
 {
     Asm *a = &t->a;
-    begin(t, STUB_TOOL);
-    all_regs(t, true);
+    begin(t, s);
+    all_regs(t, true, false);
     x64_mov_rm(a, W64, RAX, mem_b(RSP, 0));
     x64_mov_mr(a, W64, CPU(tool_at), RAX);
-    x64_mov_rm(a, W64, RSI, plan_scratch(SCRATCH_IMM));
+    Mem site = plan_scratch(SCRATCH_IMM); /* which was stored in halves: loaded whole it would have to wait for both */
+    x64_mov_rm(a, W32, RAX, site);
+    site.disp += 4;
+    x64_mov_rm(a, W32, RSI, site);
+    x64_shift_i(a, SH_SHL, W64, RSI, 32);
+    x64_alu_rr(a, ALU_OR, W64, RSI, RAX);
     to_c(t);
-    host_fp(t);
+    host_fp(t, keep);
     call_at(t, CPU(tool));
-    guest_fp(t);
+    if (!keep)
+        guest_fp(t);
     from_c(t);
     x64_test_rr(a, W32, RAX, RAX);
     uint32_t on = x64_jcc_short(a, CC_E);
     jump_stub(t, STUB_RESUME);
     asm_short_here(a, on);
-    all_regs(t, false);
+    all_regs(t, false, true);
     x64_ret(a);
+}
+
+static void stub_tool_lost(Stubs *t)
+{
+    begin(t, STUB_TOOL_LOST);
+    guest_fp(t);
+    from_c(t);
+    all_regs(t, false, false);
+    x64_ret(&t->a);
+}
+
+/* In front of a block that computes with floating point. */
+static void stub_guest_fp(Stubs *t)
+{
+    begin(t, STUB_GUEST_FP);
+    guest_fp(t);
+    x64_ret(&t->a);
 }
 
 /* Some registers, where all_regs has them. */
@@ -530,6 +583,54 @@ static void stub_note(Stubs *t)
     x64_ret(a);
 }
 
+/* Registers from xmm3 on, where all_regs has them. */
+static void more_xmm(Stubs *t, bool save)
+{
+    for (unsigned k = 3; k < 7; k++) {
+        Mem m = plan_cpu(offsetof(HostCpu, save) + SAVE_XMM + 16 * k);
+        if (save)
+            x64_mr_m(&t->a, VMOVDQU_ST, m, (Xmm){(uint8_t)k});
+        else
+            x64_rm_m(&t->a, VMOVDQU, (Xmm){(uint8_t)k}, m);
+    }
+}
+
+/* Where the line is cannot be predicted: so each of the eight moves back, or stays when the line was before it, without a branch. */
+static void stub_note_hit(Stubs *t)
+{
+    const Xmm line = {0}, before = {1}, same = {4}, stays = {5}, moved = {6};
+    Asm *a = &t->a;
+
+    begin(t, STUB_NOTE_HIT);
+    x64_mov_mr(a, W64, plan_cpu(offsetof(HostCpu, save)), RAX);
+    x64_mov_rm(a, W64, RAX, call_arg(0));
+    more_xmm(t, true);
+    for (unsigned part = 0; part < 4; part++) {
+        const Xmm x = {part & 1 ? 3 : 2}, last = {part & 1 ? 2 : 3};
+        Mem m = mem_b(RAX, 16 * (int32_t)part);
+        x64_rm_m(a, VMOVDQU, x, m);
+        x64_rvm(a, VPCMPEQQ, same, x, line);
+        x64_vmi(a, VPSLLDQ_I, stays, same, 8);
+        if (part == 0) {
+            x64_rvm(a, VPUNPCKLQDQ, moved, line, x);
+        } else {
+            x64_rvmi(a, VPALIGNR, moved, x, last, 8);
+            x64_rvm(a, VPOR, stays, stays, before);
+        }
+        x64_rvms(a, VBLENDVPD, moved, moved, x, stays);
+        x64_mr_m(a, VMOVDQU_ST, m, moved);
+        x64_rmi(a, VPSHUFD, stays, same, 0x4e);
+        x64_rvm(a, VPOR, same, same, stays);
+        if (part == 0)
+            x64_rm(a, VMOVDQA, before, same);
+        else
+            x64_rvm(a, VPOR, before, before, same);
+    }
+    more_xmm(t, false);
+    x64_mov_rm(a, W64, RAX, plan_cpu(offsetof(HostCpu, save)));
+    x64_ret(a);
+}
+
 static void stub_estimates(Stubs *t)
 {
     uint8_t table[EST_BYTES];
@@ -556,13 +657,18 @@ bool plan_stubs(HostPlan *p, CodeBuf *cb)
     stub_lookup(&t);
     stub_hot(&t);
     stub_promote(&t);
+    stub_unpaired(&t);
     stub_ret_miss(&t);
     stub_enter(&t);
     stub_help(&t);
     stub_thunk(&t, STUB_EVAL, (uintptr_t)x64_eval_thunk);
     stub_thunk(&t, STUB_CALL, (uintptr_t)x64_call_thunk);
-    stub_tool(&t);
+    stub_tool(&t, STUB_TOOL, false);
+    stub_tool(&t, STUB_TOOL_HOST, true);
+    stub_tool_lost(&t);
+    stub_guest_fp(&t);
     stub_note(&t);
+    stub_note_hit(&t);
     stub_estimates(&t);
     x64_nop(&t.a, (16 - asm_here(&t.a) % 16) % 16);
     CHECK(t.a.p <= cb->end);

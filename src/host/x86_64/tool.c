@@ -146,6 +146,20 @@ static void unless_within(Sel *s, const Note *k, Gpr d, RGm with, uint32_t not)
     x64_jcc(s->a, CC_A, not);
 }
 
+/* Into at, the place of what is at `addr`. */
+static void note_place(Sel *s, const Note *k, Gpr addr)
+{
+    const IrNote *n = k->n;
+    unsigned right = n->line_bits > n->place_bits ? n->line_bits - n->place_bits : 0;
+    unsigned left = n->line_bits < n->place_bits ? n->place_bits - n->line_bits : 0;
+    Width w = right ? W64 : W32;
+
+    x64_mov_rr(s->a, w, k->at, addr);
+    if (left || right)
+        x64_shift_i(s->a, left ? SH_SHL : SH_SHR, w, k->at, left + right);
+    x64_alu_ri(s->a, ALU_AND, W32, k->at, (int32_t)n->mask);
+}
+
 /* Not the line used last: perhaps one of the next two, which goes to the front then. */
 static void note_near(Sel *s, const Note *k)
 {
@@ -216,12 +230,31 @@ static void miss_insert(Sel *s, const Note *k, uint32_t not)
     x64_mr_m(s->a, VMOVDQU_ST, set_part(k, 0), line);
 }
 
-/* An access to one line, which is not in its set of eight, is recorded here: the stub takes twice as long. */
+/* An access to two lines, whose address has the low bits t: nothing changes when either is the one that its set has used last. */
+static void note_across(Sel *s, const Note *k)
+{
+    uint32_t no = sel_label(s), second = sel_label(s);
+
+    x64_alu_rr(s->a, ALU_XOR, W64, k->t, k->x);
+    x64_alu_rm(s->a, ALU_CMP, W64, k->t, rm_m(k->line[0]));
+    x64_jcc(s->a, CC_NE, no);
+    x64_alu_ri(s->a, ALU_ADD, W64, k->t, (int32_t)k->n->low + 1);
+    note_place(s, k, k->t);
+    x64_alu_rm(s->a, ALU_CMP, W64, k->t, rm_m(k->line[0]));
+    x64_jcc(s->a, CC_NE, second);
+    x64_jmp(s->a, k->back);
+    sel_bind(s, second);
+    note_place(s, k, k->x);
+    sel_bind(s, no);
+}
+
+/* An access to one line, which is not in its set of eight, is recorded here: the stub takes twice as long. Nor is that stub called when
+ * the line is there. */
 static void note_miss(Sel *s, const Note *k)
 {
     const IrNote *n = k->n;
     Mem pos = mem_b(R15, (int32_t)n->pos - STATE_BIAS);
-    uint32_t stub = sel_label(s), hit = sel_label(s);
+    uint32_t stub = sel_label(s), hit = sel_label(s), across = sel_label(s);
 
     x64_mov_rm(s->a, W64, k->t, pos);
     x64_alu_rm(s->a, ALU_CMP, W64, k->t, rm_m(mem_b(R15, (int32_t)n->limit - STATE_BIAS)));
@@ -229,7 +262,7 @@ static void note_miss(Sel *s, const Note *k)
     x64_mov_rr(s->a, W32, k->t, k->x);
     x64_alu_ri(s->a, ALU_AND, W32, k->t, (int32_t)n->low);
     x64_alu_ri(s->a, ALU_CMP, W32, k->t, k->last);
-    x64_jcc(s->a, CC_A, stub);
+    x64_jcc(s->a, CC_A, across);
     x64_alu_rr(s->a, ALU_XOR, W64, k->t, k->x);
     miss_xmm(s, true);
     miss_insert(s, k, hit);
@@ -241,16 +274,24 @@ static void note_miss(Sel *s, const Note *k)
     x64_alu_mi(s->a, ALU_ADD, W64, pos, 16);
     x64_jmp(s->a, k->back);
     sel_bind(s, hit);
+    x64_lea(s->a, W64, k->t, k->line[0]);
+    x64_mov_mr(s->a, W64, sel_cpu(s, offsetof(HostCpu, ir.call.arg)), k->t);
+    x64_call(s->a, label_stub(STUB_NOTE_HIT));
     miss_xmm(s, false);
+    x64_jmp(s->a, k->back);
+    sel_bind(s, across);
+    note_across(s, k);
     sel_bind(s, stub);
 }
 
 /* Code that has not run often is small, and soon made. */
 static void note_rest(Sel *s, const Note *k)
 {
-    if (s->r->graph)
+    bool hot = s->r->graph || s->r->deep;
+
+    if (hot)
         note_near(s, k);
-    if (s->r->graph && k->n->ways == 8 && !k->fixed)
+    if (hot && k->n->ways == 8 && !k->fixed)
         note_miss(s, k);
     note_by_stub(s, k);
 }
@@ -279,19 +320,6 @@ static bool note_fixed(Sel *s, Note *k, uint64_t addr)
     note_rest(s, k);
     sel_cold_end(s);
     return true;
-}
-
-static void note_place(Sel *s, const Note *k)
-{
-    const IrNote *n = k->n;
-    unsigned right = n->line_bits > n->place_bits ? n->line_bits - n->place_bits : 0;
-    unsigned left = n->line_bits < n->place_bits ? n->place_bits - n->line_bits : 0;
-    Width w = right ? W64 : W32;
-
-    x64_mov_rr(s->a, w, k->at, k->x);
-    if (left || right)
-        x64_shift_i(s->a, left ? SH_SHL : SH_SHR, w, k->at, left + right);
-    x64_alu_ri(s->a, ALU_AND, W32, k->at, (int32_t)n->mask);
 }
 
 static bool is_imm32(uint64_t v)
@@ -330,7 +358,7 @@ void sel_note(Sel *s, const IrInsn *i)
     for (unsigned at = 0; at < 3; at++)
         k.line[at] = mem_bi(R15, k.at, 0, (int32_t)(n->table + 8 * at) - STATE_BIAS);
     note_address(s, &k, a);
-    note_place(s, &k);
+    note_place(s, &k, k.x);
     if (n->low > INT32_MAX) {
         note_by_stub(s, &k);
         sel_bind(s, k.back);
@@ -353,7 +381,29 @@ static void call_tool(Sel *s, const IrInsn *i)
     sel_store_arg(s, 1, i->c);
     sel_store_imm(s, plan_scratch(SCRATCH_IMM), i->imm);
     side_here(s); /* of the call instruction itself: what follows it may have an entry of its own */
-    x64_call(s->a, label_stub(STUB_TOOL));
+    x64_call(s->a, label_stub(s->plan->cfg.tool_calls && !s->fp_block ? STUB_TOOL_HOST : STUB_TOOL));
+}
+
+void sel_fp_block(Sel *s)
+{
+    const SelAlloc *ra = s->ra;
+
+    s->fp_block = false;
+    for (uint32_t k = ra->pos; !s->fp_block; k++) {
+        const IrInsn *i = &s->r->insn[ra->order[k]];
+        if (i->op == IR_BR || i->op == IR_BRIF || (ir_ops[i->op].flags & IRF_END))
+            return;
+        s->fp_block = (ir_ops[i->op].flags & IRF_FP) != 0;
+    }
+    uint32_t host = sel_label(s), back = sel_label(s);
+    x64_alu_mi(s->a, ALU_CMP, W32, sel_cpu(s, offsetof(HostCpu, host_fp)), 0);
+    x64_jcc(s->a, CC_NE, host);
+    sel_bind(s, back);
+    sel_cold_begin(s);
+    sel_bind(s, host);
+    x64_call(s->a, label_stub(STUB_GUEST_FP));
+    x64_jmp(s->a, back);
+    sel_cold_end(s);
 }
 
 void sel_tool(Sel *s, const IrInsn *i)

@@ -121,6 +121,7 @@ struct Sel {
         IrRef x, y;
         uint8_t kind, w;
     } flags;
+    bool fp_block;           /* with HostConfig.tool_calls: the block computes with floating point */
     struct SelForm *form;    /* the latest of flags_form's answers */
     struct SelEmit *em;      /* labels, constant pool, chain sites, side table: see emit.h */
 };
