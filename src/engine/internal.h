@@ -448,7 +448,10 @@ const void *persist_code(Vcpu *cpu, uint64_t pc);
 bool persist_links(Engine *e, uint64_t from, uint64_t to);
 /* The translation whose code holds hpc, if that is of a file; NULL. In a section between write_begin and write_end. */
 Translation *persist_at(Engine *e, const void *hpc);
-/* What a direct chain site of it leads to whose stub is at hpc; false when that is in no file's code. Also of code that was dropped. */
+/*
+ * What the direct chain site of it leads to whose stub is at hpc; false when that is in no file's code. Also of code that was
+ * dropped.
+ */
 bool persist_target(Engine *e, const void *hpc, uint64_t *target);
 /* Of that translation pc, mode, hpc and side table alone. Async-signal-safe. */
 bool persist_place(Engine *e, const void *hpc, Translation *out);

@@ -21,8 +21,8 @@
 
 /*
  * A file is written again when what was made anew took as long as making this part of it: writing a translation costs a
- * tenth of making it. A small one, such as the C library's, is written in some milliseconds, and what it lacks is made by each run of a
- * short program (gcc --version: 1 ms of 6). Children of a shell are many, and all translate the same few things.
+ * tenth of making it. A small one, such as the C library's, is written in some milliseconds, and what it lacks is made by
+ * each run of a short program (gcc --version: 1 ms of 6). Children of a shell are many, and all translate the same few things.
  */
 #define NEW_PART 32
 #define SMALL 4096         /* translations */
@@ -220,9 +220,9 @@ static int by_place(const void *a, const void *b)
 }
 
 /*
- * Graphs first, which are what runs, and either in the order of guest code: what calls what, or goes on behind a call, is then mostly
- * on the same few pages. In the order in which they were made half of cc1's time went into fetching the first instruction of a
- * translation; in this one it takes 15 % less in all.
+ * Graphs first, which are what runs, and either in the order of guest code: what calls what, or goes on behind a call, is
+ * then mostly on the same few pages. In the order in which they were made half of cc1's time went into fetching the first
+ * instruction of a translation; in this one it takes 9 to 15 % less in all.
  */
 static void put_in_order(Writer *w)
 {
@@ -316,17 +316,19 @@ static uint8_t *find_reached(const Writer *w)
 static void fill_counter(Writer *w, Kept *k, const Kept *of, uint32_t c)
 {
     static const uint8_t no_side[16]; /* nothing in a counter faults */
+    uint8_t *code = w->counter_code + (size_t)c * HOST_COUNTER_BYTES;
     HostSite site;
     HostReloc reloc[2];
 
     k->entry = (PersistEntry){of->entry.pc, of->entry.mode, 0, HOST_COUNTER_BYTES};
-    k->more = (PersistMore){.side_len = sizeof no_side, .nsite = 1, .nreloc = 2, .nref = of->more.nref, .tier = 1, .is_counter = true};
+    k->more = (PersistMore){.side_len = sizeof no_side, .nsite = 1, .nreloc = 2, .nref = of->more.nref, .tier = 1,
+                            .is_counter = true};
     memcpy(k->page, of->page, sizeof k->page);
-    k->code = w->counter_code + (size_t)c * HOST_COUNTER_BYTES;
+    k->code = code;
     k->side = no_side;
     k->site = &w->counter_site[c];
     k->reloc = &w->counter_reloc[2 * c];
-    w->e->host->counter(w->e->plan, w->counter_code + (size_t)c * HOST_COUNTER_BYTES, w->im->start + of->entry.pc, &site, reloc);
+    w->e->host->counter(w->e->plan, code, w->im->start + of->entry.pc, &site, reloc);
     w->counter_site[c] = site_of(&site);
     w->counter_reloc[2 * c] = reloc[0].offset << 8 | reloc[0].stub;
     w->counter_reloc[2 * c + 1] = reloc[1].offset << 8 | reloc[1].stub;

@@ -53,15 +53,16 @@ typedef struct HostCpu {
     const void *gate[HOST_GATES]; /* where the gates of code from the persistent cache lead; set by Host.cpu_init */
     uint64_t *versions;      /* the process's table of versions (ir.h): by host_version_index */
     uint64_t *version_held;  /* the one that this thread has locked; NULL: none */
-    uint64_t link_site;      /* executable address: `link`: of a chain site's own stub; `promote`: of a site's displacement */
+    uint64_t link_site;      /* executable address of a chain site's own stub (`link`), of its displacement (`promote`) */
     uint64_t flags_x, flags_y; /* what was compared, when flags_from is not 0 */
     uint32_t flags_from;     /* how to compute condition flags into their slots before they are read; 0: they are there */
     uint64_t scratch[8];     /* host's use: spills around special sequences */
     _Alignas(64) uint8_t save[2048 + 512]; /* register save area of helper thunks; C signal handlers never use it */
     /* Routines that stubs call; set once by the engine. `link`: translate-and-chain, sets cpu->ir.pc to the site's
-     * target and returns the executable address to continue at, or NULL to leave to the run loop. `lookup`: the same for indirect branches,
-     * and fills in the jump cache. All slots are in `state`. Neither may pass a quiescent state of code reclamation: the
-     * return stack holds addresses of code. Helpers of EXIT_HELP may; when code was given up since the last, they clear `returns`. */
+     * target and returns the executable address to continue at, or NULL to leave to the run loop. `lookup`: the same for
+     * indirect branches, whose target is in cpu->ir.pc, and fills in the jump cache. All slots are in `state`. Neither may pass a
+     * quiescent state of code reclamation: the return stack holds addresses of code. Helpers of EXIT_HELP may; when code was given
+     * up since the last, they clear `returns`. */
     const void *(*link)(struct HostCpu *cpu);
     const void *(*lookup)(struct HostCpu *cpu);
     /* Called, under the same rules, by an exit with IR_EXIT_COUNT whose counter has come to zero: sets it anew. */

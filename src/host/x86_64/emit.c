@@ -232,7 +232,7 @@ static void stub_end(Sel *s, unsigned kind, Asm *a)
     s->a = a;
 }
 
-/* Where the displacement of such a stub is, which is a call and nothing else: from where it comes says what is wanted. */
+/* Where the displacement of such a stub is. It is a call and nothing else: from where it comes says what is wanted. */
 enum { CHAIN_LINK_AT = 1 };
 
 void emit_chain(Sel *s, unsigned kind, uint64_t target, uint32_t leave)

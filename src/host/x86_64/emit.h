@@ -38,7 +38,8 @@ void emit_init(Sel *s);
  * A jump or call whose 32-bit displacement is an aligned chain site for guest address `target`. Its own stub, written to
  * the cold part here, asks the engine to link it. Nothing may follow it in its part but what is jumped to.
  *   kind   CHAIN_CALL: a call; CHAIN_HOT: HostSite.hot
- *   leave  LABEL_NONE, or a label for the stub: whoever jumps there goes on at the target by the engine, or leaves if an exit is requested
+ *   leave  LABEL_NONE, or a label for the stub: whoever jumps there goes on at the target by the engine, or leaves if an
+ *          exit is requested
  */
 enum { CHAIN_CALL = 1, CHAIN_HOT = 2 };
 void emit_chain(Sel *s, unsigned kind, uint64_t target, uint32_t leave);
