@@ -73,6 +73,15 @@ typedef struct GuestCall {
 /* Copies n bytes of guest memory at va; false: they cannot be read. */
 typedef bool GuestRead(void *ctx, uint64_t va, void *buf, size_t n);
 
+/* Where QEMU's plugins see other accesses of an instruction than its operations in IR: all zero is none of these. */
+typedef struct GuestQemuView {
+    bool none;      /* they see none */
+    bool pair;      /* its two accesses are one */
+    uint8_t piece;  /* each is made in so many `pieces` of this size, in bytes */
+    uint8_t pieces;
+} GuestQemuView;
+
+
 typedef struct Guest {
     const char *name;         /* "aarch64" */
     const char *deb_arch;     /* Debian's name: "arm64" */
@@ -123,6 +132,8 @@ typedef struct Guest {
     /* Whether the instruction at `code` may be lifted as one with those behind it, so that a fault at it may be one of theirs:
      * in that case it is to be done alone. */
     bool (*joins)(const uint8_t *code, size_t avail);
+    /* How QEMU's plugins see the accesses of the instruction at `code`. */
+    GuestQemuView (*qemu_view)(const uint8_t *code);
     /* Print registers for --log=exec, --check and crash reports. */
     void (*dump)(FILE *f, const IrCpu *cpu);
 } Guest;

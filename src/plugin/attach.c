@@ -13,7 +13,7 @@ static Attach *attach(DgInsn *i, DgPoint at, unsigned filter, AttachKind kind)
         return NULL;
     Attach *a = arena_zalloc(&fetch_vcpu(c->f)->arena, sizeof *a);
     a->kind = kind;
-    a->filter = filter & (DG_READ | DG_WRITE) ? filter : DG_READ | DG_WRITE;
+    a->filter = filter & (DG_READ | DG_WRITE) ? filter : filter | DG_READ | DG_WRITE;
     a->h = c->now;
     a->order = i->count[at]++;
     *i->last[at] = a;

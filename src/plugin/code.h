@@ -11,9 +11,12 @@
 
 typedef enum AttachKind { ATTACH_ADD, ATTACH_PROGRAM, ATTACH_CALL, ATTACH_RECORD, ATTACH_NOTE } AttachKind;
 
+/* In the filter of DG_MEM_AFTER: the accesses of an instruction that loads or stores two general registers are one, as in QEMU. */
+enum { FILTER_PAIRS = 1 << 30 };
+
 typedef struct Attach {
     AttachKind kind;
-    unsigned filter; /* DG_READ, DG_WRITE */
+    unsigned filter; /* DG_READ, DG_WRITE, FILTER_PAIRS */
     unsigned order;  /* at its point of the instruction */
     DgHost *h;
     struct Attach *next;

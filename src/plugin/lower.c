@@ -40,6 +40,9 @@ typedef struct Lower {
     uint64_t disp;
     IrRef addr, value;    /* of the access (0: see addr_of); of the branch: where it goes */
     unsigned kind, bytes; /* of the access */
+    unsigned half;        /* of a pair (FILTER_PAIRS): 1, 2; 0: the access is none */
+    bool whole;           /* the second is done for both */
+    IrRef first;          /* the value of the first */
 } Lower;
 
 static IrRef c64(Lower *l, uint64_t v)
@@ -513,6 +516,8 @@ static void lower_list(Lower *l, const DgInsn *i, DgPoint at, const Attach *a)
     for (; a; a = a->next) {
         if ((at == DG_MEM_BEFORE || at == DG_MEM_AFTER) && !(a->filter & l->kind))
             continue;
+        if (at == DG_MEM_AFTER && l->half && l->whole != ((a->filter & FILTER_PAIRS) != 0))
+            continue;
         if (a->kind != ATTACH_ADD && a->kind != ATTACH_NOTE)
             add_pending(l);
         lower[a->kind](l, a);
@@ -558,6 +563,34 @@ static void lower_end(Lower *l, const DgInsn *i, IrRef end)
     lower_point(l, i, DG_TAKEN);
 }
 
+/* Whether something wants the two accesses of this instruction as one. */
+static bool has_pairs(const DgInsn *i)
+{
+    const Attach *a = i->info.naccess == 2 ? i->first[DG_MEM_AFTER] : NULL;
+
+    while (a && !(a->filter & FILTER_PAIRS))
+        a = a->next;
+    return a != NULL;
+}
+
+/* Behind the second access of a pair: what takes both as one. */
+static void lower_pair(Lower *l, const DgInsn *i)
+{
+    IrRef low = as_i64(l, l->first, false), high = as_i64(l, l->value, false);
+
+    if (l->bytes == 8) {
+        l->value = ir_op2(&l->b, IR_VPAIR, IR_V128, low, high);
+    } else {
+        low = ir_op2(&l->b, IR_AND, IR_I64, low, c64(l, UINT32_MAX));
+        l->value = ir_op2(&l->b, IR_OR, IR_I64, low, ir_op2(&l->b, IR_SHL, IR_I64, high, c64(l, 32)));
+    }
+    l->addr = ir_op2(&l->b, IR_SUB, IR_I64, addr_of(l), c64(l, l->bytes));
+    l->bytes *= 2;
+    l->whole = true;
+    lower_point(l, i, DG_MEM_AFTER);
+    l->whole = false;
+}
+
 static void lower_access(Lower *l, const DgInsn *i, IrRef ref)
 {
     IrInsn x = *ir_insn(l->b.r, ref);
@@ -576,7 +609,12 @@ static void lower_access(Lower *l, const DgInsn *i, IrRef ref)
     lower_point(l, i, DG_MEM_BEFORE);
     link_last(l, ref);
     l->value = x.op == IR_STORE ? x.b : ref;
+    l->half = !has_pairs(i) ? 0 : l->half == 1 ? 2 : 1;
     lower_point(l, i, DG_MEM_AFTER);
+    if (l->half == 2)
+        lower_pair(l, i);
+    else
+        l->first = l->value;
 }
 
 /* Whether the instruction is over at its block's terminator: not at a test within it, nor where it leaves for an error.
@@ -606,6 +644,7 @@ static void lower_block(Lower *l, uint32_t block)
         if (i.op == IR_INSN) {
             if (cur)
                 lower_end(l, cur, 0);
+            l->half = 0;
             link_last(l, ref);
             cur = l->c->at[ref];
             if (l->c->how->resumes && cur->info.pc == r->pc)

@@ -135,6 +135,7 @@ typedef struct QemuHook {
     void *data;
     uint64_t pc;
     unsigned rw;
+    GuestQemuView view;
     struct QemuHook *next; /* memory hooks of instructions that helpers serve, by pc */
 } QemuHook;
 

@@ -2,6 +2,7 @@
 #include "plugin/qemu.h"
 
 #include "base/check.h"
+#include "plugin/code.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -299,20 +300,47 @@ QEMU_EXPORT void qemu_plugin_register_vcpu_insn_exec_inline_per_vcpu(struct qemu
 
 static _Atomic(QemuHook *) helped[HELPED];
 
-static unsigned filter_of(unsigned rw)
+static unsigned filter_of(unsigned rw, GuestQemuView view)
 {
-    return (rw & QEMU_MEM_R ? DG_READ : 0) | (rw & QEMU_MEM_W ? DG_WRITE : 0);
+    return (rw & QEMU_MEM_R ? DG_READ : 0) | (rw & QEMU_MEM_W ? DG_WRITE : 0) | (view.pair ? FILTER_PAIRS : 0);
+}
+
+static GuestQemuView view_of(const struct qemu_plugin_insn *i)
+{
+    return engine_guest(qemu_now.plugin->h->p->tools.e)->qemu_view(i->info.bytes);
+}
+
+/* One access, or one of the two that an atomic operation is there. */
+static void tell_mem(const Call *c, DgThread *t, const DgEvent *ev)
+{
+    unsigned shift = ev->bytes ? (unsigned)__builtin_ctz(ev->bytes) : 0;
+    qemu_plugin_meminfo_t info = shift | (ev->kind & DG_SIGNED ? QEMU_INFO_SIGNED : 0);
+
+    call_begins(c, t, ev);
+    if ((ev->kind & DG_READ) && (c->hook.rw & QEMU_MEM_R))
+        c->hook.mem(t->number, info, ev->addr, c->hook.data);
+    if ((ev->kind & DG_WRITE) && (c->hook.rw & QEMU_MEM_W))
+        c->hook.mem(t->number, info | QEMU_INFO_STORE, ev->addr, c->hook.data);
+    call_ends();
 }
 
 static void run_mem(DgThread *t, void *data, const DgEvent *ev)
 {
     const Call *c = data;
-    unsigned shift = ev->bytes ? (unsigned)__builtin_ctz(ev->bytes) : 0;
-    qemu_plugin_meminfo_t info = shift | (ev->kind & DG_WRITE ? QEMU_INFO_STORE : 0) | (ev->kind & DG_SIGNED ? QEMU_INFO_SIGNED : 0);
+    unsigned piece = c->hook.view.piece;
+    DgEvent part = *ev;
 
-    call_begins(c, t, ev);
-    c->hook.mem(t->number, info, ev->addr, c->hook.data);
-    call_ends();
+    if (!piece || ev->bytes <= piece) {
+        tell_mem(c, t, ev);
+        return;
+    }
+    part.bytes = (uint8_t)piece;
+    for (unsigned k = 0; k < ev->bytes; k += piece) {
+        part.addr = ev->addr + k;
+        part.value[0] = part.value[1] = 0;
+        memcpy(part.value, (const uint8_t *)ev->value + k, piece);
+        tell_mem(c, t, &part);
+    }
 }
 
 /* QEMU's plugins are told of the accesses of an instruction, whoever makes them. */
@@ -322,7 +350,7 @@ void qemu_access(DgThread *t, void *data, const DgEvent *ev)
         return;
     for (QemuHook *k = atomic_load_explicit(&helped[ev->pc / 4 % HELPED], memory_order_acquire); k; k = k->next) {
         Call *c = k->data;
-        if (k->pc == ev->pc && c->q == data && (ev->kind & filter_of(k->rw)))
+        if (k->pc == ev->pc && c->q == data && (ev->kind & filter_of(k->rw, c->hook.view)))
             run_mem(t, c, ev);
     }
 }
@@ -339,9 +367,12 @@ static bool known(const QemuHook *list, uint64_t pc, const Call *c)
 
 QEMU_EXPORT void qemu_plugin_register_vcpu_mem_cb(struct qemu_plugin_insn *i, QemuMem *fn, int flags, unsigned rw, void *data)
 {
-    Call *c = call_new((QemuHook){.mem = fn, .data = data, .rw = rw});
+    const GuestQemuView view = view_of(i);
 
-    api()->call(i->insn, DG_MEM_AFTER, filter_of(rw), run_mem, c, access_of(flags));
+    if (view.none)
+        return;
+    Call *c = call_new((QemuHook){.mem = fn, .data = data, .rw = rw, .view = view});
+    api()->call(i->insn, DG_MEM_AFTER, filter_of(rw, view), run_mem, c, access_of(flags));
     if (!(i->info.class_ & (DG_SYSTEM | DG_ATOMIC | DG_LOAD | DG_STORE)) || i->info.naccess)
         return;
     _Atomic(QemuHook *) *at = &helped[i->info.pc / 4 % HELPED];
@@ -355,7 +386,15 @@ QEMU_EXPORT void qemu_plugin_register_vcpu_mem_cb(struct qemu_plugin_insn *i, Qe
 QEMU_EXPORT void qemu_plugin_register_vcpu_mem_inline_per_vcpu(struct qemu_plugin_insn *i, unsigned rw, int op, qemu_plugin_u64 entry,
                                                                uint64_t imm)
 {
-    inline_op(i->insn, DG_MEM_AFTER, filter_of(rw), op, entry, imm);
+    const GuestQemuView view = view_of(i);
+
+    if (view.none)
+        return;
+    if (op == QEMU_INLINE_ADD_U64 && view.piece)
+        imm *= view.pieces;
+    inline_op(i->insn, DG_MEM_AFTER, filter_of(rw, view), op, entry, imm);
+    if ((i->info.class_ & DG_ATOMIC) && rw == QEMU_MEM_RW) /* two accesses there */
+        inline_op(i->insn, DG_MEM_AFTER, filter_of(QEMU_MEM_W, view), op, entry, imm);
 }
 
 QEMU_EXPORT unsigned qemu_plugin_mem_size_shift(qemu_plugin_meminfo_t info)

@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "guest/aarch64/branch_table.h"
 #include "guest/aarch64/lift.h"
+#include "guest/aarch64/qemu_view.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -240,7 +241,7 @@ const Guest guest_aarch64 = {
     .lift = lift,
     .disas = disas,
     .dead_slots = dead_slots,
-    .read_flags = read_flags, .branch_targets = a64_branch_targets,
+    .read_flags = read_flags, .branch_targets = a64_branch_targets, .qemu_view = a64_qemu_view,
     .joins = joins,
     .dump = dump,
 };
