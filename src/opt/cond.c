@@ -251,7 +251,7 @@ static IrRef fold_carry(Fold *f, IrInsn *i)
     return become(f, i, &v);
 }
 
-/* c ? x : 0 is c & x; c ? x : 1 is !c | x; c ? 0 : x is !c & x; c ? 1 : x is c | x. Also select by a negated boolean. */
+/* Select by a negated boolean: the other way round. */
 static IrRef fold_select(Fold *f, IrInsn *i)
 {
     const IrInsn *c = ir_insn(f->r, i->a);
