@@ -6,28 +6,11 @@ usage: test_promote.py DRAGOMAN GUEST [SECONDS]     SECONDS: only the race, for 
 import json
 import os
 import re
-import subprocess
 import sys
 
-DRAGOMAN, GUEST = sys.argv[1:3]
-SECONDS = sys.argv[3] if len(sys.argv) > 3 else None
+from common import SECONDS, check, finish, run
+
 LONG = 60 # seconds from which on memory is looked at
-count = failed = 0
-
-
-def run(options, *args, limit=300, promote=("--promote=on",)):
-    p = subprocess.run([DRAGOMAN, "run", "--cache=off", *promote, *options, GUEST, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                       stdin=subprocess.DEVNULL, timeout=limit, check=False)
-    return p.returncode, p.stdout.decode(), p.stderr.decode()
-
-
-def check(name, good, *shown):
-    global count, failed
-    count += 1
-    failed += not good
-    print(f"{'ok' if good else 'not ok'} {count} - {name}", flush=True)
-    for s in shown if not good else ():
-        print("#", repr(s)[:2000])
 
 
 def branch(mode, n, name, *options):
@@ -122,7 +105,6 @@ def race(seconds):
 
 
 def main():
-    os.environ["XDG_CACHE_HOME"] = "/dev/null"
     if SECONDS:
         race(SECONDS)
     else:
@@ -131,8 +113,7 @@ def main():
         hardened()
         bad_options()
         race("2")
-    print(f"1..{count}")
-    return failed != 0
+    return finish()
 
 
 if __name__ == "__main__":

@@ -4,15 +4,12 @@
 usage: test_returns.py DRAGOMAN GUEST [SECONDS]     SECONDS: only the race, for so long
 """
 import json
-import os
 import re
-import subprocess
 import sys
 
-DRAGOMAN, GUEST = sys.argv[1:3]
-SECONDS = sys.argv[3] if len(sys.argv) > 3 else None
+from common import SECONDS, check, finish, run
+
 HARD = "--harden=retpoline"
-count = failed = 0
 # mode, how often (a tenth of these may go elsewhere before they are promoted), what is promoted, whether as a return with targets
 MODES = [("thunks", 100000, ["thunk_place"], ["f1", "f2"]),
          ("spoiled", 100000, ["spoil_place"], ["spoil_place"]),
@@ -20,21 +17,6 @@ MODES = [("thunks", 100000, ["thunk_place"], ["f1", "f2"]),
          ("unwinds", 100000, ["try", "try_outer"], None),
          ("deep", 50000, ["levels"], ["levels", "main"])]
 RUNS = {"deep": 100} # of so many levels
-
-
-def run(options, *args, limit=300):
-    p = subprocess.run([DRAGOMAN, "run", "--cache=off", *options, GUEST, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                       stdin=subprocess.DEVNULL, timeout=limit, check=False)
-    return p.returncode, p.stdout.decode(), p.stderr.decode()
-
-
-def check(name, good, *shown):
-    global count, failed
-    count += 1
-    failed += not good
-    print(f"{'ok' if good else 'not ok'} {count} - {name}", flush=True)
-    for s in shown if not good else ():
-        print("#", repr(s)[:3000])
 
 
 def watch(mode, n, *options):
@@ -96,7 +78,6 @@ def race(seconds):
 
 
 def main():
-    os.environ["XDG_CACHE_HOME"] = "/dev/null"
     if SECONDS:
         race(SECONDS)
     else:
@@ -104,8 +85,7 @@ def main():
         modes()
         others()
         race("1")
-    print(f"1..{count}")
-    return failed != 0
+    return finish()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,31 @@
+"""What the tests of this folder share: running the guest, and cases in TAP."""
+import os
+import subprocess
+import sys
+
+DRAGOMAN, GUEST = sys.argv[1:3]
+SECONDS = sys.argv[3] if len(sys.argv) > 3 else None
+count = failed = 0
+
+
+def run(options, *args, limit=300, promote=("--promote=on",)):
+    """Exit status, output and errors. The user's persistent cache is left alone."""
+    p = subprocess.run([DRAGOMAN, "run", "--cache=off", *promote, *options, GUEST, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                       stdin=subprocess.DEVNULL, timeout=limit, check=False, env={**os.environ, "XDG_CACHE_HOME": "/dev/null"})
+    return p.returncode, p.stdout.decode(), p.stderr.decode()
+
+
+def check(name, good, *shown):
+    """One case, with `shown` as comments when it is not good."""
+    global count, failed
+    count += 1
+    failed += not good
+    print(f"{'ok' if good else 'not ok'} {count} - {name}", flush=True)
+    for s in shown if not good else ():
+        print("#", repr(s)[:3000])
+
+
+def finish():
+    """Returns the exit status."""
+    print(f"1..{count}")
+    return failed != 0
