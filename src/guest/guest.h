@@ -81,7 +81,6 @@ typedef struct GuestQemuView {
     uint8_t pieces;
 } GuestQemuView;
 
-
 typedef struct Guest {
     const char *name;         /* "aarch64" */
     const char *deb_arch;     /* Debian's name: "arm64" */

@@ -70,7 +70,6 @@ static const char *api_option(DgHost *h, const char *name)
     return NULL;
 }
 
-/* "%p" becomes the process id. */
 /* An absolute path, with the process's id for %p. */
 static char *expand(const char *path)
 {

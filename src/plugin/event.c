@@ -157,7 +157,7 @@ static IrStop on_call(Tools *tools, Vcpu *cpu, uint64_t site, const IrVal arg[2]
 {
     const Site *s = (const Site *)(uintptr_t)site;
     DgEvent ev = event_now(s, arg);
-    SiteCall c = {s, cpu->tool, knows_all(s) ? &s->ev : &ev};
+    SiteCall c = {s, cpu->tool, &ev};
 
     call_begins(c.t, cpu, s, show);
     plugin_guard(s->h, cpu, "being called", body_site, &c);
