@@ -1,9 +1,11 @@
 /* The forward pass: every needed instruction in order, each by its rule. Conditions, selections, branches. */
 #include "host/x86_64/emit.h"
 #include "host/x86_64/graph.h"
+#include "host/x86_64/isel.h"
 
 #include "base/check.h"
 #include "host/x86_64/asm_vec.h"
+#include "ir/simplify.h"
 
 /* --- conditions in flags ---------------------------------------------------------------------------------------------- */
 
@@ -45,8 +47,7 @@ bool sel_cond(Sel *s, const IrInsn *user, IrRef cond, SelCond *out)
         if (ra_val(s, root)->reg == REG_NONE && !ra_val(s, root)->spill)
             sel_dispatch(s, i); /* its operands are this instruction's */
     }
-    Gpr c = sel_use_r(s, cond);
-    x64_test_rr(s->a, W8, c, c);
+    isel_sign_flags(s, cond, W8);
     *out = (SelCond){.cc = CC_NE};
     return true;
 }
@@ -110,11 +111,24 @@ static Gpr bool_to_reg(Sel *s, IrRef root, uint64_t *keep)
     return d;
 }
 
+/* `a ? b : 0` of booleans: both. */
+static bool is_both(const Sel *s, const IrInsn *i)
+{
+    uint64_t k;
+
+    return i->type == IR_I8 && sel_const(s, i->c, &k) && k == 0 && ir_value_bits(s->r, i->a) == 1 && ir_value_bits(s->r, i->b) == 1;
+}
+
 static void select_store(Sel *s, const IrInsn *i, Mem m)
 {
     uint64_t keep = 0;
     Gpr k = bool_to_reg(s, ra_root(s, i->a), &keep);
     Gpr yes = bool_to_reg(s, ra_root(s, i->b), &keep);
+    if (is_both(s, i)) {
+        x64_alu_rr(s->a, ALU_AND, W32, yes, k);
+        x64_mov_mr(s->a, W8, m, yes);
+        return;
+    }
     Gpr no = bool_to_reg(s, ra_root(s, i->c), &keep);
     x64_test_rr(s->a, W8, k, k);
     x64_cmov(s->a, CC_NE, W32, no, rm_r(yes));
@@ -162,6 +176,13 @@ static void select_int(Sel *s, const IrInsn *i)
 {
     Width w = i->type == IR_I64 ? W64 : W32;
     SelCond c;
+
+    if (!(ra_val(s, (IrRef)(i - s->r->insn))->flags & VAL_COND) && is_both(s, i)) {
+        Gpr a = sel_use_r(s, i->a);
+        x64_alu_rr(s->a, ALU_AND, W8, sel_def_r_from(s, i, i->b), a);
+        flags_set(s, FL_RES, (IrRef)(i - s->r->insn), 0, W8);
+        return;
+    }
     Gpr yes = sel_use_r(s, i->b), d, no;
     bool same = ra_root(s, i->b) == ra_root(s, i->c);
 
