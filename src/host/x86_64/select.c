@@ -119,6 +119,17 @@ static bool is_both(const Sel *s, const IrInsn *i)
     return i->type == IR_I8 && sel_const(s, i->c, &k) && k == 0 && ir_value_bits(s->r, i->a) == 1 && ir_value_bits(s->r, i->b) == 1;
 }
 
+void sel_lazy_cond(Sel *s, IrRef root, SelCond *c)
+{
+    if (!(ra_val(s, root)->flags & VAL_LAZY)) {
+        isel_sign_flags(s, root, W8);
+        *c = (SelCond){.cc = CC_NE};
+        return;
+    }
+    bool done = cond_rule(&s->r->insn[root])(s, &s->r->insn[root], c);
+    CHECK(done);
+}
+
 static void select_store(Sel *s, const IrInsn *i, Mem m)
 {
     uint64_t keep = 0;
@@ -172,17 +183,35 @@ static bool feeds_cond(const Sel *s, const IrInsn *i, IrRef v)
     return ra_root(s, c->a) == root || ra_root(s, c->b) == root || ra_root(s, c->c) == root;
 }
 
+static bool select_both(Sel *s, const IrInsn *i)
+{
+    IrRef ref = (IrRef)(i - s->r->insn);
+    Gpr d, a;
+
+    if (!(ra_val(s, ref)->flags & VAL_COND)) {
+        a = sel_use_r(s, i->a);
+        d = sel_def_r_from(s, i, i->b);
+    } else if (!feeds_cond(s, i, i->b)) {
+        SelCond c;
+        a = sel_tmp_r(s);
+        d = sel_def_r_from(s, i, i->b);
+        sel_cond(s, i, i->a, &c);
+        cond_to_reg(s, c, a, c.two ? sel_tmp_r(s) : RAX);
+    } else {
+        return false;
+    }
+    x64_alu_rr(s->a, ALU_AND, W8, d, a);
+    flags_set(s, FL_RES, ref, 0, W8);
+    return true;
+}
+
 static void select_int(Sel *s, const IrInsn *i)
 {
     Width w = i->type == IR_I64 ? W64 : W32;
     SelCond c;
 
-    if (!(ra_val(s, (IrRef)(i - s->r->insn))->flags & VAL_COND) && is_both(s, i)) {
-        Gpr a = sel_use_r(s, i->a);
-        x64_alu_rr(s->a, ALU_AND, W8, sel_def_r_from(s, i, i->b), a);
-        flags_set(s, FL_RES, (IrRef)(i - s->r->insn), 0, W8);
+    if (is_both(s, i) && select_both(s, i))
         return;
-    }
     Gpr yes = sel_use_r(s, i->b), d, no;
     bool same = ra_root(s, i->b) == ra_root(s, i->c);
 
