@@ -38,6 +38,7 @@ void become_child(UserThread *t, const CloneArgs *a)
     IrCpu *ir = &t->cpu->h.ir;
     t->tid = (int)syscall(SYS_gettid);
     t->p->pid = (int)syscall(SYS_getpid);
+    t->p->forked_by = a->flags & CLONE_PARENT ? -1 : (int)syscall(SYS_getppid);
     t->npend = t->stop = 0;
     t->sync_pend = 0;
     t->clear_tid = a->flags & CLONE_CHILD_CLEARTID ? a->child_tid : 0;

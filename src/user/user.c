@@ -273,6 +273,7 @@ static UserProc *proc_new(const UserConfig *cfg, Status *st)
     clock_init_host(&p->clock, p->nondet);
     pthread_mutex_init(&p->lock, NULL);
     p->pid = (int)getpid();
+    p->forked_by = -1;
     p->self_fd = inherited_self();
     p->strace_fd = cfg->strace ? fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, PRIVATE_FD) : -1;
     getrlimit(RLIMIT_AS, &p->limit_as);

@@ -519,6 +519,25 @@ static void test_end(void)
     next(pid);
 }
 
+/* A parent that the child may not look at can still be its tracer. */
+static void test_hidden_parent(void)
+{
+    prctl(PR_SET_DUMPABLE, 0);
+    pid_t pid = t_fork();
+    if (pid == 0) {
+        char exe[64];
+        if (geteuid() == 0 && setresuid(65534, 65534, 65534) != 0)
+            _exit(1);
+        snprintf(exe, sizeof exe, "/proc/%d/exe", getppid());
+        if (access(exe, F_OK) == 0)
+            _exit(2);
+        _exit(trace(PTRACE_TRACEME, 0, 0, 0) == 0 ? 5 : 3);
+    }
+    int st = next(pid);
+    OK(WIFEXITED(st) && WEXITSTATUS(st) == 5);
+    prctl(PR_SET_DUMPABLE, 1);
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1)
@@ -535,5 +554,6 @@ int main(int argc, char **argv)
     test_attach();
     test_seize();
     test_end();
+    test_hidden_parent();
     return t_done();
 }
