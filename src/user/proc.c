@@ -21,7 +21,8 @@
 #include <unistd.h>
 
 #define SET_TID_MAX 32 /* depth of namespaces of process numbers */
-#define CLONE3_FLAGS ((UINT64_C(0xffffff00) & ~(uint64_t)CLONE_DETACHED) | CLONE_CLEAR_SIGHAND_FLAG | CLONE_INTO_CGROUP_FLAG)
+#define CLONE3_FLAGS ((UINT64_C(0xffffff00) & ~(uint64_t)CLONE_DETACHED) | CLONE_NEWTIME | CLONE_CLEAR_SIGHAND_FLAG | \
+                      CLONE_INTO_CGROUP_FLAG)
 #define EXEC_MAX_STRINGS (1u << 20)
 
 /* --- fork ----------------------------------------------------------------------------------------------------------- */
