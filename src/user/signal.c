@@ -275,12 +275,12 @@ int64_t sys_rt_sigaction(UserThread *t, SysCall *c)
                            SA_RESTORER_FLAG | 0x800 /* SA_EXPOSE_TAGBITS */;
     int sig = (int)c->arg[0];
     UserSigAction act, old;
-    if (c->arg[3] != 8 || sig < 1 || sig > USER_NSIG)
-        return -EINVAL;
-    if (c->arg[1] && (NEVER_BLOCKED & SIG_BIT(sig)))
+    if (c->arg[3] != 8)
         return -EINVAL;
     if (c->arg[1] && !read_action(t, c->arg[1], &act))
         return -EFAULT;
+    if (sig < 1 || sig > USER_NSIG || (c->arg[1] && (NEVER_BLOCKED & SIG_BIT(sig))))
+        return -EINVAL;
     UserSigs *s = t->p->sigs;
     signal_block_all(); /* the lock is taken on delivery too */
     pthread_mutex_lock(&s->lock);
@@ -667,7 +667,8 @@ int64_t sys_sigaltstack(UserThread *t, SysCall *c)
         uint32_t mode = new.flags & ~ALT_AUTODISARM;
         if (mode != 0 && mode != SS_ONSTACK && mode != ALT_DISABLE)
             return -EINVAL;
-        if (mode != ALT_DISABLE && new.size < t->p->abi->min_sigstack)
+        bool same = new.sp == t->alt_sp && new.size == t->alt_size && new.flags == t->alt_flags;
+        if (!same && mode != ALT_DISABLE && new.size < t->p->abi->min_sigstack)
             return -ENOMEM;
         t->alt_sp = mode == ALT_DISABLE ? 0 : new.sp;
         t->alt_size = mode == ALT_DISABLE ? 0 : new.size;

@@ -59,8 +59,10 @@ int64_t sys_madvise(UserThread *t, SysCall *c)
     uint64_t addr = c->arg[0], len = (c->arg[1] + MM_PAGE - 1) & ~(uint64_t)(MM_PAGE - 1);
     if (addr & (MM_PAGE - 1))
         return -EINVAL;
-    if (len && !mm_owned(t->p->mm, addr, len)) /* it might be dragoman's own */
-        return -ENOMEM;
+    if (len && !mm_owned(t->p->mm, addr, len)) { /* it might be dragoman's own */
+        int64_t err = HOST3(t, SYS_madvise, 0, 0, c->arg[2]); /* is there such an advice? */
+        return err ? err : -ENOMEM;
+    }
     return host_pass(t, c);
 }
 

@@ -22,7 +22,7 @@ int64_t sys_mount(UserThread *t, SysCall *c)
     if (source) {
         err = path_read(t, source, t->path[2]);
         if (err)
-            return err;
+            return err == -ENAMETOOLONG ? -EINVAL : err;
         if (t->path[2][0] == '/' || (c->arg[3] & (MS_BIND | MS_MOVE))) {
             err = path_lookup(t, AT_FDCWD, t->path[2], 0, t->path[0]);
             if (err)
