@@ -1,5 +1,6 @@
 /* Memory: the calls of mm.c. */
 #include "user/process.h"
+#include "user/rseq.h"
 #include "user/uring.h"
 
 #include <errno.h>
@@ -24,6 +25,8 @@ int64_t sys_mmap(UserThread *t, SysCall *c)
 
 int64_t sys_munmap(UserThread *t, SysCall *c)
 {
+    if (c->arg[0] % MM_PAGE == 0) /* else it fails */
+        rseq_unmap(t, c->arg[0], c->arg[1]);
     return mm_unmap(t->p->mm, c->arg[0], c->arg[1]);
 }
 

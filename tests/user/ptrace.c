@@ -8,6 +8,7 @@
 #include <linux/seccomp.h>
 #include <pthread.h>
 #include <sched.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/rseq.h>
 #include <sys/syscall.h>
@@ -519,6 +520,27 @@ static void test_end(void)
     next(pid);
 }
 
+/* The tracer is told of faults in a program that has unmapped itself, its thread-local memory and rseq area included. */
+static void child_unmaps(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGSEGV);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    munmap(NULL, 1ul << 46);
+}
+
+static void test_nothing_left(void)
+{
+    pid_t pid = start(child_unmaps, 0);
+    trace(PTRACE_CONT, pid, 0, 0);
+    for (int i = 0; i < 3; i++)
+        OK(stopped_by(next(pid), SIGSEGV) && trace(PTRACE_CONT, pid, 0, 0) == 0);
+    OK(stopped_by(next(pid), SIGSEGV) && trace(PTRACE_CONT, pid, 0, SIGSEGV) == 0);
+    int st = next(pid);
+    OK(WIFSIGNALED(st) && WTERMSIG(st) == SIGSEGV);
+}
+
 /* A parent that the child may not look at can still be its tracer. */
 static void test_hidden_parent(void)
 {
@@ -554,6 +576,7 @@ int main(int argc, char **argv)
     test_attach();
     test_seize();
     test_end();
+    test_nothing_left();
     test_hidden_parent();
     return t_done();
 }
