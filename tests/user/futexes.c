@@ -50,12 +50,12 @@ static void *wake_third(void *arg)
 
 static void *interrupt(void *arg)
 {
-    for (int i = 0; i < 3; i++) {
+    for (int i = 1; i <= 3; i++) {
         usleep(5000);
         pthread_kill(*(pthread_t *)arg, SIGUSR1);
+        while (handled < i)
+            usleep(1000);
     }
-    while (handled < 3)
-        usleep(1000);
     return wake_third(NULL);
 }
 
