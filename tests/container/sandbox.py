@@ -11,8 +11,9 @@ import sys
 
 DRAGOMAN, STATIC, BUILD = (os.path.realpath(a) for a in sys.argv[1:4])
 HERE = os.path.dirname(os.path.realpath(__file__))
-sys.path.insert(0, os.path.join(os.path.dirname(HERE), "real"))
+sys.path[:0] = [os.path.join(os.path.dirname(HERE), "real"), os.path.dirname(HERE)]
 import run  # noqa: E402
+import tap  # noqa: E402
 
 UNSHARE = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
 PACKAGES = "bash coreutils util-linux bubblewrap systemd-container".split()
@@ -47,14 +48,10 @@ CASES = [
 ]
 
 
-def report(number, name, cmd, want):
+def report(name, cmd, want):
     p = subprocess.run(cmd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, timeout=300, check=False)
     text = p.stdout.decode(errors="replace")
-    good = p.returncode == 0 and text == want
-    print(f"{'ok' if good else 'not ok'} {number} - {name}", flush=True)
-    for line in [] if good else [f"status {p.returncode}", *text.splitlines()[-12:]]:
-        print("#", line)
-    return good
+    tap.check(p.returncode == 0 and text == want, name, f"status {p.returncode}", text)
 
 
 def main():
@@ -62,12 +59,11 @@ def main():
         print("1..0 # SKIP needs root, and namespaces")
         return 0
     tree = run.sysroot_for(DRAGOMAN, BUILD, PACKAGES, "sandbox")
-    print(f"1..{len(CASES) + 1}", flush=True)
     in_sysroot = [DRAGOMAN, "run", "-L", tree, tree + "/usr/bin/unshare", "--mount", "--uts", "uname", "-m"]
-    good = report(1, "namespaces of a program in a sysroot", in_sysroot, "aarch64\n")
-    for number, (name, script, want) in enumerate(CASES, 2):
-        good = report(number, name, [*UNSHARE, "sh", "-c", ENTER, "sh", tree, STATIC, script], want) and good
-    return not good
+    report("namespaces of a program in a sysroot", in_sysroot, "aarch64\n")
+    for name, script, want in CASES:
+        report(name, [*UNSHARE, "sh", "-c", ENTER, "sh", tree, STATIC, script], want)
+    return tap.finish()
 
 
 if __name__ == "__main__":

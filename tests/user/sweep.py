@@ -12,8 +12,9 @@ import sys
 import tempfile
 
 DRAGOMAN, ROOT, HOST_CC, GUEST_CC = sys.argv[1:5]
-sys.path.insert(0, os.path.join(ROOT, "scripts"))
+sys.path[:0] = [os.path.join(ROOT, "scripts"), os.path.join(ROOT, "tests")]
 import gen_syscalls  # noqa: E402
+import tap  # noqa: E402
 
 # Not made: what ends, copies or stops the process, waits for ever, sends signals, is slow, or leaves something behind.
 LEFT_OUT = set("""exit exit_group rt_sigreturn clone clone3 kill tkill tgkill rt_sigqueueinfo rt_tgsigqueueinfo
@@ -100,16 +101,10 @@ def main():
     status, guest = answers(calls, 0, GUEST_CC, [DRAGOMAN, "run", "--cache=off"])
     letters = {c["name"]: "".join(letter(*a) for a in c["args"]) for c in calls}
     differ = [f"{n}, not {g.rsplit(' ', 1)[1]}" for n, g in zip(native, guest) if not alike(n, g, letters)]
-    bad = 0
-    for number, (ok, what) in enumerate([(host_status == 0 and len(native) > 3000, f"{len(native)} calls made natively"),
-                                         (status == 0 and len(guest) == len(native), f"{len(guest)} by a guest: status {status}"),
-                                         (not differ, "answered alike")], 1):
-        print(f"{'ok' if ok else 'not ok'} {number} - {what}")
-        bad += not ok
-    for line in differ[:200]:
-        print("#", line)
-    print("1..3")
-    return bad != 0
+    tap.check(host_status == 0 and len(native) > 3000, f"{len(native)} calls made natively")
+    tap.check(status == 0 and len(guest) == len(native), f"{len(guest)} by a guest: status {status}")
+    tap.check(not differ, "answered alike", *differ)
+    return tap.finish()
 
 
 if __name__ == "__main__":
