@@ -78,7 +78,7 @@ def answers(calls, column, cc, command):
         os.mkdir(work, 0o777)
         source = os.path.join(ROOT, "tests", "user", "sweep.c")
         subprocess.run([cc, "-D_GNU_SOURCE", "-O1", "-Wall", "-static", f"-I{tmp}", source, "-o", program], check=True)
-        p = subprocess.run([*command, program, work], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, timeout=250, check=False)
+        p = subprocess.run([*command, program, work], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, timeout=280, check=False)
         return p.returncode, p.stdout.decode().splitlines()
 
 
