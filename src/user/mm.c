@@ -367,6 +367,8 @@ int64_t mm_map(UserMm *mm, uint64_t addr, uint64_t len, int prot, int flags, int
         return -EINVAL;
     if (len > TASK_END)
         return -ENOMEM;
+    if (map_unit(flags) > TASK_END)
+        return -EINVAL; /* no pages are that large */
     if (mm->mdwe && (prot & PROT_WRITE) && (prot & PROT_EXEC))
         return -EACCES;
     len = (len + map_unit(flags) - 1) & ~(map_unit(flags) - 1);
@@ -520,6 +522,8 @@ static int64_t remap_locked(UserMm *mm, uint64_t addr, uint64_t old_len, uint64_
     if (i == mm->set.n || mm->set.r[i].start > addr || !mmset_covers(&mm->set, addr, addr + old_len))
         return -EFAULT;
     MmRange was = mm->set.r[i];
+    if (old_len == 0 && was.kind != MM_SHARED && was.kind != MM_SHM) /* only a shared mapping can be had twice */
+        return -EINVAL;
     if (flags & (MREMAP_FIXED | MREMAP_DONTUNMAP))
         return flags & MREMAP_MAYMOVE ? remap_move(mm, addr, old_len, new_len, flags, new_addr, &was) : -EINVAL;
     if (old_len != 0 && new_len <= old_len) {
@@ -550,12 +554,12 @@ static int64_t remap_locked(UserMm *mm, uint64_t addr, uint64_t old_len, uint64_
 
 int64_t mm_remap(UserMm *mm, uint64_t addr, uint64_t old_len, uint64_t new_len, int flags, uint64_t new_addr)
 {
+    old_len = page_up(old_len);
+    new_len = page_up(new_len); /* 0 as well when it was too large to be rounded */
     if (!page_aligned(addr) || (flags & ~7) || new_len == 0)
         return -EINVAL;
     if (old_len > TASK_END || new_len > TASK_END)
         return -ENOMEM;
-    old_len = page_up(old_len);
-    new_len = page_up(new_len);
     if (addr > TASK_END - old_len)
         return -EFAULT;
     if ((flags & MREMAP_FIXED) && new_addr > TASK_END - new_len)

@@ -21,7 +21,8 @@
 #include <unistd.h>
 
 #define SET_TID_MAX 32 /* depth of namespaces of process numbers */
-#define CLONE3_FLAGS ((UINT64_C(0xffffff00) & ~(uint64_t)CLONE_DETACHED) | CLONE_CLEAR_SIGHAND_FLAG | CLONE_INTO_CGROUP_FLAG)
+#define CLONE3_FLAGS ((UINT64_C(0xffffff00) & ~(uint64_t)CLONE_DETACHED) | CLONE_NEWTIME | CLONE_CLEAR_SIGHAND_FLAG | \
+                      CLONE_INTO_CGROUP_FLAG)
 #define EXEC_MAX_STRINGS (1u << 20)
 
 /* --- fork ----------------------------------------------------------------------------------------------------------- */
@@ -38,6 +39,7 @@ void become_child(UserThread *t, const CloneArgs *a)
     IrCpu *ir = &t->cpu->h.ir;
     t->tid = (int)syscall(SYS_gettid);
     t->p->pid = (int)syscall(SYS_getpid);
+    t->p->forked_by = a->flags & CLONE_PARENT ? -1 : (int)syscall(SYS_getppid);
     t->npend = t->stop = 0;
     t->sync_pend = 0;
     t->clear_tid = a->flags & CLONE_CHILD_CLEARTID ? a->child_tid : 0;

@@ -52,6 +52,7 @@ typedef struct UserProc {
     UserThread *threads;
     unsigned nthreads, nleaving; /* those that run no more are still counted: see thread_exit */
     int pid;
+    int forked_by;             /* the guest process that is its parent, as long as that lives; -1: not known */
     int strace_fd;             /* a copy of stderr, out of the guest's way; -1 */
     bool chrooted;             /* the sysroot was left behind */
     int self_fd;               /* dragoman's own file, once chrooted; -1 */
@@ -87,6 +88,12 @@ typedef struct UserRestart {
     struct timespec deadline;
 } UserRestart;
 
+/* The system call that a thread is in, for others to look at: /proc/PID/syscall. */
+typedef struct UserNow {
+    const SysCall *call;       /* as the guest made it; NULL: none */
+    uint64_t sp, pc;
+} UserNow;
+
 struct UserThread {
     UserProc *p;
     Vcpu *cpu;
@@ -108,6 +115,7 @@ struct UserThread {
     uint32_t alt_flags;
     void *host_alt;            /* the host's signal stack, when it is ours */
 
+    UserNow now;               /* the call being answered */
     int64_t restart;           /* SYS_* of the interrupted call that restart_pc is backed up to; 0: none */
     uint64_t restart_pc;
     UserRestart again;

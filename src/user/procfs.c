@@ -26,6 +26,7 @@ static const struct {
     { "auxv", procfs_auxv, false, true },
     { "maps", procfs_maps, true, true },
     { "smaps", procfs_smaps, true, true },
+    { "syscall", procfs_syscall, true, true },
     { "stat", procfs_stat, true, false },
     { "status", procfs_status, true, true },
     { "limits", procfs_limits, true, false },
@@ -68,6 +69,7 @@ static Place find_place(UserThread *t, const char *path)
         if (!isdigit((unsigned char)*p) || *end != '/')
             return at;
         at.pid = pid == t->p->pid ? 0 : (int)pid;
+        at.tid = (int)pid;
         p = end + 1;
     }
     if (strncmp(p, "task/", 5) == 0) {
@@ -159,15 +161,17 @@ static void add_range(void *ctx, const MmRange *r)
 /* The name of a made file in memory: the process that has opened it, and its path. */
 #define MADE "dragoman:%d:%s"
 
-/* Fill `fd` with what `write` says, and stand at its start. */
+/* Fill `fd`, which is empty, with what `write` says; its reader stands where it stood. */
 static bool fill(const ProcView *v, int fd, ProcWriter *write, FILE *host)
 {
+    off_t at = lseek(fd, 0, SEEK_CUR);
     int copy = dup(fd);
     FILE *f = copy < 0 ? NULL : fdopen(copy, "w");
     if (f) {
+        lseek(fd, 0, SEEK_SET);
         write(v, f, host);
         fclose(f);
-        lseek(fd, 0, SEEK_SET);
+        lseek(fd, at, SEEK_SET);
     } else if (copy >= 0) {
         close(copy);
     }
@@ -202,6 +206,7 @@ static int64_t open_entry(UserThread *t, const Place *at, const char *path, size
         mm_each(t->p->mm, add_range, &v);
     else if (!entries[i].of_others || !procfs_other_open(t, at->pid, &v))
         return -ENXIO;
+    v.tid = at->tid;
     int64_t fd = make_file(&v, path, entries[i].write, entries[i].needs_host, flags, again);
     t->p->made_proc = true;
     if (at->pid == 0)

@@ -17,7 +17,7 @@ bool procfs_exe(UserThread *t, int dir, const char *path, ProcExe *out);
 /* Open `path`, relative to `dir`, when it is one of ours: a host descriptor, or -errno. -ENXIO: not one of ours. `flags` are the host's. */
 int64_t procfs_open(UserThread *t, int dir, const char *path, int flags);
 
-/* `fd` stands at its start again, and this process has opened files of ours: if it is one, it is made anew. */
+/* `fd` is to be read from its start again, and this process has opened files of ours: if it is one, it is made anew. */
 void procfs_rewound(UserThread *t, int fd);
 
 /* `c` has written n bytes, and this process has opened a /proc/PID/mem: perhaps that was one, and they are code. */

@@ -2,12 +2,15 @@
 
 #include "user/signal.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
 #include <unistd.h>
+
+#define THREADS_MAX 32768 /* more is taken for a ring */
 
 bool procfs_read(const ProcView *v, uint64_t va, void *buf, size_t n)
 {
@@ -158,6 +161,45 @@ void procfs_stat(const ProcView *v, FILE *f, FILE *host)
             fprintf(f, " %s", w);
     }
     fputc('\n', f);
+}
+
+/* --- what a thread waits for --------------------------------------------------------------------------------------------- */
+
+/* The call that the thread is in, as the memory of its process has it. Threads come and go meanwhile. False: none. */
+static bool find_call(const ProcView *v, int mem, UserNow *now, SysCall *call)
+{
+    UserThread t;
+    off_t at = (off_t)(uintptr_t)v->p->threads;
+    const ssize_t head = offsetof(UserThread, path);
+    for (unsigned i = 0; at && i < THREADS_MAX && pread(mem, &t, (size_t)head, at) == head; i++, at = (off_t)(uintptr_t)t.next) {
+        if (t.tid != v->tid)
+            continue;
+        *now = t.now;
+        return now->call && pread(mem, call, sizeof *call, (off_t)(uintptr_t)now->call) == sizeof *call;
+    }
+    return false;
+}
+
+/* The host's file says whether the thread waits at all. */
+void procfs_syscall(const ProcView *v, FILE *f, FILE *host)
+{
+    char line[256];
+    UserNow now;
+    SysCall call;
+    if (!host || !fgets(line, sizeof line, host))
+        return;
+    int mem = v->mem < 0 ? open("/proc/self/mem", O_RDONLY | O_CLOEXEC) : v->mem;
+    bool waits = strncmp(line, "running", 7) != 0 && find_call(v, mem, &now, &call);
+    if (v->mem < 0 && mem >= 0)
+        close(mem);
+    if (!waits) {
+        fputs("running\n", f);
+        return;
+    }
+    fprintf(f, "%" PRId64, (int64_t)call.nr);
+    for (unsigned i = 0; i < 6; i++)
+        fprintf(f, " 0x%" PRIx64, call.arg[i]);
+    fprintf(f, " 0x%" PRIx64 " 0x%" PRIx64 "\n", now.sp, now.pc);
 }
 
 /* --- limits, descriptors ------------------------------------------------------------------------------------------------- */

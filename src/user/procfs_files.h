@@ -27,6 +27,7 @@ typedef void ProcWriter(const ProcView *v, FILE *f, FILE *host);
 
 ProcWriter procfs_maps, procfs_smaps;                                              /* procfs_maps.c */
 ProcWriter procfs_cmdline, procfs_environ, procfs_auxv, procfs_stat, procfs_status, procfs_limits, procfs_fdinfo;
+ProcWriter procfs_syscall;
 ProcWriter procfs_cpuinfo, procfs_arch, procfs_osrelease;                          /* procfs_files.c */
 
 /* Whether `pid` runs a guest under a dragoman like this one; then fills *v, for procfs_other_close. */

@@ -56,10 +56,14 @@ static bool runs_dragoman(UserThread *t, int tid)
     return a > 0 && a == b && memcmp(mine, theirs, (size_t)a) == 0;
 }
 
-/* To a tracer that is no guest of dragoman the translator's own stops would show. */
+/*
+ * To a tracer that is no guest of dragoman the translator's own stops would show. Whoever forked this process is one; to look
+ * at another parent Landlock may forbid.
+ */
 static int64_t trace_me(UserThread *t)
 {
-    if (!runs_dragoman(t, (int)HOST0(t, SYS_getppid)))
+    int parent = (int)HOST0(t, SYS_getppid);
+    if (parent != t->p->forked_by && !runs_dragoman(t, parent))
         return -EPERM;
     int64_t err = host_ptrace(t, PTRACE_TRACEME, 0, 0, 0);
     if (!err && t->pt)

@@ -195,6 +195,8 @@ int64_t sys_waitid(UserThread *t, SysCall *c)
         memset(&info, 0, sizeof info);
         const uint64_t arg[6] = { c->arg[0], c->arg[1], (uintptr_t)&info, c->arg[3], c->arg[4] };
         int64_t err = wait_host(t, c, arg, 3, &info, sizeof info, &info.si_pid);
+        if (err < 0 && err >= -4095 && c->arg[2] && !guest_write(t->cpu, c->arg[2], &info, WAITID_BYTES))
+            return -EFAULT; /* what an error leaves there is zeros */
         if (err)
             return err;
         if (info.si_signo && info.si_code == CLD_TRAPPED) {

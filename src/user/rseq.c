@@ -254,6 +254,12 @@ void rseq_thread_end(UserThread *t)
     follow(t);
 }
 
+void rseq_unmap(UserThread *t, uint64_t va, uint64_t len)
+{
+    if (t->rseq.area >= va && t->rseq.area - va < len)
+        rseq_thread_end(t);
+}
+
 void rseq_borrow(Vcpu *cpu)
 {
     cpu->section.word = NULL;

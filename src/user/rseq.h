@@ -23,6 +23,8 @@ void rseq_signal(UserThread *t);
 void rseq_look(UserThread *t);
 /* The thread ends, and its area with it: before that is announced. */
 void rseq_thread_end(UserThread *t);
+/* The thread is about to unmap [va, va + len): an area there would let the kernel deliver no signal to this thread any more. */
+void rseq_unmap(UserThread *t, uint64_t va, uint64_t len);
 /* A child that shares its parent's memory and vcpu has no area; rseq_return gives the parent its own back. */
 void rseq_borrow(Vcpu *cpu);
 void rseq_return(UserThread *t);

@@ -275,12 +275,12 @@ int64_t sys_rt_sigaction(UserThread *t, SysCall *c)
                            SA_RESTORER_FLAG | 0x800 /* SA_EXPOSE_TAGBITS */;
     int sig = (int)c->arg[0];
     UserSigAction act, old;
-    if (c->arg[3] != 8 || sig < 1 || sig > USER_NSIG)
-        return -EINVAL;
-    if (c->arg[1] && (NEVER_BLOCKED & SIG_BIT(sig)))
+    if (c->arg[3] != 8)
         return -EINVAL;
     if (c->arg[1] && !read_action(t, c->arg[1], &act))
         return -EFAULT;
+    if (sig < 1 || sig > USER_NSIG || (c->arg[1] && (NEVER_BLOCKED & SIG_BIT(sig))))
+        return -EINVAL;
     UserSigs *s = t->p->sigs;
     signal_block_all(); /* the lock is taken on delivery too */
     pthread_mutex_lock(&s->lock);
@@ -383,10 +383,9 @@ static bool deliver(UserThread *t, const siginfo_t *info, const GuestFault *faul
         log_line("signal %d code %d to thread %d: handler 0x%llx", sig, info->si_code, t->tid, (unsigned long long)a.handler);
     if (engine_tools(t->p->engine))
         tool_signal(t, info, a.handler > IGNORE_ACTION ? a.handler : 0);
-    bool forced = fault && ((t->mask & SIG_BIT(sig)) || a.handler == IGNORE_ACTION);
-    if (!forced && a.handler == IGNORE_ACTION)
+    if (a.handler == IGNORE_ACTION)
         return false;
-    if (forced || a.handler == DEFAULT_ACTION) {
+    if (a.handler == DEFAULT_ACTION) {
         if (fault || !(IGNORED_BY_DEFAULT & SIG_BIT(sig)))
             signal_default(t, sig, info);
         return false;
@@ -413,6 +412,19 @@ static bool deliver(UserThread *t, const siginfo_t *info, const GuestFault *faul
     return true;
 }
 
+/* A thread's own fault cannot wait: blocked or ignored, it gets its default action, and is not blocked from then on. */
+static void unblock_fault(UserThread *t, int sig)
+{
+    UserSigs *s = t->p->sigs;
+    pthread_mutex_lock(&s->lock);
+    if ((t->mask & SIG_BIT(sig)) || s->act[sig].handler == IGNORE_ACTION) {
+        s->act[sig].handler = DEFAULT_ACTION;
+        install(s, sig);
+        t->mask &= ~SIG_BIT(sig);
+    }
+    pthread_mutex_unlock(&s->lock);
+}
+
 /* The frame did not fit: the thread has a segmentation fault instead, whose handler may have a stack of its own. */
 static bool no_room(UserThread *t, int sig)
 {
@@ -420,6 +432,7 @@ static bool no_room(UserThread *t, int sig)
     const siginfo_t info = { .si_signo = SIGSEGV, .si_code = SI_KERNEL };
     if (sig == SIGSEGV)
         signal_default(t, SIGSEGV, &info);
+    unblock_fault(t, SIGSEGV);
     return deliver(t, &info, &f);
 }
 
@@ -480,6 +493,7 @@ bool signal_fault(Vcpu *cpu, const GuestFault *f)
     info.si_code = f->code;
     info.si_addr = (void *)(uintptr_t)f->addr;
     signal_block_all();
+    unblock_fault(t, f->sig);
     if (!ptrace_on(t))
         deliver(t, &info, f);
     else if (ptrace_signal(t, &info))
@@ -493,6 +507,7 @@ void signal_force(UserThread *t, const siginfo_t *info)
     const GuestFault cause = { .sig = info->si_signo, .code = info->si_code };
     siginfo_t may_change = *info;
     signal_block_all();
+    unblock_fault(t, info->si_signo);
     if (!ptrace_on(t) || ptrace_signal(t, &may_change))
         deliver(t, &may_change, may_change.si_signo == cause.sig ? &cause : NULL);
     signal_unblock(t);
@@ -667,7 +682,8 @@ int64_t sys_sigaltstack(UserThread *t, SysCall *c)
         uint32_t mode = new.flags & ~ALT_AUTODISARM;
         if (mode != 0 && mode != SS_ONSTACK && mode != ALT_DISABLE)
             return -EINVAL;
-        if (mode != ALT_DISABLE && new.size < t->p->abi->min_sigstack)
+        bool same = new.sp == t->alt_sp && new.size == t->alt_size && new.flags == t->alt_flags;
+        if (!same && mode != ALT_DISABLE && new.size < t->p->abi->min_sigstack)
             return -ENOMEM;
         t->alt_sp = mode == ALT_DISABLE ? 0 : new.sp;
         t->alt_size = mode == ALT_DISABLE ? 0 : new.size;

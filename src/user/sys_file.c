@@ -84,6 +84,29 @@ int64_t sys_lseek(UserThread *t, SysCall *c)
     return ret;
 }
 
+/* Reads at an offset, the fourth argument: of a file of /proc, from its start, what it would say by then. */
+static int64_t read_at(UserThread *t, SysCall *c)
+{
+    if (c->arg[3] == 0 && t->p->made_proc)
+        procfs_rewound(t, (int)c->arg[0]);
+    return host_block(t, c, c->arg);
+}
+
+int64_t sys_pread64(UserThread *t, SysCall *c)
+{
+    return read_at(t, c);
+}
+
+int64_t sys_preadv(UserThread *t, SysCall *c)
+{
+    return read_at(t, c);
+}
+
+int64_t sys_preadv2(UserThread *t, SysCall *c)
+{
+    return read_at(t, c);
+}
+
 /* Dragoman's own descriptors are not the guest's to close: they give way, or are passed over. */
 static bool is_private(const UserProc *p, int fd)
 {

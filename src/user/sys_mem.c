@@ -1,5 +1,6 @@
 /* Memory: the calls of mm.c. */
 #include "user/process.h"
+#include "user/rseq.h"
 #include "user/uring.h"
 
 #include <errno.h>
@@ -24,6 +25,8 @@ int64_t sys_mmap(UserThread *t, SysCall *c)
 
 int64_t sys_munmap(UserThread *t, SysCall *c)
 {
+    if (c->arg[0] % MM_PAGE == 0) /* else it fails */
+        rseq_unmap(t, c->arg[0], c->arg[1]);
     return mm_unmap(t->p->mm, c->arg[0], c->arg[1]);
 }
 
@@ -59,8 +62,10 @@ int64_t sys_madvise(UserThread *t, SysCall *c)
     uint64_t addr = c->arg[0], len = (c->arg[1] + MM_PAGE - 1) & ~(uint64_t)(MM_PAGE - 1);
     if (addr & (MM_PAGE - 1))
         return -EINVAL;
-    if (len && !mm_owned(t->p->mm, addr, len)) /* it might be dragoman's own */
-        return -ENOMEM;
+    if (len && !mm_owned(t->p->mm, addr, len)) { /* it might be dragoman's own */
+        int64_t err = HOST3(t, SYS_madvise, 0, 0, c->arg[2]); /* is there such an advice? */
+        return err ? err : -ENOMEM;
+    }
     return host_pass(t, c);
 }
 

@@ -11,10 +11,23 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#define MS_PROPAGATION (MS_SHARED | MS_PRIVATE | MS_SLAVE | MS_UNBINDABLE)
+
+/* Where to mount. A sysroot is a root by lookup alone, no mount: how mounts propagate from "/" on is asked of the host's. */
+static int64_t find_target(UserThread *t, const SysCall *c, char *out)
+{
+    int64_t err = path_read(t, c->arg[1], out);
+    if (err)
+        return err;
+    if ((c->arg[3] & MS_PROPAGATION) && out[0] == '/' && out[strspn(out, "/")] == 0)
+        return 0;
+    return path_arg(t, AT_FDCWD, c->arg[1], 0, out);
+}
+
 /* The source of a bind mount, and a device, are paths; of others it is only a name. */
 int64_t sys_mount(UserThread *t, SysCall *c)
 {
-    int64_t err = path_arg(t, AT_FDCWD, c->arg[1], 0, t->path[1]);
+    int64_t err = find_target(t, c, t->path[1]);
     if (err)
         return err;
     const uint64_t target = (uintptr_t)t->path[1];
@@ -22,7 +35,7 @@ int64_t sys_mount(UserThread *t, SysCall *c)
     if (source) {
         err = path_read(t, source, t->path[2]);
         if (err)
-            return err;
+            return err == -ENAMETOOLONG ? -EINVAL : err;
         if (t->path[2][0] == '/' || (c->arg[3] & (MS_BIND | MS_MOVE))) {
             err = path_lookup(t, AT_FDCWD, t->path[2], 0, t->path[0]);
             if (err)

@@ -139,9 +139,11 @@ int64_t sys_prctl(UserThread *t, SysCall *c)
         return seccomp_prctl(t, c->arg[1], c->arg[2]);
     case PR_GET_SECCOMP:
         return t->seccomp.mode;
-    case PR_SET_SYSCALL_USER_DISPATCH:
-    case PR_SET_TSC:
+    case PR_SET_TSC: /* the counter cannot be forbidden */
+        return c->arg[1] == PR_TSC_ENABLE ? 0 : -EINVAL;
     case PR_GET_TSC:
+        return guest_write(t->cpu, c->arg[1], &(uint32_t){ PR_TSC_ENABLE }, sizeof(uint32_t)) ? 0 : -EFAULT;
+    case PR_SET_SYSCALL_USER_DISPATCH:
         return -EINVAL;
     default:
         return host_pass(t, c);

@@ -82,9 +82,12 @@ int64_t sys_getrandom(UserThread *t, SysCall *c)
     if ((c->arg[2] & ~7ull) || (c->arg[2] & (GRND_RANDOM | GRND_INSECURE)) == (GRND_RANDOM | GRND_INSECURE))
         return -EINVAL;
     for (uint64_t done = 0; done < n;) {
+        uint64_t at = c->arg[0] + done, page = MM_PAGE - at % MM_PAGE; /* what is written is whole up to a page */
         size_t part = n - done < sizeof buf ? n - done : sizeof buf;
+        if (part > page)
+            part = page;
         t->p->nondet->ops->random(t->p->nondet, t->tid, buf, part);
-        if (!guest_write(t->cpu, c->arg[0] + done, buf, part))
+        if (!guest_write(t->cpu, at, buf, part))
             return done ? (int64_t)done : -EFAULT;
         done += part;
     }

@@ -184,6 +184,7 @@ static int64_t answer(UserThread *t, SysCall *c)
 {
     syscall_describe(c);
     SysCall shown = *c;
+    t->now = (UserNow){ &shown, t->p->abi->get_stack(&t->cpu->h.ir), t->cpu->h.ir.pc };
     if (strace_on(t))
         strace_enter(t, &shown);
     bool tools = engine_tools(t->p->engine) != NULL;
@@ -197,6 +198,7 @@ static int64_t answer(UserThread *t, SysCall *c)
         strace_leave(t, &shown, ret);
     if (tools)
         tool_syscall_after(t, &shown, ret);
+    t->now.call = NULL;
     return ret;
 }
 

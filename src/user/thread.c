@@ -198,7 +198,8 @@ static void announce(UserThread *t, const CloneArgs *a)
 static int64_t separate(UserThread *t, const CloneArgs *a)
 {
     const uint64_t shared = CLONE_FS | CLONE_FILES | CLONE_SYSVSEM;
-    const uint64_t namespaces = CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET | CLONE_NEWCGROUP;
+    const uint64_t namespaces = CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET | CLONE_NEWCGROUP |
+                                CLONE_NEWTIME;
     uint64_t apart = (~a->flags & shared) | (a->flags & namespaces);
     int64_t err = apart ? HOST1(t, SYS_unshare, apart) : 0;
     if (err || !(a->flags & CLONE_PIDFD))

@@ -27,6 +27,7 @@
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -253,15 +254,19 @@ static uint64_t load(UserProc *p, Program *prog, Status *st)
 
 /* --- a process ------------------------------------------------------------------------------------------------------ */
 
-/* Under a chroot, the descriptor of dragoman's own file that a dragoman before this one started it by; -1. */
+/*
+ * Under a chroot, the descriptor of dragoman's own file that a dragoman before this one started it by; -1. When the kernel started
+ * it for a guest program (binfmt_misc), the descriptor may be that program's.
+ */
 static int inherited_self(void)
 {
-    char buf[8];
+    struct stat self, file;
     int fd;
     const char *name = (const char *)getauxval(AT_EXECFN);
-    if (readlink("/proc/self/exe", buf, sizeof buf) >= 0 || !name || sscanf(name, "/dev/fd/%d", &fd) != 1)
+    if (!name || sscanf(name, "/dev/fd/%d", &fd) != 1 || fstat(fd, &file) != 0)
         return -1;
-    return fcntl(fd, F_GETFD) >= 0 ? fd : -1;
+    bool other = stat("/proc/self/exe", &self) == 0 && (self.st_dev != file.st_dev || self.st_ino != file.st_ino);
+    return other ? -1 : fd;
 }
 
 static UserProc *proc_new(const UserConfig *cfg, Status *st)
@@ -273,6 +278,7 @@ static UserProc *proc_new(const UserConfig *cfg, Status *st)
     clock_init_host(&p->clock, p->nondet);
     pthread_mutex_init(&p->lock, NULL);
     p->pid = (int)getpid();
+    p->forked_by = -1;
     p->self_fd = inherited_self();
     p->strace_fd = cfg->strace ? fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, PRIVATE_FD) : -1;
     getrlimit(RLIMIT_AS, &p->limit_as);

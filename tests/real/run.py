@@ -6,7 +6,7 @@ NATIVE=1 runs the cases with the host's own programs, to check what they expect,
 
 Each case is a shell script run by the sysroot's bash under dragoman, in an empty directory; it passes when it exits 0 and
 prints what its `#=` lines say. `short` are those of cases.sh that are marked so, `long` all of them, `soft` those of
-tests/soft/cases.sh: servers and language runtimes under load. A NAME, a regular expression, picks single cases. A case
+tests/soft/cases.sh: servers and language runtimes under load, debuggers. A NAME, a regular expression, picks single cases. A case
 marked fetch=X finds what get_X has fetched in the directory $FETCHED. $PORT is a free port of 127.0.0.1; what a case leaves
 running is killed.
 """
@@ -23,9 +23,9 @@ import time
 HERE = os.path.dirname(os.path.realpath(__file__))
 SHORT_PACKAGES = "bash coreutils findutils sed gawk perl python3 sqlite3 xz-utils zstd".split()
 LONG_PACKAGES = SHORT_PACKAGES + ("git gcc make libc6-dev openssl p7zip-full tar libpython3.11-testsuite file procps "
-                                  "diffutils bzip2 gdb strace").split()
+                                  "diffutils bzip2").split()
 SOFT_PACKAGES = SHORT_PACKAGES + ("util-linux procps curl wrk redis-server redis-tools nginx-light postgresql nodejs gcc libc6-dev "
-                                  "openjdk-17-jdk-headless golang-go erlang-base ruby php-cli lua5.4 luajit rustc stress-ng").split()
+                                  "openjdk-17-jdk-headless golang-go erlang-base ruby php-cli lua5.4 luajit rustc gdb strace stress-ng").split()
 SOFT = os.path.join(os.path.dirname(HERE), "soft")
 # What can be asked for: the cases, and the packages they need.
 SETS = {"short": (os.path.join(HERE, "cases.sh"), SHORT_PACKAGES), "long": (os.path.join(HERE, "cases.sh"), LONG_PACKAGES),

@@ -1,4 +1,4 @@
-# Servers and language runtimes under load: cases of tests/real/run.py, see its head. All commands are arm64 programs.
+# Servers and language runtimes under load, debuggers: cases of tests/real/run.py, see its head. All commands are arm64 programs.
 # scripts/soak runs those marked `soak` for its whole time side by side, and the others in turn: it sets UNTIL.
 
 rounds=0
@@ -186,6 +186,167 @@ fn main() {
 R
 rustc -O hello.rs; ./hello 2>/dev/null
 #= hello 29999700000 71500 true
+
+### gdb-run timeout=900
+cat >a.c <<'END'
+#include <signal.h>
+#include <stdio.h>
+
+int total;
+
+static int add(int a, int b)
+{
+    int c = a + b;
+    total += c;
+    return c;
+}
+
+int main(void)
+{
+    int s = 0;
+    for (int i = 0; i < 4; i++)
+        s = add(s, i);
+    raise(SIGUSR1);
+    printf("sum %d total %d\n", s, total);
+    return s;
+}
+END
+gcc -g -O0 a.c -o a
+gdb -nx -batch -ex 'set debuginfod enabled off' -ex 'break add if a == 1' -ex run -ex bt -ex next -ex next -ex 'print c' -ex 'set var c = 100' \
+    -ex finish -ex delete -ex 'watch total' -ex continue -ex delete -ex 'handle SIGUSR1 stop nopass' -ex continue -ex 'frame function main' \
+    -ex 'print s' -ex continue ./a 2>&1 | grep -E '^(Breakpoint|#[0-9]  add|11|10|\$|Run till|Value|Old|New v|Program|sum|\[Inf)' | sed 's/process [0-9]*/process N/; s/0x[0-9a-f]*/ADDR/'
+#= Breakpoint 1 at ADDR: file a.c, line 8.
+#= Breakpoint 1, add (a=1, b=2) at a.c:8
+#= #0  add (a=1, b=2) at a.c:8
+#= 10	    return c;
+#= $1 = 3
+#= Value returned is $2 = 100
+#= Old value = 4
+#= New value = 107
+#= 10	    return c;
+#= Program received signal SIGUSR1, User defined signal 1.
+#= $3 = 103
+#= sum 103 total 107
+#= [Inferior 1 (process N) exited with code 0147]
+
+### gdb-attach-core timeout=900
+cat >b.c <<'END'
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <unistd.h>
+
+volatile int go, loops;
+
+static void *other(void *arg)
+{
+    close(open("ready", O_CREAT | O_WRONLY, 0600));
+    while (!go)
+        usleep(1000);
+    return arg;
+}
+
+static void spin(void)
+{
+    while (!go)
+        loops++;
+}
+
+int main(void)
+{
+    pthread_t t;
+    pthread_create(&t, NULL, other, NULL);
+    spin();
+    pthread_join(t, NULL);
+    puts("let go");
+    return 3;
+}
+END
+gcc -g -O0 -pthread b.c -o b
+./b >out & p=$!
+until [ -e ready ]; do sleep 0.1; done; sleep 1
+gdb -nx -batch -ex 'set debuginfod enabled off' -p $p -ex 'print loops > 0' -ex 'info threads' -ex 'generate-core-file b.core' -ex 'set var go = 1' \
+    -ex 'tbreak 28' -ex continue -ex detach >gdb.out 2>&1 || { cat gdb.out; exit 1; }
+grep -cE '^[* ] [12] .*Thread' gdb.out; grep -E '^(\$|28)' gdb.out
+wait $p || echo "status $?"
+cat out
+gdb -nx -batch -ex 'set debuginfod enabled off' -ex 'print go' -ex 'thread apply all bt' ./b b.core 2>&1 | grep -oE '^\$1 = 0|in spin|in main|in other' | sort
+cat >c.c <<'END'
+int *nowhere;
+static int fall(int n) { return n ? fall(n - 1) + 1 : *nowhere; }
+int main(void) { return fall(3); }
+END
+gcc -g -O0 c.c -o c
+ulimit -c unlimited
+./c 2>err || echo "died $?"
+if [ "$(cat /proc/sys/kernel/core_pattern)" != core ]; then # cores go elsewhere: one from the debugger
+    gdb -nx -batch -ex 'set debuginfod enabled off' -ex run -ex 'generate-core-file core' ./c >gdb.out 2>&1
+fi
+gdb -nx -batch -ex 'set debuginfod enabled off' -ex bt ./c core* 2>&1 | grep -oE '^Program.*|fall \(n=[0-9]\)|in main'
+#= 2
+#= $1 = 1
+#= 28	    puts("let go");
+#= status 3
+#= let go
+#= $1 = 0
+#= in main
+#= in other
+#= in spin
+#= in spin
+#= died 139
+#= Program terminated with signal SIGSEGV, Segmentation fault.
+#= fall (n=0)
+#= fall (n=0)
+#= fall (n=1)
+#= fall (n=2)
+#= fall (n=3)
+#= in main
+
+### strace-follow timeout=600
+cat >s.c <<'END'
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+int main(int argc, char **argv)
+{
+    int st;
+    if (fork() == 0)
+        execl("/bin/echo", "echo", "child", NULL);
+    wait(&st);
+    write(1, "parent\n", 7);
+    return 5;
+}
+END
+gcc -O1 s.c -o s
+strace -f -o log ./s || echo "status $?"
+grep -oE 'write\(1, .*' log; grep -oE 'execve\("[^"]*"' log; grep -cE 'clone\(' log; grep -oE '\+\+\+ exited with [0-9]* \+\+\+' log | sort; grep -c 'SIGCHLD {si_signo=SIGCHLD, si_code=CLD_EXITED' log
+strace -e trace=write -e inject=write:retval=3:when=1 ./s 2>&1 >/dev/null | grep -oE 'write\(1.*INJECTED.*'
+strace -c -o counts true; tail -1 counts | grep -o 'total'
+sleep 60 & p=$!
+for i in 1 2 4 8; do # it is attached to for so long
+    strace -p $p -o attached & s=$!
+    until grep -q 'TracerPid:.*[1-9]' /proc/$p/status; do sleep 0.1; done; sleep $i
+    kill $s; wait $s || true
+    ! grep -qE '(restart_syscall|clock_nanosleep)\(' attached || break # which it is depends on when
+done
+grep -qE '(restart_syscall|clock_nanosleep)\(' attached
+kill -0 $p && echo 'let go in its sleep'; kill $p; wait $p || echo "ended $?"
+#= child
+#= parent
+#= status 5
+#= write(1, "child\n", 6)            = 6
+#= write(1, "parent\n", 7)           = 7
+#= execve("./s"
+#= execve("/bin/echo"
+#= 1
+#= +++ exited with 0 +++
+#= +++ exited with 5 +++
+#= 1
+#= write(1, "parent\n", 7)                 = 3 (INJECTED)
+#= total
+#= let go in its sleep
+#= ended 143
 
 ### stress-ng timeout=900
 for class in cpu vm futex signal fork pipe mmap pthread clone sigsegv sigq mutex switch icache; do

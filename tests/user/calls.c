@@ -18,6 +18,9 @@
 #define SET_MDWE 65
 #define GET_MDWE 66
 #define GET_AUXV 0x41555856
+#define NEWTIME 0x80
+#define CLEAR_SIGHAND UINT64_C(0x100000000)
+#define INTO_CGROUP UINT64_C(0x200000000)
 #define FAILS(call, err) OK((call) == -1 && errno == (err))
 
 static int status_of(pid_t pid)
@@ -59,6 +62,11 @@ static void test_mapping(void)
     FAILS(syscall(SYS_mremap, p, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, 1), EINVAL);
 }
 
+static void abort_by(int sig)
+{
+    abort();
+}
+
 static void test_clone3(void)
 {
     struct {
@@ -91,6 +99,33 @@ static void test_clone3(void)
     if (got == 0)
         _exit(getpid() == wanted ? 5 : 6);
     OK(got == wanted ? status_of(wanted) == 5 : got == -1 && errno == EPERM);
+    a.set_tid = a.set_tid_size = 0;
+    a.flags = NEWTIME;
+    got = syscall(SYS_clone3, &a, sizeof a);
+    if (got == 0)
+        _exit(10);
+    OK(got > 0 ? status_of((pid_t)got) == 10 : errno == EPERM);
+    a.flags = CLEAR_SIGHAND;
+    signal(SIGUSR1, abort_by);
+    signal(SIGUSR2, SIG_IGN);
+    got = syscall(SYS_clone3, &a, sizeof a);
+    if (got == 0)
+        _exit(signal(SIGUSR1, SIG_DFL) == SIG_DFL && signal(SIGUSR2, SIG_DFL) == SIG_IGN ? 7 : 8);
+    OK(got > 0 && status_of((pid_t)got) == 7 && signal(SIGUSR1, SIG_DFL) == abort_by);
+    a.flags = INTO_CGROUP;
+    FAILS(syscall(SYS_clone3, &a, 80), EINVAL);
+    a.cgroup = 9999;
+    FAILS(syscall(SYS_clone3, &a, sizeof a), EBADF);
+    int dir = open("/sys/fs/cgroup", O_RDONLY | O_DIRECTORY); /* the root of version 2, where that is mounted there */
+    a.cgroup = (uint64_t)dir;
+    got = dir < 0 || access("/sys/fs/cgroup/cgroup.procs", W_OK) != 0 ? -1 : syscall(SYS_clone3, &a, sizeof a);
+    if (got == 0)
+        _exit(9);
+    if (got > 0)
+        OK(status_of((pid_t)got) == 9);
+    else
+        t_skip("no control group to start in");
+    close(dir);
 }
 
 static char stack[65536] __attribute__((aligned(16)));
@@ -160,6 +195,10 @@ static void test_prctl(void)
     } else {
         t_skip("no PR_SET_MDWE");
     }
+    int counter = 0;
+    OK(prctl(PR_GET_TSC, &counter) == 0 && counter == PR_TSC_ENABLE && prctl(PR_SET_TSC, PR_TSC_ENABLE) == 0);
+    FAILS(prctl(PR_SET_TSC, 7), EINVAL);
+    FAILS(prctl(PR_GET_TSC, 8), EFAULT);
     OK(prctl(PR_SET_MM, PR_SET_MM_MAP_SIZE, &size, 0, 0) == 0 && size == sizeof(struct prctl_mm_map));
     FAILS(prctl(PR_SET_MM, PR_SET_MM_ARG_START, auxv, 1, 0), EINVAL);
     FAILS(prctl(PR_SET_MM, PR_SET_MM_MAP, auxv, 5, 0), EINVAL);

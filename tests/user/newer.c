@@ -13,6 +13,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -108,7 +109,7 @@ static void test_process_memory(void)
 
 static const char *self;
 
-static int sandboxed(void)
+static int restrict_self(void)
 {
     struct landlock_ruleset_attr attr = { .handled_access_fs = LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_EXECUTE };
     int rules = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof attr, 0);
@@ -116,8 +117,14 @@ static int sandboxed(void)
     if (syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &path, 0) != 0)
         return 1;
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    if (syscall(SYS_landlock_restrict_self, rules, 0) != 0)
-        return 2;
+    return syscall(SYS_landlock_restrict_self, rules, 0) == 0 ? 0 : 2;
+}
+
+static int sandboxed(void)
+{
+    int failed = restrict_self();
+    if (failed)
+        return failed;
     if (open("/tmp", O_TMPFILE | O_RDWR, 0600) != -1 || errno != EACCES)
         return 3;
     if (access(self, R_OK) != 0)
@@ -139,6 +146,10 @@ static void test_landlock(void)
     if (pid == 0)
         _exit(sandboxed());
     OK(status_of(pid) == 21);
+    pid = t_fork();
+    if (pid == 0) /* which may not look at its parent, but may be looked at */
+        _exit(restrict_self() ? 1 : ptrace(PTRACE_TRACEME, 0, NULL, NULL) == 0 ? 7 : 2);
+    OK(status_of(pid) == 7);
 }
 
 static void *fill(void *arg)

@@ -8,6 +8,7 @@
 #include <linux/seccomp.h>
 #include <pthread.h>
 #include <sched.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/rseq.h>
 #include <sys/syscall.h>
@@ -519,6 +520,46 @@ static void test_end(void)
     next(pid);
 }
 
+/* The tracer is told of faults in a program that has unmapped itself, its thread-local memory and rseq area included. */
+static void child_unmaps(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGSEGV);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    munmap(NULL, 1ul << 46);
+}
+
+static void test_nothing_left(void)
+{
+    pid_t pid = start(child_unmaps, 0);
+    trace(PTRACE_CONT, pid, 0, 0);
+    for (int i = 0; i < 3; i++)
+        OK(stopped_by(next(pid), SIGSEGV) && trace(PTRACE_CONT, pid, 0, 0) == 0);
+    OK(stopped_by(next(pid), SIGSEGV) && trace(PTRACE_CONT, pid, 0, SIGSEGV) == 0);
+    int st = next(pid);
+    OK(WIFSIGNALED(st) && WTERMSIG(st) == SIGSEGV);
+}
+
+/* A parent that the child may not look at can still be its tracer. */
+static void test_hidden_parent(void)
+{
+    prctl(PR_SET_DUMPABLE, 0);
+    pid_t pid = t_fork();
+    if (pid == 0) {
+        char exe[64];
+        if (geteuid() == 0 && setresuid(65534, 65534, 65534) != 0)
+            _exit(1);
+        snprintf(exe, sizeof exe, "/proc/%d/exe", getppid());
+        if (access(exe, F_OK) == 0)
+            _exit(2);
+        _exit(trace(PTRACE_TRACEME, 0, 0, 0) == 0 ? 5 : 3);
+    }
+    int st = next(pid);
+    OK(WIFEXITED(st) && WEXITSTATUS(st) == 5);
+    prctl(PR_SET_DUMPABLE, 1);
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1)
@@ -535,5 +576,7 @@ int main(int argc, char **argv)
     test_attach();
     test_seize();
     test_end();
+    test_nothing_left();
+    test_hidden_parent();
     return t_done();
 }

@@ -63,7 +63,11 @@ static int in_new_root(const char *dir)
         execl("/self", "self", "inside", NULL);
         _exit(5);
     }
-    return status_of(pid);
+    int status = status_of(pid);
+    if (status != 19 || mkdir("/proc", 0755) != 0 || mount("proc", "/proc", "proc", 0, NULL) != 0)
+        return status;
+    execl("/self", "self", "once more", NULL); /* where /proc names a program that is out of reach */
+    return 6;
 }
 
 static void test_pivot(void)
@@ -77,7 +81,7 @@ static void test_pivot(void)
     if (st == 77 || t_sanitized("address") || t_sanitized("thread"))
         t_skip("no mount namespaces, or a sanitizer's libraries, which the new root has not");
     else
-        OK(st == 19);
+        OK(st == 23);
     rmdir(dir);
 }
 
@@ -105,6 +109,10 @@ static void test_setns(void)
 
 int main(int argc, char **argv)
 {
+    if (argc > 1 && !strcmp(argv[1], "once more"))
+        return execl("/self", "self", "at last", NULL);
+    if (argc > 1 && !strcmp(argv[1], "at last"))
+        return 23;
     if (argc > 1)
         return !strcmp(argv[1], "inside") ? (access("/usr", F_OK) == 0 && access("/proc/self", F_OK) != 0 ? 19 : 21) : 20;
     self[readlink("/proc/self/exe", self, sizeof self - 1)] = 0;

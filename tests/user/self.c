@@ -10,6 +10,8 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 
 static char buf[1 << 20];
@@ -129,6 +131,13 @@ static void test_other(const char *program)
     snprintf(path, sizeof path, "/proc/%d/auxv", pid);
     OK(slurp(path) > 0 && ((Elf64_auxv_t *)buf)->a_type == AT_SYSINFO_EHDR &&
        ((Elf64_auxv_t *)buf)->a_un.a_val == getauxval(AT_SYSINFO_EHDR));
+    snprintf(path, sizeof path, "/proc/%d/syscall", pid);
+    snprintf(to, sizeof to, "%d 0x%x 0x%lx 0x1 ", SYS_read, fds[0], (unsigned long)&c);
+    unsigned long sp = 0, pc = 0;
+    for (int i = 0; i < 1000 && strncmp(buf, to, strlen(to)) != 0 && slurp(path) > 0; i++)
+        usleep(1000); /* until it waits */
+    OK(!strncmp(buf, to, strlen(to)) && sscanf(buf, "%*s %*s %*s %*s %*s %*s %*s %lx %lx", &sp, &pc) == 2);
+    OK(sp <= (unsigned long)&c && sp > (unsigned long)&c - 65536 && perms((void *)pc) && perms((void *)pc)[2] == 'x');
     close(fds[1]);
     OK(waitpid(pid, &st, 0) == pid && st == 0);
 }
@@ -166,6 +175,11 @@ static void test_again(void)
     char old[17] = "";
     prctl(PR_GET_NAME, old);
     OK(!says(own, "Name:\tnewname\n") && prctl(PR_SET_NAME, "newname") == 0 && says(own, "Name:\tnewname\n"));
+    prctl(PR_SET_NAME, "third");
+    OK(lseek(own, 7, SEEK_SET) == 7 && pread(own, buf, 12, 0) == 12 && !memcmp(buf, "Name:\tthird\n", 12) && lseek(own, 0, SEEK_CUR) == 7);
+    struct iovec iov = { buf, 13 };
+    prctl(PR_SET_NAME, "fourth");
+    OK(preadv(own, &iov, 1, 0) == 13 && !memcmp(buf, "Name:\tfourth\n", 13));
     prctl(PR_SET_NAME, old);
     close(fd);
     close(own);
