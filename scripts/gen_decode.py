@@ -344,13 +344,19 @@ def emit_c(patterns, args):
 
 def emit_h(patterns, args):
     P, p = args.prefix.upper(), args.prefix
-    fields = sorted({f[0] for q in patterns for f in q.fields} - {'insn'})
+    width = {}
+    for q in patterns:
+        for name, _, w in q.fields:
+            width[name] = max(w, width.get(name, 0))
+    # In as few bytes as will do, for all of it is cleared for each instruction; the widest first, so that there are no gaps.
+    types = {name: 8 if w <= 8 else 16 if w <= 16 else 32 for name, w in width.items() if name != 'insn'}
+    fields = sorted(types, key=lambda name: (-types[name], name))
     fns = sorted({q.fn for q in patterns})
     out = ['/* Made by scripts/gen_decode.py from the tables under spec/; do not edit. */',
            f'#ifndef {P}_DECODE_H\n#define {P}_DECODE_H\n', '#include "guest/guest.h"', f'#include "{args.include}"\n',
            '/* Every operand field of any encoding; those that the encoding at hand lacks are 0. */',
            f'typedef struct {P}Args {{', '    uint32_t insn; /* the whole word */']
-    out += [f'    uint32_t {f};' for f in fields]
+    out += [f'    uint{types[f]}_t {f};' for f in fields]
     out += [f'}} {P}Args;\n', f'typedef enum {P}InsnId {{']
     out += [f'    {P}_INSN_{q.name},' for q in patterns]
     out += [f'    {P}_NINSNS\n}} {P}InsnId;\n', f'extern const char *const {p}_insn_name[{P}_NINSNS];\n',

@@ -59,9 +59,11 @@ PageRef *page_add(Engine *e, Translation *t, uint64_t va)
 void page_note(PageRef *ref, uint64_t va, size_t n)
 {
     unsigned lo = (unsigned)va & PAGE_MASK, hi = n < PAGE_MASK + 1 - lo ? lo + (unsigned)n : PAGE_MASK + 1;
-    unsigned was_lo = page_ref_lo(ref), was_hi = page_ref_hi(ref);
 
-    put_bytes(ref, lo < was_lo ? lo : was_lo, hi > was_hi ? hi : was_hi);
+    if (lo < page_ref_lo(ref))
+        atomic_store_explicit(&ref->lo, (uint16_t)lo, memory_order_relaxed);
+    if (hi > page_ref_hi(ref))
+        atomic_store_explicit(&ref->hi, (uint16_t)hi, memory_order_relaxed);
 }
 
 void page_remove_all(Engine *e, Translation *t)

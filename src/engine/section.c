@@ -120,8 +120,7 @@ bool section_search(Vcpu *cpu, const IrRegion *r, Translation *t)
 
     if (!env->section_named)
         return false;
-    for (IrRef k = 1; k < r->ninsn; k++) {
-        const IrInsn *i = ir_insn(r, k);
+    for (const IrInsn *i = r->insn + 1, *end = r->insn + r->ninsn; i < end; i++) {
         if (!may_describe(r, i) || cpu->nfound == SECTIONS_FOUND)
             continue;
         EnvNamed how = env->section_named(cpu, i->imm, &cpu->found[cpu->nfound]);

@@ -198,15 +198,16 @@ void opt_build(IrBuilder *b, bool marks)
 
 /* --- the pass ----------------------------------------------------------------------------------------------------- */
 
-/* Slots < 64 that a snapshot names. */
-static uint64_t shown(const IrRegion *r, uint32_t snap)
+/* Whether a snapshot names one of these slots < 64. Its entries are in their order: mostly the first one says it. */
+static bool shows(const IrRegion *r, uint32_t snap, uint64_t set)
 {
     const IrSnap *s = &r->snap[snap];
-    uint64_t set = 0;
+    const IrSnapEnt *e = &r->snapent[s->first], *end = e + s->count;
 
-    for (uint32_t k = 0; k < s->count && r->snapent[s->first + k].slot < 64; k++)
-        set |= 1ull << r->snapent[s->first + k].slot;
-    return set;
+    for (; e < end && e->slot < 64 && set >> e->slot; e++)
+        if (set >> e->slot & 1)
+            return true;
+    return false;
 }
 
 /* A snapshot like `snap` but for what is in `dead`. */
@@ -227,14 +228,12 @@ static uint32_t without(IrRegion *r, uint32_t snap, uint64_t dead)
 
 static void finish_exit(const OptConfig *cfg, IrRegion *r, IrInsn *i)
 {
-    uint64_t set = shown(r, i->snap);
-
-    if (cfg->flags && !(set & cfg->flags))
+    if (cfg->flags && !shows(r, i->snap, cfg->flags))
         return;
-    uint64_t dead = slots_dead(cfg, i) & set;
-    if (dead) /* overwritten before anybody reads them */
+    uint64_t dead = slots_dead(cfg, i);
+    if (dead && shows(r, i->snap, dead)) /* overwritten before anybody reads them */
         i->snap = without(r, i->snap, dead);
-    else if (i->op == IR_EXIT && cfg->read && (cfg->read(cfg->dead_ctx, i->imm) & set))
+    else if (i->op == IR_EXIT && cfg->read && shows(r, i->snap, cfg->read(cfg->dead_ctx, i->imm)))
         i->aux |= IR_EXIT_FLAGS;
 }
 

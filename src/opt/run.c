@@ -29,23 +29,6 @@ static void verify(const IrRegion *r, const char *when)
     CHECK(!"the region is valid");
 }
 
-static bool serves(Kind kind, const IrRegion *r)
-{
-    switch (kind) {
-    case FORM:
-        return !r->online;
-    case EARLY:
-        return !r->online || r->deep;
-    case DEEP:
-        return r->graph || r->deep;
-    case GRAPH:
-        return r->graph;
-    case ANY:
-        break;
-    }
-    return true;
-}
-
 /* What ir_cfg says of a tree, without looking: the blocks are in order already. */
 static const IrCfg *tree_shape(const IrRegion *r)
 {
@@ -79,6 +62,9 @@ void opt_shape(Opt *o)
 void opt_run(IrRegion *r, const OptConfig *cfg)
 {
     Opt o = {.r = r, .cfg = cfg};
+    const bool serves[] = {
+        [FORM] = !r->online, [ANY] = true, [EARLY] = !r->online || r->deep, [DEEP] = r->graph || r->deep, [GRAPH] = r->graph,
+    };
 
     if (cfg->verify)
         verify(r, "lifting");
@@ -87,7 +73,7 @@ void opt_run(IrRegion *r, const OptConfig *cfg)
     else if (!r->online || r->deep) /* otherwise no pass runs that asks for it */
         opt_shape(&o);
     for (unsigned k = 0; k < NPASSES; k++) {
-        if (((cfg->skip >> k & 1) && passes[k].kind != FORM) || !serves(passes[k].kind, r))
+        if (((cfg->skip >> k & 1) && passes[k].kind != FORM) || !serves[passes[k].kind])
             continue;
         passes[k].fn(&o);
         if (cfg->verify)
@@ -135,7 +121,7 @@ uint32_t opt_limit_skip(unsigned n)
 
 bool opt_skips_build(uint32_t skip)
 {
-    return skip >> pass_named("online", 6) & 1;
+    return skip && (skip >> pass_named("online", 6) & 1);
 }
 
 const char *opt_pass_name(unsigned k)
