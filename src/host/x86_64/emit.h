@@ -99,8 +99,13 @@ void sel_room(Sel *s, const IrInsn *i);
 void sel_stash(Sel *s, const IrInsn *i);
 void sel_note(Sel *s, const IrInsn *i);
 void sel_tool(Sel *s, const IrInsn *i);
-/* At the start of a block: have the guest's FP environment there if the block needs it (HostConfig.tool_calls). Sets s->fp_block. */
+void sel_tell(Sel *s, const IrInsn *i);
+/*
+ * At the start of a block: have the guest's FP environment there if the block needs it (HostConfig.tool_calls). Sets s->fp_block. In
+ * front of an operation: the same, if a call was made since and the operation needs it.
+ */
 void sel_fp_block(Sel *s);
+void sel_fp_again(Sel *s, const IrInsn *i);
 void sel_load(Sel *s, const IrInsn *i);
 void sel_store(Sel *s, const IrInsn *i);
 void sel_cas(Sel *s, const IrInsn *i);

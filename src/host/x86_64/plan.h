@@ -38,8 +38,9 @@ typedef enum Stub {
     STUB_HOT,     /* rax pc: its counter has come to zero; goes on where the engine says */
     STUB_NOTE,    /* a NOTE operation, scratch[5]: host_note_site; place and address in ir.call.arg; clobbers nothing */
     STUB_TOOL,    /* HostCpu.tool with scratch[5], from the address behind which it was called; clobbers nothing, or leaves */
-    STUB_TOOL_HOST, /* the same, and leaves the host's FP environment there (HostConfig.tool_calls) */
-    STUB_TOOL_LOST, /* r15: go on behind the call of HostCpu.tool, whose registers and stack are lost */
+    STUB_TOOL_CALL, /* the same, and clobbers what C functions do, their FP environment left there (HostConfig.tool_calls) */
+    STUB_TELL,    /* rax IrTell: its function, whose arguments are in their registers; clobbers as STUB_TOOL_CALL */
+    STUB_TOOL_LOST, /* r15: go on behind the call of a tool's function, whose registers and stack are lost */
     STUB_GUEST_FP, /* the guest's again; clobbers nothing */
     STUB_PROMOTE, /* rax pc, rcx site of an indirect branch: its count of misses has come to zero; goes on at pc */
     STUB_THUNK,   /* rcx host address: go there by a return, which nothing but this predicts (HARDEN_RETPOLINE) */
@@ -84,6 +85,9 @@ static inline Mem plan_slot(const HostPlan *p, unsigned slot)
 {
     return mem_b(R15, (int32_t)p->cfg.slots->slot[slot].offset - STATE_BIAS);
 }
+
+/* Registers that C functions keep, but for rsp and r15: rbx rbp r12 r13 r14. */
+#define REG_KEPT 0x7028ull
 
 /* Where the thunks of tools keep registers, by number, in HostCpu.save; and the length of the instruction that calls them. */
 enum { SAVE_XMM = 128, CALL_BYTES = 5 };

@@ -375,25 +375,35 @@ void sel_note(Sel *s, const IrInsn *i)
 
 /* --- calls -------------------------------------------------------------------------------------------------------- */
 
-static void call_tool(Sel *s, const IrInsn *i)
+/* Its operands have been stored. */
+static void call_tool(Sel *s, const IrInsn *i, Stub stub)
+{
+    sel_store_imm(s, plan_scratch(SCRATCH_IMM), i->imm);
+    side_here(s); /* of the call instruction itself: what follows it may have an entry of its own */
+    x64_call(s->a, label_stub(stub));
+}
+
+static void store_operands(Sel *s, const IrInsn *i)
 {
     sel_store_arg(s, 0, i->b);
     sel_store_arg(s, 1, i->c);
-    sel_store_imm(s, plan_scratch(SCRATCH_IMM), i->imm);
-    side_here(s); /* of the call instruction itself: what follows it may have an entry of its own */
-    x64_call(s->a, label_stub(s->plan->cfg.tool_calls && !s->fp_block ? STUB_TOOL_HOST : STUB_TOOL));
+}
+
+static bool computes_fp(const IrInsn *i)
+{
+    return ir_ops[i->op].flags & IRF_FP;
 }
 
 void sel_fp_block(Sel *s)
 {
     const SelAlloc *ra = s->ra;
 
-    s->fp_block = false;
+    s->fp_block = s->fp_host = false;
     for (uint32_t k = ra->pos; !s->fp_block; k++) {
         const IrInsn *i = &s->r->insn[ra->order[k]];
         if (i->op == IR_BR || i->op == IR_BRIF || (ir_ops[i->op].flags & IRF_END))
             return;
-        s->fp_block = (ir_ops[i->op].flags & IRF_FP) != 0;
+        s->fp_block = computes_fp(i);
     }
     uint32_t host = sel_label(s), back = sel_label(s);
     x64_alu_mi(s->a, ALU_CMP, W32, sel_cpu(s, offsetof(HostCpu, host_fp)), 0);
@@ -406,14 +416,147 @@ void sel_fp_block(Sel *s)
     sel_cold_end(s);
 }
 
+void sel_fp_again(Sel *s, const IrInsn *i)
+{
+    /* a comparison may be evaluated where its result is wanted */
+    if (!s->fp_host || !(computes_fp(i) || i->op == IR_SELECT || (ir_ops[i->op].flags & IRF_END)))
+        return;
+    s->fp_host = false;
+    x64_call(s->a, label_stub(STUB_GUEST_FP));
+}
+
+/* C code has been called as it would be by C code. */
+static void called(Sel *s)
+{
+    s->fp_host = s->fp_block;
+}
+
+/* A call that is always made. */
+static void tool_always(Sel *s, const IrInsn *i)
+{
+    bool clobbers = s->plan->cfg.tool_calls;
+
+    store_operands(s, i);
+    if (clobbers)
+        ra_call(s, REG_KEPT, true);
+    side_open(s, i);
+    call_tool(s, i, clobbers ? STUB_TOOL_CALL : STUB_TOOL);
+    if (clobbers)
+        called(s);
+}
+
+static const Gpr c_args[IR_TELL_ARGS] = {{7}, {6}, {2}, {1}}; /* rdi rsi rdx rcx */
+
+/* Argument n, which is no operand; rax: the IrTell. */
+static void tell_arg(Sel *s, const IrTell *tell, unsigned n)
+{
+    uint64_t v = tell->arg[n];
+
+    if (tell->kind[n] == IR_TELL_CELL)
+        x64_mov_rm(s->a, W64, c_args[n], mem_b(R15, (int32_t)v - STATE_BIAS));
+    else if (tell->kind[n] == IR_TELL_CONST && v <= UINT32_MAX)
+        x64_mov_ri(s->a, c_args[n], v);
+    else if (tell->kind[n] == IR_TELL_CONST)
+        x64_mov_rm(s->a, W64, c_args[n], mem_b(RAX, (int32_t)(offsetof(IrTell, arg) + n * sizeof tell->arg[0])));
+}
+
+/* Where the address is before the call makes values move. */
+typedef struct Address {
+    IrRef root;
+    unsigned reg; /* or REG_NONE */
+} Address;
+
+static Address tell_address(const Sel *s, const IrInsn *i)
+{
+    IrRef root = ra_root(s, i->b);
+
+    return (Address){root, ra_val(s, root)->reg};
+}
+
+static void tell_args(Sel *s, const IrTell *tell, Address from)
+{
+    for (unsigned n = 0; n < tell->nargs; n++) { /* before another argument takes its place */
+        if (tell->kind[n] != IR_TELL_ADDRESS)
+            continue;
+        if (from.reg != REG_NONE)
+            ra_move(s, c_args[n].n, from.reg);
+        else
+            ra_load_into(s, c_args[n].n, from.root);
+    }
+    x64_mov_ri(s->a, RAX, (uintptr_t)tell);
+    for (unsigned n = 0; n < tell->nargs; n++)
+        tell_arg(s, tell, n);
+}
+
+static void tell_always(Sel *s, const IrInsn *i, const IrTell *tell)
+{
+    Address from = tell_address(s, i);
+
+    if (tell->value)
+        sel_store_arg(s, IR_TELL_VALUE, i->c);
+    ra_call(s, REG_KEPT, false);
+    tell_args(s, tell, from);
+    x64_call(s->a, label_stub(STUB_TELL));
+    called(s);
+}
+
+/* Those of `regs` to where stubs keep them, or back. */
+static void keep_regs(Sel *s, uint64_t regs, bool save)
+{
+    for (; regs; regs &= regs - 1) {
+        unsigned reg = (unsigned)__builtin_ctzll(regs);
+        Mem m = sel_cpu(s, offsetof(HostCpu, save) + (reg < REG_X ? 8 * reg : SAVE_XMM + 16 * (reg - REG_X)));
+        if (save)
+            ra_store_reg(s, m, reg);
+        else
+            ra_load_memory(s, reg, reg < REG_X ? IR_I64 : IR_V128, true, m);
+    }
+}
+
+/* In cold code: nothing has moved when it goes on. */
+static void tell_sometimes(Sel *s, const IrInsn *i, const IrTell *tell)
+{
+    uint64_t live = ra_live(s) & ~REG_KEPT;
+
+    if (tell->value)
+        sel_store_arg(s, IR_TELL_VALUE, i->c);
+    keep_regs(s, live, true);
+    tell_args(s, tell, tell_address(s, i));
+    x64_call(s->a, label_stub(STUB_TELL));
+    keep_regs(s, live, false);
+    if (s->fp_block && !s->fp_host)
+        x64_call(s->a, label_stub(STUB_GUEST_FP));
+}
+
+void sel_tell(Sel *s, const IrInsn *i)
+{
+    const IrTell *tell = (const IrTell *)(uintptr_t)i->imm;
+    uint64_t always;
+
+    if (sel_const(s, i->a, &always)) {
+        if (always)
+            tell_always(s, i, tell);
+        return;
+    }
+    Gpr guard = sel_use_r(s, i->a);
+    uint32_t yes = sel_label(s), back = sel_label(s);
+    x64_test_rr(s->a, W8, guard, guard);
+    x64_jcc(s->a, CC_NE, yes);
+    sel_bind(s, back);
+    sel_cold_begin(s);
+    sel_bind(s, yes);
+    tell_sometimes(s, i, tell);
+    x64_jmp(s->a, back);
+    sel_cold_end(s);
+}
+
 void sel_tool(Sel *s, const IrInsn *i)
 {
     uint64_t always;
 
     if (sel_const(s, i->a, &always)) {
-        side_open(s, i);
         if (always)
-            call_tool(s, i);
+            tool_always(s, i);
         return;
     }
     Gpr guard = sel_use_r(s, i->a);
@@ -424,7 +567,8 @@ void sel_tool(Sel *s, const IrInsn *i)
     sel_bind(s, back);
     sel_cold_begin(s);
     sel_bind(s, yes);
-    call_tool(s, i);
+    store_operands(s, i);
+    call_tool(s, i, STUB_TOOL);
     x64_jmp(s->a, back);
     sel_cold_end(s);
 }

@@ -122,6 +122,7 @@ struct Sel {
         uint8_t kind, w;
     } flags;
     bool fp_block;           /* with HostConfig.tool_calls: the block computes with floating point */
+    bool fp_host;            /* ... but the host's FP environment is there: a tool's function was called */
     struct SelForm *form;    /* the latest of flags_form's answers */
     struct SelEmit *em;      /* labels, constant pool, chain sites, side table: see emit.h */
 };
