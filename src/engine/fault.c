@@ -147,7 +147,7 @@ static void escape(Vcpu *cpu, void *ucv)
 
     cpu->escape = NULL;
     if (!to || to == VCPU_CODE_CALL) {
-        tools->ops->crash(tools, cpu);
+        tools->ops->crash(tools, cpu, !to);
         cpu->e->host->abandon(cpu->e->plan, &cpu->h, ucv);
         return;
     }

@@ -65,7 +65,7 @@ typedef struct ToolOps {
      * crashes, or by a `tell` (HostCpu.told).
      */
     IrStop (*code_call)(Tools *t, Vcpu *cpu, uint64_t site, const IrVal arg[2], IrShow *show);
-    void (*crash)(Tools *t, Vcpu *cpu);
+    void (*crash)(Tools *t, Vcpu *cpu, bool told);
     uint64_t (*room)(Tools *t, Vcpu *cpu, uint64_t at, uint64_t limit);
     /* On the vcpu's own thread, before it runs and when it has ended. */
     void (*thread_start)(Tools *t, Vcpu *cpu);

@@ -81,7 +81,8 @@ typedef struct HostCpu {
      * then). Or ROOM with no room: host_room_site; position in ir.call.arg[0], the new one in ir.call.ret. Or host_note_site. */
     IrStop (*tool)(struct HostCpu *cpu, uint64_t site);
     const void *tool_at;                  /* behind the call of the TOOL operation that is calling */
-    const IrTell *told;                   /* of the TELL operation that is calling; NULL: none is. See Host.abandon */
+    const IrTell *told;                   /* of the TELL operation that is calling, or was last; NULL: none is. See Host.abandon */
+    void *told_rsp;                       /* where the return stack was before that */
     /* Called, under the same rules, when `unpaired_left` has come to zero: sets it anew. ir.pc is where a return goes to. */
     const void *(*unpaired)(struct HostCpu *cpu);
     uint32_t unpaired_left;               /* returns that did not go back to the last call until `unpaired` is called */

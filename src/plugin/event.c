@@ -185,10 +185,10 @@ static IrStop on_code_call(Tools *tools, Vcpu *cpu, uint64_t site, const IrVal a
     return call_ends(t, cpu, s);
 }
 
-static void on_crash(Tools *tools, Vcpu *cpu)
+static void on_crash(Tools *tools, Vcpu *cpu, bool told)
 {
     DgThread *t = cpu->tool;
-    const Site *s = cpu->h.told ? (const Site *)cpu->h.told : t->calling;
+    const Site *s = told ? (const Site *)cpu->h.told : t->calling;
 
     cpu->h.ir.pc = s->ev.pc;
     plugin_crashed(s->h, cpu, "being called");

@@ -9,7 +9,7 @@
 #include <string.h>
 
 _Thread_local QemuNow qemu_now;
-_Thread_local QemuSelf qemu_self;
+_Thread_local QemuSelf qemu_self = {.vcpu = QEMU_NO_VCPU};
 
 static QemuPlugin *list; /* QEMU's interface has no argument to find it by */
 
@@ -84,7 +84,7 @@ static void thread_end(DgThread *t, void *data)
     QemuPlugin *q = data;
     const QemuNow outer = qemu_now;
 
-    qemu_self = (QemuSelf){.thread = NULL};
+    qemu_self = (QemuSelf){.vcpu = QEMU_NO_VCPU};
     qemu_now = (QemuNow){.plugin = q, .thread = t};
     if (q->vcpu_exit.fn)
         call_vcpu(q, q->vcpu_exit, t->number);

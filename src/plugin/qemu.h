@@ -165,10 +165,12 @@ extern _Thread_local QemuNow qemu_now;
 typedef struct QemuSelf {
     DgThread *thread; /* NULL: none, or it is over */
     uint8_t *state;   /* of its vcpu: scoreboards are at fixed distances */
-    unsigned vcpu;
+    unsigned vcpu;    /* QEMU_NO_VCPU: none */
 } QemuSelf;
 
-extern _Thread_local QemuSelf qemu_self;
+#define QEMU_NO_VCPU UINT32_MAX
+/* Programs only are linked with this: it is where the compiler can say. */
+extern _Thread_local __attribute__((tls_model("local-exec"))) QemuSelf qemu_self;
 
 /* The call that code is making so; NULL: none. */
 const QemuCall *qemu_told(void);

@@ -458,10 +458,10 @@ QEMU_EXPORT qemu_plugin_mem_value qemu_plugin_mem_get_value(qemu_plugin_meminfo_
 {
     qemu_plugin_mem_value v = {.type = (int)(info & QEMU_INFO_SHIFT)};
 
-    if (qemu_told())
-        memcpy(&v.data, &qemu_self.thread->cpu->h.ir.call.arg[IR_TELL_VALUE], (size_t)1 << v.type);
-    else if (qemu_now.ev)
+    if (qemu_now.ev)
         memcpy(&v.data, qemu_now.ev->value, (size_t)1 << v.type);
+    else if (qemu_told())
+        memcpy(&v.data, &qemu_self.thread->cpu->h.ir.call.arg[IR_TELL_VALUE], (size_t)1 << v.type);
     return v;
 }
 

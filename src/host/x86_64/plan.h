@@ -41,7 +41,8 @@ typedef enum Stub {
     STUB_TOOL_CALL, /* the same, and clobbers what C functions do, their FP environment left there (HostConfig.tool_calls) */
     STUB_TELL,    /* rax IrTell: its function, whose arguments are in their registers; clobbers as STUB_TOOL_CALL */
     STUB_TOOL_LOST, /* r15: go on behind the call of a tool's function, whose registers and stack are lost */
-    STUB_GUEST_FP, /* the guest's again; clobbers nothing */
+    STUB_GUEST_FP, /* the guest's again; clobbers nothing, not even flags */
+    STUB_HOST_FP, /* the host's, when the guest's is there; the same */
     STUB_PROMOTE, /* rax pc, rcx site of an indirect branch: its count of misses has come to zero; goes on at pc */
     STUB_THUNK,   /* rcx host address: go there by a return, which nothing but this predicts (HARDEN_RETPOLINE) */
     STUB_UNPAIRED, /* as STUB_RET_MISS, when HostCpu.unpaired_left has come to zero */
@@ -91,6 +92,9 @@ static inline Mem plan_slot(const HostPlan *p, unsigned slot)
 
 /* Where the thunks of tools keep registers, by number, in HostCpu.save; and the length of the instruction that calls them. */
 enum { SAVE_XMM = 128, CALL_BYTES = 5 };
+
+/* Where registers that C keeps are during a TELL, by number, in HostCpu.save: nothing else writes there. */
+enum { SAVE_KEPT = 1024 };
 
 /* Uses of HostCpu.scratch: 0..3 belong to rules, the rest to stubs. */
 enum { SCRATCH_OP = 4, SCRATCH_IMM = 5, SCRATCH_RSP = 6, SCRATCH_PC = 7 };

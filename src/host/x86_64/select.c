@@ -358,12 +358,12 @@ static const IrInsn *sel_insns(Sel *s, uint32_t block)
 
     emit_mark_block(s, block, true);
     if (s->plan->cfg.tool_calls)
-        sel_fp_block(s);
+        sel_calls_block(s);
     for (;; ra->pos++) {
         IrRef ref = ra->order[ra->pos];
         const IrInsn *i = &s->r->insn[ref];
-        if (s->fp_host)
-            sel_fp_again(s, i);
+        if (s->calls.fp_host | s->calls.told)
+            sel_calls_before(s, i);
         if (i->op == IR_BR || i->op == IR_BRIF)
             return i;
         if (i->op == IR_INSN)

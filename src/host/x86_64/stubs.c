@@ -67,6 +67,14 @@ static void from_c(Stubs *t)
     x64_mov_rm(&t->a, W64, RSP, plan_scratch(SCRATCH_RSP));
 }
 
+static void swap_fp(Stubs *t, bool then)
+{
+    x64_stmxcsr(&t->a, CPU(mxcsr));
+    x64_ldmxcsr(&t->a, CPU(host_mxcsr));
+    if (then)
+        x64_mov_mi(&t->a, W32, CPU(host_fp), 1);
+}
+
 /* `then`: whether the host's is still there in translated code that is gone on with, until STUB_GUEST_FP. */
 static void host_fp(Stubs *t, bool then)
 {
@@ -77,10 +85,7 @@ static void host_fp(Stubs *t, bool then)
         x64_alu_mi(a, ALU_CMP, W32, CPU(host_fp), 0);
         there = x64_jcc_short(a, CC_NE);
     }
-    x64_stmxcsr(a, CPU(mxcsr));
-    x64_ldmxcsr(a, CPU(host_mxcsr));
-    if (then)
-        x64_mov_mi(a, W32, CPU(host_fp), 1);
+    swap_fp(t, then);
     if (there)
         asm_short_here(a, there);
 }
@@ -185,6 +190,8 @@ static void stub_resume(Stubs *t)
     x64_mov_rm(a, W64, RSP, CPU(c_stack));
     host_fp(t, false);
     x64_mov_mi(a, W32, CPU(in_code), 0);
+    if (t->plan->cfg.tool_calls) /* a fault came behind a call */
+        x64_mov_mi(a, W64, CPU(told), 0);
     x64_alu_ri(a, ALU_ADD, W64, RSP, 8);
     for (unsigned k = sizeof callee_saved; k--;)
         x64_pop(a, (Gpr){callee_saved[k]});
@@ -393,12 +400,16 @@ static void all_regs(Stubs *t, bool save, bool kept)
     }
 }
 
-/* The registers that C keeps, in case it crashes, and for x64_show. */
-static void kept_regs(Stubs *t)
+/* The registers that C keeps, to `at` of HostCpu.save or from there. */
+static void kept_regs(Stubs *t, size_t at, bool save)
 {
     for (uint64_t m = REG_KEPT; m; m &= m - 1) {
         unsigned k = (unsigned)__builtin_ctzll(m);
-        x64_mov_mr(&t->a, W64, plan_cpu(offsetof(HostCpu, save) + 8 * k), (Gpr){(uint8_t)k});
+        Mem to = plan_cpu(offsetof(HostCpu, save) + at + 8 * k);
+        if (save)
+            x64_mov_mr(&t->a, W64, to, (Gpr){(uint8_t)k});
+        else
+            x64_mov_rm(&t->a, W64, (Gpr){(uint8_t)k}, to);
     }
 }
 
@@ -408,7 +419,7 @@ static void stub_tool(Stubs *t, Stub s, bool clobbers)
     Asm *a = &t->a;
     begin(t, s);
     if (clobbers)
-        kept_regs(t);
+        kept_regs(t, 0, true);
     else
         all_regs(t, true, false);
     x64_mov_rm(a, W64, RAX, mem_b(RSP, 0));
@@ -466,7 +477,7 @@ static void stub_tell(Stubs *t)
     x64_mov_mr(a, W64, plan_scratch(SCRATCH_RSP), RSP);
     x64_mov_rm(a, W64, RSP, CPU(c_stack));
     host_fp(t, t->plan->cfg.tool_calls);
-    kept_regs(t);
+    kept_regs(t, SAVE_KEPT, true);
     call_told(t, thunk);
     if (!t->plan->cfg.tool_calls)
         guest_fp(t);
@@ -475,14 +486,24 @@ static void stub_tell(Stubs *t)
     x64_ret(a);
 }
 
+/* A function that was told goes on as if it returned: where its caller's call put the address. */
 static void stub_tool_lost(Stubs *t)
 {
+    Asm *a = &t->a;
+
     begin(t, STUB_TOOL_LOST);
+    x64_alu_mi(a, ALU_CMP, W64, CPU(told), 0);
+    uint32_t tool = x64_jcc_short(a, CC_E);
+    x64_ldmxcsr(a, CPU(host_mxcsr));
+    kept_regs(t, SAVE_KEPT, false);
+    x64_mov_rm(a, W64, RSP, CPU(c_stack));
+    x64_alu_ri(a, ALU_SUB, W64, RSP, 8);
+    x64_ret(a);
+    asm_short_here(a, tool);
     guest_fp(t);
     from_c(t);
-    x64_mov_mi(&t->a, W64, CPU(told), 0);
     all_regs(t, false, false);
-    x64_ret(&t->a);
+    x64_ret(a);
 }
 
 /* In front of what computes with floating point. */
@@ -490,6 +511,13 @@ static void stub_guest_fp(Stubs *t)
 {
     begin(t, STUB_GUEST_FP);
     guest_fp(t);
+    x64_ret(&t->a);
+}
+
+static void stub_host_fp(Stubs *t)
+{
+    begin(t, STUB_HOST_FP);
+    swap_fp(t, true);
     x64_ret(&t->a);
 }
 
@@ -729,6 +757,7 @@ bool plan_stubs(HostPlan *p, CodeBuf *cb)
     stub_tell(&t);
     stub_tool_lost(&t);
     stub_guest_fp(&t);
+    stub_host_fp(&t);
     stub_note(&t);
     stub_note_hit(&t);
     stub_estimates(&t);
