@@ -146,8 +146,8 @@ static void escape(Vcpu *cpu, void *ucv)
     Tools *tools = cpu->e->cfg.tools;
 
     cpu->escape = NULL;
-    if (to == VCPU_CODE_CALL) {
-        tools->ops->crash(tools, cpu);
+    if (!to || to == VCPU_CODE_CALL) {
+        tools->ops->crash(tools, cpu, !to);
         cpu->e->host->abandon(cpu->e->plan, &cpu->h, ucv);
         return;
     }
@@ -164,7 +164,7 @@ static void on_fault(int sig, siginfo_t *info, void *uc)
     } else if ((sig == SIGSEGV || sig == SIGBUS) && (safe_fixup(uc) || (current && restart_fixup(current->section.by, uc)))) {
         noted = (struct Noted){sig, info->si_code, (uintptr_t)info->si_addr, os_uc_is_write(uc)};
     } else if (!current || !in_code(current, sig, info, uc)) {
-        if (current && current->escape)
+        if (current && (current->escape || current->h.told))
             escape(current, uc);
         else
             crash(sig, info, uc);

@@ -58,11 +58,14 @@ typedef struct ToolOps {
     /* The engine is there, nothing runs yet. False with st set: some tool refuses. */
     bool (*start)(Tools *t, Status *st);
     void (*region)(Tools *t, Fetch *f, IrRegion *r, const ToolRegion *how);
-    /* Operation `tool`; see IrWorld. */
+    /* Operation `tool` or `tell`; see IrWorld. */
     IrStop (*call)(Tools *t, Vcpu *cpu, uint64_t site, const IrVal arg[2], IrShow *show);
-    /* The same from translated code, with Vcpu.escape VCPU_CODE_CALL; and, in the handler of the signal, when what is called so crashes. */
+    /*
+     * The first from translated code, with Vcpu.escape VCPU_CODE_CALL; and, in the handler of the signal, when what is called so
+     * crashes, or by a `tell` (HostCpu.told).
+     */
     IrStop (*code_call)(Tools *t, Vcpu *cpu, uint64_t site, const IrVal arg[2], IrShow *show);
-    void (*crash)(Tools *t, Vcpu *cpu);
+    void (*crash)(Tools *t, Vcpu *cpu, bool told);
     uint64_t (*room)(Tools *t, Vcpu *cpu, uint64_t at, uint64_t limit);
     /* On the vcpu's own thread, before it runs and when it has ended. */
     void (*thread_start)(Tools *t, Vcpu *cpu);

@@ -6,7 +6,8 @@
  *   - One host register holds the address of the guest state (HostCpu is reached from it at fixed displacements).
  *   - HostPlan says which slots live in host registers whenever control is between translations ("pinned").
  *   - Calls of helpers clobber nothing: arguments and result pass through HostCpu.ir.call, a thunk in the code cache saves
- *     every register and runs the C function on the thread's C stack.
+ *     every register and runs the C function on the thread's C stack. Calls of tools' functions, of which there may be one at each
+ *     guest instruction, are made as C calls are: values that are needed behind them are where C code leaves them alone.
  *   - Condition flags may be left as what they are computed from (HostCpu.flags_from); to C code that sees the guest's state they
  *     are always in their slots.
  *   - The host's "invalid operation" is unmasked: operations on NaNs whose results differ between guest and host trap, and
@@ -82,6 +83,8 @@ typedef struct HostCpu {
      * then). Or ROOM with no room: host_room_site; position in ir.call.arg[0], the new one in ir.call.ret. Or host_note_site. */
     IrStop (*tool)(struct HostCpu *cpu, uint64_t site);
     const void *tool_at;                  /* behind the call of the TOOL operation that is calling */
+    const IrTell *told;                   /* of the TELL operation that is calling, or was last; NULL: none is. See Host.abandon */
+    void *told_rsp;                       /* where the return stack was before that */
     /* Called, under the same rules, when `unpaired_left` has come to zero: sets it anew. ir.pc is where a return goes to. */
     const void *(*unpaired)(struct HostCpu *cpu);
     uint32_t unpaired_left;               /* returns that did not go back to the last call until `unpaired` is called */
@@ -229,8 +232,9 @@ typedef struct HostConfig {
     HostHarden harden;
     bool count_polls;      /* POLL counts down HostCpu.polls_left, and is true when that comes to zero: for --check */
     /*
-     * Tools' functions are called from many places: the host's FP environment, which C code needs, stays after such a call until
-     * a block that computes with floating point begins. Loading it takes as long as all else about a call.
+     * Tools' functions are called from many places: slots are pinned only in registers that C code keeps, and the host's FP
+     * environment, which C code needs, stays after such a call until something is computed with floating point. Loading it takes as
+     * long as all else about a call.
      */
     bool tool_calls;
     uint32_t count_at;     /* where counters (uint64_t) are, from HostCpu; 0: IrRegion.counters is always 0 */
@@ -283,7 +287,7 @@ typedef struct Host {
      * when pc and slots are otherwise exact.
      */
     void (*leave)(HostPlan *plan, HostCpu *cpu, void *uc, IrStop why);
-    /* The interrupted context is in what code has called through cpu->tool: make it continue as if that had returned. */
+    /* The interrupted context is in what code has called through cpu->tool, or cpu->told: make it continue as if that had returned. */
     void (*abandon)(HostPlan *plan, HostCpu *cpu, void *uc);
     /* Whether the interrupted context faulted by overrunning the return stack; if so resets it in `uc`. */
     bool (*shadow_overflow)(HostPlan *plan, HostCpu *cpu, void *uc, const void *fault_addr);

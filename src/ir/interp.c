@@ -239,6 +239,16 @@ static IrStop do_tool(Interp *t, const IrInsn *i)
     return t->val[i->a].u8[0] ? t->cpu->world->tool(t->cpu, i->imm, arg, &w.s) : IR_STOP_NONE;
 }
 
+/* The world knows whom it is about. */
+static void do_tell(Interp *t, const IrInsn *i)
+{
+    const IrVal arg[2] = {t->val[i->b], t->val[i->c]};
+    Show w = {{see}, t, i};
+
+    if (t->val[i->a].u8[0])
+        t->cpu->world->tool(t->cpu, i->imm, arg, &w.s);
+}
+
 static IrRef branch_if(Interp *t, const IrInsn *i)
 {
     bool yes = t->val[i->a].u8[0] != 0;
@@ -366,6 +376,7 @@ static void run(Interp *t, IrRef ref)
             if (t->stop != IR_STOP_NONE)
                 return;
             break;
+        case IR_TELL: do_tell(t, i); break;
         case IR_BR: ref = enter_block(t, (uint32_t)i->imm, &t->r->pool[i->a], i->b); break;
         case IR_BRIF: ref = branch_if(t, i); break;
         case IR_EXIT: case IR_EXIT_CALL: case IR_EXIT_IND: case IR_EXIT_HELP: case IR_EXIT_STOP:

@@ -247,7 +247,7 @@ typedef struct IrWorld {
     void (*yield)(IrCpu *cpu);                                  /* let other threads run: what this one waits for is held by one */
     bool (*poll)(IrCpu *cpu);                                   /* whether an exit request is pending */
     /*
-     * TOOL number `site`. `state` is how to see guest state: it writes the slots as they are at the operation to its second
+     * TOOL number `site`, or TELL of the IrTell there, which never leaves. `state` is how to see guest state: it writes the slots as they are at the operation to its second
      * argument. IR_STOP_NONE: go on; else leave with this: cpu->state and cpu->pc are what the guest goes on with.
      */
     IrStop (*tool)(IrCpu *cpu, uint64_t site, const IrVal arg[2], IrShow *show);
@@ -271,6 +271,28 @@ typedef struct IrNote {
     uint8_t line_bits, place_bits; /* log2 of low + 1 and of place */
     bool forgets;         /* the table is cleared when the buffer is emptied */
 } IrNote;
+
+/*
+ * What a TELL operation is about: a C function and its arguments, in order. It lives as long as the code that names it. `fn` may be
+ * changed while that code runs.
+ */
+#define IR_TELL_ARGS 4
+
+typedef enum IrTellArg {
+    IR_TELL_CONST,   /* arg[] */
+    IR_TELL_CELL,    /* the 64 bits that are arg[] bytes from the guest state */
+    IR_TELL_ADDRESS, /* operand b; of one argument at most */
+} IrTellArg;
+
+typedef struct IrTell {
+    void (*fn)(void); /* cast from what it is */
+    uint64_t arg[IR_TELL_ARGS];
+    uint8_t kind[IR_TELL_ARGS]; /* IrTellArg */
+    uint8_t nargs;
+    bool value;       /* the function may look at operand c, which translated code leaves in IrCpu.call.arg[IR_TELL_VALUE] */
+} IrTell;
+
+#define IR_TELL_VALUE 1
 
 /* Where in the table the lines are that share a place with the one of addr, in bytes. */
 static inline uint32_t ir_note_index(const IrNote *n, uint64_t addr)

@@ -14,9 +14,29 @@
 
 /* --- safety ------------------------------------------------------------------------------------------------------- */
 
-void plugin_crashed(DgHost *h, const Vcpu *cpu, const char *where)
+static void nothing(void)
+{
+}
+
+void plugin_end(DgHost *h)
 {
     atomic_store(&h->ended, true);
+    for (Site *s = atomic_load(&h->told); s; s = s->next)
+        __atomic_store_n(&s->tell.fn, nothing, __ATOMIC_RELAXED);
+}
+
+void plugin_tells(Site *s)
+{
+    s->next = atomic_load(&s->h->told);
+    while (!atomic_compare_exchange_weak(&s->h->told, &s->next, s))
+        ;
+    if (atomic_load(&s->h->ended)) /* perhaps since the list was gone through */
+        __atomic_store_n(&s->tell.fn, nothing, __ATOMIC_RELAXED);
+}
+
+void plugin_crashed(DgHost *h, const Vcpu *cpu, const char *where)
+{
+    plugin_end(h);
     fprintf(stderr, "dragoman: tool '%s' crashed while %s, guest pc 0x%llx: the program goes on without it\n",
             h->tool->name, where, (unsigned long long)cpu->h.ir.pc);
 }
@@ -146,7 +166,7 @@ __attribute__((format(printf, 2, 3))) static void api_fail(DgHost *h, const char
     va_end(ap);
     if (!h->p->running)
         return;
-    atomic_store(&h->ended, true);
+    plugin_end(h);
     fprintf(stderr, "dragoman: tool '%s': %s\n", h->tool->name, h->error);
 }
 

@@ -105,7 +105,7 @@ static bool op_ok(const Code *c, DgPoint at, const DgOp *o, unsigned rest)
     }
 }
 
-static bool api_program(DgInsn *i, DgPoint at, unsigned filter, const DgOp *op, unsigned n)
+bool attach_program(DgInsn *i, DgPoint at, unsigned filter, const DgOp *op, unsigned n, TellFn *tell)
 {
     Code *c = i->block->code;
 
@@ -121,7 +121,13 @@ static bool api_program(DgInsn *i, DgPoint at, unsigned filter, const DgOp *op, 
         c->calls |= op[k].kind == DG_OP_CALL;
     a->op = copy_of(c, op, n * sizeof *op);
     a->n = n;
+    a->tell = tell;
     return true;
+}
+
+static bool api_program(DgInsn *i, DgPoint at, unsigned filter, const DgOp *op, unsigned n)
+{
+    return attach_program(i, at, filter, op, n, NULL);
 }
 
 /* --- calls -------------------------------------------------------------------------------------------------------- */
@@ -140,22 +146,35 @@ static void on_fault(Code *c, uint64_t pc, DgCallFn *fn, void *data)
     atomic_fetch_add(&c->p->nfault, 1);
 }
 
-static void api_call(DgInsn *i, DgPoint at, unsigned filter, DgCallFn *fn, void *data, unsigned access)
+static Attach *attach_call(DgInsn *i, DgPoint at, unsigned filter, DgCallFn *fn, void *data)
 {
-    Code *c = i->block->code;
-
-    if (at == DG_FAULT) {
-        on_fault(c, i->info.pc, fn, data);
-        return;
-    }
     Attach *a = fn ? attach(i, at, filter, ATTACH_CALL) : NULL;
+
     if (!a)
-        return;
+        return NULL;
     a->fn = fn;
     a->data = data;
-    /* In the middle of an instruction there is no state to go on from. */
-    a->access = at == DG_BEFORE || at == DG_AFTER ? access : access & DG_REGS_READ;
-    c->calls = true;
+    i->block->code->calls = true;
+    return a;
+}
+
+static void api_call(DgInsn *i, DgPoint at, unsigned filter, DgCallFn *fn, void *data, unsigned access)
+{
+    if (at == DG_FAULT) {
+        on_fault(i->block->code, i->info.pc, fn, data);
+        return;
+    }
+    Attach *a = attach_call(i, at, filter, fn, data);
+    if (a) /* in the middle of an instruction there is no state to go on from */
+        a->access = at == DG_BEFORE || at == DG_AFTER ? access : access & DG_REGS_READ;
+}
+
+void attach_tell(DgInsn *i, DgPoint at, unsigned filter, DgCallFn *fn, void *data, TellFn *tell)
+{
+    Attach *a = attach_call(i, at, filter, fn, data);
+
+    if (a)
+        a->tell = tell;
 }
 
 /* --- records ------------------------------------------------------------------------------------------------------ */

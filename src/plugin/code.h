@@ -14,6 +14,12 @@ typedef enum AttachKind { ATTACH_ADD, ATTACH_PROGRAM, ATTACH_CALL, ATTACH_RECORD
 /* In the filter of DG_MEM_AFTER: the accesses of an instruction that loads or stores two general registers are one, as in QEMU. */
 enum { FILTER_PAIRS = 1 << 30 };
 
+/*
+ * How translated code calls by itself what a call with `data` comes to, for an access of this kind (DG_READ ...) and size, if it is
+ * about one. False: it does not.
+ */
+typedef bool TellFn(const void *data, unsigned kind, unsigned bytes, IrTell *out);
+
 typedef struct Attach {
     AttachKind kind;
     unsigned filter; /* DG_READ, DG_WRITE, FILTER_PAIRS */
@@ -27,6 +33,7 @@ typedef struct Attach {
     DgCallFn *fn;
     void *data;
     unsigned access;
+    TellFn *tell; /* NULL: it is called as DgCallFn is */
     DgStream *stream;
     DgField *field;
     uint32_t bytes; /* of the record */
@@ -75,6 +82,9 @@ void code_api(DgApi *api);
 
 /* attach.c */
 void attach_api(DgApi *api);
+/* As DgApi.call of a function that sees no registers; as DgApi.program_at with such calls. */
+void attach_tell(DgInsn *i, DgPoint at, unsigned filter, DgCallFn *fn, void *data, TellFn *tell);
+bool attach_program(DgInsn *i, DgPoint at, unsigned filter, const DgOp *op, unsigned n, TellFn *tell);
 
 /* lower.c: put what was attached into the region. */
 void code_lower(Code *c);

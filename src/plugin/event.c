@@ -125,7 +125,7 @@ static IrStop go_on(DgThread *t, Vcpu *cpu, const Site *s)
         return IR_STOP_CHECK;
     }
     t->resume = s;
-    cpu->h.ir.pc = s->ev.point == DG_AFTER ? s->next : s->ev.pc;
+    cpu->h.ir.pc = s->ev.point == DG_AFTER ? s->next_pc : s->ev.pc;
     return s->ev.point == DG_AFTER ? IR_STOP_CHECK : IR_STOP_RESUME;
 }
 
@@ -185,11 +185,13 @@ static IrStop on_code_call(Tools *tools, Vcpu *cpu, uint64_t site, const IrVal a
     return call_ends(t, cpu, s);
 }
 
-static void on_crash(Tools *tools, Vcpu *cpu)
+static void on_crash(Tools *tools, Vcpu *cpu, bool told)
 {
     DgThread *t = cpu->tool;
+    const Site *s = told ? (const Site *)cpu->h.told : t->calling;
 
-    plugin_crashed(t->calling->h, cpu, "being called");
+    cpu->h.ir.pc = s->ev.pc;
+    plugin_crashed(s->h, cpu, "being called");
     t->show = NULL;
     t->access = 0;
 }

@@ -60,6 +60,7 @@ struct DgHost {
     unsigned nhook[EV_COUNT];
     struct Window *window; /* NULL: it watches always, unless it has said that it does not */
     atomic_bool ended; /* crashed or failed: nothing of it is called any more */
+    _Atomic(struct Site *) told; /* whose functions translated code calls by itself (IrTell); only ever longer */
     char error[200];   /* from fail() in start() */
 };
 
@@ -189,14 +190,16 @@ typedef struct Image {
     struct Image *next;          /* by number */
 } Image;
 
-/* A call that translated code makes: operation `tool` number (uintptr_t)site. */
+/* A call that translated code makes: operation `tool` number (uintptr_t)site, or `tell`. */
 typedef struct Site {
+    IrTell tell; /* first */
+    struct Site *next; /* DgHost.told */
     DgHost *h;
     DgCallFn *fn;
     void *data;
     unsigned access;
     unsigned order; /* among what is done at its point of the instruction */
-    uint64_t next; /* where the guest goes on after it, at DG_AFTER */
+    uint64_t next_pc; /* where the guest goes on after it, at DG_AFTER */
     DgEvent ev;    /* but for what is known at run time only */
 } Site;
 
@@ -251,6 +254,10 @@ struct Plugins {
 
 /* api.c */
 const DgApi *plugin_api(void);
+/* Nothing of a tool is called any more. */
+void plugin_end(DgHost *h);
+/* Translated code is about to be made that calls s->tell's function. */
+void plugin_tells(Site *s);
 /* A tool crashed: it is ended, and reported. */
 void plugin_crashed(DgHost *h, const Vcpu *cpu, const char *where);
 /* Call something of a tool's; when it crashes the tool is ended and reported. False: it crashed. */

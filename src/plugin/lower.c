@@ -220,18 +220,18 @@ static Site *site_new(Lower *l, const Attach *a, DgCallFn *fn, void *data, unsig
 {
     Site *s = arena_zalloc(&l->c->p->arena, sizeof *s);
 
-    *s = (Site){a->h,
-                fn,
-                data,
-                access,
-                a->order,
-                l->insn->next,
-                {.size = sizeof s->ev,
-                 .point = (uint8_t)l->at,
-                 .kind = (uint8_t)l->kind,
-                 .bytes = (uint8_t)l->bytes,
-                 .pc = l->insn->info.pc,
-                 .length = l->bytes}};
+    *s = (Site){.h = a->h,
+                .fn = fn,
+                .data = data,
+                .access = access,
+                .order = a->order,
+                .next_pc = l->insn->next,
+                .ev = {.size = sizeof s->ev,
+                       .point = (uint8_t)l->at,
+                       .kind = (uint8_t)l->kind,
+                       .bytes = (uint8_t)l->bytes,
+                       .pc = l->insn->info.pc,
+                       .length = l->bytes}};
     return s;
 }
 
@@ -248,9 +248,28 @@ static void emit_tool(Lower *l, const Site *s, IrRef cond, IrRef addr, IrRef val
         l->place[k].base = 0;
 }
 
+/* A call of nothing but the tool's function, which empties no stream. */
+static void emit_tell(Lower *l, Site *s, IrRef cond, IrRef addr, IrRef value)
+{
+    IrRef none = c64(l, 0);
+
+    if (!cond)
+        cond = ir_const(&l->b, IR_I8, 1);
+    plugin_tells(s);
+    ir_emit(&l->b, (IrInsn){.op = IR_TELL, .a = cond, .b = addr ? addr : none, .c = s->tell.value ? value : none, .imm = (uintptr_t)&s->tell});
+}
+
+static void emit_call(Lower *l, const Attach *a, Site *s, IrRef cond, IrRef value)
+{
+    if (a->tell && a->tell(s->data, l->kind, l->bytes, &s->tell))
+        emit_tell(l, s, cond, addr_of(l), value);
+    else
+        emit_tool(l, s, cond, addr_of(l), value);
+}
+
 static void lower_call(Lower *l, const Attach *a)
 {
-    emit_tool(l, site_new(l, a, a->fn, a->data, a->access), l->cond, addr_of(l), l->at == DG_MEM_AFTER ? l->value : 0);
+    emit_call(l, a, site_new(l, a, a->fn, a->data, a->access), l->cond, l->at == DG_MEM_AFTER ? l->value : 0);
 }
 
 /* --- records ------------------------------------------------------------------------------------------------------ */
@@ -483,7 +502,7 @@ static void lower_op(Lower *l, const Attach *at, Program *p, unsigned k)
         break;
     }
     case DG_OP_CALL:
-        emit_tool(l, site_new(l, at, o->fn, o->data, o->access), both(l, cond, is_set(l, a)), addr_of(l), b);
+        emit_call(l, at, site_new(l, at, o->fn, o->data, o->access), both(l, cond, is_set(l, a)), b);
         break;
     default:
         p->temp[o->d] = if_set(l, cond, compute(l, o, a, b), p->temp[o->d]);

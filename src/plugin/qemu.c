@@ -9,6 +9,7 @@
 #include <string.h>
 
 _Thread_local QemuNow qemu_now;
+_Thread_local QemuSelf qemu_self = {.vcpu = QEMU_NO_VCPU};
 
 static QemuPlugin *list; /* QEMU's interface has no argument to find it by */
 
@@ -21,10 +22,24 @@ QemuPlugin *qemu_plugin_by_id(qemu_plugin_id_t id)
     return NULL;
 }
 
+const QemuCall *qemu_told(void)
+{
+    const Site *s = qemu_self.thread ? (const Site *)qemu_self.thread->cpu->h.told : NULL;
+
+    return s ? s->data : NULL;
+}
+
+DgThread *qemu_caller(void)
+{
+    return qemu_now.thread ? qemu_now.thread : qemu_told() ? qemu_self.thread : NULL;
+}
+
 QemuPlugin *qemu_plugin_any(void)
 {
+    const QemuCall *told = qemu_told();
+
     CHECK(list != NULL);
-    return qemu_now.plugin ? qemu_now.plugin : list;
+    return qemu_now.plugin ? qemu_now.plugin : told ? told->q : list;
 }
 
 /* --- events ----------------------------------------------------------------------------------------------------------------- */
@@ -55,6 +70,7 @@ static void thread_start(DgThread *t, void *data)
     QemuPlugin *q = data;
     const QemuNow outer = qemu_now;
 
+    qemu_self = (QemuSelf){t, t->cpu->h.state, t->number};
     if (q == list) /* once for all plugins */
         qemu_scores_start(t);
     qemu_now = (QemuNow){.plugin = q, .thread = t};
@@ -68,6 +84,7 @@ static void thread_end(DgThread *t, void *data)
     QemuPlugin *q = data;
     const QemuNow outer = qemu_now;
 
+    qemu_self = (QemuSelf){.vcpu = QEMU_NO_VCPU};
     qemu_now = (QemuNow){.plugin = q, .thread = t};
     if (q->vcpu_exit.fn)
         call_vcpu(q, q->vcpu_exit, t->number);
@@ -321,7 +338,7 @@ QEMU_EXPORT void qemu_plugin_uninstall(qemu_plugin_id_t id, void (*fn)(void), vo
 
     forget(q);
     call_simple(q, (QemuFn){fn, data});
-    atomic_store(&q->h->ended, true);
+    plugin_end(q->h);
 }
 
 /* --- the process ---------------------------------------------------------------------------------------------------------------- */

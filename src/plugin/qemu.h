@@ -139,6 +139,15 @@ typedef struct QemuHook {
     struct QemuHook *next; /* memory hooks of instructions that helpers serve, by pc */
 } QemuHook;
 
+/* Registrations carry the plugin: run-time calls come with their own data only. */
+typedef struct QemuCall {
+    QemuPlugin *q;
+    QemuHook hook;
+    int cond; /* of one that may change registers: not tested inline */
+    qemu_plugin_u64 entry;
+    uint64_t imm;
+} QemuCall;
+
 /* What a plugin's calls are about: the plugin, the thread and the access of the call that is going on in this host thread. */
 typedef struct QemuNow {
     QemuPlugin *plugin;
@@ -148,6 +157,25 @@ typedef struct QemuNow {
 } QemuNow;
 
 extern _Thread_local QemuNow qemu_now;
+
+/*
+ * The guest's thread that this host thread is. Translated code calls functions of plugins by itself (IrTell) and notes nothing in
+ * qemu_now: what those ask for is found from here.
+ */
+typedef struct QemuSelf {
+    DgThread *thread; /* NULL: none, or it is over */
+    uint8_t *state;   /* of its vcpu: scoreboards are at fixed distances */
+    unsigned vcpu;    /* QEMU_NO_VCPU: none */
+} QemuSelf;
+
+#define QEMU_NO_VCPU UINT32_MAX
+/* Programs only are linked with this: it is where the compiler can say. */
+extern _Thread_local __attribute__((tls_model("local-exec"))) QemuSelf qemu_self;
+
+/* The call that code is making so; NULL: none. */
+const QemuCall *qemu_told(void);
+/* Whose callback is running, either way; NULL: none is. */
+DgThread *qemu_caller(void);
 
 static inline bool qemu_has_data(const QemuPlugin *q)
 {

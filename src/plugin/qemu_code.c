@@ -134,26 +134,17 @@ static QemuHook *hook_new(const QemuHook *what)
     return k;
 }
 
-/* Registrations carry the plugin: run-time calls come with their own data only. */
-typedef struct Call {
-    QemuPlugin *q;
-    QemuHook hook;
-    int cond; /* of one that may change registers: not tested inline */
-    qemu_plugin_u64 entry;
-    uint64_t imm;
-} Call;
-
-static Call *call_new(QemuHook hook)
+static QemuCall *call_new(QemuHook hook)
 {
-    Call *c = malloc(sizeof *c);
+    QemuCall *c = malloc(sizeof *c);
 
     CHECK(c != NULL);
-    *c = (Call){.q = qemu_now.plugin, .hook = hook};
+    *c = (QemuCall){.q = qemu_now.plugin, .hook = hook};
     return c;
 }
 
 /* What comes between code and a plugin's function is short: plugins that count so are called for each instruction. */
-static void call_begins(const Call *c, DgThread *t, const DgEvent *ev)
+static void call_begins(const QemuCall *c, DgThread *t, const DgEvent *ev)
 {
     qemu_now.plugin = c->q;
     qemu_now.thread = t;
@@ -165,11 +156,30 @@ static void call_ends(void)
 {
     qemu_now.plugin = NULL;
     qemu_now.thread = NULL;
+    qemu_now.ev = NULL;
+}
+
+/* The number of a vcpu is in a cell of each thread. */
+static uint64_t vcpu_cell(const QemuCall *c)
+{
+    const Plugins *p = c->q->h->p;
+
+    return cell_disp(p->tools.e, p->thread_cell);
+}
+
+/* TellFn: as run_exec. */
+static bool exec_told(const void *data, unsigned kind, unsigned bytes, IrTell *out)
+{
+    const QemuCall *c = data;
+
+    *out = (IrTell){.fn = (void (*)(void))c->hook.exec, .nargs = 2, .kind = {IR_TELL_CELL, IR_TELL_CONST},
+                    .arg = {vcpu_cell(c), (uintptr_t)c->hook.data}};
+    return true;
 }
 
 static void run_exec(DgThread *t, void *data, const DgEvent *ev)
 {
-    const Call *c = data;
+    const QemuCall *c = data;
 
     call_begins(c, t, ev);
     c->hook.exec(t->number, c->hook.data);
@@ -179,7 +189,7 @@ static void run_exec(DgThread *t, void *data, const DgEvent *ev)
 /* One that may end in qemu_plugin_set_pc. */
 static void run_exec_pc(DgThread *t, void *data, const DgEvent *ev)
 {
-    const Call *c = data;
+    const QemuCall *c = data;
     const QemuNow outer = qemu_now;
     jmp_buf leave;
 
@@ -192,10 +202,15 @@ static void run_exec_pc(DgThread *t, void *data, const DgEvent *ev)
 
 static void on_exec(DgInsn *i, QemuVcpuData *fn, int flags, void *data)
 {
-    api()->call(i, DG_BEFORE, 0, flags == QEMU_CB_RW_REGS_PC ? run_exec_pc : run_exec, call_new((QemuHook){.exec = fn, .data = data}), access_of(flags));
+    QemuCall *c = call_new((QemuHook){.exec = fn, .data = data});
+
+    if (access_of(flags) == DG_NONE)
+        attach_tell(i, DG_BEFORE, 0, run_exec, c, exec_told);
+    else
+        api()->call(i, DG_BEFORE, 0, flags == QEMU_CB_RW_REGS_PC ? run_exec_pc : run_exec, c, access_of(flags));
 }
 
-static bool holds(const Call *c, uint64_t v)
+static bool holds(const QemuCall *c, uint64_t v)
 {
     switch (c->cond) {
     case QEMU_COND_EQ: return v == c->imm;
@@ -209,7 +224,7 @@ static bool holds(const Call *c, uint64_t v)
 
 static void run_exec_if(DgThread *t, void *data, const DgEvent *ev)
 {
-    const Call *c = data;
+    const QemuCall *c = data;
 
     if (holds(c, c->q->api->cell_get(t, qemu_entry_cell(c->entry))))
         run_exec_pc(t, data, ev);
@@ -230,7 +245,7 @@ static void on_exec_if(DgInsn *i, QemuVcpuData *fn, int flags, int cond, qemu_pl
     if (cond < QEMU_COND_EQ || cond > QEMU_COND_GE || cell == DG_NO_CELL)
         return;
     if (flags >= QEMU_CB_RW_REGS) {
-        Call *c = call_new((QemuHook){.exec = fn, .data = data});
+        QemuCall *c = call_new((QemuHook){.exec = fn, .data = data});
         c->cond = cond;
         c->entry = entry;
         c->imm = imm;
@@ -243,7 +258,7 @@ static void on_exec_if(DgInsn *i, QemuVcpuData *fn, int flags, int cond, qemu_pl
         {.kind = DG_OP_CMP, .d = 2, .a = how[cond].swap, .b = !how[cond].swap, .imm = how[cond].relation},
         {.kind = DG_OP_CALL, .a = 2, .fn = run_exec, .data = call_new((QemuHook){.exec = fn, .data = data}), .access = access_of(flags)},
     };
-    api()->program_at(i, DG_BEFORE, 0, op, sizeof op / sizeof op[0]);
+    attach_program(i, DG_BEFORE, 0, op, sizeof op / sizeof op[0], access_of(flags) == DG_NONE ? exec_told : NULL);
 }
 
 static void inline_op(DgInsn *i, DgPoint at, unsigned filter, int kind, qemu_plugin_u64 entry, uint64_t imm)
@@ -310,11 +325,15 @@ static GuestQemuView view_of(const struct qemu_plugin_insn *i)
     return engine_guest(qemu_now.plugin->h->p->tools.e)->qemu_view(i->info.bytes);
 }
 
-/* One access, or one of the two that an atomic operation is there. */
-static void tell_mem(const Call *c, DgThread *t, const DgEvent *ev)
+static qemu_plugin_meminfo_t info_of(unsigned kind, unsigned bytes)
 {
-    unsigned shift = ev->bytes ? (unsigned)__builtin_ctz(ev->bytes) : 0;
-    qemu_plugin_meminfo_t info = shift | (ev->kind & DG_SIGNED ? QEMU_INFO_SIGNED : 0);
+    return (bytes ? (unsigned)__builtin_ctz(bytes) : 0) | (kind & DG_SIGNED ? QEMU_INFO_SIGNED : 0);
+}
+
+/* One access, or one of the two that an atomic operation is there. */
+static void tell_mem(const QemuCall *c, DgThread *t, const DgEvent *ev)
+{
+    qemu_plugin_meminfo_t info = info_of(ev->kind, ev->bytes);
 
     call_begins(c, t, ev);
     if ((ev->kind & DG_READ) && (c->hook.rw & QEMU_MEM_R))
@@ -326,7 +345,7 @@ static void tell_mem(const Call *c, DgThread *t, const DgEvent *ev)
 
 static void run_mem(DgThread *t, void *data, const DgEvent *ev)
 {
-    const Call *c = data;
+    const QemuCall *c = data;
     unsigned piece = c->hook.view.piece;
     DgEvent part = *ev;
 
@@ -343,22 +362,37 @@ static void run_mem(DgThread *t, void *data, const DgEvent *ev)
     }
 }
 
+/* TellFn: as run_mem, of what is one access there too. */
+static bool mem_told(const void *data, unsigned kind, unsigned bytes, IrTell *out)
+{
+    const QemuCall *c = data;
+    unsigned piece = c->hook.view.piece;
+    bool write = kind & DG_WRITE;
+
+    if ((write && (kind & DG_READ)) || (piece && bytes > piece))
+        return false;
+    *out = (IrTell){.fn = (void (*)(void))c->hook.mem, .nargs = 4, .value = true,
+                    .kind = {IR_TELL_CELL, IR_TELL_CONST, IR_TELL_ADDRESS, IR_TELL_CONST},
+                    .arg = {vcpu_cell(c), info_of(kind, bytes) | (write ? QEMU_INFO_STORE : 0), 0, (uintptr_t)c->hook.data}};
+    return true;
+}
+
 /* QEMU's plugins are told of the accesses of an instruction, whoever makes them. */
 void qemu_access(DgThread *t, void *data, const DgEvent *ev)
 {
     if (!(ev->kind & DG_BY_HELPER) || ev->bytes == 0)
         return;
     for (QemuHook *k = atomic_load_explicit(&helped[ev->pc / 4 % HELPED], memory_order_acquire); k; k = k->next) {
-        Call *c = k->data;
+        QemuCall *c = k->data;
         if (k->pc == ev->pc && c->q == data && (ev->kind & filter_of(k->rw, c->hook.view)))
             run_mem(t, c, ev);
     }
 }
 
-static bool known(const QemuHook *list, uint64_t pc, const Call *c)
+static bool known(const QemuHook *list, uint64_t pc, const QemuCall *c)
 {
     for (const QemuHook *k = list; k; k = k->next) {
-        const Call *o = k->data;
+        const QemuCall *o = k->data;
         if (k->pc == pc && o->q == c->q && o->hook.mem == c->hook.mem && o->hook.data == c->hook.data)
             return true;
     }
@@ -371,8 +405,11 @@ QEMU_EXPORT void qemu_plugin_register_vcpu_mem_cb(struct qemu_plugin_insn *i, Qe
 
     if (view.none)
         return;
-    Call *c = call_new((QemuHook){.mem = fn, .data = data, .rw = rw, .view = view});
-    api()->call(i->insn, DG_MEM_AFTER, filter_of(rw, view), run_mem, c, access_of(flags));
+    QemuCall *c = call_new((QemuHook){.mem = fn, .data = data, .rw = rw, .view = view});
+    if (access_of(flags) == DG_NONE)
+        attach_tell(i->insn, DG_MEM_AFTER, filter_of(rw, view), run_mem, c, mem_told);
+    else
+        api()->call(i->insn, DG_MEM_AFTER, filter_of(rw, view), run_mem, c, access_of(flags));
     if (!(i->info.class_ & (DG_SYSTEM | DG_ATOMIC | DG_LOAD | DG_STORE)) || i->info.naccess)
         return;
     _Atomic(QemuHook *) *at = &helped[i->info.pc / 4 % HELPED];
@@ -423,6 +460,8 @@ QEMU_EXPORT qemu_plugin_mem_value qemu_plugin_mem_get_value(qemu_plugin_meminfo_
 
     if (qemu_now.ev)
         memcpy(&v.data, qemu_now.ev->value, (size_t)1 << v.type);
+    else if (qemu_told())
+        memcpy(&v.data, &qemu_self.thread->cpu->h.ir.call.arg[IR_TELL_VALUE], (size_t)1 << v.type);
     return v;
 }
 

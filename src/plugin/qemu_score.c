@@ -23,7 +23,7 @@ static void place(struct qemu_plugin_scoreboard *s)
 
 QEMU_EXPORT struct qemu_plugin_scoreboard *qemu_plugin_scoreboard_new(size_t size)
 {
-    QemuPlugin *q = qemu_now.plugin ? qemu_now.plugin : qemu_plugin_any();
+    QemuPlugin *q = qemu_plugin_any();
     struct qemu_plugin_scoreboard *s = calloc(1, sizeof *s);
 
     CHECK(s != NULL);
@@ -97,15 +97,24 @@ static uint8_t *find_locked(Plugins *p, struct qemu_plugin_scoreboard *s, unsign
     return t ? live(s, t) : kept_locked(s, vcpu);
 }
 
-QEMU_EXPORT void *qemu_plugin_scoreboard_find(struct qemu_plugin_scoreboard *s, unsigned vcpu)
+static __attribute__((noinline)) void *find_any(struct qemu_plugin_scoreboard *s, unsigned vcpu)
 {
-    if (qemu_now.thread && qemu_now.thread->number == vcpu)
-        return live(s, qemu_now.thread);
     Plugins *p = plugins();
     pthread_mutex_lock(&p->list_lock);
     void *at = find_locked(p, s, vcpu);
     pthread_mutex_unlock(&p->list_lock);
     return at;
+}
+
+/* Plugins that count in functions come here for each instruction: what is the thread's own needs neither a lock nor a look at others. */
+static inline bool is_own(unsigned vcpu)
+{
+    return __builtin_expect(vcpu == qemu_self.vcpu, true);
+}
+
+QEMU_EXPORT void *qemu_plugin_scoreboard_find(struct qemu_plugin_scoreboard *s, unsigned vcpu)
+{
+    return is_own(vcpu) ? qemu_self.state + s->disp : find_any(s, vcpu);
 }
 
 /* What was written before the vcpu started is its own from now on. */
@@ -136,24 +145,45 @@ DgCell qemu_entry_cell(qemu_plugin_u64 e)
     return e.score && e.offset % 8 == 0 && e.offset / 8 < e.score->cells ? e.score->first + (uint32_t)(e.offset / 8) : DG_NO_CELL;
 }
 
-static uint64_t *number(qemu_plugin_u64 e, unsigned vcpu)
+static inline uint64_t *own(qemu_plugin_u64 e)
 {
-    return (uint64_t *)((uint8_t *)qemu_plugin_scoreboard_find(e.score, vcpu) + e.offset);
+    return (uint64_t *)(void *)(qemu_self.state + e.score->disp + e.offset);
+}
+
+static uint64_t *any(qemu_plugin_u64 e, unsigned vcpu)
+{
+    return (uint64_t *)(void *)((uint8_t *)find_any(e.score, vcpu) + e.offset);
+}
+
+static __attribute__((noinline)) void add_any(qemu_plugin_u64 e, unsigned vcpu, uint64_t n)
+{
+    *any(e, vcpu) += n;
 }
 
 QEMU_EXPORT void qemu_plugin_u64_add(qemu_plugin_u64 e, unsigned vcpu, uint64_t n)
 {
-    *number(e, vcpu) += n;
+    if (is_own(vcpu))
+        *own(e) += n;
+    else
+        add_any(e, vcpu, n); /* out of line: registers would have to be kept for it */
 }
 
 QEMU_EXPORT uint64_t qemu_plugin_u64_get(qemu_plugin_u64 e, unsigned vcpu)
 {
-    return *number(e, vcpu);
+    return is_own(vcpu) ? *own(e) : *any(e, vcpu);
+}
+
+static __attribute__((noinline)) void set_any(qemu_plugin_u64 e, unsigned vcpu, uint64_t v)
+{
+    *any(e, vcpu) = v;
 }
 
 QEMU_EXPORT void qemu_plugin_u64_set(qemu_plugin_u64 e, unsigned vcpu, uint64_t v)
 {
-    *number(e, vcpu) = v;
+    if (is_own(vcpu))
+        *own(e) = v;
+    else
+        set_any(e, vcpu, v);
 }
 
 QEMU_EXPORT uint64_t qemu_plugin_u64_sum(qemu_plugin_u64 e)

@@ -120,7 +120,7 @@ QEMU_EXPORT bool qemu_plugin_read_memory_vaddr(uint64_t va, void *to, size_t len
 {
     ByteArray *a = to;
     uint8_t *buf = malloc(len ? len : 1);
-    bool ok = buf && qemu_now.thread && len <= UINT32_MAX / 2 && qemu_plugin_any()->api->mem_read(qemu_now.thread, va, buf, len);
+    bool ok = buf && qemu_caller() && len <= UINT32_MAX / 2 && qemu_plugin_any()->api->mem_read(qemu_caller(), va, buf, len);
 
     if (ok) {
         a->len = 0;
@@ -154,7 +154,7 @@ QEMU_EXPORT bool qemu_plugin_write_memory_vaddr(uint64_t va, const void *from)
 {
     const ByteArray *a = from;
 
-    return qemu_now.thread && a->len && qemu_plugin_any()->api->mem_write(qemu_now.thread, va, a->data, a->len);
+    return qemu_caller() && a->len && qemu_plugin_any()->api->mem_write(qemu_caller(), va, a->data, a->len);
 }
 
 /* A process has no physical addresses. */

@@ -559,11 +559,27 @@ def test_qemu_seven(dragoman, pure, guest, plugin):
           "QEMU's interface, version 7: system calls answered", r.out + r.err)
 
 
+def test_qemu_plain(dragoman, guest, plain):
+    """Functions that translated code calls by itself: what they are told and may ask for, and their end."""
+    runs = {name: Run(dragoman, opts + ["--qemu-plugin", plain + ",mode=values", guest, "lines"]) for name, opts in ENGINES.items()}
+    want = runs["interp"]
+    check(6000 * 6 <= want.numbers()["accesses"] < 6000 * 6 + 100 and want.numbers()["calls"] > 2 * 6000 * 20, "QEMU's interface: values", want.err)
+    for name, r in runs.items():
+        check(r.status == 0 and r.numbers()["bad"] == 0 and r.err == want.err, f"QEMU's interface: values: {name}", r.err + want.err)
+    for name, opts in list(ENGINES.items()) + [("retpolines", ["--harden=retpoline"]), ("fences", ["--harden=lfence"])]:
+        r = Run(dragoman, opts + ["--qemu-plugin", plain + ",mode=crash", guest, "probe"])
+        check(r.status == 0 and r.out == "probe 59900\n" and "tool 'qemu_plain.so' crashed while being called, guest pc 0x" in r.err and
+              r.err.count("\n") == 1, f"QEMU's interface: a plugin that crashes: {name}", r.out + r.err)
+        r = Run(dragoman, opts + ["--qemu-plugin", plain + ",mode=leave", guest, "probe"])
+        check(r.status == 0 and r.out == "probe 59900\n" and r.err == "gone\n", f"QEMU's interface: one that leaves: {name}", r.out + r.err)
+
+
 def main():
-    if len(sys.argv) < 14:
+    if len(sys.argv) < 15:
         sys.exit(77)
     part = sys.argv[1]
-    dragoman, pure, guest, probe, plugin, step, tick, debug, writer, seven, thunks, forms = map(os.path.abspath, sys.argv[2:14])
+    dragoman, pure, guest, probe, plugin, step, tick, debug, writer, seven, thunks, forms, plain = map(
+        os.path.abspath, sys.argv[2:15])
     with tempfile.TemporaryDirectory() as tmp:
         parts = {"count": [lambda: test_count(dragoman, pure, guest),
                            lambda: test_exact(dragoman, pure, guest, step, thunks),
@@ -584,6 +600,7 @@ def main():
                  "qemu": [lambda: test_qemu(dragoman, pure, guest, probe, plugin),
                           lambda: test_qemu_forms(dragoman, forms, plugin),
                           lambda: test_qemu_write(dragoman, guest, writer),
+                          lambda: test_qemu_plain(dragoman, guest, plain),
                           lambda: test_qemu_seven(dragoman, pure, guest, seven)]}
         for test in parts[part]:
             try:

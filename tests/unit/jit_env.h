@@ -168,6 +168,8 @@ static HostCpu *env_cpu(Env *e)
     return cpu;
 }
 
+static bool env_tool_calls; /* HostConfig.tool_calls of the next */
+
 static void env_new(const IrHelper *helpers, unsigned nhelpers, bool ret_predict, const char *cpu_name)
 {
     static const uint16_t flag_slot[] = {[FLAG_SIGN] = S_N, [FLAG_ZERO] = S_Z, [FLAG_CARRY] = S_C, [FLAG_OVERFLOW] = S_V};
@@ -187,7 +189,7 @@ static void env_new(const IrHelper *helpers, unsigned nhelpers, bool ret_predict
     e->nhelpers = nhelpers;
     e->world.mem = (IrMemOps){.load = env_load, .store = env_store, .cas = env_cas, .rmw = env_rmw};
     HostConfig cfg = {.slots = &e->slots, .pin_int = pin_int, .pin_vec = pin_vec, .flags = flag_slot, .pc_shift = 2, .helpers = helpers,
-                      .nhelpers = nhelpers, .cpu = cpu_name, .ret_predict = ret_predict};
+                      .nhelpers = nhelpers, .cpu = cpu_name, .ret_predict = ret_predict, .tool_calls = env_tool_calls};
     e->plan = host_native.plan_new(&cfg, &st);
     if (!e->plan || !host_native.stubs(e->plan, &e->cb)) {
         fprintf(stderr, "%s\n", st.text);

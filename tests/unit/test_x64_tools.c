@@ -20,6 +20,8 @@ static uint8_t buffer[2][BUFFER + SLACK];
 static Log logs[2], *out; /* interpreted, translated */
 static IrNote notes[NOTES];
 static unsigned nnotes;
+static IrTell tells[NOTES];
+static unsigned ntells;
 
 static void put(const void *from, size_t n)
 {
@@ -44,12 +46,70 @@ static uint64_t room(IrCpu *cpu, uint64_t at, uint64_t limit)
     return (uintptr_t)start;
 }
 
+static uint64_t *cell(HostCpu *cpu, unsigned at)
+{
+    return (uint64_t *)(void *)(cpu->state + at);
+}
+
+/* What a C function may leave in registers. */
+static void clobber(void)
+{
+    static volatile double third = 3;
+
+    __asm__ volatile("mov $-1, %%rax\n mov %%rax, %%rcx\n mov %%rax, %%rdx\n mov %%rax, %%rsi\n mov %%rax, %%rdi\n mov %%rax, %%r8\n"
+                     "mov %%rax, %%r9\n mov %%rax, %%r10\n mov %%rax, %%r11\n"
+                     "pcmpeqd %%xmm0, %%xmm0\n movaps %%xmm0, %%xmm1\n movaps %%xmm0, %%xmm2\n movaps %%xmm0, %%xmm3\n"
+                     "movaps %%xmm0, %%xmm4\n movaps %%xmm0, %%xmm5\n movaps %%xmm0, %%xmm6\n movaps %%xmm0, %%xmm7\n"
+                     "movaps %%xmm0, %%xmm8\n movaps %%xmm0, %%xmm9\n movaps %%xmm0, %%xmm10\n movaps %%xmm0, %%xmm11\n"
+                     "movaps %%xmm0, %%xmm12\n movaps %%xmm0, %%xmm13\n movaps %%xmm0, %%xmm14\n movaps %%xmm0, %%xmm15"
+                     : : : "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5",
+                       "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15", "memory", "cc");
+    third = 1e-300 / third * 1e-300;
+}
+
+static void tell(uint64_t cell_value, uint64_t small, uint64_t address, uint64_t large, uint64_t value)
+{
+    const uint64_t all[] = {cell_value, small, address, large, value};
+
+    put(all, sizeof all);
+    out->calls++;
+    clobber();
+}
+
+/* From translated code. */
+static void told(uint64_t cell_value, uint64_t small, uint64_t address, uint64_t large)
+{
+    tell(cell_value, small, address, large, env->cpu->ir.call.arg[IR_TELL_VALUE].u64[0]);
+}
+
+static void told_short(uint64_t large, uint64_t cell_value)
+{
+    tell(cell_value, 0, 0, large, 0);
+}
+
+/* What the interpreter calls. */
+static bool tell_by_world(uint64_t site, const IrVal arg[2])
+{
+    const IrTell *x = (const IrTell *)(uintptr_t)site;
+
+    if (x < tells || x >= tells + NOTES)
+        return false;
+    if (x->nargs == 2)
+        tell(*cell(env->ref, (unsigned)x->arg[1]), 0, 0, x->arg[0], 0);
+    else
+        tell(*cell(env->ref, (unsigned)x->arg[0]), x->arg[1], arg[0].u64[0], x->arg[3], arg[1].u64[0]);
+    return true;
+}
+
 static IrStop called(IrCpu *cpu, uint64_t site, const IrVal arg[2], IrShow *show)
 {
+    if (tell_by_world(site, arg))
+        return IR_STOP_NONE;
     put(&site, sizeof site);
     put(&arg[0], 8);
     put(&arg[1], 8);
     out->calls++;
+    clobber();
     return IR_STOP_NONE;
 }
 
@@ -65,11 +125,6 @@ static IrStop called_from_code(HostCpu *cpu, uint64_t site)
     else
         return called(&cpu->ir, site, arg, NULL);
     return IR_STOP_NONE;
-}
-
-static uint64_t *cell(HostCpu *cpu, unsigned at)
-{
-    return (uint64_t *)(void *)(cpu->state + at);
 }
 
 /* --- regions ------------------------------------------------------------------------------------------------------------ */
@@ -162,9 +217,23 @@ static void gen_call(Gen *g)
     snapped(g);
 }
 
+static void gen_tell(Gen *g)
+{
+    IrTell *x = &tells[ntells++];
+    uint64_t at = CELLS + 8 * pick(NCELLS);
+    IrRef address = pick(4) ? get(g, IR_I64) : c64(g, rnd()), cond = pick(2) ? ir_const(&g->b, IR_I8, pick(5) != 0) : boolean(g);
+
+    if (pick(2))
+        *x = (IrTell){.fn = (void (*)(void))told_short, .nargs = 2, .arg = {rnd(), at}, .kind = {IR_TELL_CONST, IR_TELL_CELL}};
+    else
+        *x = (IrTell){.fn = (void (*)(void))told, .nargs = 4, .arg = {at, pick(100), 0, rnd()}, .value = true,
+                      .kind = {IR_TELL_CELL, IR_TELL_CONST, IR_TELL_ADDRESS, IR_TELL_CONST}};
+    ir_emit(&g->b, (IrInsn){.op = IR_TELL, .a = cond, .b = address, .c = get(g, pick(3) ? IR_I64 : IR_V128), .imm = (uintptr_t)x});
+}
+
 static void gen_tool(Gen *g, const IrNote *shape_)
 {
-    switch (pick(6)) {
+    switch (pick(7)) {
     case 0:
         gen_cell(g);
         break;
@@ -173,6 +242,10 @@ static void gen_tool(Gen *g, const IrNote *shape_)
         break;
     case 2:
         gen_call(g);
+        break;
+    case 3:
+        if (ntells < NOTES)
+            gen_tell(g);
         break;
     default:
         if (nnotes < NOTES)
@@ -190,7 +263,7 @@ static IrRegion *generate(unsigned size)
     memset(g.n, 0, sizeof g.n);
     memset(g.cur, 0, sizeof g.cur);
     g.pc = 0x10000;
-    nnotes = 0;
+    nnotes = ntells = 0;
     shape(&filter, ways[pick(sizeof ways)], 16u << pick(3));
     IrRegion *r = ir_region_new(&env->arena, &env->slots, env->helpers, env->nhelpers, g.pc);
     ir_builder_init(&g.b, r);
@@ -373,6 +446,10 @@ static bool all_caches(void)
 int main(int argc, char **argv)
 {
     TEST_BEGIN();
+    env_tool_calls = true;
+    random_run("native", argc > 1 ? strtoull(argv[1], NULL, 0) : 1, argc > 2 ? (unsigned)atoi(argv[2]) : 1500,
+               argc > 3 ? (unsigned)atoi(argv[3]) : 12, "tools, called from many places", run_one);
+    env_tool_calls = false;
     random_run("native", argc > 1 ? strtoull(argv[1], NULL, 0) : 1, argc > 2 ? (unsigned)atoi(argv[2]) : 1500,
                argc > 3 ? (unsigned)atoi(argv[3]) : 12, "tools", run_one);
     TEST("a filter passes what a cache of its shape misses", all_caches());

@@ -102,9 +102,12 @@ void sel_cell_add(Sel *s, const IrInsn *i);
 void sel_room(Sel *s, const IrInsn *i);
 void sel_stash(Sel *s, const IrInsn *i);
 void sel_note(Sel *s, const IrInsn *i);
+/* tell.c */
 void sel_tool(Sel *s, const IrInsn *i);
-/* At the start of a block: have the guest's FP environment there if the block needs it (HostConfig.tool_calls). Sets s->fp_block. */
-void sel_fp_block(Sel *s);
+void sel_tell(Sel *s, const IrInsn *i);
+/* With HostConfig.tool_calls, at the start of a block, and in front of each operation: have there what it needs of what calls change. */
+void sel_calls_block(Sel *s);
+void sel_calls_before(Sel *s, const IrInsn *i);
 void sel_load(Sel *s, const IrInsn *i);
 void sel_store(Sel *s, const IrInsn *i);
 void sel_cas(Sel *s, const IrInsn *i);

@@ -10,6 +10,8 @@
  */
 static const uint8_t pin_regs_int[] = {3, 5, 6, 7, 12, 13, 14, 11, 10, 9, 8}; /* rbx rbp rsi rdi r12 r13 r14 r11 r10 r9 r8 */
 static const uint8_t pin_regs_vec[] = {8, 9, 10, 11, 12, 13, 14, 15};
+/* The same with HostConfig.tool_calls: what C functions keep. A slot that is in its home costs less than one that each call moves. */
+static const uint8_t pin_regs_kept[] = {3, 5, 12, 13, 14};
 
 typedef struct CpuBit {
     uint8_t leaf, reg; /* reg: 0 ebx, 1 ecx, 2 edx (leaf 7); leaf 1: ecx */
@@ -107,8 +109,12 @@ static void fill(HostPlan *p, const HostConfig *cfg)
         p->slot_flag[cfg->flags[k]] = (uint8_t)k;
         p->flag_slots[cfg->flags[k] / 64] |= 1ull << (cfg->flags[k] % 64);
     }
-    pin_slots(p, cfg->pin_int, pin_regs_int, sizeof pin_regs_int, 0);
-    pin_slots(p, cfg->pin_vec, pin_regs_vec, sizeof pin_regs_vec, REG_X);
+    if (cfg->tool_calls) {
+        pin_slots(p, cfg->pin_int, pin_regs_kept, sizeof pin_regs_kept, 0);
+    } else {
+        pin_slots(p, cfg->pin_int, pin_regs_int, sizeof pin_regs_int, 0);
+        pin_slots(p, cfg->pin_vec, pin_regs_vec, sizeof pin_regs_vec, REG_X);
+    }
     p->pool_r = REG_ALL_R & ~REG_BIT(RSP.n) & ~REG_BIT(R15.n);
     p->pool_x = REG_ALL_R << REG_X;
     p->temps = (p->pool_r | p->pool_x) & ~p->pinned;

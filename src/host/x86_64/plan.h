@@ -39,9 +39,11 @@ typedef enum Stub {
     STUB_HOT,     /* rax pc: its counter has come to zero; goes on where the engine says */
     STUB_NOTE,    /* a NOTE operation, scratch[5]: host_note_site; place and address in ir.call.arg; clobbers nothing */
     STUB_TOOL,    /* HostCpu.tool with scratch[5], from the address behind which it was called; clobbers nothing, or leaves */
-    STUB_TOOL_HOST, /* the same, and leaves the host's FP environment there (HostConfig.tool_calls) */
-    STUB_TOOL_LOST, /* r15: go on behind the call of HostCpu.tool, whose registers and stack are lost */
-    STUB_GUEST_FP, /* the guest's again; clobbers nothing */
+    STUB_TOOL_CALL, /* the same, and clobbers what C functions do, their FP environment left there (HostConfig.tool_calls) */
+    STUB_TELL,    /* rax IrTell: its function, whose arguments are in their registers; clobbers as STUB_TOOL_CALL */
+    STUB_TOOL_LOST, /* r15: go on behind the call of a tool's function, whose registers and stack are lost */
+    STUB_GUEST_FP, /* the guest's again; clobbers nothing, not even flags */
+    STUB_HOST_FP, /* the host's, when the guest's is there; the same */
     STUB_PROMOTE, /* rax pc, rcx site of an indirect branch: its count of misses has come to zero; goes on at pc */
     STUB_THUNK,   /* rcx host address: go there by a return, which nothing but this predicts (HARDEN_RETPOLINE) */
     STUB_UNPAIRED, /* as STUB_RET_MISS, when HostCpu.unpaired_left has come to zero */
@@ -86,8 +88,14 @@ static inline Mem plan_slot(const HostPlan *p, unsigned slot)
     return mem_b(R15, (int32_t)p->cfg.slots->slot[slot].offset - STATE_BIAS);
 }
 
+/* Registers that C functions keep, but for rsp and r15: rbx rbp r12 r13 r14. */
+#define REG_KEPT 0x7028ull
+
 /* Where the thunks of tools keep registers, by number, in HostCpu.save; and the length of the instruction that calls them. */
 enum { SAVE_XMM = 128, CALL_BYTES = 5 };
+
+/* Where registers that C keeps are during a TELL, by number, in HostCpu.save: nothing else writes there. */
+enum { SAVE_KEPT = 1024 };
 
 /* Uses of HostCpu.scratch: 0..3 belong to rules, the rest to stubs. */
 enum { SCRATCH_OP = 4, SCRATCH_IMM = 5, SCRATCH_RSP = 6, SCRATCH_PC = 7 };

@@ -285,6 +285,27 @@ static void evict(Sel *s, unsigned reg)
     release(ra, reg);
 }
 
+void ra_call(Sel *s, uint64_t kept, bool here)
+{
+    SelAlloc *ra = s->ra;
+    for (uint64_t m = ra->used & ~kept; m; m &= m - 1) {
+        unsigned reg = (unsigned)__builtin_ctzll(m);
+        if (next_use(s, ra->reg_val[reg], !here) == NEVER)
+            release(ra, reg);
+        else
+            evict(s, reg);
+    }
+}
+
+uint64_t ra_live(Sel *s)
+{
+    uint64_t live = 0;
+    for (uint64_t m = s->ra->used; m; m &= m - 1)
+        if (next_use(s, s->ra->reg_val[__builtin_ctzll(m)], true) != NEVER)
+            live |= m & (0 - m);
+    return live;
+}
+
 /* Drop values that are not needed any more. */
 static void reclaim(Sel *s, uint64_t pool)
 {

@@ -201,6 +201,13 @@ void ra_load_const(Sel *s, unsigned reg, const IrVal *c);
 /* A value of type `t` from a spill slot (`spilled`) or home; a register to memory, whole. */
 void ra_load_memory(Sel *s, unsigned reg, IrType t, bool spilled, Mem m);
 void ra_store_reg(Sel *s, Mem m, unsigned reg);
+/*
+ * A call that keeps none but the registers in `kept` follows: every value that is needed behind it, or `here` by the instruction's
+ * snapshot, is somewhere else then. Registers still hold what they did until the call is made.
+ */
+void ra_call(Sel *s, uint64_t kept, bool here);
+/* The registers whose values are needed behind the present instruction. */
+uint64_t ra_live(Sel *s);
 Mem ra_spill_mem(unsigned slot);
 /* The spill slot, less 1, that a value of a graph has for good. */
 unsigned ra_graph_slot(Sel *s, IrRef root);

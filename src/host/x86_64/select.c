@@ -354,6 +354,7 @@ void sel_dispatch(Sel *s, const IrInsn *i)
     case IR_STASH: sel_stash(s, i); break;
     case IR_NOTE: sel_note(s, i); break;
     case IR_TOOL: sel_tool(s, i); break;
+    case IR_TELL: sel_tell(s, i); break;
     case IR_EXIT: case IR_EXIT_CALL: case IR_EXIT_IND: case IR_EXIT_HELP: case IR_EXIT_STOP: sel_exit(s, i); break;
     default: sel_pure(s, i); break;
     }
@@ -407,10 +408,12 @@ static const IrInsn *sel_insns(Sel *s, uint32_t block)
 
     emit_mark_block(s, block, true);
     if (s->plan->cfg.tool_calls)
-        sel_fp_block(s);
+        sel_calls_block(s);
     for (;; ra->pos++) {
         IrRef ref = ra->order[ra->pos];
         const IrInsn *i = &s->r->insn[ref];
+        if (s->calls.fp_host | s->calls.told)
+            sel_calls_before(s, i);
         if (i->op == IR_BR || i->op == IR_BRIF)
             return i;
         if (i->op == IR_INSN)

@@ -67,7 +67,15 @@ static void from_c(Stubs *t)
     x64_mov_rm(&t->a, W64, RSP, plan_scratch(SCRATCH_RSP));
 }
 
-/* `then`: whether the host's is still there in translated code that is gone on with. */
+static void swap_fp(Stubs *t, bool then)
+{
+    x64_stmxcsr(&t->a, CPU(mxcsr));
+    x64_ldmxcsr(&t->a, CPU(host_mxcsr));
+    if (then)
+        x64_mov_mi(&t->a, W32, CPU(host_fp), 1);
+}
+
+/* `then`: whether the host's is still there in translated code that is gone on with, until STUB_GUEST_FP. */
 static void host_fp(Stubs *t, bool then)
 {
     Asm *a = &t->a;
@@ -77,10 +85,7 @@ static void host_fp(Stubs *t, bool then)
         x64_alu_mi(a, ALU_CMP, W32, CPU(host_fp), 0);
         there = x64_jcc_short(a, CC_NE);
     }
-    x64_stmxcsr(a, CPU(mxcsr));
-    x64_ldmxcsr(a, CPU(host_mxcsr));
-    if (then)
-        x64_mov_mi(a, W32, CPU(host_fp), 1);
+    swap_fp(t, then);
     if (there)
         asm_short_here(a, there);
 }
@@ -93,21 +98,26 @@ static void guest_fp(Stubs *t)
 }
 
 /*
- * Go to rcx by a return that was predicted to lead to the loop below, and so to nowhere that an attacker has chosen
+ * Go where `to` says by a return that was predicted to lead to the loop below, and so to nowhere that an attacker has chosen
  * (retpoline). What it pushes it takes away again.
  */
-static void stub_thunk_jump(Stubs *t)
+static void thunk_jump(Stubs *t, Gpr to)
 {
     Asm *a = &t->a;
-    begin(t, STUB_THUNK);
     asm_u8(a, 0xe8);
     asm_u32(a, 7); /* over the loop */
     x64_pause(a);
     x64_lfence(a);
     asm_u8(a, 0xeb);
     asm_u8(a, (uint8_t)-7);
-    x64_mov_mr(a, W64, mem_b(RSP, 0), RCX);
+    x64_mov_mr(a, W64, mem_b(RSP, 0), to);
     x64_ret(a);
+}
+
+static void stub_thunk_jump(Stubs *t)
+{
+    begin(t, STUB_THUNK);
+    thunk_jump(t, RCX);
 }
 
 /* Jump to, or call, the address in rcx, as HostConfig.harden says. */
@@ -180,6 +190,8 @@ static void stub_resume(Stubs *t)
     x64_mov_rm(a, W64, RSP, CPU(c_stack));
     host_fp(t, false);
     x64_mov_mi(a, W32, CPU(in_code), 0);
+    if (t->plan->cfg.tool_calls) /* a fault came behind a call */
+        x64_mov_mi(a, W64, CPU(told), 0);
     x64_alu_ri(a, ALU_ADD, W64, RSP, 8);
     for (unsigned k = sizeof callee_saved; k--;)
         x64_pop(a, (Gpr){callee_saved[k]});
@@ -388,12 +400,28 @@ static void all_regs(Stubs *t, bool save, bool kept)
     }
 }
 
-/* Tools are any C code, which may compute with floating point. `keep`: so does nothing behind the call for a while. */
-static void stub_tool(Stubs *t, Stub s, bool keep)
+/* The registers that C keeps, to `at` of HostCpu.save or from there. */
+static void kept_regs(Stubs *t, size_t at, bool save)
+{
+    for (uint64_t m = REG_KEPT; m; m &= m - 1) {
+        unsigned k = (unsigned)__builtin_ctzll(m);
+        Mem to = plan_cpu(offsetof(HostCpu, save) + at + 8 * k);
+        if (save)
+            x64_mov_mr(&t->a, W64, to, (Gpr){(uint8_t)k});
+        else
+            x64_mov_rm(&t->a, W64, (Gpr){(uint8_t)k}, to);
+    }
+}
+
+/* Tools are any C code, which may compute with floating point. `clobbers`: as C does, its FP environment too. */
+static void stub_tool(Stubs *t, Stub s, bool clobbers)
 {
     Asm *a = &t->a;
     begin(t, s);
-    all_regs(t, true, false);
+    if (clobbers)
+        kept_regs(t, 0, true);
+    else
+        all_regs(t, true, false);
     x64_mov_rm(a, W64, RAX, mem_b(RSP, 0));
     x64_mov_mr(a, W64, CPU(tool_at), RAX);
     Mem site = plan_scratch(SCRATCH_IMM); /* which was stored in halves: loaded whole it would have to wait for both */
@@ -403,33 +431,93 @@ static void stub_tool(Stubs *t, Stub s, bool keep)
     x64_shift_i(a, SH_SHL, W64, RSI, 32);
     x64_alu_rr(a, ALU_OR, W64, RSI, RAX);
     to_c(t);
-    host_fp(t, keep);
+    host_fp(t, clobbers);
     call_at(t, CPU(tool));
-    if (!keep)
+    if (!clobbers)
         guest_fp(t);
     from_c(t);
     x64_test_rr(a, W32, RAX, RAX);
     uint32_t on = x64_jcc_short(a, CC_E);
     jump_stub(t, STUB_RESUME);
     asm_short_here(a, on);
-    all_regs(t, false, true);
+    if (!clobbers)
+        all_regs(t, false, true);
     x64_ret(a);
 }
 
+/* To the function of the IrTell in rax. */
+static void call_told(Stubs *t, const uint8_t *thunk)
+{
+    Asm *a = &t->a;
+    const Mem fn = mem_b(RAX, offsetof(IrTell, fn));
+
+    if (t->plan->cfg.harden == HARDEN_OFF) {
+        x64_call_m(a, fn);
+        return;
+    }
+    x64_mov_rm(a, W64, RAX, fn);
+    if (t->plan->cfg.harden == HARDEN_RETPOLINE) {
+        asm_u8(a, 0xe8);
+        asm_u32(a, (uint32_t)(thunk - (a->p + 4)));
+        return;
+    }
+    x64_lfence(a);
+    x64_call_r(a, RAX);
+}
+
+static void stub_tell(Stubs *t)
+{
+    Asm *a = &t->a;
+    const uint8_t *thunk = a->p;
+
+    if (t->plan->cfg.harden == HARDEN_RETPOLINE)
+        thunk_jump(t, RAX);
+    begin(t, STUB_TELL);
+    x64_mov_mr(a, W64, CPU(told), RAX);
+    x64_mov_mr(a, W64, plan_scratch(SCRATCH_RSP), RSP);
+    x64_mov_rm(a, W64, RSP, CPU(c_stack));
+    host_fp(t, t->plan->cfg.tool_calls);
+    kept_regs(t, SAVE_KEPT, true);
+    call_told(t, thunk);
+    if (!t->plan->cfg.tool_calls)
+        guest_fp(t);
+    from_c(t);
+    x64_mov_mi(a, W64, CPU(told), 0);
+    x64_ret(a);
+}
+
+/* A function that was told goes on as if it returned: where its caller's call put the address. */
 static void stub_tool_lost(Stubs *t)
 {
+    Asm *a = &t->a;
+
     begin(t, STUB_TOOL_LOST);
+    x64_alu_mi(a, ALU_CMP, W64, CPU(told), 0);
+    uint32_t tool = x64_jcc_short(a, CC_E);
+    x64_ldmxcsr(a, CPU(host_mxcsr));
+    kept_regs(t, SAVE_KEPT, false);
+    x64_mov_rm(a, W64, RSP, CPU(c_stack));
+    x64_alu_ri(a, ALU_SUB, W64, RSP, 8);
+    x64_ret(a);
+    asm_short_here(a, tool);
     guest_fp(t);
     from_c(t);
     all_regs(t, false, false);
-    x64_ret(&t->a);
+    x64_ret(a);
 }
 
-/* In front of a block that computes with floating point. */
+/* In front of what computes with floating point. */
 static void stub_guest_fp(Stubs *t)
 {
     begin(t, STUB_GUEST_FP);
     guest_fp(t);
+    x64_ret(&t->a);
+}
+
+static void stub_host_fp(Stubs *t)
+{
+    begin(t, STUB_HOST_FP);
+    swap_fp(t, true);
     x64_ret(&t->a);
 }
 
@@ -665,9 +753,11 @@ bool plan_stubs(HostPlan *p, CodeBuf *cb)
     stub_thunk(&t, STUB_EVAL, (uintptr_t)x64_eval_thunk);
     stub_thunk(&t, STUB_CALL, (uintptr_t)x64_call_thunk);
     stub_tool(&t, STUB_TOOL, false);
-    stub_tool(&t, STUB_TOOL_HOST, true);
+    stub_tool(&t, STUB_TOOL_CALL, true);
+    stub_tell(&t);
     stub_tool_lost(&t);
     stub_guest_fp(&t);
+    stub_host_fp(&t);
     stub_note(&t);
     stub_note_hit(&t);
     stub_estimates(&t);

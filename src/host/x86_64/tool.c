@@ -1,5 +1,4 @@
-/* Rules for the operations of tools: cells at fixed displacements from the pinned register, records in buffers, calls.
- */
+/* Rules for the operations of tools: cells at fixed displacements from the pinned register, records in buffers, filters. Calls: tell.c. */
 #include "host/x86_64/isel.h"
 
 #include "base/check.h"
@@ -370,61 +369,5 @@ void sel_note(Sel *s, const IrInsn *i)
     sel_bind(s, fresh);
     x64_alu_rm(s->a, ALU_XOR, W64, k.x, rm_m(k.line[0]));
     note_rest(s, &k);
-    sel_cold_end(s);
-}
-
-/* --- calls -------------------------------------------------------------------------------------------------------- */
-
-static void call_tool(Sel *s, const IrInsn *i)
-{
-    sel_store_arg(s, 0, i->b);
-    sel_store_arg(s, 1, i->c);
-    sel_store_imm(s, plan_scratch(SCRATCH_IMM), i->imm);
-    side_here(s); /* of the call instruction itself: what follows it may have an entry of its own */
-    x64_call(s->a, label_stub(s->plan->cfg.tool_calls && !s->fp_block ? STUB_TOOL_HOST : STUB_TOOL));
-}
-
-void sel_fp_block(Sel *s)
-{
-    const SelAlloc *ra = s->ra;
-
-    s->fp_block = false;
-    for (uint32_t k = ra->pos; !s->fp_block; k++) {
-        const IrInsn *i = &s->r->insn[ra->order[k]];
-        if (i->op == IR_BR || i->op == IR_BRIF || (ir_ops[i->op].flags & IRF_END))
-            return;
-        s->fp_block = (ir_ops[i->op].flags & IRF_FP) != 0;
-    }
-    uint32_t host = sel_label(s), back = sel_label(s);
-    x64_alu_mi(s->a, ALU_CMP, W32, sel_cpu(s, offsetof(HostCpu, host_fp)), 0);
-    x64_jcc(s->a, CC_NE, host);
-    sel_bind(s, back);
-    sel_cold_begin(s);
-    sel_bind(s, host);
-    x64_call(s->a, label_stub(STUB_GUEST_FP));
-    x64_jmp(s->a, back);
-    sel_cold_end(s);
-}
-
-void sel_tool(Sel *s, const IrInsn *i)
-{
-    uint64_t always;
-
-    if (sel_const(s, i->a, &always)) {
-        side_open(s, i);
-        if (always)
-            call_tool(s, i);
-        return;
-    }
-    Gpr guard = sel_use_r(s, i->a);
-    uint32_t yes = sel_label(s), back = sel_label(s);
-    side_open(s, i);
-    x64_test_rr(s->a, W8, guard, guard);
-    x64_jcc(s->a, CC_NE, yes);
-    sel_bind(s, back);
-    sel_cold_begin(s);
-    sel_bind(s, yes);
-    call_tool(s, i);
-    x64_jmp(s->a, back);
     sel_cold_end(s);
 }

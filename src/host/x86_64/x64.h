@@ -107,6 +107,15 @@ extern SelCondRule *const sel_fp_conds[IR_NOPS]; /* also for VANY; in select_fp.
 
 typedef struct SelAlloc SelAlloc; /* the allocator's own, see regalloc.h */
 
+/* What calls of tools' functions have left in the present block, with HostConfig.tool_calls: tell.c. */
+typedef struct SelCalls {
+    bool fp_block;    /* it computes with floating point */
+    bool fp_host;     /* the host's FP environment is there */
+    bool told;        /* HostCpu.told is not NULL */
+    bool rsp;         /* HostCpu.told_rsp is rsp */
+    IrRef kept[16];   /* by register: the value that STUB_TOOL_LOST would load */
+} SelCalls;
+
 struct Sel {
     Asm *a;                  /* where to emit: the main or the cold part */
     const IrRegion *r;
@@ -121,7 +130,7 @@ struct Sel {
         IrRef x, y;
         uint8_t kind, w;
     } flags;
-    bool fp_block;           /* with HostConfig.tool_calls: the block computes with floating point */
+    SelCalls calls;
     struct SelForm *form;    /* the latest of flags_form's answers */
     struct SelEmit *em;      /* labels, constant pool, chain sites, side table: see emit.h */
 };
