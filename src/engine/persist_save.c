@@ -25,7 +25,7 @@
  * each run of a short program (gcc --version: 1 ms of 6). Children of a shell are many, and all translate the same few things.
  */
 #define NEW_PART 32
-#define SMALL 4096         /* translations */
+#define SMALL 16384        /* translations */
 #define NEW_PART_SMALL 128
 #define NEW_LEAST 8
 #define NEW_LEAST_FORKED 64

@@ -133,6 +133,8 @@ enum { IR_QUIET = 256 };
 /* Pure operations: nobody uses the value but snapshots of operations that may fault, and other lazy operations. A backend
  * need not compute it, if it can do so when a fault happens (and keeps its operands until then). Set by passes. */
 enum { IR_LAZY = 512 };
+/* PARAM: of a slot that is boolean. Set by passes. */
+enum { IR_BOOL = 1024 };
 /* aux of EXIT and EXIT_CALL (POLL) */
 enum {
     IR_EXIT_POLL = 1,
@@ -184,6 +186,7 @@ typedef struct IrSlot {
     uint8_t type;    /* IrType */
     uint16_t offset; /* bytes from the start of the guest state */
     bool cell;       /* a tool's, not the guest's: a fault keeps what was put there before it */
+    bool boolean;    /* it holds 0 or 1 only */
 } IrSlot;
 
 typedef struct IrSlots {

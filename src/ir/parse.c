@@ -487,6 +487,8 @@ static void instruction(Parse *s)
     body(s, &i);
     if (accept_word(s, "lazy"))
         i.flags |= IR_LAZY;
+    if (i.op == IR_PARAM && accept_word(s, "bool"))
+        i.flags |= IR_BOOL;
     snapshot(s, &i);
     end_of_line(s);
     if (s->failed)

@@ -14,7 +14,7 @@
  *   block1 cold:
  *     exit 0x2000 poll {0x1000}
  *
- * The first line may end with `soft` and `graph` (IrFpMode, IrRegion.graph). `lazy` and `quiet` are IR_LAZY and IR_QUIET.
+ * The first line may end with `soft` and `graph` (IrFpMode, IrRegion.graph). `lazy`, `quiet` and `bool` are IR_LAZY, IR_QUIET and IR_BOOL.
  * Braces hold a snapshot: the guest pc, and slot=value pairs.
  */
 #include "ir/text.h"
@@ -277,6 +277,8 @@ void ir_print_insn(FILE *f, const IrRegion *r, IrRef ref)
     print_operands(f, r, i);
     if ((i->flags & IR_LAZY) && (ir_ops[i->op].flags & IRF_PURE))
         fprintf(f, " lazy");
+    if (i->op == IR_PARAM && (i->flags & IR_BOOL))
+        fprintf(f, " bool");
     if (i->snap)
         print_snap(f, r, i->snap);
     fputc('\n', f);

@@ -47,6 +47,10 @@ static unsigned value_bits(const IrRegion *r, IrRef ref, unsigned depth)
     switch (i->op) {
     case IR_ICMP: case IR_FCMP: case IR_ADC_C: case IR_ADC_V: case IR_ADD_C: case IR_ADD_V: case IR_SUB_V: case IR_VANY:
         return 1;
+    case IR_GET:
+        return r->slots->slot[i->imm].boolean ? 1 : n;
+    case IR_PARAM:
+        return i->flags & IR_BOOL ? 1 : n;
     case IR_ZEXT:
         return value_bits(r, i->a, depth - 1);
     case IR_TRUNC:
@@ -232,6 +236,20 @@ static IrRef xor_const(IrSimplify *s, IrInsn *i, uint64_t k)
     return 0;
 }
 
+/* A conjunction with a complement is one operation: guests with flags write it as two. */
+static IrRef and_not(IrSimplify *s, IrInsn *i)
+{
+    IrRef a = i->a, b = i->b;
+
+    if (def(s, a)->op == IR_NOT) {
+        a = i->b;
+        b = i->a;
+    }
+    if (def(s, b)->op == IR_NOT && (i->type == IR_I32 || i->type == IR_I64))
+        *i = (IrInsn){.op = IR_ANDN, .type = i->type, .a = a, .b = def(s, b)->a};
+    return 0;
+}
+
 static IrRef simplify_logic(IrSimplify *s, IrInsn *i)
 {
     uint64_t k = 0, ones = ir_low(UINT64_MAX, bits_of(i->type));
@@ -239,7 +257,7 @@ static IrRef simplify_logic(IrSimplify *s, IrInsn *i)
 
     switch (i->op) {
     case IR_AND:
-        return same ? i->a : right ? and_const(s, i, k) : 0;
+        return same ? i->a : right ? and_const(s, i, k) : and_not(s, i);
     case IR_OR:
         if (same || (right && k == 0))
             return i->a;

@@ -196,8 +196,6 @@ void opt_dce(Opt *o)
         for (IrRef ref = r->block[b].last, prev; ref; ref = prev) {
             IrInsn *i = ir_insn(r, ref);
             prev = i->prev;
-            if (i->op == IR_SELECT && r->online)
-                opt_select_to_logic(r, i);
             if (!(d.live[ref] & LIVE) && dead(&d, ref, i))
                 ir_remove(r, b, ref);
             else

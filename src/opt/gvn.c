@@ -118,16 +118,6 @@ static bool above(const void *tree, uint32_t d, uint32_t b)
     return t->pre[b] - t->pre[d] < t->size[d];
 }
 
-void opt_select_to_logic(const IrRegion *r, IrInsn *i)
-{
-    uint64_t k;
-
-    if (i->type != IR_I8 || !ir_is_const(r, i->c, &k) || k != 0 || ir_value_bits(r, i->a) != 1 || ir_value_bits(r, i->b) != 1)
-        return;
-    i->op = IR_AND;
-    i->c = 0;
-}
-
 void opt_gvn(Opt *o)
 {
     IrRegion *r = o->r;
@@ -147,8 +137,6 @@ void opt_gvn(Opt *o)
             Numbered *at;
             next = i->next;
             opt_map_uses(r, i, map);
-            if (i->op == IR_SELECT)
-                opt_select_to_logic(r, i);
             if (!number_takes(i->op))
                 continue;
             IrRef same = number_find(&n, b, i, &at);

@@ -47,9 +47,6 @@ void opt_map_add(Opt *o, IrRef ref, IrRef to);
 /* A map of every value to itself, with room for `extra` values to come, for a pass that cannot use o->map. */
 IrRef *opt_map_new(IrRegion *r, uint32_t extra);
 
-/* A boolean select with the constant 0 is logic: left to where no condition has to be seen through a select any more. */
-void opt_select_to_logic(const IrRegion *r, IrInsn *i);
-
 /* --- what values are for (demand.c) ------------------------------------------------------------------------------- */
 
 /* Nothing; only to be seen in snapshots; to compute something that has an effect. */

@@ -181,7 +181,8 @@ static void walk_block(Slots *s, uint32_t block)
 static void add_param(Slots *s, uint32_t block, IrRef before, unsigned slot)
 {
     SlotState *st = &s->at[block];
-    IrInsn p = {.op = IR_PARAM, .type = s->r->slots->slot[slot].type, .imm = s->r->block[block].nparams++};
+    const IrSlot *is = &s->r->slots->slot[slot];
+    IrInsn p = {.op = IR_PARAM, .type = is->type, .flags = is->boolean ? IR_BOOL : 0, .imm = s->r->block[block].nparams++};
     IrRef ref = ir_insn_new(s->r, &p);
 
     ir_link_before(s->r, block, before, ref);

@@ -382,6 +382,8 @@ static bool api_reg_write(DgThread *t, uint32_t reg, const void *buf)
     if (!s || (t->show && (t->access & DG_REGS_WRITE) != DG_REGS_WRITE))
         return false;
     memcpy(thread_state(t) + s->offset, buf, ir_type_size((IrType)s->type));
+    if (s->boolean)
+        thread_state(t)[s->offset] &= 1;
     t->wrote = true;
     return true;
 }

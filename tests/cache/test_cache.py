@@ -14,12 +14,14 @@ import sys
 import tempfile
 import time
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from tap import check, finish  # noqa: E402
+
 DRAGOMAN, GUEST, OTHER, STATIC, LIB, LIB2 = (os.path.abspath(a) for a in sys.argv[1:7])
 SECOND = os.path.abspath(sys.argv[7]) if len(sys.argv) > 7 else None
 ROOT = "/usr/aarch64-linux-gnu"
 TOP = tempfile.mkdtemp(prefix="dragoman-cache-")
 FEW = 7  # too few to be written; where random numbers, addresses of the host's and such send a run
-count = failed = 0
 
 
 class Run:
@@ -33,16 +35,6 @@ class Run:
 
     def key(self):
         return self.status, self.out
-
-
-def ok(good, what, detail=""):
-    global count, failed
-    count += 1
-    failed += not good
-    print(f"{'ok' if good else 'not ok'} {count} - {what}")
-    for line in str(detail).splitlines() if not good else ():
-        print("# " + line)
-    sys.stdout.flush()
 
 
 def fresh(name):
@@ -93,13 +85,13 @@ def test_second_run():
         d = fresh("second")
         want = Run([GUEST, *what], "off")
         first, second, third = (Run([GUEST, *what], d) for _ in range(3))
-        ok(first.key() == second.key() == third.key() == want.key(), f"{what[0]}: the same results", (first.err, second.err, second.out))
-        ok(used(first) == 0 and wrote(first) >= 2 and used(second) >= 2, f"{what[0]}: written by the first, used by the second", second.err)
+        check(first.key() == second.key() == third.key() == want.key(), f"{what[0]}: the same results", (first.err, second.err, second.out))
+        check(used(first) == 0 and wrote(first) >= 2 and used(second) >= 2, f"{what[0]}: written by the first, used by the second", second.err)
         if what[0] in ("work", "fault"):
-            ok(second.n["translations"] <= FEW and wrote(second) == 0, f"{what[0]}: nothing of a file translated again", second.err)
-        ok(sound(d)[0], f"{what[0]}: verifies", sound(d)[1])
+            check(second.n["translations"] <= FEW and wrote(second) == 0, f"{what[0]}: nothing of a file translated again", second.err)
+        check(sound(d)[0], f"{what[0]}: verifies", sound(d)[1])
     r = [Run([STATIC], d) for d in [fresh("static")] * 2]
-    ok(r[0].key() == r[1].key() == WANT.key() and r[1].n["translations"] <= FEW, "a static program", r[1].err)
+    check(r[0].key() == r[1].key() == WANT.key() and r[1].n["translations"] <= FEW, "a static program", r[1].err)
 
 
 def test_mapping_changes():
@@ -107,8 +99,8 @@ def test_mapping_changes():
     want = Run([GUEST, "threads", "4"], "off")
     Run([GUEST], d)
     runs = [Run([GUEST, "threads", "4"], d, options) for options in ([], [], ["--cache-size=2"])]
-    ok(all(r.key() == want.key() for r in runs), "threads in a file's code that is dropped and taken up a hundred times", [r.out for r in runs])
-    ok(used(runs[1]) > 50, "it was", runs[1].err)
+    check(all(r.key() == want.key() for r in runs), "threads in a file's code that is dropped and taken up a hundred times", [r.out for r in runs])
+    check(used(runs[1]) > 50, "it was", runs[1].err)
 
 
 def test_careful():
@@ -116,9 +108,9 @@ def test_careful():
     want = Run([GUEST, "odd"], "off")
     Run([GUEST, "even"], d)
     a, b, c = (Run([GUEST, "odd"], d) for _ in range(3))
-    ok(a.key() == b.key() == c.key() == want.key(), "NaNs and tagged pointers in code kept from a run without", (a.out, want.out))
-    ok(0 < a.n["careful sites"] < 20 and 0 < a.n["faults"] < 50 and used(a) >= 2, "what trapped is made anew, once, and little else", a.err)
-    ok(b.n["careful sites"] == 0 and b.n["faults"] == 0, "the next run has it in its careful form", b.err)
+    check(a.key() == b.key() == c.key() == want.key(), "NaNs and tagged pointers in code kept from a run without", (a.out, want.out))
+    check(0 < a.n["careful sites"] < 20 and 0 < a.n["faults"] < 50 and used(a) >= 2, "what trapped is made anew, once, and little else", a.err)
+    check(b.n["careful sites"] == 0 and b.n["faults"] == 0, "the next run has it in its careful form", b.err)
 
 
 def test_tiers():
@@ -126,16 +118,16 @@ def test_tiers():
     want = Run([GUEST, "threads", "2"], "off")
     Run([GUEST, "even"], d, options)
     runs = [Run([GUEST, "threads", "2"], d, options) for _ in range(4)]
-    ok(all(r.key() == want.key() for r in runs), "tier 2 takes over from kept code", [r.out for r in runs])
+    check(all(r.key() == want.key() for r in runs), "tier 2 takes over from kept code", [r.out for r in runs])
     graphs = [r.n.get("graphs", 0) for r in runs]
-    ok(graphs[0] > 0, "it does", runs[0].err)
+    check(graphs[0] > 0, "it does", runs[0].err)
     d = fresh("tiers2")
     want = Run([GUEST], "off")
     runs = [Run([GUEST], d, options) for _ in range(4)]
     graphs = [r.n.get("graphs", 0) for r in runs]
-    ok(all(r.key() == want.key() for r in runs) and graphs[3] < graphs[0] / 2, "graphs are kept", (graphs, runs[3].err))
+    check(all(r.key() == want.key() for r in runs) and graphs[3] < graphs[0] / 2, "graphs are kept", (graphs, runs[3].err))
     kept = [list(entries(f)) for f in files(d)]
-    ok(all(k == sorted(k, key=lambda e: (-e[0], e[1])) for k in kept) and {1, 2} <= {e[0] for k in kept for e in k},
+    check(all(k == sorted(k, key=lambda e: (-e[0], e[1])) for k in kept) and {1, 2} <= {e[0] for k in kept for e in k},
        "graphs stand in front, and all in the order of guest code", kept)
 
 
@@ -147,15 +139,15 @@ def test_few_graphs():
     a, _, b = (Run([GUEST], d, ["--tier2=300"]) for _ in range(3))  # in the second one an exit of the first's may be hot
     os.sched_setaffinity(0, every)
     hot = "tier 2: hot places"
-    ok(a.n[hot] > a.n["graphs"] > 0 and wrote(a) >= 1, "a few graphs are worth a file", a.err)
-    ok(b.n[hot] == 0, "neither they nor what was refused is asked for again", b.err)
+    check(a.n[hot] > a.n["graphs"] > 0 and wrote(a) >= 1, "a few graphs are worth a file", a.err)
+    check(b.n[hot] == 0, "neither they nor what was refused is asked for again", b.err)
 
 
 def test_shared_libraries():
     d = fresh("shared")
     Run([GUEST], d)
     r = Run([OTHER], d)
-    ok(used(r) >= 2, "the C library's translations serve another program", r.err)
+    check(used(r) >= 2, "the C library's translations serve another program", r.err)
 
 
 def test_changed_file():
@@ -165,11 +157,11 @@ def test_changed_file():
     shutil.copy(OTHER, path)
     want = Run([OTHER], "off")
     a, b = Run([path], d), Run([path], d)
-    ok(a.key() == b.key() == want.key(), "another program at the same path", a.out)
+    check(a.key() == b.key() == want.key(), "another program at the same path", a.out)
     # The same file but for one instruction: the first page, which names the file, is the same.
     data = bytearray(open(GUEST, "rb").read())
     sites = [m.start() for m in re.finditer(rb"[\x60-\x7f]\x01\x80\x52", bytes(data), re.S) if m.start() % 4 == 0]  # mov wN, #11
-    ok(sites, "the instruction to be changed is there")
+    check(sites, "the instruction to be changed is there")
     shutil.copy(GUEST, path)
     Run([path, "modify"], d)
     for s in sites:
@@ -179,7 +171,7 @@ def test_changed_file():
         f.write(data)
     want = Run([path, "modify"], "off")
     a, b = Run([path, "modify"], d), Run([path, "modify"], d)
-    ok(want.out != "11 22\n" and a.key() == b.key() == want.key(), "one instruction changed in place", (a.out, want.out, a.err))
+    check(want.out != "11 22\n" and a.key() == b.key() == want.key(), "one instruction changed in place", (a.out, want.out, a.err))
     # While a process runs it: what that one translated is not kept for the new bytes.
     d, new = fresh("changing"), os.path.join(TOP, "new")
     shutil.copy(GUEST, path)
@@ -187,12 +179,12 @@ def test_changed_file():
         f.write(data)
     Run([path, "replace", f"/bin/dd if={new} of={path} conv=notrunc status=none"], d)
     got = [Run([path, "constant"], d).out for _ in range(2)]
-    ok(got == ["13\n", "13\n"], "one instruction changed while it ran", got)
+    check(got == ["13\n", "13\n"], "one instruction changed while it ran", got)
     shutil.copy(LIB, os.path.join(TOP, "lib.so"))
     one = [Run([GUEST, "dlopen", os.path.join(TOP, "lib.so"), "9"], d).out for _ in range(2)]
     shutil.copy(LIB2, os.path.join(TOP, "lib.so"))
     two = [Run([GUEST, "dlopen", os.path.join(TOP, "lib.so"), "9"], d).out for _ in range(2)]
-    ok(one[0] == one[1] != two[0] == two[1], "a changed library", (one, two))
+    check(one[0] == one[1] != two[0] == two[1], "a changed library", (one, two))
 
 
 def damage(path, rng):
@@ -227,16 +219,16 @@ def test_damage():
         if r.status != 3 or not r.out:
             bad.append((i, r.status, r.out, r.err))
         unseen += "ignored: damaged" not in r.err
-    ok(not bad, "120 times every file damaged at random: right results", bad[:2])
-    ok(unseen == 0, "each time said in one line of the log", unseen)
-    ok(sound(d)[0], "damaged files were replaced", sound(d)[1])
+    check(not bad, "120 times every file damaged at random: right results", bad[:2])
+    check(unseen == 0, "each time said in one line of the log", unseen)
+    check(sound(d)[0], "damaged files were replaced", sound(d)[1])
     for name, make in (("empty", lambda p: open(p, "wb").close()), ("a directory", os.mkdir),
                        ("a link", lambda p: os.symlink("/etc/passwd", p)), ("a pipe", os.mkfifo)):
         for f in files(d):
             shutil.rmtree(f) if os.path.isdir(f) else os.unlink(f)
             make(f)
         r = Run([GUEST], d)
-        ok(r.key() == WANT.key(), f"in a file's place: {name}", r.err)
+        check(r.key() == WANT.key(), f"in a file's place: {name}", r.err)
         for f in files(d):
             if os.path.isdir(f):
                 shutil.rmtree(f)
@@ -248,22 +240,22 @@ def test_trust():
     for f in files(d):
         os.chmod(f, 0o666)
     r = Run([GUEST], d)
-    ok(r.key() == WANT.key() and used(r) == 0 and "this user's alone" in r.err, "files that others may write are not used", r.err)
+    check(r.key() == WANT.key() and used(r) == 0 and "this user's alone" in r.err, "files that others may write are not used", r.err)
     d = fresh("trust")
     Run([GUEST], d)
     os.chmod(d, 0o777)
     r = Run([GUEST], d)
-    ok(r.key() == WANT.key() and used(r) == wrote(r) == 0, "nor is a directory", r.err)
-    ok(command(f"--cache={d}", "verify")[0] == 1, "verify says so")
+    check(r.key() == WANT.key() and used(r) == wrote(r) == 0, "nor is a directory", r.err)
+    check(command(f"--cache={d}", "verify")[0] == 1, "verify says so")
     os.chmod(d, 0o700)
     if os.geteuid() == 0:
         for f in files(d):
             os.chown(f, 12345, -1)
         r = Run([GUEST], d)
-        ok(r.key() == WANT.key() and used(r) == 0, "files of another user are not used", r.err)
+        check(r.key() == WANT.key() and used(r) == 0, "files of another user are not used", r.err)
         os.chown(d, 12345, -1)
         r = Run([GUEST], d)
-        ok(r.key() == WANT.key() and used(r) == wrote(r) == 0, "nor is a directory of another user", r.err)
+        check(r.key() == WANT.key() and used(r) == wrote(r) == 0, "nor is a directory of another user", r.err)
 
 
 def start(args, d):
@@ -274,10 +266,10 @@ def test_concurrent():
     d = fresh("many")
     runs = [start([GUEST], d) for _ in range(20)]
     outs = {p.communicate()[0].decode() for p in runs}
-    ok(outs == {WANT.out} and all(p.returncode == WANT.status for p in runs), "20 processes at once", outs)
-    ok(sound(d)[0] and not glob.glob(d + "/.new-*"), "what they wrote verifies", sound(d)[1])
+    check(outs == {WANT.out} and all(p.returncode == WANT.status for p in runs), "20 processes at once", outs)
+    check(sound(d)[0] and not glob.glob(d + "/.new-*"), "what they wrote verifies", sound(d)[1])
     r = Run([GUEST], d)
-    ok(r.n["translations"] <= FEW, "and is complete", r.err)
+    check(r.n["translations"] <= FEW, "and is complete", r.err)
 
 
 def test_killed():
@@ -290,16 +282,16 @@ def test_killed():
         if i % 10 == 9:
             for f in files(d):
                 os.unlink(f)
-    ok(sound(d)[0], "60 processes killed at random moments: no damaged file", sound(d)[1])
+    check(sound(d)[0], "60 processes killed at random moments: no damaged file", sound(d)[1])
     a, b = Run([GUEST], d), Run([GUEST], d)
-    ok(a.key() == b.key() == WANT.key() and b.n["translations"] <= FEW, "and the next runs work", b.err)
+    check(a.key() == b.key() == WANT.key() and b.n["translations"] <= FEW, "and the next runs work", b.err)
     old = os.path.join(d, ".new-1-1")
     open(old, "w").close()
     os.utime(old, (1, 1))
     for f in files(d):
         os.unlink(f)
     Run([GUEST], d)
-    ok(not os.path.exists(old), "what a killed writer left is removed")
+    check(not os.path.exists(old), "what a killed writer left is removed")
 
 
 def test_ends():
@@ -307,7 +299,7 @@ def test_ends():
         d = fresh("ends")
         want = Run([GUEST, *what], "off")
         a, b = Run([GUEST, *what], d), Run([GUEST, *what], d)
-        ok(a.key() == b.key() == want.key() and used(b) >= 2, f"written before {what[0]}", a.err)
+        check(a.key() == b.key() == want.key() and used(b) >= 2, f"written before {what[0]}", a.err)
 
 
 def test_bound():
@@ -322,31 +314,31 @@ def test_bound():
         for f in files(d):  # one second's difference at least
             os.utime(f, ns=(0, os.stat(f).st_mtime_ns - 2 * 10**9))
     size = sum(os.stat(f).st_blocks * 512 for f in files(d))
-    ok(wrote(r) == 1 and 0 < size <= 1 << 20, "no more than the limit is kept", (size, r.err))
-    ok(Run([path], d).n["translations"] <= FEW, "the last one is there")
-    ok(Run([os.path.join(TOP, "static0")], d).n["translations"] > 100, "the first one is not")
+    check(wrote(r) == 1 and 0 < size <= 1 << 20, "no more than the limit is kept", (size, r.err))
+    check(Run([path], d).n["translations"] <= FEW, "the last one is there")
+    check(Run([os.path.join(TOP, "static0")], d).n["translations"] > 100, "the first one is not")
 
 
 def test_no_directory():
     r = Run([GUEST], "/proc/none/here")
-    ok(r.key() == WANT.key() and wrote(r) == 0, "a directory that cannot be made", r.err)
+    check(r.key() == WANT.key() and wrote(r) == 0, "a directory that cannot be made", r.err)
     d = fresh("small")
     r = Run([GUEST, "limit"], d)
-    ok(r.key() == WANT.key() and not os.listdir(d), "a guest that may not write large files", r.err)
+    check(r.key() == WANT.key() and not os.listdir(d), "a guest that may not write large files", r.err)
     env = {k: v for k, v in os.environ.items() if k not in ("HOME", "XDG_CACHE_HOME")}
     r = Run([GUEST], None, env=env)
-    ok(r.key() == WANT.key() and "persistent" not in r.err, "neither HOME nor XDG_CACHE_HOME", r.err)
+    check(r.key() == WANT.key() and "persistent" not in r.err, "neither HOME nor XDG_CACHE_HOME", r.err)
     d = fresh("home")
     for name, var in ((".cache/dragoman", "HOME"), ("dragoman", "XDG_CACHE_HOME")):
         Run([GUEST], None, env={**env, var: d})
-        ok(len(files(os.path.join(d, name))) >= 2, f"{var} says where")
-    ok(os.stat(os.path.join(d, "dragoman")).st_mode & 0o777 == 0o700, "the directory is the user's alone")
+        check(len(files(os.path.join(d, name))) >= 2, f"{var} says where")
+    check(os.stat(os.path.join(d, "dragoman")).st_mode & 0o777 == 0o700, "the directory is the user's alone")
     if os.geteuid() != 0:
         d = fresh("readonly")
         Run([GUEST], d)
         os.chmod(d, 0o500)
         r = Run([OTHER], d)
-        ok(r.status == 1 and used(r) >= 1 and wrote(r) == 0, "a directory that may only be read", r.err)
+        check(r.status == 1 and used(r) >= 1 and wrote(r) == 0, "a directory that may only be read", r.err)
         os.chmod(d, 0o700)
 
 
@@ -356,52 +348,52 @@ def test_keys():
     if "no AVX-512" in Run([GUEST], d, ["--host-cpu=avx512"]).err:
         Run([GUEST], d)
         r = Run([GUEST], d, ["--host-cpu=avx2"])
-        ok(used(r) > 0 and r.n["translations"] <= FEW and r.key() == WANT.key(), "avx2 is all that this processor has", r.err)
+        check(used(r) > 0 and r.n["translations"] <= FEW and r.key() == WANT.key(), "avx2 is all that this processor has", r.err)
         d = fresh("keys")
     else:
         variants.append(["--host-cpu=avx2"])
     for options in variants:
         n = len(files(d))
         a, b = Run([GUEST], d, options), Run([GUEST], d, options)
-        ok(used(a) == 0 and len(files(d)) > n and b.n["translations"] <= FEW and a.key() == b.key() == WANT.key(),
+        check(used(a) == 0 and len(files(d)) > n and b.n["translations"] <= FEW and a.key() == b.key() == WANT.key(),
            "files of its own: " + (" ".join(options) or "no option"), a.err)
     if SECOND:
         a, b = Run([GUEST], d, program=SECOND), Run([GUEST], d, program=SECOND)
-        ok(used(a) == 0 and b.n["translations"] <= FEW and b.key() == WANT.key(), "files of its own: another build", a.err)
+        check(used(a) == 0 and b.n["translations"] <= FEW and b.key() == WANT.key(), "files of its own: another build", a.err)
     ld = os.path.join(ROOT, "lib/ld-linux-aarch64.so.1")
     a, b = Run([ld, GUEST], d), Run([ld, GUEST], d)
-    ok(a.n["translations"] > 50 and b.n["translations"] <= FEW and a.key() == b.key() == WANT.key(), "the program at another address", b.err)
+    check(a.n["translations"] > 50 and b.n["translations"] <= FEW and a.key() == b.key() == WANT.key(), "the program at another address", b.err)
 
 
 def test_modes_without():
     for options in (["--engine=interp"], ["--check"], ["--one-insn"], ["--no-chain"], ["--jit-limit=100"]):
         d = fresh("without")
         r = Run([GUEST], d, options)
-        ok(r.key() == WANT.key() and not os.path.exists(d), f"not used with {options[0]}", r.err)
+        check(r.key() == WANT.key() and not os.path.exists(d), f"not used with {options[0]}", r.err)
 
 
 def test_forks():
     d = fresh("forks")
     a = Run([GUEST, "fork", "20"], d)
     lines = [x for x in a.err.splitlines() if " written: " in x]
-    ok(len(lines) <= 12, "children do not write what their parent translated", lines)
+    check(len(lines) <= 12, "children do not write what their parent translated", lines)
 
 
 def test_commands():
     d = fresh("commands")
     Run([GUEST], d)
     status, text = command(f"--cache={d}", "list")
-    ok(status == 0 and "libc.so.6" in text and os.path.basename(GUEST) in text, "list names the guest's files", text)
+    check(status == 0 and "libc.so.6" in text and os.path.basename(GUEST) in text, "list names the guest's files", text)
     with open(files(d)[0], "r+b") as f:
         f.seek(300)
         f.write(b"damage")
     status, text = command(f"--cache={d}", "verify")
-    ok(status == 1 and "damaged" in text and "1 bad" in text, "verify finds a damaged file", text)
+    check(status == 1 and "damaged" in text and "1 bad" in text, "verify finds a damaged file", text)
     open(os.path.join(d, "not-ours"), "w").close()
     status, text = command(f"--cache={d}", "clear")
-    ok(status == 0 and os.listdir(d) == ["not-ours"], "clear removes what is the cache's", text)
-    ok(command(f"--cache={d}", "list")[0] == 0 and command(f"--cache={d}/none", "list")[0] == 0, "an empty or missing directory is no error")
-    ok(command("list", "more")[0] == 2 and command("frobnicate")[0] == 2 and command()[0] == 2, "bad usage")
+    check(status == 0 and os.listdir(d) == ["not-ours"], "clear removes what is the cache's", text)
+    check(command(f"--cache={d}", "list")[0] == 0 and command(f"--cache={d}/none", "list")[0] == 0, "an empty or missing directory is no error")
+    check(command("list", "more")[0] == 2 and command("frobnicate")[0] == 2 and command()[0] == 2, "bad usage")
 
 
 try:
@@ -410,5 +402,4 @@ try:
             fn()
 finally:
     shutil.rmtree(TOP, ignore_errors=True)
-print(f"1..{count}")
-sys.exit(failed != 0)
+sys.exit(finish())

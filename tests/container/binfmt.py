@@ -10,9 +10,11 @@ import subprocess
 import sys
 import tempfile
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+import tap  # noqa: E402
+
 DRAGOMAN, STATIC, GUEST = map(os.path.realpath, sys.argv[1:4])
 TABLE = "/proc/sys/fs/binfmt_misc"
-count = failed = 0
 
 
 def run(*cmd, **kw):
@@ -23,13 +25,7 @@ def run(*cmd, **kw):
 
 
 def check(name, got, want):
-    global count, failed
-    count += 1
-    good = want(got) if callable(want) else got == want
-    failed += not good
-    print(f"{'ok' if good else 'not ok'} {count} - {name}")
-    if not good:
-        print(f"# got {got!r}")
+    tap.check(want(got) if callable(want) else got == want, name, repr(got))
 
 
 def enter():
@@ -88,8 +84,7 @@ def main():
             check("programs no longer start", "started", "refused")
         except OSError as e:
             check("programs no longer start", e.errno, 8)
-    print(f"1..{count}")
-    return 1 if failed else 0
+    return tap.finish()
 
 
 if __name__ == "__main__":

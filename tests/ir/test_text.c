@@ -70,6 +70,15 @@ static const char every_form[] =
     "  %41:i64 = param 0\n"
     "  exit 0x3000 poll\n";
 
+static const char with_bool[] =
+    "region 0x1000 graph\n"
+    "block0:\n"
+    "  %1:i8 = get z\n"
+    "  br block1(%1)\n"
+    "block1:\n"
+    "  %2:i8 = param 0 bool\n"
+    "  exit 0x2000 {0x1000 z=%2}\n";
+
 static void round_trip(void)
 {
     IrRegion *r = parse(every_form);
@@ -92,6 +101,10 @@ static void round_trip(void)
     TEST("snapshots round trip", strcmp(one, two) == 0);
     free(one);
     free(two);
+    r = parse(with_bool);
+    text = r ? test_print(r) : strdup("");
+    TEST("boolean parameters round trip", strcmp(text, with_bool) == 0);
+    free(text);
 }
 
 /* --- the verifier's refusals ------------------------------------------------------------------------------------------ */

@@ -10,7 +10,9 @@ enum { PC = 0x1000 };
 
 static const IrSlot slot_list[A64_NSLOTS] = {
 #define A64_SLOT(slot_name, slot_type, field) {.name = slot_name, .type = slot_type, .offset = offsetof(A64State, field)},
+#define A64_FLAG(slot_name, field) {.name = slot_name, .type = IR_I8, .offset = offsetof(A64State, field), .boolean = true},
 #include "guest/aarch64/slots.def"
+#undef A64_FLAG
 #undef A64_SLOT
 };
 static const IrSlots slots = {.slot = slot_list, .count = A64_NSLOTS, .state_size = sizeof(A64State)};

@@ -12,18 +12,11 @@ import sys
 import tempfile
 import traceback
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from tap import check, finish, skip  # noqa: E402
+
 ENGINES = {"interp": ["--engine=interp"], "tier 1": ["--tier2=off"], "tier 2": ["--tier2=20"]}
 ENV = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "XDG_CACHE_HOME": "/dev/null"}
-done = failed = 0
-
-
-def check(ok, what, detail=""):
-    global done, failed
-    done += 1
-    failed += not ok
-    print(("ok" if ok else "not ok"), done, "-", what)
-    for line in str(detail).splitlines()[:20] if not ok else ():
-        print("#", line)
 
 
 class Profile:
@@ -133,10 +126,8 @@ def test_charged(dragoman, calls, tmp):
 
 
 def test_annotate(dragoman, guest, calls, tmp):
-    global done
     if not shutil.which("callgrind_annotate"):
-        done += 1
-        print(f"ok {done} - callgrind_annotate # SKIP there is none")
+        skip("callgrind_annotate", "there is none")
         return
     for what, options in ("plain", ""), ("caches", ",cache"):
         out = os.path.join(tmp, "out")
@@ -163,8 +154,7 @@ def main():
                 test()
             except Exception:
                 check(False, "a test that broke off", traceback.format_exc())
-    print(f"1..{done}")
-    return failed != 0
+    return finish()
 
 
 if __name__ == "__main__":

@@ -10,17 +10,10 @@ import subprocess
 import sys
 import tempfile
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from tap import check, finish  # noqa: E402
+
 dragoman, moved, probe = map(os.path.abspath, sys.argv[1:])
-done = failed = 0
-
-
-def check(ok, what, detail=""):
-    global done, failed
-    done += 1
-    failed += not ok
-    print(("ok" if ok else "not ok"), done, "-", what)
-    for line in str(detail).splitlines()[:20] if not ok else ():
-        print("#", line)
 
 
 def run(here, away, *options):
@@ -53,8 +46,7 @@ def main():
         err = run(here, away, "--plugin=./probe.so,mode=both")
         check(err.count("insns ") == 2, "a plugin in both programs", err)
         check(os.listdir(away) == [], "nothing where the guest went", os.listdir(away))
-    print(f"1..{done}")
-    return failed != 0
+    return finish()
 
 
 sys.exit(main())

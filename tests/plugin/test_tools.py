@@ -19,21 +19,12 @@ import time
 import traceback
 import xml.etree.ElementTree
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from tap import check, finish  # noqa: E402
+
 ENGINES = {"interp": ["--engine=interp"], "one-insn": ["--one-insn"], "tier 1": ["--tier2=off"], "tier 2": ["--tier2=20"],
            "graphs": ["--tier2=1"], "graphs interp": ["--tier2=1", "--engine=interp"]}
 ENV = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "XDG_CACHE_HOME": "/dev/null"}
-done = 0
-failed = 0
-
-
-def check(ok, what, detail=""):
-    global done, failed
-    done += 1
-    failed += not ok
-    print(("ok" if ok else "not ok"), done, "-", what)
-    if not ok:
-        for line in str(detail).splitlines()[:20]:
-            print("#", line)
 
 
 class Run:
@@ -599,8 +590,7 @@ def main():
                 test()
             except Exception: # such output that a test could not even look at it: say which, and go on
                 check(False, "a test that broke off", traceback.format_exc())
-    print(f"1..{done}")
-    return failed != 0
+    return finish()
 
 
 if __name__ == "__main__":

@@ -10,17 +10,10 @@ import subprocess
 import sys
 import tempfile
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from tap import check, finish  # noqa: E402
+
 DRAGOMAN = os.path.realpath(sys.argv[1])
-count = bad = 0
-
-
-def ok(cond, name, *why):
-    global count, bad
-    count += 1
-    bad += not cond
-    print(f"{'' if cond else 'not '}ok {count} - {name}", flush=True)
-    for line in "\n".join(map(str, why)).splitlines() if not cond else ():
-        print("#", line)
 
 
 def package(repo, name, path, *fields):
@@ -61,27 +54,27 @@ def sysroot(env, *args):
 
 def test_whole(env, root):
     r = sysroot(env, "create", root, "first")
-    ok(r[0] == 0 and os.path.exists(f"{root}/usr/libexec/last"), "create takes in what is needed", *r)
+    check(r[0] == 0 and os.path.exists(f"{root}/usr/libexec/last"), "create takes in what is needed", *r)
     r = sysroot(env, "list", root)
-    ok(r[1] == "base 1\nfirst 1\nlast 1\n", "list", *r)
+    check(r[1] == "base 1\nfirst 1\nlast 1\n", "list", *r)
     r = sysroot(env, "remove", root, "last")
-    ok(r[0] == 0 and sysroot(env, "list", root)[1] == "base 1\n" and not os.path.exists(f"{root}/usr/share/first"),
-       "remove takes what needs it along", *r)
+    check(r[0] == 0 and sysroot(env, "list", root)[1] == "base 1\n" and not os.path.exists(f"{root}/usr/share/first"),
+          "remove takes what needs it along", *r)
     r = sysroot(env, "add", root, "last")
-    ok(r[0] == 0 and sysroot(env, "list", root)[1] == "base 1\nlast 1\n", "add", *r)
+    check(r[0] == 0 and sysroot(env, "list", root)[1] == "base 1\nlast 1\n", "add", *r)
 
 
 def test_unpacking_fails(env, root):
     """A directory in the way of a file stops the second of two packages; the first one's dependency is missing then."""
     os.makedirs(f"{root}/usr/libexec/last/full")
     r = sysroot(env, "create", root, "first")
-    ok(r[0] == 125 and "usr/libexec/last" in r[2] and "Exiting" not in r[2], "a failure says what could not be unpacked", *r)
-    ok(os.path.exists(f"{root}/usr/share/first/file"), "what came before it is there")
+    check(r[0] == 125 and "usr/libexec/last" in r[2] and "Exiting" not in r[2], "a failure says what could not be unpacked", *r)
+    check(os.path.exists(f"{root}/usr/share/first/file"), "what came before it is there")
     shutil.rmtree(f"{root}/usr/libexec/last")
     r = sysroot(env, "create", root, "first")
-    ok(r[0] == 0 and os.path.isfile(f"{root}/usr/libexec/last"), "the next create goes on", *r)
+    check(r[0] == 0 and os.path.isfile(f"{root}/usr/libexec/last"), "the next create goes on", *r)
     r = sysroot(env, "list", root)
-    ok(r[1] == "base 1\nfirst 1\nlast 1\n", "nothing is missing or there twice", *r)
+    check(r[1] == "base 1\nfirst 1\nlast 1\n", "nothing is missing or there twice", *r)
 
 
 def main():
@@ -92,8 +85,7 @@ def main():
         env = make_source(os.path.join(tmp, "repo"))
         test_whole(env, os.path.join(tmp, "whole"))
         test_unpacking_fails(env, os.path.join(tmp, "failing"))
-    print(f"1..{count}")
-    return 1 if bad else 0
+    return finish()
 
 
 if __name__ == "__main__":

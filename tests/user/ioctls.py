@@ -11,20 +11,11 @@ import sys
 import tempfile
 
 ROOT, COMPILERS = sys.argv[1], sys.argv[2:]
-sys.path.insert(0, os.path.join(ROOT, "scripts"))
+sys.path += [os.path.join(ROOT, "scripts"), os.path.join(ROOT, "tests")]
 import gen_ioctls  # noqa: E402
+from tap import check, finish  # noqa: E402
 
 BEFORE = ["stddef.h", "stdint.h", "time.h", "sys/types.h", "sys/socket.h", "net/if.h", "linux/types.h", "sys/ioctl.h", "termios.h"]
-count = bad = 0
-
-
-def check(name, ok, why=""):
-    global count, bad
-    count += 1
-    bad += not ok
-    print(f"{'ok' if ok else 'not ok'} {count} - {name}")
-    if not ok:
-        print(f"# {why}")
 
 
 def compile_text(cc, text):
@@ -43,7 +34,7 @@ def wrong_requests(cc, header, requests):
 
 def main():
     requests, refused = gen_ioctls.read_spec(os.path.join(ROOT, "spec/ioctls.tbl"))
-    check("hundreds of requests", len(requests) > 500 and refused, len(requests))
+    check(len(requests) > 500 and refused, "hundreds of requests", len(requests))
     headers = sorted({r[4] for r in requests})
     for cc in COMPILERS:
         found, wrong = 0, []
@@ -51,7 +42,7 @@ def main():
             w = wrong_requests(cc, h, [r for r in requests if r[4] == h])
             found += w is not None
             wrong += w or []
-        check(f"numbers as {cc} has them", not wrong and found > len(headers) // 2, (found, wrong))
+        check(not wrong and found > len(headers) // 2, f"numbers as {cc} has them", (found, wrong))
     for name, line in (("a request twice", "0x1 A none\n0x1 B none"), ("an unknown kind", "0x1 A what"), ("no name", "0x1")):
         with tempfile.TemporaryDirectory() as d:
             spec = os.path.join(d, "t.tbl")
@@ -59,9 +50,8 @@ def main():
                 f.write(line + "\n")
             r = subprocess.run([sys.executable, os.path.join(ROOT, "scripts/gen_ioctls.py"), spec, os.path.join(d, "c")],
                                capture_output=True, check=False)
-        check(f"refuses {name}", r.returncode != 0)
-    print(f"1..{count}")
-    return bad != 0
+        check(r.returncode != 0, f"refuses {name}")
+    return finish()
 
 
 if __name__ == "__main__":

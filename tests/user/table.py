@@ -10,19 +10,9 @@ import sys
 import tempfile
 
 ROOT = sys.argv[1]
-sys.path.insert(0, os.path.join(ROOT, "scripts"))
+sys.path += [os.path.join(ROOT, "scripts"), os.path.join(ROOT, "tests")]
 import gen_syscalls  # noqa: E402
-
-count = bad = 0
-
-
-def check(name, ok, why=""):
-    global count, bad
-    count += 1
-    bad += not ok
-    print(f"{'ok' if ok else 'not ok'} {count} - {name}")
-    if not ok:
-        print(f"# {why}")
+from tap import check, finish  # noqa: E402
 
 
 def header(path, pattern):
@@ -40,11 +30,11 @@ def main():
     generic = {("newfstatat" if n == "fstatat" else n): v for n, v in generic.items() if not n.endswith(("time64", "64_time")) and
                n not in ("arch_specific_syscall", "syscalls", "sync_file_range2") and not (403 <= v <= 423)}
     wrong = [f"{n} {v}" for n, v in generic.items() if v <= 462 and ours.get(n, [None])[0] != v]
-    check("every generic number", not wrong, wrong)
+    check(not wrong, "every generic number", wrong)
     x86 = header("/usr/include/x86_64-linux-gnu/asm/unistd_64.h", r"#define __NR_(\w+)\s+(\d+)")
     wrong = [n for n, v in x86.items() if n in ours and ours[n][1] != v]
-    check("every x86-64 number", not wrong, wrong)
-    check("all of them", len(calls) >= 300, len(calls))
+    check(not wrong, "every x86-64 number", wrong)
+    check(len(calls) >= 300, "all of them", len(calls))
     for name, line in (("an unknown kind", "500 500 x pass a:nonsense"), ("an unknown handler", "500 500 x maybe"),
                        ("a size that is no argument", "500 500 x pass a:out[b]"), ("seven arguments", "500 500 x pass" + " a:int" * 7)):
         with tempfile.TemporaryDirectory() as d:
@@ -53,9 +43,8 @@ def main():
                 f.write(line + "\n")
             r = subprocess.run([sys.executable, os.path.join(ROOT, "scripts/gen_syscalls.py"), spec, "x86_64",
                                 os.path.join(d, "h"), os.path.join(d, "c")], capture_output=True, check=False)
-        check(f"refuses {name}", r.returncode != 0)
-    print(f"1..{count}")
-    return bad != 0
+        check(r.returncode != 0, f"refuses {name}")
+    return finish()
 
 
 if __name__ == "__main__":

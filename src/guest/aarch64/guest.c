@@ -16,7 +16,9 @@
 static const IrSlot slots[A64_NSLOTS] = {
 #define A64_SLOT(slot_name, slot_type, field) \
     {.name = slot_name, .type = slot_type, .offset = offsetof(A64State, field)},
+#define A64_FLAG(slot_name, field) {.name = slot_name, .type = IR_I8, .offset = offsetof(A64State, field), .boolean = true},
 #include "guest/aarch64/slots.def"
+#undef A64_FLAG
 #undef A64_SLOT
 };
 

@@ -365,7 +365,7 @@ static uint8_t *put_flags(Sel *s, uint8_t *p, const IrRef val[FLAG_COUNT], unsig
 
     if (n == FLAG_COUNT)
         f = flags_form(s, val);
-    if (f.known) {
+    if (f.known && !f.cond) {
         *p++ = (uint8_t)slot[0];
         *p++ = SIDE_FLAGS;
         *p++ = f.how;

@@ -86,6 +86,7 @@ void sel_graph(Sel *s);
 void sel_dispatch(Sel *s, const IrInsn *i);
 bool sel_cond(Sel *s, const IrInsn *user, IrRef cond, SelCond *out);
 void sel_cond_store(Sel *s, IrRef root, Mem m); /* a lazy boolean to memory */
+void sel_lazy_cond(Sel *s, IrRef root, SelCond *c); /* a boolean, lazy or not, in flags */
 void sel_jump_if(Sel *s, SelCond c, bool sense, uint32_t label);
 void sel_eval(Sel *s, const IrInsn *i);
 void sel_store_arg(Sel *s, unsigned n, IrRef v);

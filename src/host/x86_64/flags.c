@@ -24,10 +24,22 @@ static const IrInsn *insn_of(const Sel *s, IrRef v)
     return root && root < s->r->ninsn ? &s->r->insn[root] : NULL;
 }
 
-static bool is_const(const Sel *s, IrRef v, uint64_t want)
+/* A flag's value, or -1 and its constant. */
+typedef struct Flag {
+    IrRef v;
+    int k;
+} Flag;
+
+static Flag flag_of(const Sel *s, IrRef v)
 {
     uint64_t c;
-    return sel_const(s, v, &c) && c == want;
+    return sel_const(s, v, &c) ? (Flag){0, (int)(c & 1)} : (Flag){v, -1};
+}
+
+static bool is_zero(const Sel *s, IrRef v)
+{
+    uint64_t c;
+    return sel_const(s, v, &c) && c == 0;
 }
 
 static bool is_lazy(const Sel *s, IrRef v)
@@ -42,9 +54,9 @@ static bool is_relation(const Sel *s, IrRef v, unsigned rel, IrType t, IrRef x, 
 
     if (!i || i->op != IR_ICMP || i->lane != t || (i->aux & (IR_LT | IR_EQ | IR_GT | IR_PSIGNED)) != rel)
         return false;
-    if (rel == IR_EQ && same(s, i->a, x) && (y ? same(s, i->b, y) : is_const(s, i->b, 0)))
+    if (rel == IR_EQ && same(s, i->a, x) && (y ? same(s, i->b, y) : is_zero(s, i->b)))
         return true;
-    if (!is_const(s, i->b, 0))
+    if (!is_zero(s, i->b))
         return false;
     if (!y && same(s, i->a, x))
         return true;
@@ -58,16 +70,16 @@ static unsigned how_of(IrType t, bool carry)
 }
 
 /* x - y, by the flag for overflow, which only that has. */
-static bool form_difference(const Sel *s, const IrRef val[FLAG_COUNT], FlagForm *f)
+static bool form_difference(const Sel *s, const Flag val[FLAG_COUNT], FlagForm *f)
 {
-    const IrInsn *v = insn_of(s, val[FLAG_OVERFLOW]), *c = insn_of(s, val[FLAG_CARRY]);
-    IrRef root = ra_root(s, val[FLAG_OVERFLOW]);
+    const IrInsn *v = insn_of(s, val[FLAG_OVERFLOW].v), *c = insn_of(s, val[FLAG_CARRY].v);
+    IrRef root = ra_root(s, val[FLAG_OVERFLOW].v);
 
     if (!v || v->op != IR_SUB_V || !is_lazy(s, root) || !c || c->op != IR_ICMP || c->lane != v->lane ||
         (c->aux & (IR_LT | IR_EQ | IR_GT | IR_PSIGNED)) != (IR_EQ | IR_GT) || !same(s, c->a, v->a) || !same(s, c->b, v->b))
         return false;
-    if (!is_relation(s, val[FLAG_SIGN], IR_LT | IR_PSIGNED, (IrType)v->lane, v->a, v->b) ||
-        !is_relation(s, val[FLAG_ZERO], IR_EQ, (IrType)v->lane, v->a, v->b))
+    if (!is_relation(s, val[FLAG_SIGN].v, IR_LT | IR_PSIGNED, (IrType)v->lane, v->a, v->b) ||
+        !is_relation(s, val[FLAG_ZERO].v, IR_EQ, (IrType)v->lane, v->a, v->b))
         return false;
     bool sum = ra_val(s, root)->flags & VAL_ALT;
     unsigned how = how_of((IrType)v->lane, true) | (sum ? FLAGS_SUM : 0);
@@ -76,24 +88,90 @@ static bool form_difference(const Sel *s, const IrRef val[FLAG_COUNT], FlagForm 
 }
 
 /* One value compared with zero, or a conjunction. */
-static bool form_value(const Sel *s, const IrRef val[FLAG_COUNT], FlagForm *f)
+static bool form_value(const Sel *s, const Flag val[FLAG_COUNT], FlagForm *f)
 {
-    const IrInsn *n = insn_of(s, val[FLAG_SIGN]);
-    bool carry = is_const(s, val[FLAG_CARRY], 1);
+    IrRef sign = val[FLAG_SIGN].v;
+    const IrInsn *n = insn_of(s, sign);
 
-    if (!n || !is_lazy(s, val[FLAG_SIGN]) || ra_val(s, ra_root(s, val[FLAG_SIGN]))->flags & VAL_ALT ||
-        !is_const(s, val[FLAG_OVERFLOW], 0) || !(carry || is_const(s, val[FLAG_CARRY], 0)))
+    if (!n || !is_lazy(s, sign) || ra_val(s, ra_root(s, sign))->flags & VAL_ALT || val[FLAG_OVERFLOW].k != 0 || val[FLAG_CARRY].k < 0)
         return false;
-    if (!is_relation(s, val[FLAG_SIGN], IR_LT | IR_PSIGNED, (IrType)n->lane, n->a, 0) ||
-        !is_relation(s, val[FLAG_ZERO], IR_EQ, (IrType)n->lane, n->a, 0))
+    if (!is_relation(s, sign, IR_LT | IR_PSIGNED, (IrType)n->lane, n->a, 0) ||
+        !is_relation(s, val[FLAG_ZERO].v, IR_EQ, (IrType)n->lane, n->a, 0))
         return false;
-    unsigned how = how_of((IrType)n->lane, carry);
+    unsigned how = how_of((IrType)n->lane, val[FLAG_CARRY].k == 1);
     *f = (FlagForm){true, (uint8_t)how, n->a, 0};
     if (is_lazy(s, n->a)) {
         const IrInsn *x = insn_of(s, n->a);
         *f = (FlagForm){x->op == IR_AND, (uint8_t)(how | FLAGS_BOTH), x->a, x->b};
     }
     return f->known;
+}
+
+static bool form_comparison(const Sel *s, const Flag val[FLAG_COUNT], FlagForm *f)
+{
+    return form_difference(s, val, f) || form_value(s, val, f);
+}
+
+/* Flags that are the same whatever is compared, as a comparison of flags_x with a constant; from 0: not to be had. */
+static const struct Fixed {
+    int32_t x;
+    uint32_t from;
+} fixed[16] = {
+    [0] = {1, FROM_PENDING | FROM_CONST},
+    [1] = {INT32_MIN, FROM_PENDING | FROM_CONST | 32 | 1u << FROM_Y},
+    [2] = {1, FROM_PENDING | FROM_CONST | FROM_CARRY},
+    [3] = {INT32_MIN, FROM_PENDING | FROM_CONST | FROM_CARRY | 32 | 1u << FROM_Y},
+    [4] = {0, FROM_PENDING | FROM_CONST},
+    [6] = {0, FROM_PENDING | FROM_CONST | FROM_CARRY},
+    [8] = {-1, FROM_PENDING | FROM_CONST},
+    [9] = {INT32_MAX, FROM_PENDING | FROM_CONST | 32 | UINT32_MAX << FROM_Y},
+    [10] = {-1, FROM_PENDING | FROM_CONST | FROM_CARRY},
+};
+
+/* One flag of `cond ? yes : no`, no a constant. What chooses between constants has become the condition or its opposite. */
+static bool split(const Sel *s, IrRef cond, IrRef v, Flag *yes, unsigned *no)
+{
+    const IrInsn *i = insn_of(s, v);
+    Flag f = flag_of(s, v), other;
+
+    if (f.k >= 0) {
+        *yes = f;
+        *no = (unsigned)f.k;
+        return true;
+    }
+    if (same(s, v, cond)) {
+        *yes = (Flag){0, 1};
+        *no = 0;
+        return true;
+    }
+    if (!i || i->op != IR_SELECT || !same(s, i->a, cond) || (other = flag_of(s, i->c)).k < 0)
+        return false;
+    *yes = flag_of(s, i->b);
+    *no = (unsigned)other.k;
+    return true;
+}
+
+/* A conditional comparison: by what a choice says that is made at exits only, whose operands are there then. */
+static bool form_choice(const Sel *s, const IrRef val[FLAG_COUNT], FlagForm *f)
+{
+    static const uint8_t bit[FLAG_COUNT] = {[FLAG_SIGN] = 8, [FLAG_ZERO] = 4, [FLAG_CARRY] = 2, [FLAG_OVERFLOW] = 1};
+    const IrInsn *v = insn_of(s, val[FLAG_OVERFLOW]), *n = insn_of(s, val[FLAG_SIGN]);
+    const IrInsn *by = v && v->op == IR_SELECT && is_lazy(s, val[FLAG_OVERFLOW]) ? v : n;
+    Flag yes[FLAG_COUNT];
+    unsigned no, all = 0;
+
+    if (!by || by->op != IR_SELECT || (by == n && !is_lazy(s, val[FLAG_SIGN])))
+        return false;
+    for (unsigned k = 0; k < FLAG_COUNT; k++) {
+        if (!split(s, by->a, val[k], &yes[k], &no))
+            return false;
+        all |= no ? bit[k] : 0;
+    }
+    if (!fixed[all].from || !form_comparison(s, yes, f))
+        return false;
+    f->cond = by->a;
+    f->otherwise = (uint8_t)all;
+    return true;
 }
 
 typedef struct SelForm {
@@ -106,8 +184,11 @@ FlagForm flags_form(Sel *s, const IrRef val[FLAG_COUNT])
     SelForm *last = s->form; /* they seldom change between one operation that asks and the next */
 
     if (memcmp(last->val, val, sizeof last->val)) {
+        Flag flag[FLAG_COUNT];
         memcpy(last->val, val, sizeof last->val);
-        if (!form_difference(s, val, &last->form) && !form_value(s, val, &last->form))
+        for (unsigned k = 0; k < FLAG_COUNT; k++)
+            flag[k] = flag_of(s, val[k]);
+        if (!form_comparison(s, flag, &last->form) && !form_choice(s, val, &last->form))
             last->form = (FlagForm){0};
     }
     return last->form;
@@ -181,6 +262,16 @@ void flags_store(Sel *s, const FlagForm *f)
     if (!constant)
         store_operand(s, y, f->y);
     s->ra->locked = 0;
+    if (f->cond) {
+        uint32_t done = sel_label(s);
+        SelCond c;
+        sel_lazy_cond(s, ra_root(s, f->cond), &c);
+        sel_jump_if(s, c, true, done);
+        x64_mov_mi(s->a, W64, sel_cpu(s, x), fixed[f->otherwise].x);
+        x64_mov_mi(s->a, W32, sel_cpu(s, offsetof(HostCpu, flags_from)), (int32_t)fixed[f->otherwise].from);
+        sel_bind(s, done);
+        s->ra->locked = 0;
+    }
 }
 
 /* --- reading ------------------------------------------------------------------------------------------------------------- */

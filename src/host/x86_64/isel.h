@@ -58,6 +58,9 @@ static inline void flags_set(Sel *s, unsigned kind, IrRef x, IrRef y, Width w)
     s->flags = (struct SelFlags){x, y, (uint8_t)kind, (uint8_t)w};
 }
 
+/* Zero and sign of a value that is in a register or memory, or in the flags already (select_flags.c). */
+void isel_sign_flags(Sel *s, IrRef v, Width w);
+
 /* Rules, by file. */
 SelRule isel_shl, isel_shr, isel_sar, isel_ror, isel_extr, isel_ubfx, isel_sbfx, isel_bfi, isel_clz, isel_ctz,
     isel_popcnt, isel_cls, isel_bswap, isel_bitrev, isel_crc32, isel_zext, isel_sext;

@@ -1,9 +1,11 @@
 /* The forward pass: every needed instruction in order, each by its rule. Conditions, selections, branches. */
 #include "host/x86_64/emit.h"
 #include "host/x86_64/graph.h"
+#include "host/x86_64/isel.h"
 
 #include "base/check.h"
 #include "host/x86_64/asm_vec.h"
+#include "ir/simplify.h"
 
 /* --- conditions in flags ---------------------------------------------------------------------------------------------- */
 
@@ -45,8 +47,7 @@ bool sel_cond(Sel *s, const IrInsn *user, IrRef cond, SelCond *out)
         if (ra_val(s, root)->reg == REG_NONE && !ra_val(s, root)->spill)
             sel_dispatch(s, i); /* its operands are this instruction's */
     }
-    Gpr c = sel_use_r(s, cond);
-    x64_test_rr(s->a, W8, c, c);
+    isel_sign_flags(s, cond, W8);
     *out = (SelCond){.cc = CC_NE};
     return true;
 }
@@ -110,11 +111,35 @@ static Gpr bool_to_reg(Sel *s, IrRef root, uint64_t *keep)
     return d;
 }
 
+/* `a ? b : 0` of booleans: both. */
+static bool is_both(const Sel *s, const IrInsn *i)
+{
+    uint64_t k;
+
+    return i->type == IR_I8 && sel_const(s, i->c, &k) && k == 0 && ir_value_bits(s->r, i->a) == 1 && ir_value_bits(s->r, i->b) == 1;
+}
+
+void sel_lazy_cond(Sel *s, IrRef root, SelCond *c)
+{
+    if (!(ra_val(s, root)->flags & VAL_LAZY)) {
+        isel_sign_flags(s, root, W8);
+        *c = (SelCond){.cc = CC_NE};
+        return;
+    }
+    bool done = cond_rule(&s->r->insn[root])(s, &s->r->insn[root], c);
+    CHECK(done);
+}
+
 static void select_store(Sel *s, const IrInsn *i, Mem m)
 {
     uint64_t keep = 0;
     Gpr k = bool_to_reg(s, ra_root(s, i->a), &keep);
     Gpr yes = bool_to_reg(s, ra_root(s, i->b), &keep);
+    if (is_both(s, i)) {
+        x64_alu_rr(s->a, ALU_AND, W32, yes, k);
+        x64_mov_mr(s->a, W8, m, yes);
+        return;
+    }
     Gpr no = bool_to_reg(s, ra_root(s, i->c), &keep);
     x64_test_rr(s->a, W8, k, k);
     x64_cmov(s->a, CC_NE, W32, no, rm_r(yes));
@@ -158,10 +183,35 @@ static bool feeds_cond(const Sel *s, const IrInsn *i, IrRef v)
     return ra_root(s, c->a) == root || ra_root(s, c->b) == root || ra_root(s, c->c) == root;
 }
 
+static bool select_both(Sel *s, const IrInsn *i)
+{
+    IrRef ref = (IrRef)(i - s->r->insn);
+    Gpr d, a;
+
+    if (!(ra_val(s, ref)->flags & VAL_COND)) {
+        a = sel_use_r(s, i->a);
+        d = sel_def_r_from(s, i, i->b);
+    } else if (!feeds_cond(s, i, i->b)) {
+        SelCond c;
+        a = sel_tmp_r(s);
+        d = sel_def_r_from(s, i, i->b);
+        sel_cond(s, i, i->a, &c);
+        cond_to_reg(s, c, a, c.two ? sel_tmp_r(s) : RAX);
+    } else {
+        return false;
+    }
+    x64_alu_rr(s->a, ALU_AND, W8, d, a);
+    flags_set(s, FL_RES, ref, 0, W8);
+    return true;
+}
+
 static void select_int(Sel *s, const IrInsn *i)
 {
     Width w = i->type == IR_I64 ? W64 : W32;
     SelCond c;
+
+    if (is_both(s, i) && select_both(s, i))
+        return;
     Gpr yes = sel_use_r(s, i->b), d, no;
     bool same = ra_root(s, i->b) == ra_root(s, i->c);
 

@@ -179,8 +179,7 @@ static Cc relation_cc(unsigned aux)
     return (Cc)((aux & IR_PSIGNED) ? g[rel] : u[rel]);
 }
 
-/* Zero and sign of a value that is in a register or memory, or in the flags already. */
-static void sign_flags(Sel *s, IrRef v, Width w)
+void isel_sign_flags(Sel *s, IrRef v, Width w)
 {
     IrRef x = ra_root(s, v);
     if (flags_are(s, FL_RES, x, 0, w) || flags_are(s, FL_SUB, x, 0, w) || flags_are(s, FL_SUM, x, 0, w))
@@ -206,7 +205,7 @@ static bool icmp_alt(Sel *s, const IrInsn *i, Width w, SelCond *out)
     if (flags_are(s, FL_SUB, r, 0, w))
         return true;
     if (rel == IR_EQ || rel == (IR_LT | IR_GT)) {
-        sign_flags(s, r, w);
+        isel_sign_flags(s, r, w);
         return true;
     }
     bool carry = !(i->aux & IR_PSIGNED) && (rel == IR_LT || rel == (IR_EQ | IR_GT));
@@ -254,7 +253,7 @@ static bool icmp_sign(Sel *s, const IrInsn *i, Width w, SelCond *out)
         else
             test_flags(s, x, w);
     } else {
-        sign_flags(s, i->a, w);
+        isel_sign_flags(s, i->a, w);
     }
     *out = (SelCond){.cc = rel == IR_EQ ? CC_E : rel == IR_LT ? CC_S : rel == (IR_LT | IR_GT) ? CC_NE : CC_NS};
     return true;
@@ -293,7 +292,7 @@ static bool cond_xor(Sel *s, const IrInsn *i, SelCond *out)
     if (i->type != IR_I8)
         return false;
     if (sel_const(s, i->b, &c) && c == 1) {
-        sign_flags(s, i->a, W8);
+        isel_sign_flags(s, i->a, W8);
         *out = (SelCond){.cc = CC_E};
     } else {
         compare(s, i, W8);

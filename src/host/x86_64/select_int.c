@@ -158,6 +158,7 @@ static bool sel_andn(Sel *s, const IrInsn *i)
         if (n == (int32_t)n) {
             Gpr d = sel_def_r_from(s, i, i->a);
             x64_alu_ri(s->a, ALU_AND, w, d, (int32_t)n);
+            flags_set(s, FL_RES, (IrRef)(i - s->r->insn), 0, w);
             return true;
         }
     }
@@ -165,6 +166,7 @@ static bool sel_andn(Sel *s, const IrInsn *i)
     Gpr b = sel_use_r(s, i->b);
     Gpr d = sel_def_r_last(s, i);
     x64_andn(s->a, w, d, b, a);
+    flags_set(s, FL_RES, (IrRef)(i - s->r->insn), 0, w);
     return true;
 }
 
