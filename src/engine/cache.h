@@ -44,10 +44,13 @@ typedef struct Link {
     HostSite site;
 } Link;
 
-/* Indirect branches of a graph, which meets their targets: the only one, or those in a table that have run. */
+/*
+ * Indirect branches of a graph, which meets their targets: the only one, those in a table that have run, or one of several, in which a
+ * trail goes on.
+ */
 typedef struct Met {
-    unsigned n, ntables;
-    uint64_t pc[TRANSLATION_MET], table[TRANSLATION_MET];
+    unsigned n, ntables, nled;
+    uint64_t pc[TRANSLATION_MET], table[TRANSLATION_MET], led[TRANSLATION_MET], led_to[TRANSLATION_MET];
 } Met;
 
 /* A guest page that a translation was made from, and what of it. */

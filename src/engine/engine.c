@@ -248,6 +248,8 @@ void engine_stats(Engine *e, FILE *f)
     print_rate(f, "lookups", s.lookups, 0, "");
     print_rate(f, "returns elsewhere", s.unpaired, 0, "");
     print_rate(f, "  watches", s.watches, 0, "");
+    print_rate(f, "promotion stubs", e->cache.cells.fresh - e->cache.cells.nfree, 0, "");
+    print_rate(f, "  not made for want of room", e->cache.cells.refused, 0, "");
     print_rate(f, "faults", s.faults, 0, "");
     print_rate(f, "floating-point traps", s.fp_traps, 0, "");
     print_rate(f, "careful sites", atomic_load(&e->careful_count), 0, "");

@@ -240,8 +240,8 @@ IrRegion *region_form(Fetch *f, uint64_t pc, bool evidence);
 /* Note the way from cpu's pc: the run loop calls trail_step as long as cpu->trail is there. Then tier_trail gets it. */
 void trail_begin(Vcpu *cpu);
 IrStop trail_step(Vcpu *cpu);
-/* Form a region along it, in the vcpu's arena. NULL: too short, or the code changed meanwhile. */
-IrRegion *trail_form(Fetch *f, const Trail *t);
+/* Form a region along it, in the vcpu's arena. NULL: too short, the code changed meanwhile, or `later`: it is to be noted again. */
+IrRegion *trail_form(Fetch *f, const Trail *t, bool *later);
 
 /* --- translate.c ---------------------------------------------------------------------------------------------------- */
 typedef enum Translated {
@@ -249,6 +249,7 @@ typedef enum Translated {
     TRANSLATED_NOT,     /* the instruction cannot be fetched; a graph cannot be made or is not worth while */
     TRANSLATED_FULL,    /* no room in the code cache until a grace period ends (run.c waits for it) */
     TRANSLATED_CHANGED, /* the guest changed the code meanwhile: try again */
+    TRANSLATED_LATER,   /* the trail did not go where most do: try again when the place is hot again */
 } Translated;
 /* The translation of (pc, cpu's mode): found, or made now; NULL with *why set. One without hpc is to be interpreted. */
 Translation *translate_get(Vcpu *cpu, uint64_t pc, Translated *why);
@@ -265,6 +266,8 @@ IrRegion *translate_form(Vcpu *cpu, uint64_t pc, unsigned limit, Translation *t)
 /* The same for running them once, with what tools ask for. `resumes`: see ToolRegion. */
 IrRegion *translate_once(Vcpu *cpu, uint64_t pc, unsigned limit, bool resumes);
 void translation_free(Translation *t);
+/* What it meets itself, made when it is not there yet. */
+Met *translation_met(Translation *t);
 
 /* --- pack.c --------------------------------------------------------------------------------------------------------- */
 /* A copy of a region in one malloc block, for keeping. */
@@ -314,10 +317,12 @@ void promote_attach(Engine *e, Translation *t);
 bool promote_known(Engine *e, uint64_t pc, uint64_t *target);
 /* What was seen of the return at pc. Returns whether it is to be translated otherwise. Outside translated code. */
 bool promote_return(Vcpu *cpu, uint64_t pc, const PromoteWatched *seen);
-/* Whether the branch at pc goes to `to` so often that tier 2 may go on there. */
-bool promote_hottest(Engine *e, uint64_t pc, uint64_t to);
+/* Whether a trail goes on at `to`, where the branch at pc went as it was noted. */
+PromoteLead promote_trail(Engine *e, uint64_t pc, uint64_t to);
 /* The routine behind HostCpu.promote. */
 const void *promote_miss(HostCpu *h);
+/* What another process has found out of a branch, unless there is a record of it already. Own thread. */
+void promote_remember(Vcpu *cpu, const PromoteKept *k);
 /* Call fn for each branch that there is a record of. */
 void promote_each(Engine *e, void (*fn)(void *ctx, const PromoteSite *s), void *ctx);
 /* Free a stub that nobody runs any more. Caller holds kill_lock. */
@@ -463,8 +468,8 @@ bool persist_drop_page_locked(Engine *e, uint64_t va);
 void persist_reads(Engine *e, uint64_t va);
 /* `t` has been made just now. */
 void persist_made(Vcpu *cpu, const Translation *t);
-/* There will be no graph of `t`. */
-void persist_refused(Engine *e, const Translation *t);
+/* Of the code at pc was found out what other processes are to know: there will be no graph of it, or its return is no use to the predictor. */
+void persist_learnt(Engine *e, uint64_t pc);
 /* `t` has taken the place of another. */
 void persist_improved(Engine *e, const Translation *t);
 /* Guest memory [va, va + len) changed. Returns whether something was killed. Caller holds kill_lock. */

@@ -11,6 +11,9 @@
 
 /* After fork a region's sites stay unchained until so many were wanted: most children soon call execve or end. */
 #define FROZEN_PATIENCE 64
+/* A branch that promotion hears of, which has been missed some dozens of times, counts for so many. */
+#define WANTS_STUB 16
+#define MUST UINT32_MAX
 
 static bool exit_wanted(HostCpu *h)
 {
@@ -69,8 +72,8 @@ static bool is_unchained(Link *l, Translation *to)
     return translation_dead(to) || (!l->site.indirect && atomic_load(&l->to) != to);
 }
 
-/* Let a site lead to `to`, NULL: to its own stub, in memory of this process alone. `must`: even if that means copying the region. */
-static bool patch(Engine *e, Link *l, Translation *to, bool must)
+/* Let a site lead to `to`, NULL: to its own stub, in memory of this process alone. `want`: how much it is wanted; MUST: even if that means copying the region. */
+static bool patch(Engine *e, Link *l, Translation *to, unsigned want)
 {
     CacheRegion *r = l->from->region;
     bool ok = true;
@@ -79,10 +82,10 @@ static bool patch(Engine *e, Link *l, Translation *to, bool must)
     if (to && is_unchained(l, to)) {
         ok = false;
     } else if (atomic_load_explicit(&r->frozen, memory_order_relaxed)) {
-        ok = (must || ++r->wanted > FROZEN_PATIENCE) && cache_writable_locked(r);
+        ok = (want == MUST || (r->wanted += want) > FROZEN_PATIENCE) && cache_writable_locked(r);
         if (ok)
             atomic_fetch_add_explicit(&e->unshared, 1, memory_order_relaxed);
-        CHECK(ok || !must);
+        CHECK(ok || want != MUST);
     }
     if (ok)
         e->host->patch(&l->site, l->from->rw, l->from->hpc - l->from->rw, to ? to->hpc : NULL);
@@ -92,7 +95,7 @@ static bool patch(Engine *e, Link *l, Translation *to, bool must)
 
 bool link_point(Engine *e, Link *l, Translation *to)
 {
-    return patch(e, l, to, false);
+    return patch(e, l, to, WANTS_STUB);
 }
 
 static void link_to(Vcpu *cpu, Link *l, Translation *to)
@@ -110,7 +113,7 @@ static void link_to(Vcpu *cpu, Link *l, Translation *to)
     }
     if (first || none == to) { /* again: the region was frozen when it was wanted before */
         spin_unlock(&to->lock);
-        if (patch(cpu->e, l, to, false)) /* outside the spin lock: it may take long */
+        if (patch(cpu->e, l, to, 1)) /* outside the spin lock: it may take long */
             cpu->stats.links++;
         return;
     }
@@ -183,7 +186,7 @@ void link_unchain(Engine *e, Translation *t)
     spin_unlock(&t->lock);
     while (l) {
         Link *next = l->next;
-        patch(e, l, NULL, true);
+        patch(e, l, NULL, MUST);
         /* Only now may the site be given another target. */
         l->next = l->prev = NULL;
         atomic_store(&l->to, NULL);

@@ -44,7 +44,7 @@ struct PersistImage {
     atomic_bool careful;     /* some of `made` are in careful form */
     atomic_uint made;        /* cost of what this process made since the last save, or since it was forked */
     atomic_uint had;         /* translations before, and those of the file */
-    atomic_bool refused;     /* some of its translations have been, since the last save */
+    atomic_bool refused;     /* some of its translations have been, or a return was found to be no use to the predictor, since the last save */
 };
 
 typedef struct Persist {
@@ -88,6 +88,12 @@ bool persist_image_drop_page_locked(Engine *e, PersistImage *im, uint64_t page);
 bool persist_pages_match(const PersistFile *f, uint64_t start, uint64_t end);
 /* Hash of one page of guest memory; false when it cannot be read. */
 bool persist_page_hash(uint64_t va, uint64_t *hash);
+/*
+ * What is known of the indirect branches of an image, by this process and, where it knows nothing, by the file that is there (persist_branches.c).
+ * Returns *n of them, to be freed. Restoring tells the policy what the image's own file knows.
+ */
+PromoteKept *persist_branches_collect(Engine *e, const PersistImage *im, const PersistFile *base, uint32_t *n);
+void persist_branches_restore(Vcpu *cpu, const PersistImage *im);
 /* The directory can be used: it is this user's alone. `make`: create it if it is not there. */
 bool persist_dir_ok(const Persist *p, bool make);
 

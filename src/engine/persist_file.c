@@ -52,6 +52,7 @@ size_t persist_layout(PersistFile *f)
     f->site = part(f->map, &at, h->nsite, sizeof *f->site);
     f->ref = part(f->map, &at, h->nref, sizeof *f->ref);
     f->reloc = part(f->map, &at, h->nreloc, sizeof *f->reloc);
+    f->branch = part(f->map, &at, h->nbranch, sizeof *f->branch);
     f->side = part(f->map, &at, h->side_len, 1);
     f->code_at = (at + 4095) & ~(size_t)4095;
     f->code_room = (size_t)((h->code_len + CACHE_GRANULE - 1) & ~(uint64_t)(CACHE_GRANULE - 1));
@@ -63,7 +64,7 @@ static bool header_ok(const PersistHeader *h, const Hash128 *key)
     return !memcmp(h->magic, PERSIST_MAGIC, sizeof h->magic) && h->version == PERSIST_VERSION && h->header_size == sizeof *h &&
            h->sum_header == persist_header_sum(h) && (!key || !memcmp(key, &h->key, sizeof *key)) && h->npage <= COUNT_MAX &&
            h->nentry <= COUNT_MAX && h->nhash <= 4 * COUNT_MAX && h->nhash && !(h->nhash & (h->nhash - 1)) &&
-           h->nsite <= COUNT_MAX && h->nref <= COUNT_MAX && h->nreloc <= COUNT_MAX && h->side_len <= SIDE_MAX &&
+           h->nsite <= COUNT_MAX && h->nref <= COUNT_MAX && h->nreloc <= COUNT_MAX && h->nbranch <= COUNT_MAX && h->side_len <= SIDE_MAX &&
            h->code_len <= PERSIST_CODE_MAX && memchr(h->guest, 0, sizeof h->guest) != NULL;
 }
 

@@ -13,6 +13,7 @@
  *   PersistSite[nsite]      chain sites
  *   uint32_t[nref]          indices of pages
  *   uint32_t[nreloc]        references to common stubs: offset << 8 | stub
+ *   PromoteKept[nbranch]    what was found out of indirect branches, by address
  *   uint8_t[side_len]       side tables
  *   code                    gates first (see Host.gates), then translations, linked with each other; zeros to a multiple
  *                           of CACHE_GRANULE. None crosses a multiple of PERSIST_CHUNK.
@@ -23,6 +24,7 @@
 #define ENGINE_PERSIST_FILE_H
 
 #include "base/hash.h"
+#include "engine/promote.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -30,7 +32,7 @@
 #include <sys/stat.h>
 
 #define PERSIST_MAGIC "DRGCACHE"
-#define PERSIST_VERSION 2u
+#define PERSIST_VERSION 3u
 #define PERSIST_SUFFIX ".dgc"
 #define PERSIST_CHUNK (256u << 10) /* this much is copied when something in it has to be patched */
 #define PERSIST_CODE_MAX (128u << 20)
@@ -46,7 +48,7 @@ typedef struct PersistHeader {
     Hash128 build;          /* of dragoman and everything else that the code depends on, but not of the guest's file */
     uint64_t start;         /* guest address of the mapping */
     uint64_t offset;        /* of the mapping in the guest's file */
-    uint32_t npage, nentry, nhash, nsite, nref, nreloc;
+    uint32_t npage, nentry, nhash, nsite, nref, nreloc, nbranch, unused;
     uint64_t side_len, code_len, guest_insns;
     char guest[128];        /* name of the guest's file, shortened from the left; for people */
 } PersistHeader;
@@ -94,6 +96,7 @@ typedef struct PersistFile {
     const PersistMore *more;
     const PersistSite *site;
     const uint32_t *ref, *reloc;
+    const PromoteKept *branch;
     const uint8_t *side;
     const uint8_t *code;    /* only where the whole file is mapped */
 } PersistFile;

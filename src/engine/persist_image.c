@@ -166,6 +166,7 @@ static void load_file(Vcpu *cpu, PersistImage *im)
             log_line("cache: %s ignored: %s", path, why);
         return;
     }
+    persist_branches_restore(cpu, im);
     atomic_store(&im->had, im->file.h->nentry);
     atomic_fetch_add(&p->n.files, 1);
     atomic_fetch_add(&p->n.kept_insns, im->file.h->guest_insns);

@@ -67,6 +67,8 @@ typedef struct Writer {
     PersistSite *counter_site;
     uint32_t *counter_reloc;
     uint32_t *page_of;       /* by page of the image: index in out.page + 1 */
+    PromoteKept *branch;
+    uint32_t nbranch;
     uint8_t *unchanged;      /* by page of the image: since it was translated from; 1 yes, 2 no, 0 not asked yet */
     uint64_t nsite, nref, nreloc, side_len, guest_insns;
 } Writer;
@@ -520,6 +522,7 @@ static bool build(Writer *w, Vcpu *cpu)
     h.nsite = (uint32_t)w->nsite;
     h.nref = (uint32_t)w->nref;
     h.nreloc = (uint32_t)w->nreloc;
+    h.nbranch = w->nbranch;
     h.side_len = w->side_len;
     h.guest_insns = w->guest_insns;
     w->out.map = (uint8_t *)&h;
@@ -535,6 +538,8 @@ static bool build(Writer *w, Vcpu *cpu)
     for (uint32_t i = 0; i < w->n; i++)
         fill_one(w, i, &next);
     fill_hash(w);
+    if (w->nbranch)
+        memcpy((PromoteKept *)(uintptr_t)w->out.branch, w->branch, w->nbranch * sizeof *w->branch);
     for (uint32_t i = 0; i < w->n; i++)
         fill_code(w, i);
     PersistHeader *out = (PersistHeader *)map;
@@ -693,6 +698,7 @@ static void free_writer(Writer *w)
     free(w->counter_code);
     free(w->counter_site);
     free(w->counter_reloc);
+    free(w->branch);
     free(w->unchanged);
 }
 
@@ -719,6 +725,7 @@ static bool save_image(Vcpu *cpu, PersistImage *im, Made *m)
         put_in_order(&w);
         index_kept(&w);
         add_counters(&w);
+        w.branch = persist_branches_collect(e, im, &w.base, &w.nbranch);
         ok = build(&w, cpu) && replace(&w, path);
         if (ok) {
             atomic_fetch_add(&p->n.saved_files, 1);
@@ -773,9 +780,9 @@ void persist_improved(Engine *e, const Translation *t)
         atomic_fetch_add(&im->made, PERSIST_GRAPH_COST);
 }
 
-void persist_refused(Engine *e, const Translation *t)
+void persist_learnt(Engine *e, uint64_t pc)
 {
-    PersistImage *im = e->persist ? persist_image_at(e->persist, t->pc) : NULL;
+    PersistImage *im = e->persist ? persist_image_at(e->persist, pc) : NULL;
 
     if (!im)
         return;

@@ -105,13 +105,13 @@ bool promote_known(Engine *e, uint64_t pc, uint64_t *target)
     return known;
 }
 
-bool promote_hottest(Engine *e, uint64_t pc, uint64_t to)
+PromoteLead promote_trail(Engine *e, uint64_t pc, uint64_t to)
 {
     pthread_mutex_lock(&e->promote_lock);
-    const PromoteSite *s = site_find_locked(e, pc);
-    bool leads = s && promote_leads(s, to);
+    PromoteSite *s = site_find_locked(e, pc);
+    PromoteLead lead = s ? promote_lead(s, to) : LEAD_ON;
     pthread_mutex_unlock(&e->promote_lock);
-    return leads;
+    return lead;
 }
 
 /*
@@ -176,43 +176,77 @@ static bool returns_paired(const Engine *e, const Link *l)
     return l->site.indirect == HOST_SITE_RETURN && e->cfg.ret_predict;
 }
 
+/* Whether t's trail goes on in the target behind a comparison of its own. */
+static bool is_led(const Translation *t, uint64_t pc, uint64_t target)
+{
+    for (unsigned i = 0; t->met && i < t->met->nled; i++)
+        if (t->met->led[i] == pc && t->met->led_to[i] == target)
+            return true;
+    return false;
+}
+
+/* What the site's stub is to compare with, by slot; returns how many. */
+static unsigned stub_slots(const Link *l, const PromoteSite *s, unsigned slot[PROMOTE_SLOTS_MAX])
+{
+    unsigned n = 0;
+
+    for (unsigned k = 0; k < s->n; k++)
+        if (!is_led(l->from, s->pc, s->slot[k].target))
+            slot[n++] = k;
+    return n;
+}
+
+/* NULL: nothing is worth one, or there is no room. */
 static Translation *stub_new(Engine *e, const Link *l, PromoteSite *s)
 {
     HostSite site[HOST_PROMOTE_MAX];
-    uint64_t target[HOST_PROMOTE_MAX];
-    HostPromotion what = {.pc = s->pc, .target = target, .n = s->n, .site = l->from->hpc + l->site.offset,
-                          .lookup = l->from->hpc + l->site.stub, .hits = e->cfg.count_branches ? s->hits : NULL,
-                          .pops = returns_paired(e, l)};
+    uint64_t target[HOST_PROMOTE_MAX], *hits[HOST_PROMOTE_MAX + 1];
+    unsigned slot[PROMOTE_SLOTS_MAX], n = stub_slots(l, s, slot);
+    HostPromotion what = {.pc = s->pc, .target = target, .n = n, .site = l->from->hpc + l->site.offset,
+                          .lookup = l->from->hpc + l->site.stub, .hits = e->cfg.count_branches ? hits : NULL,
+                          .counts = s->state != PROMOTE_SETTLED, .pops = returns_paired(e, l)};
     CodeBuf cb;
 
-    if (!cells_get(e, HOST_PROMOTE_BYTES(e->cfg.promote.slots), &cb))
+    if (!n || !cells_get(e, HOST_PROMOTE_BYTES(e->cfg.promote.slots), &cb))
         return NULL;
-    for (unsigned k = 0; k < s->n; k++)
-        target[k] = s->slot[k].target;
+    for (unsigned k = 0; k < n; k++) {
+        target[k] = s->slot[slot[k]].target;
+        hits[k] = &s->hits[slot[k]];
+    }
+    hits[n] = &s->hits[PROMOTE_SLOTS_MAX];
     bool ok = e->host->promotion(e->plan, &cb, &what, site);
     CHECK(ok);
     Translation *t = calloc(1, sizeof *t);
     CHECK(t != NULL);
-    t->link = calloc(s->n, sizeof t->link[0]);
+    t->link = calloc(n, sizeof t->link[0]);
     CHECK(t->link != NULL);
-    for (unsigned k = 0; k < s->n; k++)
+    for (unsigned k = 0; k < n; k++)
         t->link[k] = (Link){.from = t, .site = site[k]};
     t->pc = s->pc;
     t->mode = l->from->mode;
     t->rw = cb.start;
     t->hpc = cb.start + cb.delta;
     t->size = t->insns = (uint32_t)(cb.p - cb.start);
-    t->nlink = s->n;
+    t->nlink = n;
     t->promotion = s->changes + 1;
     atomic_store(&t->state, TRANSLATION_LIVE);
     cells_commit(e, &cb, t);
     return t;
 }
 
+/* Whether the site does not lead to a stub of what is promoted now. */
+static bool is_stale(const Link *l, const PromoteSite *s)
+{
+    const Translation *stub = atomic_load(&l->to);
+    unsigned slot[PROMOTE_SLOTS_MAX];
+
+    return stub ? stub->promotion != s->changes + 1 : stub_slots(l, s, slot) > 0;
+}
+
 /* Lead the site to a stub of what is promoted now, or back to its lookup. */
 static void renew_locked(Engine *e, Link *l, PromoteSite *s)
 {
-    Translation *old = atomic_load(&l->to), *t = s->n ? stub_new(e, l, s) : NULL;
+    Translation *old = atomic_load(&l->to), *t = stub_new(e, l, s);
 
     if (!link_point(e, l, t)) { /* a child of fork that may soon be another program */
         if (t)
@@ -253,7 +287,7 @@ void promote_attach(Engine *e, Translation *t)
         PromoteSite *s = site_find_locked(e, site->target);
         if (s && is_told(t, s))
             s->met = true;
-        else if (s && s->n && site->indirect != HOST_SITE_PLAIN)
+        else if (s && site->indirect != HOST_SITE_PLAIN && is_stale(&t->link[i], s))
             renew_locked(e, &t->link[i], s);
         pthread_mutex_unlock(&e->promote_lock);
     }
@@ -318,12 +352,12 @@ static void event(Vcpu *cpu, Link *l, uint64_t target)
     pthread_mutex_lock(&e->promote_lock);
     PromoteSite *s = site_get_locked(e, l->site.target);
     s->call = l->site.indirect == HOST_SITE_CALL;
+    s->plain = l->site.indirect == HOST_SITE_PLAIN;
     if (l->site.indirect == HOST_SITE_RETURN && !s->ret) { /* in kept code */
         s->ret = true;
         s->as = RETURN_SITE;
         atomic_store_explicit(&e->promote->returns, true, memory_order_relaxed);
     }
-    Translation *stub = atomic_load(&l->to);
     bool told = is_told(l->from, s);
     promote_event(s, &e->cfg.promote, target, now);
     if (told)
@@ -333,7 +367,7 @@ static void event(Vcpu *cpu, Link *l, uint64_t target)
     else
         anew = is_wrong(e, l, s);
     cpu->h.miss[host_miss_index(s->pc, e->cfg.guest->pc_shift)] = told ? e->cfg.promote.miss : s->period;
-    if (!told && l->site.indirect != HOST_SITE_PLAIN && (stub ? stub->promotion != s->changes + 1 : s->n > 0))
+    if (!told && l->site.indirect != HOST_SITE_PLAIN && is_stale(l, s))
         renew_locked(e, l, s);
     if (log_on_pc(LOG_LINK, s->pc))
         log_event(s, target);
@@ -370,11 +404,29 @@ bool promote_return(Vcpu *cpu, uint64_t pc, const PromoteWatched *seen)
         cpu->h.miss[host_miss_index(pc, e->cfg.guest->pc_shift)] = s->period;
     }
     pthread_mutex_unlock(&e->promote_lock);
-    if (anew)
+    if (anew) {
+        persist_learnt(e, pc);
         kill_page(e, pc);
+    }
     if (anew && log_on_pc(LOG_LINK, pc))
         log_line("return 0x%llx: %u paired, %u loose, %u left", (unsigned long long)pc, seen->paired, seen->loose, seen->left);
     return anew;
+}
+
+void promote_remember(Vcpu *cpu, const PromoteKept *k)
+{
+    Engine *e = cpu->e;
+
+    if (!e->promote)
+        return;
+    pthread_mutex_lock(&e->promote_lock);
+    if (!site_find_locked(e, k->pc))
+        promote_restore(site_get_locked(e, k->pc), k);
+    if (k->as != RETURN_PAIRED)
+        atomic_store_explicit(&e->promote->returns, true, memory_order_relaxed);
+    if (k->as == RETURN_SITE) /* kept code has a site, and each miss there is dear */
+        cpu->h.miss[host_miss_index(k->pc, e->cfg.guest->pc_shift)] = e->cfg.promote.miss;
+    pthread_mutex_unlock(&e->promote_lock);
 }
 
 void promote_each(Engine *e, void (*fn)(void *ctx, const PromoteSite *s), void *ctx)

@@ -7,10 +7,11 @@
  *
  *   learning   A target that is not promoted gets a slot: a free one, or that of the least recently added target but the first.
  *              A promoted one moves up one place. Taking a slot away is a failure, unless the last one was long ago. After
- *              too many failures the branch may have one slot more; at the limit it is judged.
+ *              too many failures the branch may have one slot more; at the limit it is judged. When several targets have moved to and
+ *              fro for a while it is judged for their order only: all stay promoted.
  *   judged     Without a stub, a sample of `window` targets is taken. Those that are frequent are promoted, in order, and
  *              the branch is settled; when there are none it is megamorphic, which is settled with no slots.
- *   settled    Few events are looked at. Three of one target that is not promoted, or many of any, and it learns again.
+ *   settled    Events are those that no comparison served, and few are looked at. Three of one target that is not promoted, or many of any, and it learns again.
  *
  * Tier 2 meets a branch's target by itself when there was only one so far. When others are met there twice within a short time, what
  * it made is dropped, and it is told nothing any more.
@@ -37,6 +38,15 @@ typedef struct PromoteWatched {
     unsigned paired, loose, left;
 } PromoteWatched;
 
+/* What is worth telling the next process of a branch: part of a file of the persistent cache. */
+#define PROMOTE_KEPT 4
+typedef struct PromoteKept {
+    uint64_t pc, target[PROMOTE_KEPT];
+    uint8_t n, as;                 /* targets; PromoteReturn */
+    bool ret, call, mixed, strayed; /* as in PromoteSite; strays > 0 */
+    uint8_t unused[2];
+} PromoteKept;
+
 /* --promote */
 typedef struct PromoteConfig {
     unsigned slots;  /* most targets of a branch; 0: no promotion */
@@ -53,6 +63,12 @@ typedef struct PromoteConfig {
 
 typedef enum PromoteState { PROMOTE_LEARNING, PROMOTE_JUDGED, PROMOTE_SETTLED } PromoteState;
 
+/*
+ * What a trail (trail.c) does at a branch that went to a target as it was noted. ALONE: goes on there, the branch has no other. ON: goes on
+ * there, and others will show. LATER: what is noted another time is likely to be better. END: it ends there.
+ */
+typedef enum PromoteLead { LEAD_ALONE, LEAD_ON, LEAD_LATER, LEAD_END } PromoteLead;
+
 typedef struct PromoteSlot {
     uint64_t target;
     uint32_t added;   /* when, by PromoteSite.changes */
@@ -61,8 +77,10 @@ typedef struct PromoteSlot {
 typedef struct PromoteSite {
     uint64_t pc;                    /* of the branch; 0: a free record */
     bool call, ret;
+    bool plain;                     /* it has no stub: all of its executions are events */
     PromoteReturn as;               /* of a return, where returns are paired */
     unsigned turns;                 /* times that it was made something else than PAIRED */
+    bool restored;                  /* what it is was found out by another process: kept translations may be older than that */
     uint64_t last_use;              /* promote.c: for reuse of records */
     PromoteState state;
     unsigned n, limit;              /* slots in use; that it may have now */
@@ -73,6 +91,8 @@ typedef struct PromoteSite {
     bool mixed;                     /* a target came to the front again, past a newer one */
     unsigned failures;
     uint64_t failed_ns;             /* time of the last */
+    unsigned nwas;                  /* judged for their order: what was promoted before, and stays so */
+    uint64_t was[PROMOTE_SLOTS_MAX];
     unsigned nsample;
     uint64_t sample[PROMOTE_WINDOW_MAX];
     unsigned patience, looked;      /* settled: events to look at before learning again, and those looked at */
@@ -81,6 +101,7 @@ typedef struct PromoteSite {
     bool told;                      /* tier 2 was told of `known`: it meets that itself, so later events do not show it */
     bool met;                       /* a graph was made that does */
     unsigned strays;                /* times that what it was told turned out to be wrong */
+    unsigned passed;                /* trails in a row that went to another target than the first */
     unsigned widened;               /* times that a graph was made anew for more targets of the branch's table */
     uint64_t known;
     uint64_t stray_ns;              /* the last event there that was none of them */
@@ -91,10 +112,11 @@ typedef struct PromoteSite {
 /* Whether tier 2 may be told of the branch's one target: a branch that had no other. */
 bool promote_tell(PromoteSite *s, uint64_t *target);
 /*
- * Whether tier 2 may go on in `target`, one of several, although the others will show: the first, of a branch to which targets come back, or that was judged.
- * One that only goes to new ones is served better by a stub, which follows.
+ * What a trail does that went to `target`. It goes on in the first, as what is met within it costs a comparison; in another one when the first is not
+ * met in several trails, for then it is not so much hotter; in any where none is frequent. A branch that only goes to new ones is served
+ * better by a stub, which follows.
  */
-bool promote_leads(const PromoteSite *s, uint64_t target);
+PromoteLead promote_lead(PromoteSite *s, uint64_t target);
 /* An event at `target` behind what tier 2 was told; stray_ns says when the last was over. Returns true when that was wrong. */
 bool promote_stray(PromoteSite *s, uint64_t target, uint64_t now);
 /* An event at a target from the branch's table with which tier 2 does not compare, as it had not run then. True: it should by now. */
@@ -114,6 +136,10 @@ bool promote_watched(PromoteSite *s, const PromoteConfig *cfg, const PromoteWatc
 bool promote_is_loose(const PromoteWatched *seen);
 /* Whether a return that is a SITE is not helped by it, and PAIRED again from now on. */
 bool promote_pairs(PromoteSite *s);
+/* What the next process is to know. Returns whether there is something. */
+bool promote_keep(const PromoteSite *s, PromoteKept *k);
+/* Begin with that. `s` is in its first state. */
+void promote_restore(PromoteSite *s, const PromoteKept *k);
 const char *promote_state_name(const PromoteSite *s);
 
 #endif

@@ -14,6 +14,8 @@
 /* Events between two looks are doubled up to this, or while they bring nothing. A millisecond's worth at the most. */
 #define PERIOD_MAX (1u << 17)
 #define PERIOD_SETTLED (1u << 15)
+/* Several targets that take the first place from each other until events are this far apart are put in order once and for all. */
+#define PERIOD_ORDER (1u << 10)
 /* While it is judged every fifth execution is sampled, so that patterns of two to four are seen as they are. */
 #define PERIOD_JUDGED 5
 /*
@@ -32,6 +34,8 @@
 /* Graphs made anew because a switch goes where it had not gone before; that takes less than a millisecond. */
 #define WIDENED 4
 #define WIDEN_NS 1000000
+/* Trails that are noted again, each a fifth of a millisecond's work, because they did not go to the first target. */
+#define PASSES 3
 /* A return that was seen so often not to go back to the last call, and at least so often for each PAIRS times that it did, is no use
  * to the predictor: a wrong guess and a lookup are some ten times as dear as a comparison. */
 #define LOOSE 3
@@ -64,6 +68,12 @@ static int find_slot(const PromoteSite *s, uint64_t target)
     return -1;
 }
 
+/* There is room for it. */
+static void take_slot(PromoteSite *s, uint64_t target)
+{
+    s->slot[s->n++] = (PromoteSlot){.target = target, .added = ++s->changes};
+}
+
 static void learn(PromoteSite *s, const PromoteConfig *cfg)
 {
     s->state = PROMOTE_LEARNING;
@@ -71,8 +81,12 @@ static void learn(PromoteSite *s, const PromoteConfig *cfg)
     s->period = cfg->miss;
 }
 
-static void judge(PromoteSite *s)
+/* `keep`: what is promoted stays so, behind what is frequent in the sample. */
+static void judge(PromoteSite *s, bool keep)
 {
+    s->nwas = keep ? s->n : 0;
+    for (unsigned k = 0; k < s->nwas; k++)
+        s->was[k] = s->slot[k].target;
     s->state = PROMOTE_JUDGED;
     s->nsample = 0;
     s->period = PERIOD_JUDGED;
@@ -89,7 +103,7 @@ static bool may_replace(PromoteSite *s, const PromoteConfig *cfg, uint64_t now)
     if (++s->failures <= FAILURES + FAILURES_A_SLOT * s->limit)
         return true;
     if (s->limit >= cfg->slots) {
-        judge(s);
+        judge(s, false);
         return false;
     }
     s->limit++;
@@ -126,6 +140,8 @@ static void move_up(PromoteSite *s, unsigned k)
     s->changes++;
     if (s->period < PERIOD_MAX)
         s->period *= 2;
+    if (s->period >= PERIOD_ORDER && !s->plain)
+        judge(s, true);
 }
 
 static void on_learning(PromoteSite *s, const PromoteConfig *cfg, uint64_t target, uint64_t now)
@@ -180,9 +196,12 @@ static void settle(PromoteSite *s, const PromoteConfig *cfg)
         }
         if (most < 2 || part * most < left)
             break;
-        s->slot[s->n++] = (PromoteSlot){.target = s->sample[best], .added = ++s->changes};
+        take_slot(s, s->sample[best]);
         left -= most;
     }
+    for (unsigned k = 0; k < s->nwas && s->n < s->limit; k++)
+        if (find_slot(s, s->was[k]) < 0)
+            take_slot(s, s->was[k]);
     s->state = PROMOTE_SETTLED;
     s->period = PERIOD_SETTLED;
     s->looked = s->others = 0;
@@ -196,13 +215,13 @@ static void on_settled(PromoteSite *s, const PromoteConfig *cfg, uint64_t target
     s->other = promoted ? 0 : target;
     if (s->others >= OTHERS) {
         s->patience = PATIENCE;
-        judge(s);
+        judge(s, false);
     } else if (++s->looked >= s->patience) {
         if (s->patience < PATIENCE_MAX)
             s->patience *= 2;
         s->looked = 0;
         if (s->n == 0)
-            judge(s);
+            judge(s, false);
         else
             learn(s, cfg);
     }
@@ -228,6 +247,8 @@ void promote_event(PromoteSite *s, const PromoteConfig *cfg, uint64_t target, ui
 
 bool promote_tell(PromoteSite *s, uint64_t *target)
 {
+    if (s->told && !s->met && s->n != 1)
+        s->told = false; /* nothing came of it, and it is not so any more */
     if (!s->told && s->n == 1 && s->strays < STRAYS) {
         s->told = true;
         s->known = s->slot[0].target;
@@ -236,9 +257,20 @@ bool promote_tell(PromoteSite *s, uint64_t *target)
     return s->told;
 }
 
-bool promote_leads(const PromoteSite *s, uint64_t target)
+PromoteLead promote_lead(PromoteSite *s, uint64_t target)
 {
-    return s->n > 0 && s->slot[0].target == target && (s->mixed || !s->strays || s->state == PROMOTE_SETTLED);
+    uint64_t known;
+    bool told = promote_tell(s, &known);
+    uint64_t first = told ? known : s->n ? s->slot[0].target : target;
+
+    if (!told && !s->mixed && s->strays && s->state != PROMOTE_SETTLED)
+        return LEAD_END;
+    if (target != first && s->passed < PASSES) {
+        s->passed++;
+        return LEAD_LATER;
+    }
+    s->passed = 0;
+    return told && target == first ? LEAD_ALONE : LEAD_ON;
 }
 
 bool promote_stray(PromoteSite *s, uint64_t target, uint64_t now)
@@ -246,9 +278,9 @@ bool promote_stray(PromoteSite *s, uint64_t target, uint64_t now)
     if (target == s->known)
         return false;
     bool soon = now - s->stray_ns < STRAY_NS;
-    if (soon && s->told) {
+    if (soon) {
+        s->strays += s->told;
         s->told = s->met = false;
-        s->strays++;
     }
     return soon;
 }
@@ -275,9 +307,10 @@ bool promote_watched(PromoteSite *s, const PromoteConfig *cfg, const PromoteWatc
         as = 2 * seen->left > seen->loose ? RETURN_JUMP : RETURN_SITE;
     else if (s->as == RETURN_JUMP && seen->paired >= LOOSE && seen->paired > seen->loose)
         as = RETURN_PAIRED;
-    if (as == s->as || (as != RETURN_PAIRED && s->turns == TURNS))
+    if ((as == s->as && (as == RETURN_PAIRED || !s->restored)) || (as != RETURN_PAIRED && s->turns == TURNS))
         return false;
     s->as = as;
+    s->restored = false;
     if (as != RETURN_PAIRED) {
         s->turns++;
         s->limit = first_limit(cfg);
@@ -294,6 +327,26 @@ bool promote_pairs(PromoteSite *s)
         return false;
     s->as = RETURN_PAIRED;
     return true;
+}
+
+bool promote_keep(const PromoteSite *s, PromoteKept *k)
+{
+    *k = (PromoteKept){.pc = s->pc, .as = (uint8_t)s->as, .ret = s->ret, .call = s->call, .mixed = s->mixed, .strayed = s->strays > 0};
+    for (; k->n < s->n && k->n < PROMOTE_KEPT; k->n++)
+        k->target[k->n] = s->slot[k->n].target;
+    return k->n > 0 || k->as != RETURN_PAIRED;
+}
+
+void promote_restore(PromoteSite *s, const PromoteKept *k)
+{
+    s->as = (PromoteReturn)k->as;
+    s->ret = k->ret;
+    s->call = k->call;
+    s->mixed = k->mixed;
+    s->strays = k->strayed ? STRAYS : 0;
+    s->restored = true;
+    while (s->n < k->n && s->n < s->limit)
+        take_slot(s, k->target[s->n]);
 }
 
 const char *promote_state_name(const PromoteSite *s)

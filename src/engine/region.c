@@ -32,8 +32,6 @@
  */
 #include "engine/region.h"
 
-#include "base/check.h"
-
 #include <stdlib.h>
 #include <string.h>
 
@@ -233,13 +231,7 @@ bool region_meets(const Former *g, uint64_t pc)
 
 static Met *met_of(Former *g)
 {
-    Translation *t = g->f->t;
-
-    if (t && !t->met) {
-        t->met = calloc(1, sizeof *t->met);
-        CHECK(t->met != NULL);
-    }
-    return t ? t->met : NULL;
+    return g->f->t ? translation_met(g->f->t) : NULL;
 }
 
 /* The targets of a branch by a table that have run, unless they are many. */

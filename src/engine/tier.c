@@ -97,7 +97,7 @@ Translation *tier_part_locked(Translation *t)
 static void refuse(Engine *e, Translation *t)
 {
     atomic_store(&t->refused, true);
-    persist_refused(e, t);
+    persist_learnt(e, t->pc);
     pthread_mutex_lock(&e->kill_lock);
     kill_counter_locked(e, t);
     pthread_mutex_unlock(&e->kill_lock);
@@ -106,7 +106,7 @@ static void refuse(Engine *e, Translation *t)
 
 static void log_made(const Engine *e, const Translation *t, uint64_t pc, Translated how)
 {
-    static const char *const why[] = {"", "not worth while", "no room", "code changed"};
+    static const char *const why[] = {"", "not worth while", "no room", "code changed", "not now"};
 
     if (!log_on_pc(LOG_TIER, pc))
         return;

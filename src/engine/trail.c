@@ -10,7 +10,8 @@
  *   branch      the side that was not taken is an exit
  *   call        goes on in the function; so deep as TRAIL_DEPTH, but not into a function that the trail is in already
  *   return      compares the link register with the address behind the call, and leaves when the return is to elsewhere
- *   indirect    the same with where it went: calls that mostly go there, and jumps that do so only, or to what is in a linker's table
+ *   indirect    the same with where it went: calls that mostly go there, and jumps that do so only, or to what is in a linker's table.
+ *               When it went elsewhere than mostly, the way is noted another time
  *   way back, other indirect branches, return from where the trail began, helpers     end it
  *
  * Where the region is left within calls, the host's return stack has not seen these: the exit makes them good, the
@@ -83,6 +84,7 @@ typedef struct Walk {
     Frame frame[TRAIL_DEPTH];
     unsigned depth;
     bool crossed;      /* it went over a call or a return */
+    bool later;        /* another trail is likely to be better */
 } Walk;
 
 /* What the region owes the host's return stack where it is left. */
@@ -185,25 +187,33 @@ static bool is_linked(const Walk *w)
 }
 
 /*
- * Where branches are promoted, that decides whether one has a single target, and hears that it is met here. A call of several goes
- * on in the one that is the hottest; what comes to the stub instead is no surprise.
+ * Where branches are promoted, that decides whether one has a single target, and hears that it is met here. `several`: it may go on
+ * in one of several; what comes to the stub instead is no surprise.
  */
-static bool meet(Walk *w, uint64_t pc, uint64_t to)
+static bool meet(Walk *w, uint64_t pc, uint64_t to, bool several)
 {
-    Translation *t = w->f->t;
-    uint64_t known;
-
     if (!w->f->cpu->e->promote)
         return true;
-    if (!promote_known(w->f->cpu->e, pc, &known))
-        return w->flow.hint == IR_HINT_CALL && promote_hottest(w->f->cpu->e, pc, to);
-    if (known != to || (t->met && t->met->n == TRANSLATION_MET))
+    Met *m = translation_met(w->f->t);
+    switch (promote_trail(w->f->cpu->e, pc, to)) {
+    case LEAD_ALONE:
+        if (m->n == TRANSLATION_MET)
+            return false;
+        m->pc[m->n++] = pc;
+        return true;
+    case LEAD_ON:
+        if (several && m->nled < TRANSLATION_MET) { /* else the stub compares once more */
+            m->led[m->nled] = pc;
+            m->led_to[m->nled++] = to;
+        }
+        return several;
+    case LEAD_LATER:
+        w->later = several;
         return false;
-    if (!t->met)
-        t->met = calloc(1, sizeof *t->met);
-    CHECK(t->met != NULL);
-    t->met->pc[t->met->n++] = pc;
-    return true;
+    case LEAD_END:
+        return false;
+    }
+    return false;
 }
 
 static bool over_indirect(Walk *w, uint64_t pc, uint64_t to)
@@ -214,7 +224,8 @@ static bool over_indirect(Walk *w, uint64_t pc, uint64_t to)
         return false;
     if (w->flow.lands || !persist_links(w->f->cpu->e, w->t->pc[0], to))
         return false;
-    return (w->flow.hint == IR_HINT_CALL ? may_enter(w, pc, to) : (is_linked(w) || w->f->cpu->e->promote)) && meet(w, pc, to);
+    bool call = w->flow.hint == IR_HINT_CALL, several = call || is_linked(w);
+    return (call ? may_enter(w, pc, to) : several || w->f->cpu->e->promote) && meet(w, pc, to, several);
 }
 
 /* Whether the trail goes on at `to` behind the instruction at pc, of which `l` and w->flow tell. */
@@ -275,7 +286,7 @@ static void end(Walk *w, uint64_t pc)
     }
 }
 
-/* Take in the instructions of the trail as far as that goes. False: the code changed. */
+/* Take in the instructions of the trail as far as that goes. False: the code changed, or a later trail is wanted. */
 static bool follow(Walk *w)
 {
     const Trail *t = w->t;
@@ -292,7 +303,10 @@ static bool follow(Walk *w)
         if (last || !fetch_lift_at(w->f, &w->l, pc, &w->flow))
             return false;
         r->guest_insns++;
-        if (!goes_on(w, &w->l, pc, to) || k + 2 == t->n) {
+        bool on = k + 2 < t->n && goes_on(w, &w->l, pc, to);
+        if (w->later)
+            return false;
+        if (!on) {
             end(w, pc);
             return true;
         }
@@ -301,7 +315,7 @@ static bool follow(Walk *w)
     return false;
 }
 
-IrRegion *trail_form(Fetch *f, const Trail *t)
+IrRegion *trail_form(Fetch *f, const Trail *t, bool *later)
 {
     Vcpu *cpu = f->cpu;
     Walk *w;
@@ -318,5 +332,7 @@ IrRegion *trail_form(Fetch *f, const Trail *t)
     if (!cpu->e->cfg.tools && !opt_skips_build(cpu->e->opt_skip))
         opt_build(&w->l.b, translate_marks(cpu->e));
     w->l.b.r->deep = true;
-    return follow(w) && w->l.b.r->guest_insns >= TRAIL_LEAST ? w->l.b.r : NULL;
+    bool ok = follow(w) && w->l.b.r->guest_insns >= TRAIL_LEAST;
+    *later = w->later;
+    return ok ? w->l.b.r : NULL;
 }

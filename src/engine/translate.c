@@ -346,10 +346,11 @@ Translated translate_graph(Vcpu *cpu, Translation *t, const Trail *trail)
     uint64_t start = now(e);
     Fetch f = {.cpu = cpu, .t = t};
     IrRegion *r = region_form(&f, t->pc, true);
-    Translated how = TRANSLATED_NOT;
+    bool later = false;
 
     if (!r)
-        r = trail_form(&f, trail);
+        r = trail_form(&f, trail, &later);
+    Translated how = later ? TRANSLATED_LATER : TRANSLATED_NOT;
     if (r && !f.section && take_jit(e)) {
         t->graph = true; /* before the code can be found */
         t->guest_insns = r->guest_insns;
@@ -443,6 +444,14 @@ Translation *translate_get(Vcpu *cpu, uint64_t pc, Translated *why)
             persist_made(cpu, t);
     }
     return t;
+}
+
+Met *translation_met(Translation *t)
+{
+    if (!t->met)
+        t->met = calloc(1, sizeof *t->met);
+    CHECK(t->met != NULL);
+    return t->met;
 }
 
 void translation_free(Translation *t)

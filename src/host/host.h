@@ -209,8 +209,9 @@ typedef struct HostPromotion {
     unsigned n;              /* from 1 to HOST_PROMOTE_MAX */
     const void *site;        /* executable address of the branch's displacement ... */
     const void *lookup;      /* and of its own stub, for all other targets */
+    bool counts;             /* executions of others than the first are counted like misses: their order may be wrong */
     bool pops;               /* a HOST_SITE_RETURN: what the last call has left on the return stack goes */
-    uint64_t *hits;          /* counters: by target, and at HOST_PROMOTE_MAX one for the rest; NULL: none */
+    uint64_t *const *hits;   /* counters: by target, then one for the rest; NULL: none */
 } HostPromotion;
 
 #define HOST_PROMOTE_MAX 8

@@ -8,10 +8,17 @@ SECONDS = sys.argv[3] if len(sys.argv) > 3 else None
 count = failed = 0
 
 
-def run(options, *args, limit=300, promote=("--promote=on",)):
-    """Exit status, output and errors. The user's persistent cache is left alone."""
+def on_one_processor():
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+
+
+def run(options, *args, limit=300, promote=("--promote=on",), alone=False):
+    """
+    Exit status, output and errors. The user's persistent cache is left alone. `alone`: on one processor, where tier 2 compiles at once when its count
+    says so, however busy the machine is.
+    """
     p = subprocess.run([DRAGOMAN, "run", "--cache=off", *promote, *options, GUEST, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                       stdin=subprocess.DEVNULL, timeout=limit, check=False, env={**os.environ, "XDG_CACHE_HOME": "/dev/null"})
+                       stdin=subprocess.DEVNULL, timeout=limit, check=False, preexec_fn=on_one_processor if alone else None, env={**os.environ, "XDG_CACHE_HOME": "/dev/null"})
     return p.returncode, p.stdout.decode(), p.stderr.decode()
 
 

@@ -6,6 +6,7 @@ usage: test_returns.py DRAGOMAN GUEST [SECONDS]     SECONDS: only the race, for 
 import json
 import re
 import sys
+import tempfile
 
 from common import SECONDS, check, finish, run
 
@@ -53,6 +54,21 @@ def modes():
             check(f"{mode} {' '.join(options)}: the result", rc == 0 and out == first, rc, out, err)
 
 
+def cached():
+    """Returns and other branches are promoted together where code is kept, and the next process need not find out again."""
+    few = 1000 # not enough to begin a watch
+    for mode, n, names, _ in MODES:
+        if mode in RUNS: # with few levels nothing is to be found out
+            continue
+        with tempfile.TemporaryDirectory() as tmp:
+            for times in (n, n, few):
+                missed, s, out = watch(mode, times, f"--cache={tmp}")
+                check(f"{mode} {times}, with a persistent cache: the result", out == run(["--promote=off"], mode, str(times))[1], out)
+                check(f"{mode} {times}, with a persistent cache: they are promoted", all(x in s and s[x]["state"] != "paired" for x in names), s)
+        without, s, out = watch(mode, few)
+        check(f"{mode} {few}, with a persistent cache: fewer go elsewhere than without", missed < without * 2 // 3, missed, without)
+
+
 def others():
     n = 2000000 # a phase is to be longer than it takes until the next watch
     missed, s, out = watch("turns", n)
@@ -83,6 +99,7 @@ def main():
     else:
         promoted()
         modes()
+        cached()
         others()
         race("1")
     return finish()

@@ -44,6 +44,8 @@ static void execute(Play *p, uint64_t target)
         return;
     }
     *(k < p->s.n ? &p->other : &p->none) += 1;
+    if (p->s.state == PROMOTE_SETTLED && k < p->s.n)
+        return;
     if (--p->left == 0) {
         promote_event(&p->s, &cfg, target, p->now);
         p->left = p->s.period;
@@ -158,6 +160,7 @@ static bool play_plain(unsigned targets, unsigned percent)
 {
     Play p;
     start(&p);
+    p.s.plain = true;
     for (unsigned i = 0; i < 2000000 && !promote_worth(&p.s); i++) {
         p.now += 5;
         if (--p.left == 0) {
@@ -176,20 +179,72 @@ static void test_worth(void)
     check(!play_plain(1, 50), "nor for two that are so half of the time");
 }
 
+/* How many trails are noted until one goes on in the target. */
+static unsigned trails(PromoteSite *s, uint64_t target)
+{
+    unsigned n = 1;
+    while (n < 100 && promote_lead(s, target) == LEAD_LATER)
+        n++;
+    return n;
+}
+
 static void test_leads(void)
 {
     Play p;
     start(&p);
+    for (unsigned i = 0; i < 1000; i++)
+        execute(&p, 0x10);
+    check(promote_lead(&p.s, 0x10) == LEAD_ALONE, "a trail goes on in the only target");
+    start(&p);
     for (unsigned i = 0; i < 100000; i++)
         execute(&p, draw(10) ? 0x10 : 0x20);
-    check(promote_leads(&p.s, 0x10) && !promote_leads(&p.s, 0x20), "of two targets the hotter one leads");
+    check(promote_lead(&p.s, 0x10) == LEAD_ON, "of two targets in the hotter one");
+    check(promote_lead(&p.s, 0x20) == LEAD_LATER && promote_lead(&p.s, 0x10) == LEAD_ON, "and not in the other, when a later trail may do better");
+    unsigned n = trails(&p.s, 0x20);
+    check(n > 1 && n < 10, "but in that too when none does: %u", n);
     p.s.strays = 1;
-    check(promote_leads(&p.s, 0x10), "also when tier 2 was told that it was the only one, as it comes back");
+    check(promote_lead(&p.s, 0x10) == LEAD_ON, "also when tier 2 was told of one only, as it comes back");
     start(&p);
     for (unsigned i = 0; i < 8000; i++)
         execute(&p, 0x10 + i / 2000);
     p.s.strays = 1;
-    check(p.s.slot[0].target == 0x13 && !promote_leads(&p.s, 0x13), "of a branch that always goes to new ones none does");
+    check(p.s.slot[0].target == 0x13 && promote_lead(&p.s, 0x13) == LEAD_END, "of a branch that always goes to new ones in none");
+    start(&p);
+    for (unsigned i = 0; i < 1000000; i++)
+        execute(&p, 0x10 + i % 7);
+    check(p.s.n == 0 && promote_lead(&p.s, 0x12) == LEAD_ON && promote_lead(&p.s, 0x15) == LEAD_ON, "where none is frequent in any");
+    start(&p);
+    for (unsigned i = 0; i < 1000; i++)
+        execute(&p, 0x10);
+    uint64_t known;
+    bool told = promote_tell(&p.s, &known);
+    execute(&p, 0x20);
+    for (unsigned i = 0; i < 1000; i++)
+        execute(&p, 0x10 + 0x10 * (i % 2));
+    check(told && promote_lead(&p.s, p.s.slot[0].target) == LEAD_ON, "what was told and came to nothing is forgotten when there are others");
+}
+
+static void test_kept(void)
+{
+    const PromoteWatched loose = {.paired = 2, .loose = 20};
+    PromoteKept k;
+    PromoteSite s;
+    Play p;
+    start(&p);
+    check(!promote_keep(&p.s, &k), "of what has not run nothing is kept");
+    for (unsigned i = 0; i < 100000; i++)
+        execute(&p, draw(10) ? 0x10 : 0x20);
+    check(promote_keep(&p.s, &k) && k.n == 2 && k.target[0] == 0x10 && k.mixed, "the targets are, in order");
+    promote_site_init(&s, &cfg, k.pc);
+    promote_restore(&s, &k);
+    check(s.n == 2 && s.slot[1].target == 0x20 && s.changes == 2 && promote_lead(&s, 0x10) == LEAD_ON, "and the next process begins with them");
+    promote_site_init(&s, &cfg, 0x1000);
+    promote_watched(&s, &cfg, &loose);
+    check(promote_keep(&s, &k) && k.as == RETURN_SITE, "that a return is no use to the predictor is kept without targets");
+    promote_site_init(&s, &cfg, 0x1000);
+    promote_restore(&s, &k);
+    check(s.ret && s.as == RETURN_SITE && promote_watched(&s, &cfg, &loose), "seen again, what was kept of it is made anew, which may be older");
+    check(!promote_watched(&s, &cfg, &loose), "but once");
 }
 
 static void test_returns(void)
@@ -223,6 +278,7 @@ int main(void)
     test_told();
     test_worth();
     test_leads();
+    test_kept();
     test_returns();
     return TEST_END();
 }
