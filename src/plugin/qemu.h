@@ -111,6 +111,8 @@ typedef struct QemuFn {
     void *data;
 } QemuFn;
 
+#define QEMU_CALL_BITS 12
+
 /* A plugin that is loaded. Its id is its place in the list of tools, from 1. */
 typedef struct QemuPlugin {
     DgTool tool;
@@ -124,6 +126,7 @@ typedef struct QemuPlugin {
     bool shown, stale;  /* it is being shown code; what it attached before is to be undone */
     struct QemuPlugin *next;
     const DgApi *api;
+    struct QemuCall *call[1 << QEMU_CALL_BITS]; /* what it has registered so far, by function and data */
 } QemuPlugin;
 
 /* One registration at an instruction: what its call needs. They live as long as the process. */
@@ -146,6 +149,7 @@ typedef struct QemuCall {
     int cond; /* of one that may change registers: not tested inline */
     qemu_plugin_u64 entry;
     uint64_t imm;
+    struct QemuCall *next; /* in the plugin's table */
 } QemuCall;
 
 /* What a plugin's calls are about: the plugin, the thread and the access of the call that is going on in this host thread. */

@@ -134,13 +134,30 @@ static QemuHook *hook_new(const QemuHook *what)
     return k;
 }
 
-static QemuCall *call_new(QemuHook hook)
+static bool same_call(const QemuCall *a, const QemuCall *b)
 {
-    QemuCall *c = malloc(sizeof *c);
+    const QemuHook *x = &a->hook, *y = &b->hook;
 
+    return x->exec == y->exec && x->data == y->data && x->rw == y->rw && !memcmp(&x->view, &y->view, sizeof x->view) &&
+           a->cond == b->cond && a->entry.score == b->entry.score && a->entry.offset == b->entry.offset && a->imm == b->imm;
+}
+
+/* Code is shown again when it is translated again, and says the same again: each is there once. */
+static QemuCall *call_of(QemuCall what)
+{
+    uint64_t hash = ((uintptr_t)what.hook.exec ^ (uintptr_t)what.hook.data) * 0x9e3779b97f4a7c15;
+    QemuCall **at = &qemu_now.plugin->call[hash >> (64 - QEMU_CALL_BITS)], *c = *at;
+
+    while (c && !same_call(c, &what))
+        c = c->next;
+    if (c)
+        return c;
+    c = malloc(sizeof *c);
     CHECK(c != NULL);
-    *c = (QemuCall){.q = qemu_now.plugin, .hook = hook};
-    return c;
+    *c = what;
+    c->q = qemu_now.plugin;
+    c->next = *at;
+    return *at = c; /* translation shows code to one tool at a time */
 }
 
 /* What comes between code and a plugin's function is short: plugins that count so are called for each instruction. */
@@ -202,7 +219,7 @@ static void run_exec_pc(DgThread *t, void *data, const DgEvent *ev)
 
 static void on_exec(DgInsn *i, QemuVcpuData *fn, int flags, void *data)
 {
-    QemuCall *c = call_new((QemuHook){.exec = fn, .data = data});
+    QemuCall *c = call_of((QemuCall){.hook = {.exec = fn, .data = data}});
 
     if (access_of(flags) == DG_NONE)
         attach_tell(i, DG_BEFORE, 0, run_exec, c, exec_told);
@@ -245,10 +262,7 @@ static void on_exec_if(DgInsn *i, QemuVcpuData *fn, int flags, int cond, qemu_pl
     if (cond < QEMU_COND_EQ || cond > QEMU_COND_GE || cell == DG_NO_CELL)
         return;
     if (flags >= QEMU_CB_RW_REGS) {
-        QemuCall *c = call_new((QemuHook){.exec = fn, .data = data});
-        c->cond = cond;
-        c->entry = entry;
-        c->imm = imm;
+        QemuCall *c = call_of((QemuCall){.hook = {.exec = fn, .data = data}, .cond = cond, .entry = entry, .imm = imm});
         api()->call(i, DG_BEFORE, 0, run_exec_if, c, access_of(flags));
         return;
     }
@@ -256,7 +270,7 @@ static void on_exec_if(DgInsn *i, QemuVcpuData *fn, int flags, int cond, qemu_pl
         {.kind = DG_OP_LOAD, .d = 0, .cell = cell},
         {.kind = DG_OP_CONST, .d = 1, .imm = imm},
         {.kind = DG_OP_CMP, .d = 2, .a = how[cond].swap, .b = !how[cond].swap, .imm = how[cond].relation},
-        {.kind = DG_OP_CALL, .a = 2, .fn = run_exec, .data = call_new((QemuHook){.exec = fn, .data = data}), .access = access_of(flags)},
+        {.kind = DG_OP_CALL, .a = 2, .fn = run_exec, .data = call_of((QemuCall){.hook = {.exec = fn, .data = data}}), .access = access_of(flags)},
     };
     attach_program(i, DG_BEFORE, 0, op, sizeof op / sizeof op[0], access_of(flags) == DG_NONE ? exec_told : NULL);
 }
@@ -405,7 +419,7 @@ QEMU_EXPORT void qemu_plugin_register_vcpu_mem_cb(struct qemu_plugin_insn *i, Qe
 
     if (view.none)
         return;
-    QemuCall *c = call_new((QemuHook){.mem = fn, .data = data, .rw = rw, .view = view});
+    QemuCall *c = call_of((QemuCall){.hook = {.mem = fn, .data = data, .rw = rw, .view = view}});
     if (access_of(flags) == DG_NONE)
         attach_tell(i->insn, DG_MEM_AFTER, filter_of(rw, view), run_mem, c, mem_told);
     else
