@@ -76,9 +76,9 @@ static inline void out_line(Out *o, const OutLine *l)
 
 static inline void out_arc(Out *o, const Arc *a)
 {
-    Arc *to = out_room(o->arc, o->narc, &o->cap_arc, sizeof *to);
+    Arc *to = a->count ? out_room(o->arc, o->narc, &o->cap_arc, sizeof *to) : NULL;
 
-    if (!to || !a->count)
+    if (!to)
         return;
     o->arc = to;
     o->arc[o->narc++] = *a;

@@ -41,21 +41,12 @@ typedef struct HostJump {
  */
 typedef struct HostCpu {
     IrCpu ir;
-    uint32_t exit_request;   /* set by any thread or signal handler: leave at the next poll */
     uint32_t mxcsr;          /* host FP control and status while outside translated code: guest's rounding and flags */
     uint32_t host_mxcsr;     /* what C code runs with */
     uint32_t host_fp;        /* the processor has host_mxcsr while in translated code (HostConfig.tool_calls), and mxcsr is the guest's */
-    uint32_t polls_left;     /* see HostConfig.count_polls */
-    uint32_t in_code;        /* 1 while translated code or its thunks run (fault handler) */
-    void *c_stack;           /* saved C stack pointer while in translated code */
     void *shadow_base;       /* address of the sentinel of the return stack: 8 bytes, filled in by enter() */
     void *shadow_limit;      /* lowest usable address */
     const void *gate[HOST_GATES]; /* where the gates of code from the persistent cache lead; set by Host.cpu_init */
-    uint64_t *versions;      /* the process's table of versions (ir.h): by host_version_index */
-    uint64_t *version_held;  /* the one that this thread has locked; NULL: none */
-    uint64_t link_site;      /* executable address of a chain site's own stub (`link`), of its displacement (`promote`) */
-    uint64_t flags_x, flags_y; /* what was compared, when flags_from is not 0 */
-    uint32_t flags_from;     /* how to compute condition flags into their slots before they are read; 0: they are there */
     uint64_t scratch[8];     /* host's use: spills around special sequences */
     _Alignas(64) uint8_t save[2048 + 512]; /* register save area of helper thunks; C signal handlers never use it */
     /* Routines that stubs call; set once by the engine. `link`: translate-and-chain, sets cpu->ir.pc to the site's
@@ -71,6 +62,17 @@ typedef struct HostCpu {
      * anew. The site's displacement is at link_site. */
     const void *(*promote)(struct HostCpu *cpu);
     _Alignas(64) uint8_t spill[2048];      /* spill slots of translations */
+    void *c_stack;           /* saved C stack pointer while in translated code */
+    uint64_t *versions;      /* the process's table of versions (ir.h): by host_version_index */
+    uint64_t *version_held;  /* the one that this thread has locked; NULL: none */
+    uint64_t link_site;      /* executable address of a chain site's own stub (`link`), of its displacement (`promote`) */
+    uint32_t polls_left;     /* see HostConfig.count_polls */
+    uint32_t in_code;        /* 1 while translated code or its thunks run (fault handler) */
+    uint64_t flags_y;        /* what was compared, when flags_from is not 0 */
+    /* Translated code has much to do with these three: they are next to the guest's registers, where addresses are short. */
+    uint64_t flags_x;
+    uint32_t flags_from;     /* how to compute condition flags into their slots before they are read; its low byte 0: they are there */
+    uint32_t exit_request;   /* set by any thread or signal handler: leave at the next poll */
     _Alignas(64) uint8_t state[HOST_STATE_MAX];
     HostJump jcache[1 << HOST_JCACHE_BITS];  /* by host_jcache_index: probed inline */
     HostJump jcache2[1 << HOST_JCACHE_BITS]; /* by host_jcache2_index: probed by the stub that inline misses go through */

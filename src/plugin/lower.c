@@ -582,7 +582,7 @@ static void lower_pair(Lower *l, const DgInsn *i)
         l->value = ir_op2(&l->b, IR_VPAIR, IR_V128, low, high);
     } else {
         low = ir_op2(&l->b, IR_AND, IR_I64, low, c64(l, UINT32_MAX));
-        l->value = ir_op2(&l->b, IR_OR, IR_I64, low, ir_op2(&l->b, IR_SHL, IR_I64, high, c64(l, 32)));
+        l->value = ir_op2(&l->b, IR_OR, IR_I64, low, ir_op2(&l->b, IR_SHL, IR_I64, high, ir_const(&l->b, IR_I8, 32)));
     }
     l->addr = ir_op2(&l->b, IR_SUB, IR_I64, addr_of(l), c64(l, l->bytes));
     l->bytes *= 2;

@@ -8,7 +8,7 @@
 /* An opcode: its byte, the map it is in, its mandatory prefix. */
 enum { M0F = 0x100, M38 = 0x200, M3A = 0x300, P66 = 0x1000, PF3 = 0x2000, PF2 = 0x3000, BYTE_REG = 0x10000, BYTE_RM = 0x20000 };
 
-void asm_fix32(Asm *a, uint32_t label, int32_t addend)
+static void add_fix(Asm *a, uint32_t label, int32_t addend, bool near)
 {
     if (a->nfix == a->cap_fix) {
         uint32_t cap = a->cap_fix ? 2 * a->cap_fix : 32;
@@ -18,7 +18,12 @@ void asm_fix32(Asm *a, uint32_t label, int32_t addend)
         a->fix = fix;
         a->cap_fix = cap;
     }
-    a->fix[a->nfix++] = (AsmFix){asm_here(a), label, addend};
+    a->fix[a->nfix++] = (AsmFix){asm_here(a), label, addend, near};
+}
+
+void asm_fix32(Asm *a, uint32_t label, int32_t addend)
+{
+    add_fix(a, label, addend, false);
     asm_u32(a, 0);
 }
 
@@ -642,6 +647,12 @@ void x64_jmp(Asm *a, uint32_t label)
 
 void x64_jcc(Asm *a, Cc cc, uint32_t label)
 {
+    if (label < a->near_below) {
+        asm_u8(a, 0x70 | cc);
+        add_fix(a, label, -1, true);
+        asm_u8(a, 0);
+        return;
+    }
     asm_u8(a, 0x0f);
     asm_u8(a, 0x80 | cc);
     asm_fix32(a, label, -4);

@@ -102,11 +102,12 @@ static inline RXm xm_m(Mem m)
     return (RXm){.mem = true, .m = m};
 }
 
-/* A 32-bit displacement to be filled in when the label's place is known. */
+/* A displacement to be filled in when the label's place is known. */
 typedef struct AsmFix {
     uint32_t at;    /* offset of the displacement in its Asm */
     uint32_t label;
     int32_t addend; /* value = label - address of the displacement + addend */
+    bool near;      /* it has 8 bits, not 32 */
 } AsmFix;
 
 struct Arena;
@@ -118,6 +119,7 @@ typedef struct Asm {
     AsmFix *fix;       /* grows in the arena */
     uint32_t nfix, cap_fix;
     struct Arena *arena;
+    uint32_t near_below; /* conditional jumps to labels below this number are of the short form */
     const uint8_t *flags_at; /* the caller's: it is at p when the host's flags are as the caller knows them. Moves keep it there */
 } Asm;
 

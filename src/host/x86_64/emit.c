@@ -484,14 +484,23 @@ static void note_stub(HostCode *out, uint32_t at, Stub stub)
     out->reloc[out->nreloc++] = (HostReloc){at, (uint8_t)stub};
 }
 
-static void resolve(Sel *s, const Layout *l, const Asm *a, uint32_t part, HostCode *out)
+/* Returns whether what was to be near is. */
+static bool resolve(Sel *s, const Layout *l, const Asm *a, uint32_t part, HostCode *out)
 {
     for (const AsmFix *f = a->fix, *end = f + a->nfix; f < end; f++) {
         uint32_t at = l->part[part] + f->at;
-        put_rel(l, at, label_offset(s, l, f->label) + f->addend + 4);
+        int64_t to = label_offset(s, l, f->label) + f->addend;
+        if (f->near) {
+            if (to - at != (int8_t)(to - at))
+                return false;
+            l->rw[at] = (uint8_t)(to - at);
+            continue;
+        }
+        put_rel(l, at, to + 4);
         if (f->label & LABEL_STUB)
             note_stub(out, at, f->label & ~LABEL_STUB);
     }
+    return true;
 }
 
 static void finish_sites(Sel *s, const Layout *l, HostCode *out)
@@ -568,8 +577,8 @@ bool emit_finish(Sel *s, CodeBuf *cb, HostCode *out)
     out->size = l.size;
     out->insns = l.pool;
     out->reloc = ARENA_ARRAY(s->arena, HostReloc, s->main.nfix + s->cold.nfix + em->nsite + 1);
-    resolve(s, &l, &s->main, PART_MAIN, out);
-    resolve(s, &l, &s->cold, PART_COLD, out);
+    if (!resolve(s, &l, &s->main, PART_MAIN, out) || !resolve(s, &l, &s->cold, PART_COLD, out))
+        return false;
     finish_sites(s, &l, out);
     finish_side(s, &l, out);
     finish_marks(s, &l, out);

@@ -77,7 +77,10 @@ void side_open(Sel *s, const IrInsn *i);
 /* The next host instruction may fault: note the collected state for it. */
 void side_here(Sel *s);
 
-/* Join the parts at cb->p, resolve labels, fill in *out, advance cb->p. False (cb->overflow) when out of room. */
+/*
+ * Join the parts at cb->p, resolve labels, fill in *out, advance cb->p. False when out of room (cb->overflow), or when a short
+ * jump does not reach.
+ */
 bool emit_finish(Sel *s, CodeBuf *cb, HostCode *out);
 
 /* control.c, mem.c, call.c: the core's rules */

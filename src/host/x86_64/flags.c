@@ -7,9 +7,10 @@
 /*
  * HostCpu.flags_from. Operands of 32 bits are compared in the upper halves, which gives the same flags; a result that sets no
  * carry is compared with zero, which would. A second operand that is a small constant, as most are, is in the bits from
- * FROM_Y on, which saves a store; the first may then be what is left of their difference.
+ * FROM_Y on, which saves a store; the first may then be what is left of their difference. Only where there is one are these bits
+ * written: all else is in the low byte, for a short instruction to store.
  */
-enum { FROM_SHIFT = 63, FROM_CARRY = 0x40, FROM_PENDING = 0x80, FROM_CONST = 0x100, FROM_SUM = 0x200, FROM_Y = 10 };
+enum { FROM_ZERO = 1, FROM_CONST = 2, FROM_SUM = 4, FROM_32 = 0x20, FROM_CARRY = 0x40, FROM_PENDING = 0x80, FROM_Y = 8 };
 
 /* --- exits ---------------------------------------------------------------------------------------------------------------- */
 
@@ -117,15 +118,15 @@ static const struct Fixed {
     int32_t x;
     uint32_t from;
 } fixed[16] = {
-    [0] = {1, FROM_PENDING | FROM_CONST},
-    [1] = {INT32_MIN, FROM_PENDING | FROM_CONST | 32 | 1u << FROM_Y},
-    [2] = {1, FROM_PENDING | FROM_CONST | FROM_CARRY},
-    [3] = {INT32_MIN, FROM_PENDING | FROM_CONST | FROM_CARRY | 32 | 1u << FROM_Y},
-    [4] = {0, FROM_PENDING | FROM_CONST},
-    [6] = {0, FROM_PENDING | FROM_CONST | FROM_CARRY},
-    [8] = {-1, FROM_PENDING | FROM_CONST},
-    [9] = {INT32_MAX, FROM_PENDING | FROM_CONST | 32 | UINT32_MAX << FROM_Y},
-    [10] = {-1, FROM_PENDING | FROM_CONST | FROM_CARRY},
+    [0] = {1, FROM_PENDING | FROM_ZERO},
+    [1] = {INT32_MIN, FROM_PENDING | FROM_CONST | FROM_32 | 1u << FROM_Y},
+    [2] = {1, FROM_PENDING | FROM_ZERO | FROM_CARRY},
+    [3] = {INT32_MIN, FROM_PENDING | FROM_CONST | FROM_CARRY | FROM_32 | 1u << FROM_Y},
+    [4] = {0, FROM_PENDING | FROM_ZERO},
+    [6] = {0, FROM_PENDING | FROM_ZERO | FROM_CARRY},
+    [8] = {-1, FROM_PENDING | FROM_ZERO},
+    [9] = {INT32_MAX, FROM_PENDING | FROM_CONST | FROM_32 | UINT32_MAX << FROM_Y},
+    [10] = {-1, FROM_PENDING | FROM_ZERO | FROM_CARRY},
 };
 
 /* One flag of `cond ? yes : no`, no a constant. What chooses between constants has become the condition or its opposite. */
@@ -210,8 +211,13 @@ static bool constant_operand(const Sel *s, const FlagForm *f, uint32_t *bits)
     if (f->y && !(f->how & FLAGS_BOTH) && !sel_const(s, f->y, &k))
         return false;
     int64_t y = f->how & FLAGS_32 ? (int32_t)k : (int64_t)k;
-    *bits = FROM_CONST | (f->how & FLAGS_SUM ? FROM_SUM : 0) | (uint32_t)y << FROM_Y;
-    return y == (int32_t)*bits >> FROM_Y;
+    *bits = y ? FROM_CONST | (f->how & FLAGS_SUM ? FROM_SUM : 0) | (uint32_t)y << FROM_Y : FROM_ZERO;
+    return y == 0 || y == (int32_t)*bits >> FROM_Y;
+}
+
+static void store_from(Sel *s, uint32_t from)
+{
+    x64_mov_mi(s->a, from & FROM_CONST ? W32 : W8, sel_cpu(s, offsetof(HostCpu, flags_from)), (int32_t)from);
 }
 
 static void store_operand(Sel *s, size_t to, IrRef v)
@@ -251,8 +257,8 @@ void flags_store(Sel *s, const FlagForm *f)
     uint32_t bits = 0, from = 0;
     bool constant = f->known && constant_operand(s, f, &bits);
     if (f->known)
-        from = FROM_PENDING | (f->how & FLAGS_CARRY ? FROM_CARRY : 0) | (f->how & FLAGS_32 ? 32 : 0) | (constant ? bits : 0);
-    x64_mov_mi(s->a, W32, sel_cpu(s, offsetof(HostCpu, flags_from)), (int32_t)from);
+        from = FROM_PENDING | (f->how & FLAGS_CARRY ? FROM_CARRY : 0) | (f->how & FLAGS_32 ? FROM_32 : 0) | (constant ? bits : 0);
+    store_from(s, from);
     if (!f->known)
         return;
     if (((f->how & FLAGS_SUM) && !constant) || (f->how & FLAGS_BOTH))
@@ -268,7 +274,7 @@ void flags_store(Sel *s, const FlagForm *f)
         sel_lazy_cond(s, ra_root(s, f->cond), &c);
         sel_jump_if(s, c, true, done);
         x64_mov_mi(s->a, W64, sel_cpu(s, x), fixed[f->otherwise].x);
-        x64_mov_mi(s->a, W32, sel_cpu(s, offsetof(HostCpu, flags_from)), (int32_t)fixed[f->otherwise].from);
+        store_from(s, fixed[f->otherwise].from);
         sel_bind(s, done);
         s->ra->locked = 0;
     }
@@ -302,25 +308,32 @@ void flags_entry(Sel *s)
 
     asm_room(&s->main);
     asm_room(&s->cold);
-    x64_alu_mi(s->a, ALU_CMP, W32, from, 0);
+    x64_alu_mi(s->a, ALU_CMP, W8, from, 0);
     x64_jcc(s->a, CC_NE, settle);
     sel_bind(s, back);
     sel_cold_begin(s);
     sel_bind(s, settle);
-    x64_mov_rm(s->a, W32, RCX, from);
+    x64_movzx(s->a, W8, RCX, rm_m(from));
     x64_mov_rm(s->a, W64, RAX, sel_cpu(s, offsetof(HostCpu, flags_x)));
     x64_mov_rm(s->a, W64, RDX, sel_cpu(s, offsetof(HostCpu, flags_y)));
+    x64_test_ri(s->a, W32, RCX, FROM_ZERO);
+    uint32_t not_zero = x64_jcc_short(s->a, CC_E);
+    x64_mov_ri(s->a, RDX, 0);
+    asm_short_here(s->a, not_zero);
     x64_test_ri(s->a, W32, RCX, FROM_CONST);
     uint32_t stored = x64_jcc_short(s->a, CC_E);
-    x64_movsx(s->a, W64, W32, RDX, rm_r(RCX));
+    x64_movsx(s->a, W64, W32, RDX, rm_m(from));
     x64_shift_i(s->a, SH_SAR, W64, RDX, FROM_Y);
     x64_test_ri(s->a, W32, RCX, FROM_SUM);
     uint32_t whole = x64_jcc_short(s->a, CC_E);
     x64_alu_rr(s->a, ALU_ADD, W64, RAX, RDX);
     asm_short_here(s->a, whole);
     asm_short_here(s->a, stored);
-    x64_shift_cl(s->a, SH_SHL, W64, RAX);
-    x64_shift_cl(s->a, SH_SHL, W64, RDX);
+    x64_test_ri(s->a, W32, RCX, FROM_32);
+    uint32_t wide = x64_jcc_short(s->a, CC_E);
+    x64_shift_i(s->a, SH_SHL, W64, RAX, 32);
+    x64_shift_i(s->a, SH_SHL, W64, RDX, 32);
+    asm_short_here(s->a, wide);
     x64_shift_i(s->a, SH_SHR, W32, RCX, 6); /* bit 0: whether carry may be set */
     x64_alu_rr(s->a, ALU_CMP, W64, RAX, RDX);
     x64_setcc_m(s->a, CC_S, home(s, FLAG_SIGN));
@@ -329,7 +342,7 @@ void flags_entry(Sel *s)
     x64_setcc(s->a, CC_AE, RAX);
     x64_alu_rr(s->a, ALU_AND, W32, RAX, RCX);
     x64_mov_mr(s->a, W8, home(s, FLAG_CARRY), RAX);
-    x64_mov_mi(s->a, W32, from, 0);
+    x64_mov_mi(s->a, W8, from, 0);
     x64_jmp(s->a, back);
     sel_cold_end(s);
 }
@@ -355,13 +368,12 @@ void flags_values(unsigned how, uint64_t x, uint64_t y, bool flag[FLAG_COUNT])
 void x64_flags_show(const HostCpu *cpu, const HostPlan *plan, uint8_t *state)
 {
     uint32_t from = cpu->flags_from;
-    uint64_t y = from & FROM_CONST ? (uint64_t)(int64_t)((int32_t)from >> FROM_Y) : cpu->flags_y;
-    unsigned how = (from & FROM_CARRY ? FLAGS_CARRY : 0) | (from & FROM_SHIFT ? FLAGS_32 : 0) |
-                   (from & FROM_SUM ? FLAGS_SUM : 0);
+    uint64_t y = from & FROM_ZERO ? 0 : from & FROM_CONST ? (uint64_t)(int64_t)((int32_t)from >> FROM_Y) : cpu->flags_y;
+    unsigned how = (from & FROM_CARRY ? FLAGS_CARRY : 0) | (from & FROM_32 ? FLAGS_32 : 0) | (from & FROM_SUM ? FLAGS_SUM : 0);
     bool flag[FLAG_COUNT];
 
     flags_values(how, cpu->flags_x, y, flag);
-    for (unsigned k = 0; from && k < FLAG_COUNT; k++)
+    for (unsigned k = 0; (from & FROM_PENDING) && k < FLAG_COUNT; k++)
         state[plan->cfg.slots->slot[plan->cfg.flags[k]].offset] = flag[k];
 }
 

@@ -2,9 +2,9 @@
  * The register plan: which guest slots live in which host registers between translations, which registers the allocator
  * may use, how guest state and HostCpu are addressed, and where the common stubs are. Fixed for the life of a process.
  *
- * r15 holds &cpu->state + 128, so that the first 256 bytes of guest state need a displacement of one byte only. rsp is
- * the return predictor's stack. All other registers belong to the allocator; between translations the pinned ones hold
- * their slots and the rest hold nothing.
+ * r15 holds &cpu->state + 112, so that the first 240 bytes of guest state, and the 16 before it, need a displacement of one
+ * byte only. rsp is the return predictor's stack. All other registers belong to the allocator; between translations the pinned
+ * ones hold their slots and the rest hold nothing.
  */
 #ifndef HOST_X86_64_PLAN_H
 #define HOST_X86_64_PLAN_H
@@ -18,7 +18,8 @@ enum { REG_X = 16, REG_COUNT = 48, REG_NONE = 0xff };
 #define REG_BIT(r) (1ull << (r))
 #define REG_ALL_R  0xffffull
 
-#define STATE_BIAS 128
+#define STATE_BIAS 112
+_Static_assert(offsetof(HostCpu, flags_x) + 16 == offsetof(HostCpu, state), "the last of HostCpu before the state");
 #define HOST_CALL_BYTES 5 /* of a call with a displacement */
 #define PLAN_MAX_PINS 40
 
