@@ -13,11 +13,14 @@
 #define FAILURES_A_SLOT 2
 /* Events between two looks are doubled up to this, or while they bring nothing. A millisecond's worth at the most. */
 #define PERIOD_MAX (1u << 17)
-#define PERIOD_SETTLED (1u << 15)
+#define PERIOD_SETTLED 32749u /* a prime: it falls in with no cycle of targets */
 /* Several targets that take the first place from each other until events are this far apart are put in order once and for all. */
 #define PERIOD_ORDER (1u << 10)
-/* While it is judged every fifth execution is sampled, so that patterns of two to four are seen as they are. */
-#define PERIOD_JUDGED 5
+/*
+ * While it is judged an execution of some is sampled, now of more and now of less: always the fifth would see three of a cycle of fifteen
+ * targets, which are then promoted for nothing (2.4 times the time of the loop).
+ */
+#define PERIOD_JUDGED(n) (4 + (n) * 5 % 7)
 /*
  * Without a stub one must be seen to pay. What the first target would have served counts one, what it would not takes away three: it
  * comes so far when the target has more than three quarters of all. (By chance two targets that have half each are seen four times
@@ -89,7 +92,7 @@ static void judge(PromoteSite *s, bool keep)
         s->was[k] = s->slot[k].target;
     s->state = PROMOTE_JUDGED;
     s->nsample = 0;
-    s->period = PERIOD_JUDGED;
+    s->period = PERIOD_JUDGED(0);
     s->n = 0;
     s->changes++;
 }
@@ -236,6 +239,7 @@ void promote_event(PromoteSite *s, const PromoteConfig *cfg, uint64_t target, ui
         break;
     case PROMOTE_JUDGED:
         s->sample[s->nsample++] = target;
+        s->period = PERIOD_JUDGED(s->nsample);
         if (s->nsample >= cfg->window)
             settle(s, cfg);
         break;
