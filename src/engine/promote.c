@@ -109,7 +109,7 @@ PromoteLead promote_trail(Engine *e, uint64_t pc, uint64_t to)
 {
     pthread_mutex_lock(&e->promote_lock);
     PromoteSite *s = site_find_locked(e, pc);
-    PromoteLead lead = s ? promote_lead(s, to) : LEAD_ON;
+    PromoteLead lead = s ? promote_lead(s, to) : LEAD_END;
     pthread_mutex_unlock(&e->promote_lock);
     return lead;
 }

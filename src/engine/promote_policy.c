@@ -274,7 +274,9 @@ PromoteLead promote_lead(PromoteSite *s, uint64_t target)
         return LEAD_LATER;
     }
     s->passed = 0;
-    return told && target == first ? LEAD_ALONE : LEAD_ON;
+    if (target != first || (!told && s->n == 0))
+        return LEAD_END;
+    return told ? LEAD_ALONE : LEAD_ON;
 }
 
 bool promote_stray(PromoteSite *s, uint64_t target, uint64_t now)

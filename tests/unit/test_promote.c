@@ -179,7 +179,7 @@ static void test_worth(void)
     check(!play_plain(1, 50), "nor for two that are so half of the time");
 }
 
-/* How many trails are noted until one goes on in the target. */
+/* How many trails are noted until one need not go on in another target. */
 static unsigned trails(PromoteSite *s, uint64_t target)
 {
     unsigned n = 1;
@@ -201,7 +201,7 @@ static void test_leads(void)
     check(promote_lead(&p.s, 0x10) == LEAD_ON, "of two targets in the hotter one");
     check(promote_lead(&p.s, 0x20) == LEAD_LATER && promote_lead(&p.s, 0x10) == LEAD_ON, "and not in the other, when a later trail may do better");
     unsigned n = trails(&p.s, 0x20);
-    check(n > 1 && n < 10, "but in that too when none does: %u", n);
+    check(n > 1 && n < 10, "which it does not wait for for ever: %u", n);
     p.s.strays = 1;
     check(promote_lead(&p.s, 0x10) == LEAD_ON, "also when tier 2 was told of one only, as it comes back");
     start(&p);
@@ -212,7 +212,7 @@ static void test_leads(void)
     start(&p);
     for (unsigned i = 0; i < 1000000; i++)
         execute(&p, 0x10 + i % 7);
-    check(p.s.n == 0 && promote_lead(&p.s, 0x12) == LEAD_ON && promote_lead(&p.s, 0x15) == LEAD_ON, "where none is frequent in any");
+    check(p.s.n == 0 && promote_lead(&p.s, 0x12) == LEAD_END && promote_lead(&p.s, 0x15) == LEAD_END, "where none is frequent in none");
     start(&p);
     for (unsigned i = 0; i < 1000; i++)
         execute(&p, 0x10);
