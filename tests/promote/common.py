@@ -3,9 +3,12 @@ import os
 import subprocess
 import sys
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+import tap  # noqa: E402
+
+finish = tap.finish
 DRAGOMAN, GUEST = sys.argv[1:3]
 SECONDS = sys.argv[3] if len(sys.argv) > 3 else None
-count = failed = 0
 
 
 def on_one_processor():
@@ -24,15 +27,4 @@ def run(options, *args, limit=300, promote=("--promote=on",), alone=False):
 
 def check(name, good, *shown):
     """One case, with `shown` as comments when it is not good."""
-    global count, failed
-    count += 1
-    failed += not good
-    print(f"{'ok' if good else 'not ok'} {count} - {name}", flush=True)
-    for s in shown if not good else ():
-        print("#", repr(s)[:3000])
-
-
-def finish():
-    """Returns the exit status."""
-    print(f"1..{count}")
-    return failed != 0
+    tap.check(good, name, *(repr(s)[:3000] for s in shown))

@@ -19,6 +19,21 @@ static bool computes_fp(const IrInsn *i)
     return ir_ops[i->op].flags & IRF_FP;
 }
 
+/* Call the stub when HostCpu.host_fp compares so with 0. */
+static void exchange_fp(Sel *s, Cc cc, Stub stub)
+{
+    uint32_t other = sel_label(s), back = sel_label(s);
+
+    x64_alu_mi(s->a, ALU_CMP, W32, sel_cpu(s, offsetof(HostCpu, host_fp)), 0);
+    x64_jcc(s->a, cc, other);
+    sel_bind(s, back);
+    sel_cold_begin(s);
+    sel_bind(s, other);
+    x64_call(s->a, label_stub(stub));
+    x64_jmp(s->a, back);
+    sel_cold_end(s);
+}
+
 void sel_calls_block(Sel *s)
 {
     const SelAlloc *ra = s->ra;
@@ -30,15 +45,7 @@ void sel_calls_block(Sel *s)
             return;
         s->calls.fp_block = computes_fp(i);
     }
-    uint32_t host = sel_label(s), back = sel_label(s);
-    x64_alu_mi(s->a, ALU_CMP, W32, sel_cpu(s, offsetof(HostCpu, host_fp)), 0);
-    x64_jcc(s->a, CC_NE, host);
-    sel_bind(s, back);
-    sel_cold_begin(s);
-    sel_bind(s, host);
-    x64_call(s->a, label_stub(STUB_GUEST_FP));
-    x64_jmp(s->a, back);
-    sel_cold_end(s);
+    exchange_fp(s, CC_NE, STUB_GUEST_FP);
 }
 
 /* Whether the operation may call other C code, which may leave another FP environment, or change the return stack. */
@@ -123,27 +130,13 @@ static void note_kept(Sel *s)
     }
 }
 
-static void need_host_fp(Sel *s)
-{
-    uint32_t guest = sel_label(s), back = sel_label(s);
-
-    x64_alu_mi(s->a, ALU_CMP, W32, sel_cpu(s, offsetof(HostCpu, host_fp)), 0);
-    x64_jcc(s->a, CC_E, guest);
-    sel_bind(s, back);
-    sel_cold_begin(s);
-    sel_bind(s, guest);
-    x64_call(s->a, label_stub(STUB_HOST_FP));
-    x64_jmp(s->a, back);
-    sel_cold_end(s);
-}
-
 static void tell_here(Sel *s, const IrTell *tell, Address from)
 {
     SelCalls *c = &s->calls;
     const Mem rsp = sel_cpu(s, offsetof(HostCpu, told_rsp));
 
     if (!c->fp_host)
-        need_host_fp(s);
+        exchange_fp(s, CC_E, STUB_HOST_FP);
     if (!c->rsp)
         x64_mov_mr(s->a, W64, rsp, RSP);
     note_kept(s);
