@@ -86,6 +86,7 @@ static void on_mem(unsigned vcpu, uint32_t info, uint64_t va, void *data)
     if (!qemu_plugin_read_memory_vaddr(va, &b, 1u << v.type) || b.len != 1u << v.type || memcmp(b.data, &low, b.len > 8 ? 8 : b.len))
         bad++; /* nobody else writes there */
     bad += qemu_plugin_read_register((void *)1, &b) || qemu_plugin_write_register((void *)1, &from);
+    free(b.data);
 }
 
 static void on_insn(unsigned vcpu, void *data)
