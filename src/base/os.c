@@ -25,10 +25,21 @@
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/lsan_interface.h>
 #define LEAK_CHECK() __lsan_do_leak_check()
+
+static bool leaks_off;
+
+/* The checker asks before it looks, whichever end it is. */
+int __lsan_is_turned_off(void)
+{
+    return leaks_off;
+}
+
+#define LEAK_CHECK_OFF() (leaks_off = true)
 #define LEAK_ROOT(p, size) __lsan_register_root_region(p, size)
 #define LEAK_ROOT_END(p, size) __lsan_unregister_root_region(p, size)
 #else
 #define LEAK_CHECK() ((void)0)
+#define LEAK_CHECK_OFF() ((void)0)
 #define LEAK_ROOT(p, size) ((void)(p), (void)(size))
 #define LEAK_ROOT_END(p, size) ((void)(p), (void)(size))
 #endif
@@ -41,6 +52,11 @@ size_t os_page_size(void)
 void os_leak_check(void)
 {
     LEAK_CHECK();
+}
+
+void os_leak_check_off(void)
+{
+    LEAK_CHECK_OFF();
 }
 
 int os_tid(void)

@@ -27,6 +27,8 @@ static inline bool os_tidy_exit(void)
 
 /* Look for leaks now, where a leak checker watches: before an end that it would not see. */
 void os_leak_check(void);
+/* Never look for leaks in this process, at its end neither. */
+void os_leak_check_off(void);
 
 /* Kernel thread id of the calling thread. */
 int os_tid(void);

@@ -74,7 +74,6 @@ typedef struct UserProc {
     struct Tracee *tracees;    /* that this process traces */
     bool dumping;              /* a thread writes a core file */
     bool wrote_mem;            /* it has opened a /proc/PID/mem for writing */
-    bool left_threads;         /* it was forked while others ran, and what they were at is nobody's here */
     bool made_proc;            /* it has opened a file of /proc that is made here */
     struct SeccompFilter *filters; /* seccomp.c */
     struct Uring *rings;       /* sys_uring.c */

@@ -168,9 +168,8 @@ void process_exit(UserThread *t, int status)
     if (!t->vforked)
         engine_save(t->cpu);
     user_stats(t->p);
-    /* The child of a thread that forked has no main thread: the checker misses its stack. And it is a tracer itself. What other
-     * threads had just allocated when the process was forked nobody can free. */
-    if (!t->attached && !ptrace_on(t) && !t->p->left_threads)
+    /* The child of a thread that forked has no main thread: the checker misses its stack. And it is a tracer itself. */
+    if (!t->attached && !ptrace_on(t))
         os_leak_check();
     for (;;)
         HOST1(t, SYS_exit_group, status);

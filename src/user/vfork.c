@@ -125,10 +125,8 @@ static int64_t run_child(UserThread *t, Vfork *v)
     if (!stack)
         return -ENOMEM;
     const CloneArgs *a = &v->args;
-    const size_t saved = offsetof(HostCpu, jcache);
-    void *copy = malloc(saved);
-    CHECK(copy != NULL);
-    memcpy(copy, &t->cpu->h, saved);
+    char copy[offsetof(HostCpu, jcache)];
+    memcpy(copy, &t->cpu->h, sizeof copy);
     UserThread *child = v->child = child_structures(t);
     uint64_t passed = a->flags & ~(uint64_t)(CLONE_HANDLED_HERE | CLONE_CLEAR_SIGHAND_FLAG | CLONE_INTO_CGROUP_FLAG | CLONE_SIGHAND);
     passed |= CLONE_VM | CLONE_VFORK | (a->flags & CLONE_PIDFD ? 0 : CLONE_PARENT_SETTID);
@@ -138,7 +136,7 @@ static int64_t run_child(UserThread *t, Vfork *v)
     int pid = clone(vfork_child, stack + VFORK_STACK, (int)(passed | a->exit_signal), v, &v->id);
     int64_t ret = pid < 0 ? -errno : pid;
     engine_block_end(t->cpu);
-    memcpy(&t->cpu->h, copy, saved);
+    memcpy(&t->cpu->h, copy, sizeof copy);
     t->cpu->h.returns = NULL; /* the child has used that stack */
     t->cpu->env = t;
     t->cpu->step = step;
@@ -148,7 +146,6 @@ static int64_t run_child(UserThread *t, Vfork *v)
     sigs_free(child->p->sigs);
     free(child->p);
     thread_free(child);
-    free(copy);
     os_free(stack, VFORK_STACK);
     return ret;
 }
