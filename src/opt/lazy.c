@@ -12,9 +12,10 @@
  * Most often the operands are the loop's own counter and bound, which have parameters already, and the new operations are
  * lazy: nothing is left to do in the loop. Where that would need as many new parameters as it saves, the flags stay.
  *
- * When only the edges back bring results of one operation, and the loop is entered with something else (flags that the region was
- * entered with, those of an addition, of an outer loop's comparison), a parameter says whether an edge back was taken, and the flag
- * is a choice between the operation and what it was at the loop's entry. Both are lazy, so that is one constant to move in each round:
+ * When only the edges back bring results of one operation, and the loop is entered with something else (flags of the
+ * region's entry, of an addition, of an outer loop's comparison), a parameter says whether an edge back was taken, and
+ * the flag is a choice between the operation and what it was at the loop's entry. Both are lazy: what is left to do in
+ * the loop is to move a constant.
  *
  *   block0: %e = get z; br block1(%e, %i0)           block0: %e = get z; br block1(0, %i0)
  *   block1(%z, %i):                                  block1(%again, %i):
@@ -28,8 +29,8 @@
 
 enum { MAX_EDGES = 8, MAX_NEW = 4, MAX_MADE = 64, MAX_DEPTH = 3 };
 
-/* The arguments for one parameter, by edge; 0: the parameter itself, which stays what it was along that edge; for the edge into a
- * loop anything. */
+/* The arguments for one parameter, by edge; 0: the parameter itself, which stays what it was along that edge; for the
+ * edge into a loop: anything. */
 typedef struct Args {
     IrRef v[MAX_EDGES];
 } Args;
@@ -45,8 +46,9 @@ typedef struct Lazy {
     const uint8_t *level;
     uint32_t nlevel;         /* values that have a level: those before the pass */
     IrRef *map;              /* by value: parameters that gave way */
-    uint32_t *home;          /* by value: its block; NULL: not known yet ... */
-    uint8_t *busy;           /* ... whether more than snapshots and loops to be entered want it computed */
+    uint32_t *home;          /* by value: its block; */
+    uint8_t *busy;           /* whether more than snapshots, and choices of inner loops, want it computed; */
+    uint8_t *height;         /* how many choices of inner loops are made behind it */
     uint32_t block;
     uint32_t loop;           /* of which it is the header, entered by the last edge alone; else IR_NO_BLOCK */
     uint32_t nedge;          /* all of them ... */
@@ -420,7 +422,7 @@ static void note_args(Lazy *l, uint32_t from, unsigned edge, uint32_t to)
     if (g->loop[to] != IR_NO_BLOCK && g->loops[g->loop[to]].header == to && !ir_cfg_in_loop(g, g->loop[to], from))
         return;
     for (IrRef p = l->r->block[to].first; k < n; p = ir_insn(l->r, p)->next, k++)
-        l->busy[arg[k]] |= arg[k] != p;
+        l->busy[arg[k]] |= arg[k] != p && l->level[p] != OPT_UNWANTED;
 }
 
 /* Of the region as it was before the pass. */
@@ -431,12 +433,11 @@ static void look(Lazy *l)
 
     l->home = ARENA_ARRAY(r->arena, uint32_t, l->nlevel);
     l->busy = arena_zalloc(r->arena, l->nlevel);
+    l->height = arena_zalloc(r->arena, l->nlevel);
     for (uint32_t k = 0; k < l->o->g->n; k++) {
         uint32_t b = l->o->g->rpo[k];
         for (IrRef ref = r->block[b].first; ref; ref = ir_insn(r, ref)->next) {
             IrInsn *i = ir_insn(r, ref);
-            if (ref >= l->nlevel)
-                continue;
             l->home[ref] = b;
             if (i->op != IR_BR && i->op != IR_BRIF)
                 ir_each_use(r, i, note_busy, l->busy);
@@ -474,8 +475,8 @@ static IrRef build_again(Lazy *l, const Args *a)
 }
 
 /*
- * What stands for the flag parameter p of a loop's header, by what the edges back bring and what the loop is entered with. Where it must
- * be computed in each round all the same, a parameter is better.
+ * What stands for the flag parameter p of a loop's header, by what the edges back bring and what the loop is entered
+ * with. Where it must be computed in each round all the same, a parameter is better.
  */
 static IrRef build_choice(Lazy *l, IrRef p, const Args *a)
 {
@@ -484,10 +485,8 @@ static IrRef build_choice(Lazy *l, IrRef p, const Args *a)
 
     if (l->loop == IR_NO_BLOCK)
         return 0;
-    if (!l->home)
-        look(l);
     before = a->v[l->nedge - 1];
-    if (l->busy[p] || choices(l, before) >= IR_LAZY_CHOICES)
+    if (l->busy[p] || choices(l, before) + l->height[p] >= IR_LAZY_CHOICES)
         return 0;
     l->back = true; /* the loop's entry need not fit */
     l->nedge--;
@@ -596,13 +595,11 @@ static bool is_sign_test(const Lazy *l, const Args *a)
     return i && i->op == IR_ICMP && i->aux == (IR_LT | IR_PSIGNED);
 }
 
-static void do_block(Lazy *l)
+/* The flag parameters of the block that give way, and what stands for them; how many: none when that is no gain. */
+static unsigned choose(Lazy *l, IrRef flag[8], IrRef now[8])
 {
-    IrRef flag[8], now[8];
     unsigned n = 0;
 
-    if (l->r->block[l->block].nparams == 0 || !find_edges(l))
-        return;
     l->nmade = l->nnew = 0;
     for (unsigned round = 0; round < 2; round++)
         for (IrRef p = l->r->block[l->block].first; ir_insn(l->r, p)->op == IR_PARAM && n < 8; p = ir_insn(l->r, p)->next) {
@@ -617,7 +614,52 @@ static void do_block(Lazy *l)
                 now[n] = build_choice(l, p, &a);
             n += now[n] != 0;
         }
-    if (n == 0 || 2 * l->nnew > n)
+    return 2 * l->nnew > n ? 0 : n;
+}
+
+/* What a parameter that gives way, or stays, means for those of outer loops from which it comes. */
+static void hand_out(Lazy *l, IrRef p, bool gives)
+{
+    Args a = args_of(l, p);
+
+    for (uint32_t e = 0; e < l->nedge; e++) {
+        IrRef v = a.v[e];
+        if (v == 0)
+            continue;
+        if (!gives)
+            l->busy[v] = 1;
+        else if (l->height[v] <= l->height[p])
+            l->height[v] = l->height[p] + 1;
+    }
+}
+
+/* Find out what will give way, before blocks that lead here: it says what flags of outer loops are wanted for. */
+static void plan_block(Lazy *l)
+{
+    IrRef flag[8], now[8];
+    uint32_t n;
+
+    if (l->r->block[l->block].nparams == 0)
+        return;
+    n = find_edges(l) ? choose(l, flag, now) : 0;
+    for (IrRef p = l->r->block[l->block].first; ir_insn(l->r, p)->op == IR_PARAM; p = ir_insn(l->r, p)->next) {
+        uint32_t k = 0;
+        while (k < n && flag[k] != p)
+            k++;
+        if (ir_insn(l->r, p)->type == IR_I8 && l->level[p] != OPT_UNWANTED)
+            hand_out(l, p, k < n);
+    }
+}
+
+static void do_block(Lazy *l)
+{
+    IrRef flag[8], now[8];
+    unsigned n;
+
+    if (l->r->block[l->block].nparams == 0 || !find_edges(l))
+        return;
+    n = choose(l, flag, now);
+    if (n == 0)
         return;
     commit(l);
     for (unsigned k = 0; k < n; k++)
@@ -634,6 +676,12 @@ void opt_lazy(Opt *o)
     l->nlevel = r->ninsn;
     l->level = opt_demand(o);
     l->map = opt_map_new(r, 0);
+    look(l);
+    for (uint32_t k = o->g->n; o->g->nloops && k-- > 0;) {
+        l->block = o->g->rpo[k];
+        plan_block(l);
+    }
+    r->ninsn = l->nlevel; /* what plans have made is nowhere in the region */
     for (uint32_t k = 0; k < o->g->n; k++) {
         l->block = o->g->rpo[k];
         do_block(l);

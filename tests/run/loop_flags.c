@@ -1,6 +1,7 @@
 /*
- * Condition flags in what a signal handler sees at the load of a loop, in its first and in later rounds: they are then of different
- * comparisons, or of none that the loop's code knows. Expected is what the same loop reads itself (mrs) in front of each load.
+ * Condition flags in what a signal handler sees at the load of a loop, in its first and in later rounds: they are then
+ * of different comparisons, or of none that the loop's code knows. Expected is what the same loop reads itself (mrs) in
+ * front of each load.
  */
 #define _GNU_SOURCE
 #include <setjmp.h>
@@ -19,33 +20,43 @@ enum { ROUNDS = 40 /* at most, of a loop */, TRIALS = 48, FAULTS = 14 };
 /* p: what is loaded, which says where the loop goes; its flags at entry; where to note those at each load. Returns the last. */
 typedef uint64_t Loop(const uint64_t *p, uint64_t nzcv, uint64_t *log);
 
-/* Each round: leave in the middle by bit 4 of what was loaded, go one way or another by bit 0. */
-#define LOAD "ldr x3, [x0], #8\n  sub x9, x9, #1\n  cbz x9, 9f\n  tbnz x3, #4, 9f\n"
+/* Each round: note flags or not, leave in the middle by bit 4 of what was loaded, go one way or another by bit 0. */
+#define LOAD "  note\n  ldr x3, [x0], #8\n  sub x9, x9, #1\n  cbz x9, 9f\n  tbnz x3, #4, 9f\n"
 
-#define LOOPS(X)                                                                                                               \
-    X(two_ways, LOAD "tbnz x3, #0, 3f\nadd x4, x4, #1\ncmp x4, #12\nb.ne 2b\nb 9f\n"                                        \
-        "3: add x4, x4, #1\nmul x7, x3, x3\ncmp x4, #12\nb.ne 2b\n")                                                           \
-    X(nest, LOAD "tbnz x3, #0, 3f\nadd x4, x4, #1\ncmp x4, #3\nb.ne 2b\nb 4f\n3: add x4, x4, #1\ncmp x4, #3\nb.ne 2b\n"     \
-        "4: add x8, x8, #1\ncmp x8, #4\nb.ne 1b\n")                                                                            \
-    X(nest_kinds, LOAD "tbnz x3, #0, 3f\nadd x4, x4, #1\ncmp x4, #3\nb.ne 2b\nb 4f\n3: add x4, x4, #1\ncmp x4, #3\n"        \
-        "b.ne 2b\n4: add x8, x8, #1\ntst x8, #4\nb.eq 1b\n")                                                                   \
-    X(deep, LOAD "tbnz x3, #0, 3f\nadd x4, x4, #1\ncmp x4, #2\nb.ne 2b\nb 4f\n3: add x4, x4, #1\ncmp x4, #2\n"        \
-        "b.ne 2b\n4: mov x4, #0\nadd x8, x8, #1\ntst x8, #1\nb.ne 2b\nadds w10, w10, #1\ncmp w10, #3\nb.ne 1b\n")              \
-    X(kept, LOAD "tbnz x3, #0, 2b\nadd x4, x4, #1\ncmp x4, #12\nb.ne 2b\n")                                                 \
-    X(counted, LOAD "tbnz x3, #0, 3f\nadd w4, w4, #9\nsubs w8, w8, #3\nb.cc 2b\nb 9f\n3: subs w8, w8, #3\nb.ne 2b\n")       \
-    X(tested, LOAD "add x4, x4, #1\ntbnz x3, #0, 3f\ntst x4, #7\nb.ne 2b\nb 9f\n3: tst x4, #7\nb.ne 2b\n")                  \
-    X(floats, LOAD "add x4, x4, #1\nscvtf d1, x4\ntbnz x3, #0, 3f\nfcmp d1, d0\nb.ne 2b\nb 9f\n3: fcmp d1, d0\nb.ne 2b\n") \
-    X(registers, LOAD "add x4, x4, x8\nadd x4, x4, #1\ntbnz x3, #0, 3f\ncmp x4, x11\nb.ne 2b\nb 9f\n"                       \
-        "3: cmp x4, x11\nb.ne 2b\n")
+/* One way back, or another, after the same instructions. */
+#define TWO_WAYS(set, back)                                                                             \
+    "  tbnz x3, #0, 3f\n  " set "\n  " back " 2b\n  b 4f\n"                                             \
+    "3: mul x7, x3, x3\n  " set "\n  " back " 2b\n4:\n"
 
-#define ENTER "mov x6, x2\nmov x4, #0\nmov x8, #0\nmov x9, #40\nmov w10, #0\nmov x11, #12\nscvtf d0, x11\nadr x12, 1f\n"       \
-    "adr x13, flags_last\nmsr nzcv, x1\nbr x12\n"
-/* A branch that no region goes on behind: flags that the loop leaves with are only shown. */
+#define LOOPS(X)                                                                                        \
+    X(two_ways, LOAD TWO_WAYS("add x4, x4, #1\n  cmp x4, #12", "b.ne"))                                 \
+    X(nest, LOAD TWO_WAYS("add x4, x4, #1\n  cmp x4, #3", "b.ne")                                       \
+        "  add x8, x8, #1\n  cmp x8, #4\n  b.ne 1b\n")                                                  \
+    X(nest_kinds, LOAD TWO_WAYS("add x4, x4, #1\n  cmp x4, #3", "b.ne")                                 \
+        "  add x8, x8, #1\n  tst x8, #4\n  b.eq 1b\n")                                                  \
+    X(deep, LOAD TWO_WAYS("add x4, x4, #1\n  cmp x4, #2", "b.ne")                                       \
+        "  mov x4, #0\n  add x8, x8, #1\n  tst x8, #1\n  b.ne 2b\n"                                     \
+        "  adds w10, w10, #1\n  cmp w10, #3\n  b.ne 1b\n")                                              \
+    X(deeper, "5: mov x14, #0\n6: mov x4, #0\n7: " LOAD "  add x4, x4, #1\n  cmp x4, #2\n"              \
+        "  tbnz x3, #0, 7b\n  b.ne 7b\n  add x14, x14, #1\n  cmp x14, #2\n  tbnz x3, #1, 6b\n"          \
+        "  b.ne 6b\n  add x8, x8, #1\n  cmp x8, #2\n  tbnz x3, #2, 5b\n  b.ne 5b\n")                    \
+    X(kept, LOAD "  tbnz x3, #0, 2b\n  add x4, x4, #1\n  cmp x4, #12\n  b.ne 2b\n")                     \
+    X(counted, LOAD TWO_WAYS("subs w8, w8, #3", "b.ne"))                                                \
+    X(tested, LOAD "  add x4, x4, #1\n" TWO_WAYS("tst x4, #7", "b.ne"))                                 \
+    X(floats, LOAD "  add x4, x4, #1\n  scvtf d1, x4\n" TWO_WAYS("fcmp d1, d0", "b.ne"))                \
+    X(registers, LOAD "  add x4, x4, #1\n" TWO_WAYS("cmp x4, x11", "b.ne"))
+
+#define ENTER                                                                                           \
+    "  mov x6, x2\n  mov x8, #0\n  mov x9, #40\n  mov w10, #0\n  mov x11, #12\n  scvtf d0, x11\n"        \
+    "  adr x12, 1f\n  adr x13, flags_last\n  msr nzcv, x1\n  br x12\n1: mov x4, #0\n2: "
+#define DEFINE(name, body)                                                                              \
+    Loop name, noted_##name;                                                                            \
+    __asm__(".globl " #name ", noted_" #name "\n.macro note\n.endm\n"                                   \
+        #name ":\n" ENTER body "9: br x13\n"                                                            \
+        ".purgem note\n.macro note\n  mrs x7, nzcv\n  str x7, [x6], #8\n.endm\n"                         \
+        "noted_" #name ":\n" ENTER body "9: br x13\n.purgem note\n");
+/* A branch that no region goes on behind: flags that a loop leaves with are only shown. */
 __asm__("flags_last: mrs x0, nzcv\nret\n");
-#define DEFINE(name, body)                                                                                            \
-    Loop name, noted_##name;                                                                                                  \
-    __asm__(".globl " #name ", noted_" #name "\n" #name ": " ENTER "1: mov x4, #0\n2: " body "9: br x13\n"         \
-            "noted_" #name ": " ENTER "1: mov x4, #0\n2: mrs x7, nzcv\nstr x7, [x6], #8\n" body "9: br x13\n");
 LOOPS(DEFINE)
 
 static const struct {
@@ -67,8 +78,8 @@ static void on_fault(int sig, siginfo_t *info, void *uc)
     siglongjmp(away, 1);
 }
 
-/* The load number k of the loop faults: what it loads begins k elements before `end`, behind which nothing may be read. Where
- * the loop ends before, its last flags are compared. */
+/* The load number k of the loop faults: what it loads begins k elements before `end`, behind which nothing may be read.
+ * Where the loop ends before, its last flags are compared. */
 static unsigned check(unsigned n, const uint64_t *data, uint64_t *end, unsigned k, uint64_t nzcv)
 {
     uint64_t log[ROUNDS + 1], last;

@@ -158,7 +158,9 @@ static bool is_plain(const Sel *s, const FlagForm *f)
 {
     uint32_t bits;
 
-    return !(f->how & FLAGS_BOTH) && (!(f->how & FLAGS_SUM) || constant_operand(s, f, &bits)) && !(f->cond && is_lazy(s, f->cond));
+    if ((f->how & FLAGS_BOTH) || (f->cond && is_lazy(s, f->cond)))
+        return false;
+    return !(f->how & FLAGS_SUM) || constant_operand(s, f, &bits);
 }
 
 /* What flags are when f->cond is false. */
