@@ -133,6 +133,8 @@ enum { IR_QUIET = 256 };
 /* Pure operations: nobody uses the value but snapshots of operations that may fault, and other lazy operations. A backend
  * need not compute it, if it can do so when a fault happens (and keeps its operands until then). Set by passes. */
 enum { IR_LAZY = 512 };
+/* Choices between flags (SELECT) that may be lazy one in another, as operand c. */
+enum { IR_LAZY_CHOICES = 2 };
 /* PARAM: of a slot that is boolean. Set by passes. */
 enum { IR_BOOL = 1024 };
 /* aux of EXIT and EXIT_CALL (POLL) */

@@ -11,6 +11,17 @@
  *
  * Most often the operands are the loop's own counter and bound, which have parameters already, and the new operations are
  * lazy: nothing is left to do in the loop. Where that would need as many new parameters as it saves, the flags stay.
+ *
+ * When only the edges back bring results of one operation, and the loop is entered with something else (flags of the
+ * region's entry, of an addition, of an outer loop's comparison), a parameter says whether an edge back was taken, and
+ * the flag is a choice between the operation and what it was at the loop's entry. Both are lazy: what is left to do in
+ * the loop is to move a constant.
+ *
+ *   block0: %e = get z; br block1(%e, %i0)           block0: %e = get z; br block1(0, %i0)
+ *   block1(%z, %i):                                  block1(%again, %i):
+ *     %x = load [%p] {z=%z x0=%i}                      %c = icmp eq %i, 0;  %z = select %again, %c, %e
+ *     %j = sub %i, 1;  %z2 = icmp eq %j, 0             %x = load [%p] {z=%z x0=%i}
+ *     brif ..., block1(%z2, %j)                        %j = sub %i, 1;  brif ..., block1(1, %j)
  */
 #include "opt/pass.h"
 
@@ -18,7 +29,8 @@
 
 enum { MAX_EDGES = 8, MAX_NEW = 4, MAX_MADE = 64, MAX_DEPTH = 3 };
 
-/* The arguments for one parameter, by edge; 0: the parameter itself, which stays what it was along that edge. */
+/* The arguments for one parameter, by edge; 0: the parameter itself, which stays what it was along that edge; for the
+ * edge into a loop: anything. */
 typedef struct Args {
     IrRef v[MAX_EDGES];
 } Args;
@@ -34,9 +46,14 @@ typedef struct Lazy {
     const uint8_t *level;
     uint32_t nlevel;         /* values that have a level: those before the pass */
     IrRef *map;              /* by value: parameters that gave way */
+    uint32_t *home;          /* by value: its block; */
+    uint8_t *busy;           /* whether more than snapshots, and choices of inner loops, want it computed; */
+    uint8_t *height;         /* how many choices of inner loops are made behind it */
     uint32_t block;
-    uint32_t nedge;
-    struct { uint32_t from; unsigned edge; } edge[MAX_EDGES];
+    uint32_t loop;           /* of which it is the header, entered by the last edge alone; else IR_NO_BLOCK */
+    uint32_t nedge;          /* all of them ... */
+    bool back;               /* ... or those back */
+    struct Edge { uint32_t from; unsigned edge; } edge[MAX_EDGES];
     Made made[MAX_MADE];     /* operations, constants and new parameters at the start of the block, in order */
     unsigned nmade;
     unsigned nnew;           /* new parameters among them */
@@ -79,12 +96,12 @@ static IrRef make(Lazy *l, const Args *from, IrInsn i)
 {
     if (l->nmade == MAX_MADE)
         return 0;
-    i.flags &= i.op == IR_FCMP ? IR_QUIET : 0;
+    i.flags &= i.op == IR_FCMP ? IR_QUIET : i.op == IR_PARAM ? IR_BOOL : 0;
     i.prev = i.next = i.snap = 0;
     for (unsigned k = 0; k < l->nmade; k++) {
         const IrInsn *x = ir_insn(l->r, l->made[k].ref);
         if (i.op != IR_PARAM && x->op == i.op && x->type == i.type && x->lane == i.lane && x->lanes == i.lanes &&
-            x->aux == i.aux && x->imm == i.imm && x->a == i.a && x->b == i.b)
+            x->aux == i.aux && x->imm == i.imm && x->a == i.a && x->b == i.b && x->c == i.c)
             return l->made[k].ref;
     }
     IrRef ref = ir_insn_new(l->r, &i);
@@ -164,7 +181,13 @@ static IrRef find_wider(Lazy *l, const Args *a)
 
 /* --- building ----------------------------------------------------------------------------------------------------- */
 
-/* The one value that all edges bring; 0: there are several. */
+/* Whether a value that edges back bring is made in the loop. What the pass has made so far is in front of it. */
+static bool is_inside(const Lazy *l, IrRef v)
+{
+    return v < l->nlevel && ir_cfg_in_loop(l->o->g, l->loop, l->home[v]);
+}
+
+/* The one value that all edges bring, and the block may use; 0: there is none. */
 static IrRef only_value(const Lazy *l, const Args *a)
 {
     IrRef v = 0;
@@ -174,7 +197,7 @@ static IrRef only_value(const Lazy *l, const Args *a)
             return 0;
         v = v ? v : a->v[e];
     }
-    return v;
+    return l->back && is_inside(l, v) ? 0 : v;
 }
 
 static bool same_const(const Lazy *l, const Args *a, uint64_t *k)
@@ -354,7 +377,7 @@ static IrRef build_counter(Lazy *l, const Args *top)
     return i.a && i.b ? make(l, &none, i) : 0;
 }
 
-/* What stands for the flag parameter with arguments `a`; 0: nothing can. */
+/* One operation for the flag parameter with arguments `a`; 0: there is none. */
 static IrRef build_flag(Lazy *l, const Args *a)
 {
     const IrInsn *i = some(l, a);
@@ -380,7 +403,129 @@ static IrRef build_flag(Lazy *l, const Args *a)
     return v;
 }
 
+/* --- loops that are entered with something else --------------------------------------------------------------------- */
+
+static void note_busy(void *ctx, IrRef *use)
+{
+    uint8_t *busy = ctx;
+
+    busy[*use] = 1;
+}
+
+/* The arguments along an edge, but for what a parameter gets from itself, and for what a loop is entered with. */
+static void note_args(Lazy *l, uint32_t from, unsigned edge, uint32_t to)
+{
+    const IrCfg *g = l->o->g;
+    uint32_t n, k = 0;
+    const IrRef *arg = opt_edge_args(l->r, from, edge, &n);
+
+    if (g->loop[to] != IR_NO_BLOCK && g->loops[g->loop[to]].header == to && !ir_cfg_in_loop(g, g->loop[to], from))
+        return;
+    for (IrRef p = l->r->block[to].first; k < n; p = ir_insn(l->r, p)->next, k++)
+        l->busy[arg[k]] |= arg[k] != p && l->level[p] != OPT_UNWANTED;
+}
+
+/* Of the region as it was before the pass. */
+static void look(Lazy *l)
+{
+    IrRegion *r = l->r;
+    uint32_t to[2];
+
+    l->home = ARENA_ARRAY(r->arena, uint32_t, l->nlevel);
+    l->busy = arena_zalloc(r->arena, l->nlevel);
+    l->height = arena_zalloc(r->arena, l->nlevel);
+    for (uint32_t k = 0; k < l->o->g->n; k++) {
+        uint32_t b = l->o->g->rpo[k];
+        for (IrRef ref = r->block[b].first; ref; ref = ir_insn(r, ref)->next) {
+            IrInsn *i = ir_insn(r, ref);
+            l->home[ref] = b;
+            if (i->op != IR_BR && i->op != IR_BRIF)
+                ir_each_use(r, i, note_busy, l->busy);
+            else if (i->op == IR_BRIF)
+                l->busy[i->a] = 1;
+        }
+        for (unsigned e = ir_successors(r, b, to); e--;)
+            note_args(l, b, e, to[e]);
+    }
+}
+
+/* How many choices are made, one behind another, for v. */
+static unsigned choices(const Lazy *l, IrRef v)
+{
+    unsigned n = 0;
+
+    for (const IrInsn *i = ir_insn(l->r, v); i->op == IR_SELECT && i->type == IR_I8; i = ir_insn(l->r, i->c))
+        n++;
+    return n;
+}
+
+/* The parameter that is 0 when the loop is entered, and 1 when one of the flag's operations was come by since. */
+static IrRef build_again(Lazy *l, const Args *a)
+{
+    Args again = {{0}}, none = {{0}};
+    IrRef one = make(l, &none, (IrInsn){.op = IR_CONST, .type = IR_I8, .imm = 1});
+
+    for (uint32_t e = 0; e < l->nedge; e++)
+        again.v[e] = a->v[e] ? one : 0;
+    IrRef p = find_made(l, &again);
+    if (p || !one || l->nnew == MAX_NEW)
+        return p;
+    l->nnew++;
+    return make(l, &again, (IrInsn){.op = IR_PARAM, .type = IR_I8, .flags = IR_BOOL});
+}
+
+/*
+ * What stands for the flag parameter p of a loop's header, by what the edges back bring and what the loop is entered
+ * with. Where it must be computed in each round all the same, a parameter is better.
+ */
+static IrRef build_choice(Lazy *l, IrRef p, const Args *a)
+{
+    unsigned nmade = l->nmade, nnew = l->nnew;
+    IrRef v, again, before;
+
+    if (l->loop == IR_NO_BLOCK)
+        return 0;
+    before = a->v[l->nedge - 1];
+    if (l->busy[p] || choices(l, before) + l->height[p] >= IR_LAZY_CHOICES)
+        return 0;
+    l->back = true; /* the loop's entry need not fit */
+    l->nedge--;
+    v = build_flag(l, a);
+    again = v ? build_again(l, a) : 0;
+    l->nedge++;
+    l->back = false;
+    if (again)
+        v = make(l, a, (IrInsn){.op = IR_SELECT, .type = IR_I8, .a = again, .b = v, .c = before});
+    if (again && v)
+        return v;
+    l->nmade = nmade;
+    l->nnew = nnew;
+    return 0;
+}
+
 /* --- the pass ----------------------------------------------------------------------------------------------------- */
+
+/* Of a loop's header: put the one edge into the loop last. */
+static void find_loop(Lazy *l)
+{
+    const IrCfg *g = l->o->g;
+    uint32_t loop = g->loop[l->block], n = 0, in = 0;
+
+    l->loop = IR_NO_BLOCK;
+    if (loop == IR_NO_BLOCK || g->loops[loop].header != l->block)
+        return;
+    for (uint32_t e = 0; e < l->nedge; e++)
+        if (!ir_cfg_in_loop(g, loop, l->edge[e].from)) {
+            in = e;
+            n++;
+        }
+    if (n != 1 || l->nedge < 2)
+        return;
+    struct Edge t = l->edge[in];
+    l->edge[in] = l->edge[l->nedge - 1];
+    l->edge[l->nedge - 1] = t;
+    l->loop = loop;
+}
 
 static bool find_edges(Lazy *l)
 {
@@ -400,7 +545,21 @@ static bool find_edges(Lazy *l)
             l->edge[l->nedge++].edge = e;
         }
     }
+    find_loop(l);
     return true;
+}
+
+/* What edge e brings for a new parameter. */
+static IrRef argument(Lazy *l, const Made *m, uint32_t e)
+{
+    if (m->from.v[e])
+        return m->from.v[e];
+    if (l->loop == IR_NO_BLOCK || e + 1 < l->nedge)
+        return m->ref;
+    IrInsn zero = {.op = IR_CONST, .type = ir_insn(l->r, m->ref)->type};
+    IrRef ref = ir_insn_new(l->r, &zero);
+    ir_link_before(l->r, l->edge[e].from, l->r->block[l->edge[e].from].last, ref);
+    return ref;
 }
 
 /* Put what was made into the block: new parameters behind the old ones, then the rest. */
@@ -423,7 +582,7 @@ static void commit(Lazy *l)
         unsigned n = 0;
         for (unsigned k = 0; k < l->nmade; k++)
             if (ir_insn(l->r, l->made[k].ref)->op == IR_PARAM)
-                arg[n++] = l->made[k].from.v[e] ? l->made[k].from.v[e] : l->made[k].ref;
+                arg[n++] = argument(l, &l->made[k], e);
         opt_edge_append(l->r, l->edge[e].from, l->edge[e].edge, arg, n);
     }
 }
@@ -436,13 +595,11 @@ static bool is_sign_test(const Lazy *l, const Args *a)
     return i && i->op == IR_ICMP && i->aux == (IR_LT | IR_PSIGNED);
 }
 
-static void do_block(Lazy *l)
+/* The flag parameters of the block that give way, and what stands for them; how many: none when that is no gain. */
+static unsigned choose(Lazy *l, IrRef flag[8], IrRef now[8])
 {
-    IrRef flag[8], now[8];
     unsigned n = 0;
 
-    if (l->r->block[l->block].nparams == 0 || !find_edges(l))
-        return;
     l->nmade = l->nnew = 0;
     for (unsigned round = 0; round < 2; round++)
         for (IrRef p = l->r->block[l->block].first; ir_insn(l->r, p)->op == IR_PARAM && n < 8; p = ir_insn(l->r, p)->next) {
@@ -453,9 +610,56 @@ static void do_block(Lazy *l)
                 continue;
             flag[n] = p;
             now[n] = build_flag(l, &a);
+            if (!now[n])
+                now[n] = build_choice(l, p, &a);
             n += now[n] != 0;
         }
-    if (n == 0 || 2 * l->nnew > n)
+    return 2 * l->nnew > n ? 0 : n;
+}
+
+/* What a parameter that gives way, or stays, means for those of outer loops from which it comes. */
+static void hand_out(Lazy *l, IrRef p, bool gives)
+{
+    Args a = args_of(l, p);
+
+    for (uint32_t e = 0; e < l->nedge; e++) {
+        IrRef v = a.v[e];
+        if (v == 0)
+            continue;
+        if (!gives)
+            l->busy[v] = 1;
+        else if (l->height[v] <= l->height[p])
+            l->height[v] = l->height[p] + 1;
+    }
+}
+
+/* Find out what will give way, before blocks that lead here: it says what flags of outer loops are wanted for. */
+static void plan_block(Lazy *l)
+{
+    IrRef flag[8], now[8];
+    uint32_t n;
+
+    if (l->r->block[l->block].nparams == 0)
+        return;
+    n = find_edges(l) ? choose(l, flag, now) : 0;
+    for (IrRef p = l->r->block[l->block].first; ir_insn(l->r, p)->op == IR_PARAM; p = ir_insn(l->r, p)->next) {
+        uint32_t k = 0;
+        while (k < n && flag[k] != p)
+            k++;
+        if (ir_insn(l->r, p)->type == IR_I8 && l->level[p] != OPT_UNWANTED)
+            hand_out(l, p, k < n);
+    }
+}
+
+static void do_block(Lazy *l)
+{
+    IrRef flag[8], now[8];
+    unsigned n;
+
+    if (l->r->block[l->block].nparams == 0 || !find_edges(l))
+        return;
+    n = choose(l, flag, now);
+    if (n == 0)
         return;
     commit(l);
     for (unsigned k = 0; k < n; k++)
@@ -472,6 +676,12 @@ void opt_lazy(Opt *o)
     l->nlevel = r->ninsn;
     l->level = opt_demand(o);
     l->map = opt_map_new(r, 0);
+    look(l);
+    for (uint32_t k = o->g->n; o->g->nloops && k-- > 0;) {
+        l->block = o->g->rpo[k];
+        plan_block(l);
+    }
+    r->ninsn = l->nlevel; /* what plans have made is nowhere in the region */
     for (uint32_t k = 0; k < o->g->n; k++) {
         l->block = o->g->rpo[k];
         do_block(l);

@@ -168,6 +168,12 @@ static inline void rescue(Leave *l, IrRef root)
         rescue_from_home(l, root, l->over);
 }
 
+/* The flag of a form that is stored instead. */
+static bool is_described(const Leave *l, unsigned slot)
+{
+    return l->flags.known && l->s->plan->slot_flag[slot] < FLAG_COUNT;
+}
+
 /* A count, not computed yet, of what is in its own home: one addition to memory makes it. */
 static bool counts_in_place(const Sel *s, IrRef root, unsigned slot)
 {
@@ -179,7 +185,7 @@ static bool counts_in_place(const Sel *s, IrRef root, unsigned slot)
 static void rescue_all(Leave *l)
 {
     for (unsigned k = 0; k < l->nlazy; k++)
-        if (!counts_in_place(l->s, l->lazy[k].root, l->lazy[k].slot))
+        if (!counts_in_place(l->s, l->lazy[k].root, l->lazy[k].slot) && !is_described(l, l->lazy[k].slot))
             rescue(l, l->lazy[k].root);
     for (unsigned k = 0; k < l->nstore; k++)
         rescue(l, l->store[k].root);
@@ -216,11 +222,6 @@ static bool store_const(Sel *s, unsigned slot, IrRef root)
         return false;
     x64_mov_mi(s->a, slot_width(t), plan_slot(s->plan, slot), (int32_t)c.u64[0]);
     return true;
-}
-
-static bool is_described(const Leave *l, unsigned slot)
-{
-    return l->flags.known && l->s->plan->slot_flag[slot] < FLAG_COUNT;
 }
 
 static void store_count(Sel *s, IrRef root, unsigned slot)
@@ -398,13 +399,12 @@ static void leave_state(Sel *s, const IrInsn *i, const Target *extra, unsigned n
     collect(l, i);
     for (unsigned k = 0; k < n; k++)
         add_target(l, extra[k].reg, extra[k].root);
+    if (l->nflag == FLAG_COUNT && !(i->op == IR_EXIT && (i->aux & IR_EXIT_FLAGS)))
+        l->flags = flags_form(s, l->flag);
     if (l->risk)
         rescue_all(l);
-    if (l->nflag) {
-        if (l->nflag == FLAG_COUNT && !(i->op == IR_EXIT && (i->aux & IR_EXIT_FLAGS)))
-            l->flags = flags_form(s, l->flag);
+    if (l->nflag)
         flags_store(s, &l->flags);
-    }
     store_lazy(l);
     /* not before: a careful comparison among the flags is evaluated with arguments of its own */
     for (uint32_t k = 0; k < l->narg; k++)

@@ -129,50 +129,76 @@ static const struct Fixed {
     [10] = {-1, FROM_PENDING | FROM_ZERO | FROM_CARRY},
 };
 
-/* One flag of `cond ? yes : no`, no a constant. What chooses between constants has become the condition or its opposite. */
-static bool split(const Sel *s, IrRef cond, IrRef v, Flag *yes, unsigned *no)
+/* One flag of `cond ? yes : no`. What chooses between constants has become the condition or its opposite. */
+static bool split(const Sel *s, IrRef cond, Flag f, Flag *yes, Flag *no)
 {
-    const IrInsn *i = insn_of(s, v);
-    Flag f = flag_of(s, v), other;
+    const IrInsn *i = insn_of(s, f.v);
 
-    if (f.k >= 0) {
-        *yes = f;
-        *no = (unsigned)f.k;
+    *yes = *no = f;
+    if (f.k >= 0)
         return true;
-    }
-    if (same(s, v, cond)) {
+    if (same(s, f.v, cond)) {
         *yes = (Flag){0, 1};
-        *no = 0;
+        *no = (Flag){0, 0};
         return true;
     }
-    if (!i || i->op != IR_SELECT || !same(s, i->a, cond) || (other = flag_of(s, i->c)).k < 0)
+    if (!i || i->op != IR_SELECT || !same(s, i->a, cond))
         return false;
     *yes = flag_of(s, i->b);
-    *no = (unsigned)other.k;
+    *no = flag_of(s, i->c);
     return true;
 }
 
-/* A conditional comparison: by what a choice says that is made at exits only, whose operands are there then. */
-static bool form_choice(const Sel *s, const IrRef val[FLAG_COUNT], FlagForm *f)
+static bool form_choice(const Sel *s, const Flag val[FLAG_COUNT], FlagForm *f);
+
+static bool constant_operand(const Sel *s, const FlagForm *f, uint32_t *bits);
+
+/* Whether the form has operands that may be stored where no register may change. */
+static bool is_plain(const Sel *s, const FlagForm *f)
+{
+    uint32_t bits;
+
+    if ((f->how & FLAGS_BOTH) || (f->cond && is_lazy(s, f->cond)))
+        return false;
+    return !(f->how & FLAGS_SUM) || constant_operand(s, f, &bits);
+}
+
+/* What flags are when f->cond is false. */
+static bool form_otherwise(const Sel *s, const Flag val[FLAG_COUNT], FlagForm *f)
 {
     static const uint8_t bit[FLAG_COUNT] = {[FLAG_SIGN] = 8, [FLAG_ZERO] = 4, [FLAG_CARRY] = 2, [FLAG_OVERFLOW] = 1};
-    const IrInsn *v = insn_of(s, val[FLAG_OVERFLOW]), *n = insn_of(s, val[FLAG_SIGN]);
-    const IrInsn *by = v && v->op == IR_SELECT && is_lazy(s, val[FLAG_OVERFLOW]) ? v : n;
-    Flag yes[FLAG_COUNT];
-    unsigned no, all = 0;
+    unsigned known = 0, kept = 0;
 
-    if (!by || by->op != IR_SELECT || (by == n && !is_lazy(s, val[FLAG_SIGN])))
-        return false;
     for (unsigned k = 0; k < FLAG_COUNT; k++) {
-        if (!split(s, by->a, val[k], &yes[k], &no))
-            return false;
-        all |= no ? bit[k] : 0;
+        known += val[k].k >= 0;
+        f->otherwise |= val[k].k > 0 ? bit[k] : 0;
+        kept += val[k].k < 0 && ra_val(s, ra_root(s, val[k].v))->home == s->plan->cfg.flags[k] + 1;
     }
-    if (!fixed[all].from || !form_comparison(s, yes, f))
+    f->homes = kept == FLAG_COUNT;
+    if (known == FLAG_COUNT || f->homes)
+        return f->homes || fixed[f->otherwise].from;
+    FlagForm *other = ARENA_NEW(s->arena, FlagForm);
+    *other = (FlagForm){0};
+    f->other = other;
+    return (form_comparison(s, val, other) || form_choice(s, val, other)) && is_plain(s, other);
+}
+
+/* A conditional comparison: by what a choice says that is made at exits only, whose operands are there then. */
+static bool form_choice(const Sel *s, const Flag val[FLAG_COUNT], FlagForm *f)
+{
+    const IrInsn *v = insn_of(s, val[FLAG_OVERFLOW].v), *n = insn_of(s, val[FLAG_SIGN].v);
+    const IrInsn *by = v && v->op == IR_SELECT && is_lazy(s, val[FLAG_OVERFLOW].v) ? v : n;
+    Flag yes[FLAG_COUNT], no[FLAG_COUNT];
+
+    if (!by || by->op != IR_SELECT || (by == n && !is_lazy(s, val[FLAG_SIGN].v)))
+        return false;
+    for (unsigned k = 0; k < FLAG_COUNT; k++)
+        if (!split(s, by->a, val[k], &yes[k], &no[k]))
+            return false;
+    if (!form_comparison(s, yes, f))
         return false;
     f->cond = by->a;
-    f->otherwise = (uint8_t)all;
-    return true;
+    return form_otherwise(s, no, f);
 }
 
 typedef struct SelForm {
@@ -189,10 +215,14 @@ FlagForm flags_form(Sel *s, const IrRef val[FLAG_COUNT])
         memcpy(last->val, val, sizeof last->val);
         for (unsigned k = 0; k < FLAG_COUNT; k++)
             flag[k] = flag_of(s, val[k]);
-        if (!form_comparison(s, flag, &last->form) && !form_choice(s, val, &last->form))
+        last->form = (FlagForm){0};
+        if (!form_comparison(s, flag, &last->form) && !form_choice(s, flag, &last->form))
             last->form = (FlagForm){0};
     }
-    return last->form;
+    FlagForm form = last->form;
+    if (form.homes || form.other) /* another time homes may hold something else */
+        last->val[0] = 0;
+    return form;
 }
 
 static bool small(const Sel *s, IrRef v, int32_t *c)
@@ -250,15 +280,69 @@ static void store_result(Sel *s, size_t to, const FlagForm *f)
     x64_mov_mr(s->a, W64, sel_cpu(s, to), t);
 }
 
+static uint32_t from_of(const FlagForm *f, uint32_t constant)
+{
+    return FROM_PENDING | (f->how & FLAGS_CARRY ? FROM_CARRY : 0) | (f->how & FLAGS_32 ? FROM_32 : 0) | constant;
+}
+
+/* An operand, no register's value but that of the temporary t being another behind it. */
+static void store_apart(Sel *s, size_t to, IrRef v, Gpr t)
+{
+    IrRef root = ra_root(s, v);
+    unsigned reg = ra_val(s, root)->reg;
+
+    if (reg == REG_NONE) {
+        ra_load_into(s, t.n, root);
+        reg = t.n;
+    }
+    x64_mov_mr(s->a, W64, sel_cpu(s, to), (Gpr){(uint8_t)reg});
+}
+
+/* The same form, plain, where the code may not come by: allocation must be the same behind it. */
+static void store_other(Sel *s, const FlagForm *f, Gpr t)
+{
+    uint32_t bits = 0;
+    bool constant = constant_operand(s, f, &bits);
+
+    store_from(s, from_of(f, constant ? bits : 0));
+    store_apart(s, offsetof(HostCpu, flags_x), f->x, t);
+    if (!constant)
+        store_apart(s, offsetof(HostCpu, flags_y), f->y, t);
+}
+
+/* The form f has been stored: unless its condition is true another one takes its place, and so on. */
+static void store_otherwise(Sel *s, const FlagForm *f)
+{
+    uint32_t done = sel_label(s);
+    Gpr t = f->other ? sel_tmp_r(s) : RAX;
+    SelCond c;
+
+    sel_lazy_cond(s, ra_root(s, f->cond), &c);
+    sel_jump_if(s, c, true, done);
+    for (; f->other; f = f->other) {
+        store_other(s, f->other, t);
+        if (!f->other->cond)
+            break;
+        ra_load_into(s, t.n, ra_root(s, f->other->cond));
+        x64_test_rr(s->a, W8, t, t);
+        x64_jcc(s->a, CC_NE, done);
+    }
+    if (f->homes) {
+        store_from(s, 0);
+    } else if (!f->other) {
+        x64_mov_mi(s->a, W64, sel_cpu(s, offsetof(HostCpu, flags_x)), fixed[f->otherwise].x);
+        store_from(s, fixed[f->otherwise].from);
+    }
+    sel_bind(s, done);
+}
+
 void flags_store(Sel *s, const FlagForm *f)
 {
     size_t x = offsetof(HostCpu, flags_x), y = offsetof(HostCpu, flags_y);
 
-    uint32_t bits = 0, from = 0;
+    uint32_t bits = 0;
     bool constant = f->known && constant_operand(s, f, &bits);
-    if (f->known)
-        from = FROM_PENDING | (f->how & FLAGS_CARRY ? FROM_CARRY : 0) | (f->how & FLAGS_32 ? FROM_32 : 0) | (constant ? bits : 0);
-    store_from(s, from);
+    store_from(s, f->known ? from_of(f, constant ? bits : 0) : 0);
     if (!f->known)
         return;
     if (((f->how & FLAGS_SUM) && !constant) || (f->how & FLAGS_BOTH))
@@ -269,13 +353,7 @@ void flags_store(Sel *s, const FlagForm *f)
         store_operand(s, y, f->y);
     s->ra->locked = 0;
     if (f->cond) {
-        uint32_t done = sel_label(s);
-        SelCond c;
-        sel_lazy_cond(s, ra_root(s, f->cond), &c);
-        sel_jump_if(s, c, true, done);
-        x64_mov_mi(s->a, W64, sel_cpu(s, x), fixed[f->otherwise].x);
-        store_from(s, fixed[f->otherwise].from);
-        sel_bind(s, done);
+        store_otherwise(s, f);
         s->ra->locked = 0;
     }
 }

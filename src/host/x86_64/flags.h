@@ -25,7 +25,9 @@ typedef struct FlagForm {
     bool known;      /* false: they are not of one */
     uint8_t how;     /* FlagHow */
     IrRef x, y;      /* the operands; y 0: zero */
-    IrRef cond;      /* not 0: they are of it if this boolean is true (a conditional comparison), else what `otherwise` says */
+    IrRef cond;      /* not 0: only if this boolean is true (a conditional comparison, later rounds of a loop), else */
+    const struct FlagForm *other; /* of this one; NULL: */
+    bool homes;        /* what homes hold; false: */
     uint8_t otherwise; /* sign 8, zero 4, carry 2, overflow 1 */
 } FlagForm;
 

@@ -277,16 +277,22 @@ bool live_sign_test(const Sel *s, const IrInsn *i)
     return rel == IR_EQ || rel == (IR_LT | IR_GT) || ((i->aux & IR_PSIGNED) && (rel == IR_LT || rel == (IR_EQ | IR_GT)));
 }
 
-/* A choice of flags, by what is no choice itself. */
+static const IrInsn *choice(const Live *l, IrRef v)
+{
+    IrRef root = l->ra->val[v].root;
+
+    return root < l->r->ninsn && l->r->insn[root].op == IR_SELECT ? &l->r->insn[root] : NULL;
+}
+
+/* A choice of flags, by what is no choice itself; what it is otherwise may be one. */
 static bool lazy_select(const Live *l, const IrInsn *i)
 {
-    const IrRef from[3] = {i->a, i->b, i->c};
-    for (unsigned k = 0; k < 3; k++) {
-        IrRef root = l->ra->val[from[k]].root;
-        if (root < l->r->ninsn && l->r->insn[root].op == IR_SELECT)
+    unsigned n = 0;
+
+    for (; i; i = choice(l, i->c))
+        if (++n > IR_LAZY_CHOICES || i->type != IR_I8 || choice(l, i->a) || choice(l, i->b))
             return false;
-    }
-    return i->type == IR_I8;
+    return true;
 }
 
 static bool may_be_lazy(const Live *l, const IrInsn *i)

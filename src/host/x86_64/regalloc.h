@@ -142,7 +142,7 @@ void live_run(Sel *s);
 void live_targets(const IrRegion *r, const IrInsn *brif, uint32_t *main, uint32_t *side);
 bool live_sign_test(const Sel *s, const IrInsn *i); /* a comparison with zero for which no overflow matters */
 bool live_has_cond(const IrInsn *i); /* whether a condition rule may take it */
-#define LAZY_OPS 6
+#define LAZY_OPS (4 * IR_LAZY_CHOICES + 2)
 /* The places that a lazy value is computed from: their roots in op[]; returns their number. */
 unsigned live_lazy_operands(const Sel *s, IrRef root, IrRef op[LAZY_OPS]);
 

@@ -90,13 +90,17 @@ static bool cond_value(Sel *s, const IrInsn *i)
     return true;
 }
 
+static Gpr choice_to_reg(Sel *s, const IrInsn *i, uint64_t keep);
+
 /* A boolean, lazy or not, in a register that may be written, added to those in *keep; no others stay locked. */
 static Gpr bool_to_reg(Sel *s, IrRef root, uint64_t *keep)
 {
     SelCond c;
     Gpr d, from;
 
-    if (ra_val(s, root)->flags & VAL_LAZY) {
+    if (ra_val(s, root)->flags & VAL_LAZY && s->r->insn[root].op == IR_SELECT) {
+        d = choice_to_reg(s, &s->r->insn[root], *keep);
+    } else if (ra_val(s, root)->flags & VAL_LAZY) {
         bool done = cond_rule(&s->r->insn[root])(s, &s->r->insn[root], &c);
         CHECK(done);
         d = sel_tmp_r(s);
@@ -119,6 +123,25 @@ static bool is_both(const Sel *s, const IrInsn *i)
     return i->type == IR_I8 && sel_const(s, i->c, &k) && k == 0 && ir_value_bits(s->r, i->a) == 1 && ir_value_bits(s->r, i->b) == 1;
 }
 
+/* A lazy choice, the same way; what is in `keep` stays. */
+static Gpr choice_to_reg(Sel *s, const IrInsn *i, uint64_t keep)
+{
+    bool both = is_both(s, i);
+    Gpr no = {0};
+
+    if (!both) /* first, as it may be a choice: so few registers are held meanwhile */
+        no = bool_to_reg(s, ra_root(s, i->c), &keep);
+    Gpr k = bool_to_reg(s, ra_root(s, i->a), &keep);
+    Gpr yes = bool_to_reg(s, ra_root(s, i->b), &keep);
+    if (both) {
+        x64_alu_rr(s->a, ALU_AND, W32, yes, k);
+        return yes;
+    }
+    x64_test_rr(s->a, W8, k, k);
+    x64_cmov(s->a, CC_NE, W32, no, rm_r(yes));
+    return no;
+}
+
 void sel_lazy_cond(Sel *s, IrRef root, SelCond *c)
 {
     if (!(ra_val(s, root)->flags & VAL_LAZY)) {
@@ -130,28 +153,12 @@ void sel_lazy_cond(Sel *s, IrRef root, SelCond *c)
     CHECK(done);
 }
 
-static void select_store(Sel *s, const IrInsn *i, Mem m)
-{
-    uint64_t keep = 0;
-    Gpr k = bool_to_reg(s, ra_root(s, i->a), &keep);
-    Gpr yes = bool_to_reg(s, ra_root(s, i->b), &keep);
-    if (is_both(s, i)) {
-        x64_alu_rr(s->a, ALU_AND, W32, yes, k);
-        x64_mov_mr(s->a, W8, m, yes);
-        return;
-    }
-    Gpr no = bool_to_reg(s, ra_root(s, i->c), &keep);
-    x64_test_rr(s->a, W8, k, k);
-    x64_cmov(s->a, CC_NE, W32, no, rm_r(yes));
-    x64_mov_mr(s->a, W8, m, no);
-}
-
 void sel_cond_store(Sel *s, IrRef root, Mem m)
 {
     const IrInsn *i = &s->r->insn[root];
     SelCond c;
     if (i->op == IR_SELECT) {
-        select_store(s, i, m);
+        x64_mov_mr(s->a, W8, m, choice_to_reg(s, i, 0));
         return;
     }
     bool done = cond_rule(i)(s, i, &c);
