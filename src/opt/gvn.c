@@ -6,6 +6,8 @@
 #include "opt/number.h"
 #include "opt/pass.h"
 
+#include <string.h>
+
 /* --- numbers ------------------------------------------------------------------------------------------------------ */
 
 void number_init(Numbers *n, const IrRegion *r, uint32_t ninsn)
@@ -16,11 +18,22 @@ void number_init(Numbers *n, const IrRegion *r, uint32_t ninsn)
     n->table = arena_zalloc(r->arena, (n->mask + 1) * sizeof *n->table);
 }
 
+/* What is done, of which types: op, type, lane and lanes, which stand in one word with `flags` and `aux`. */
+static uint64_t kind(const IrInsn *i)
+{
+    const IrInsn rest = {.flags = UINT16_MAX, .aux = UINT8_MAX};
+    uint64_t word, mask;
+
+    _Static_assert(offsetof(IrInsn, aux) == 7, "all that says what is done is in one word");
+    memcpy(&word, i, sizeof word);
+    memcpy(&mask, &rest, sizeof mask);
+    return word & ~mask;
+}
+
 /* `aux` apart, so that FP comparisons of one pair of values meet in one place. */
 static uint32_t hash(const IrInsn *i, unsigned aux)
 {
-    uint64_t what = i->op | (uint64_t)i->type << 16 | (uint64_t)i->lane << 24 | (uint64_t)i->lanes << 32 | (uint64_t)aux << 40;
-    uint64_t h = (what ^ (uint64_t)i->a << 20) * 0x9e3779b97f4a7c15ull;
+    uint64_t h = (kind(i) ^ (uint64_t)aux << 16 ^ (uint64_t)i->a << 20) * 0x9e3779b97f4a7c15ull;
 
     h ^= (i->b | (uint64_t)i->c << 32) * 0xc2b2ae3d27d4eb4full;
     h ^= i->imm * 0xd6e8feb86659fd93ull;
@@ -29,8 +42,7 @@ static uint32_t hash(const IrInsn *i, unsigned aux)
 
 static bool same_but_aux(const IrInsn *x, const IrInsn *y)
 {
-    return x->op == y->op && x->type == y->type && x->lane == y->lane && x->lanes == y->lanes && x->a == y->a &&
-           x->b == y->b && x->c == y->c && x->imm == y->imm;
+    return kind(x) == kind(y) && x->a == y->a && x->b == y->b && x->c == y->c && x->imm == y->imm;
 }
 
 /* One order for the operands of commutative operations. Constants stay on the right, where rules and backends look. */

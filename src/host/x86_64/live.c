@@ -10,6 +10,18 @@
 
 /* --- lazy values ------------------------------------------------------------------------------------------------------- */
 
+static void settle(Live *l, IrRef root);
+
+/* Apart, as what it calls for it is mostly done without: so is select_operands. */
+static __attribute__((noinline)) void settle_operands(Live *l, const IrInsn *select)
+{
+    const Val *val = l->ra->val;
+    const IrRef from[3] = {select->a, select->b, select->c};
+    for (unsigned k = 0; k < 3; k++)
+        if (val[val[from[k]].root].flags & VAL_LAZY)
+            settle(l, val[from[k]].root);
+}
+
 /*
  * At the last use of a lazy value: a difference stands for the first operand only if that is not there anyway. All uses
  * agree on it, so that what is kept is what is used.
@@ -19,10 +31,7 @@ static void settle(Live *l, IrRef root)
     SelAlloc *ra = l->ra;
     const IrInsn *i = &l->r->insn[root];
     if (i->op == IR_SELECT) {
-        const IrRef from[3] = {i->a, i->b, i->c};
-        for (unsigned k = 0; k < 3; k++)
-            if (ra->val[ra->val[from[k]].root].flags & VAL_LAZY)
-                settle(l, ra->val[from[k]].root);
+        settle_operands(l, i);
     } else if (!(ra->val[root].flags & VAL_SETTLED)) {
         IrRef a = ra->val[i->a].root;
         if (live_is_wanted(&ra->val[a]) || (ra->val[a].flags & VAL_CONST))
@@ -42,7 +51,7 @@ static void want_flags(Live *l, IrRef root)
         l->ra->val[sub].am = VAL_AM_FLAGS;
 }
 
-static unsigned select_operands(const Sel *s, const IrInsn *i, IrRef op[LAZY_OPS])
+static __attribute__((noinline)) unsigned select_operands(const Sel *s, const IrInsn *i, IrRef op[LAZY_OPS])
 {
     const IrRef from[3] = {i->a, i->b, i->c};
     unsigned n = 0;

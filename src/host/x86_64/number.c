@@ -272,9 +272,10 @@ bool live_sign_test(const Sel *s, const IrInsn *i)
 {
     uint64_t c;
     unsigned rel = i->aux & (IR_LT | IR_EQ | IR_GT);
-    if (i->op != IR_ICMP || !sel_const(s, i->b, &c) || c != 0)
+    bool equality = rel == IR_EQ || rel == (IR_LT | IR_GT), sign = rel == IR_LT || rel == (IR_EQ | IR_GT);
+    if (i->op != IR_ICMP || !(equality || (sign && (i->aux & IR_PSIGNED))))
         return false;
-    return rel == IR_EQ || rel == (IR_LT | IR_GT) || ((i->aux & IR_PSIGNED) && (rel == IR_LT || rel == (IR_EQ | IR_GT)));
+    return sel_const(s, i->b, &c) && c == 0;
 }
 
 static const IrInsn *choice(const Live *l, IrRef v)

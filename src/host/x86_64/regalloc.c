@@ -49,13 +49,18 @@ bool ra_is_last_use(const Sel *s, IrRef root)
 
 /* --- places ----------------------------------------------------------------------------------------------------------- */
 
-IrVal ra_const_value(const Sel *s, IrRef root)
+static inline IrVal const_value(const Sel *s, IrRef root)
 {
     const IrInsn *i = &s->r->insn[root];
     if (i->op == IR_VCONST)
         return s->r->vconst[i->imm];
     unsigned size = ir_type_size((IrType)i->type);
     return (IrVal){.u64 = {size >= 8 ? i->imm : i->imm & ((1ull << 8 * size) - 1), 0}};
+}
+
+IrVal ra_const_value(const Sel *s, IrRef root)
+{
+    return const_value(s, root);
 }
 
 Mem ra_spill_mem(unsigned slot)
@@ -457,10 +462,12 @@ void ra_scope_leave(Sel *s, const Scope *save)
 bool sel_const(const Sel *s, IrRef v, uint64_t *c)
 {
     IrRef root = ra_root(s, v);
-    unsigned size = ir_type_size(sel_type(s, v));
-    if (!(s->ra->val[root].flags & VAL_CONST) || size > 8)
+    if (!(s->ra->val[root].flags & VAL_CONST)) /* mostly */
         return false;
-    uint64_t x = ra_const_value(s, root).u64[0];
+    unsigned size = ir_type_size(sel_type(s, v));
+    if (size > 8)
+        return false;
+    uint64_t x = const_value(s, root).u64[0];
     *c = size == 8 ? x : x & ((1ull << 8 * size) - 1);
     return true;
 }
