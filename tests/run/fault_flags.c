@@ -2,15 +2,10 @@
  * Condition flags in what a signal handler sees at a faulting access, for everything that flags may be of. Expected is
  * what the guest reads itself (mrs) where the access succeeds.
  */
-#define _GNU_SOURCE
-#include <setjmp.h>
-#include <signal.h>
-#include <stdint.h>
+#include "flags_seen.h"
+
 #include <stdio.h>
 #include <stdlib.h>
-#include <ucontext.h>
-
-#define FLAGS (0xfull << 28)
 
 /* x0 and x1 operands, x2 what is loaded from. Returns the flags. */
 typedef uint64_t Case(uint64_t a, uint64_t b, const uint64_t *p);
@@ -55,17 +50,6 @@ static const uint64_t values[] = {
 };
 enum { NVALUES = sizeof values / sizeof *values };
 
-static volatile uint64_t seen;
-static sigjmp_buf away;
-
-static void on_fault(int sig, siginfo_t *info, void *uc)
-{
-    (void)sig;
-    (void)info;
-    seen = ((ucontext_t *)uc)->uc_mcontext.pstate & FLAGS;
-    siglongjmp(away, 1);
-}
-
 static unsigned check(unsigned k, uint64_t a, uint64_t b)
 {
     static const uint64_t good = 1;
@@ -83,10 +67,8 @@ static unsigned check(unsigned k, uint64_t a, uint64_t b)
 
 int main(void)
 {
-    struct sigaction sa = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO};
-    unsigned bad = 0;
+    unsigned bad = catch_faults() != 0;
 
-    sigaction(SIGSEGV, &sa, NULL);
     for (unsigned k = 0; k < sizeof cases / sizeof *cases; k++)
         for (unsigned i = 0; i < NVALUES; i++)
             for (unsigned j = 0; j < NVALUES; j++)

@@ -3,17 +3,12 @@
  * of different comparisons, or of none that the loop's code knows. Expected is what the same loop reads itself (mrs) in
  * front of each load.
  */
-#define _GNU_SOURCE
-#include <setjmp.h>
-#include <signal.h>
-#include <stdint.h>
+#include "flags_seen.h"
+
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <ucontext.h>
 #include <unistd.h>
-
-#define FLAGS (0xfull << 28)
 
 enum { ROUNDS = 40 /* at most, of a loop */, TRIALS = 48, FAULTS = 14 };
 
@@ -67,17 +62,6 @@ static const struct {
     LOOPS(ROW)
 };
 
-static volatile uint64_t seen;
-static sigjmp_buf away;
-
-static void on_fault(int sig, siginfo_t *info, void *uc)
-{
-    (void)sig;
-    (void)info;
-    seen = ((ucontext_t *)uc)->uc_mcontext.pstate & FLAGS;
-    siglongjmp(away, 1);
-}
-
 /* The load number k of the loop faults: what it loads begins k elements before `end`, behind which nothing may be read.
  * Where the loop ends before, its last flags are compared. */
 static unsigned check(unsigned n, const uint64_t *data, uint64_t *end, unsigned k, uint64_t nzcv)
@@ -100,11 +84,10 @@ static unsigned check(unsigned n, const uint64_t *data, uint64_t *end, unsigned 
 
 int main(void)
 {
-    struct sigaction sa = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO};
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     char *map = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     uint64_t x = 88172645463325252ull, data[ROUNDS];
-    unsigned bad = map == MAP_FAILED || mprotect(map + page, page, PROT_NONE) || sigaction(SIGSEGV, &sa, NULL);
+    unsigned bad = map == MAP_FAILED || mprotect(map + page, page, PROT_NONE) || catch_faults();
 
     for (unsigned trial = 0; trial < TRIALS && !bad; trial++) {
         for (unsigned k = 0; k < ROUNDS; k++) {
