@@ -64,6 +64,19 @@ void tools_init(Engine *e)
     e->slots = (IrSlots){e->cell_slots, n + room, HOST_STATE_MAX};
 }
 
+void cell_counts(Engine *e, uint32_t n)
+{
+    if (n < cell_slots(e))
+        e->cell_slots[cell_first_slot(e) + n].counter = true;
+}
+
+uint32_t tools_combine(void *tools, const HostCount *count, unsigned n, bool hot)
+{
+    Tools *t = tools;
+
+    return t->ops->combine(t, count, n, hot);
+}
+
 void tools_done(Engine *e)
 {
     free(e->cell_slots);

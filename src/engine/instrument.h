@@ -10,6 +10,9 @@
  * registers, faults and exits find their exact values through snapshots, and adding a constant costs nothing but one
  * addition to memory where the region is left. The others are memory: `cell.add` is one host instruction.
  *
+ * A slot may be a counter (cell_counts). What code adds to several of these where it is left, the tools may have it count as one
+ * (ToolOps.combine): then what the counter comes to is more than what is in it.
+ *
  * Exactness follows: whatever a tool's operations do to cells before an operation that faults has been done, and
  * nothing else.
  */
@@ -67,6 +70,8 @@ typedef struct ToolOps {
     IrStop (*code_call)(Tools *t, Vcpu *cpu, uint64_t site, const IrVal arg[2], IrShow *show);
     void (*crash)(Tools *t, Vcpu *cpu, bool told);
     uint64_t (*room)(Tools *t, Vcpu *cpu, uint64_t at, uint64_t limit);
+    /* HostConfig.combine. */
+    uint32_t (*combine)(Tools *t, const HostCount *count, unsigned n, bool hot);
     /* On the vcpu's own thread, before it runs and when it has ended. */
     void (*thread_start)(Tools *t, Vcpu *cpu);
     void (*thread_end)(Tools *t, Vcpu *cpu);
@@ -114,6 +119,8 @@ Tools *engine_tools(const Engine *e);
 /* How many cells are slots, and the first of these. */
 unsigned cell_slots(const Engine *e);
 unsigned cell_first_slot(const Engine *e);
+/* Cell n is a counter if it is a slot: before anything is translated. */
+void cell_counts(Engine *e, uint32_t n);
 /* Displacement of cell n from the guest state; CELL_NONE when there are not so many. */
 #define CELL_NONE UINT32_MAX
 uint32_t cell_disp(const Engine *e, uint32_t n);

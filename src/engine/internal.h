@@ -486,6 +486,8 @@ void persist_stats(Engine *e, FILE *f);
 /* --- instrument.c --------------------------------------------------------------------------------------------------- */
 void tools_init(Engine *e);
 void tools_done(Engine *e);
+/* HostConfig.combine of `tools`. */
+uint32_t tools_combine(void *tools, const HostCount *count, unsigned n, bool hot);
 /* The stage of the pipeline; `tier` if it will be translated at all. */
 void tools_region(Fetch *f, IrRegion *r, unsigned tier, bool resumes);
 /* Give the vcpu the mode of the tools' state. Own thread, before it runs translated code again. Whether that is another one. */

@@ -220,6 +220,14 @@ typedef struct HostPromotion {
 /* How indirect branches of translated code are kept from being predicted by what an attacker has trained. */
 typedef enum HostHarden { HARDEN_OFF, HARDEN_RETPOLINE, HARDEN_LFENCE } HostHarden;
 
+/* Something constant to be added to a slot that is a counter. */
+typedef struct HostCount {
+    uint32_t slot;
+    int32_t by;
+} HostCount;
+
+#define HOST_COMBINE_MAX 8
+
 typedef struct HostConfig {
     const IrSlots *slots;
     const uint16_t *pin_int, *pin_vec; /* from the guest, in order of merit */
@@ -238,6 +246,12 @@ typedef struct HostConfig {
      * long as all else about a call.
      */
     bool tool_calls;
+    /*
+     * What code adds to several counters at once, 2 to HOST_COMBINE_MAX of them: where, in bytes from the guest state, a uint64_t says
+     * how often just this was added. Code adds 1 to that instead. 0: nowhere. NULL: never. `hot`: it will be executed often.
+     */
+    uint32_t (*combine)(void *data, const HostCount *count, unsigned n, bool hot);
+    void *combine_data;
     uint32_t count_at;     /* where counters (uint64_t) are, from HostCpu; 0: IrRegion.counters is always 0 */
 } HostConfig;
 

@@ -188,6 +188,7 @@ typedef struct IrSlot {
     uint8_t type;    /* IrType */
     uint16_t offset; /* bytes from the start of the guest state */
     bool cell;       /* a tool's, not the guest's: a fault keeps what was put there before it */
+    bool counter;    /* a cell that code does nothing with but add to it: part of it may be kept elsewhere */
     bool boolean;    /* it holds 0 or 1 only */
 } IrSlot;
 

@@ -272,36 +272,9 @@ static bool api_window(DgHost *h, const DgTrigger *start, const DgTrigger *stop)
 
 /* --- cells -------------------------------------------------------------------------------------------------------- */
 
-static uint64_t *cell(const DgThread *t, DgCell c)
-{
-    uint32_t disp = cell_disp(t->p->tools.e, c);
-
-    return disp == CELL_NONE ? NULL : cell_of(t->cpu, disp);
-}
-
 static uint64_t api_cell_total(DgHost *h, DgCell c)
 {
     return cells_total(h->p, c);
-}
-
-static uint64_t api_cell_get(DgThread *t, DgCell c)
-{
-    uint64_t sum = 0;
-
-    for (unsigned k = 0, n = cell_places(t->p, c); k < n; k++) {
-        const uint64_t *at = cell(t, c + k);
-        sum += at ? *at : 0;
-    }
-    return sum;
-}
-
-static void api_cell_set(DgThread *t, DgCell c, uint64_t v)
-{
-    for (unsigned k = 0, n = cell_places(t->p, c); k < n; k++) {
-        uint64_t *at = cell(t, c + k);
-        if (at)
-            *at = k ? 0 : v;
-    }
 }
 
 static uint32_t api_cell_room(DgHost *h)
@@ -520,8 +493,8 @@ const DgApi *plugin_api(void)
         .on_translate = api_on_translate,
         .cell_new = cell_new,
         .cell_total = api_cell_total,
-        .cell_get = api_cell_get,
-        .cell_set = api_cell_set,
+        .cell_get = thread_cell_get,
+        .cell_set = thread_cell_set,
         .cell_room = api_cell_room,
         .stream_new = stream_new,
         .filter_new = filter_new,

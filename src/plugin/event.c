@@ -441,6 +441,7 @@ const ToolOps plugin_ops = {
     .code_call = on_code_call,
     .crash = on_crash,
     .room = stream_room,
+    .combine = cells_combine,
     .thread_start = on_thread_start,
     .thread_end = on_thread_end,
     .access = on_access,

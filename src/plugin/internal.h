@@ -227,6 +227,9 @@ struct Plugins {
     DgCell thread_cell;    /* the thread's number */
     uint32_t ncell, nslot; /* cells taken: from the end of the slots on, and of the slots */
     bool running;          /* start() of all tools is over: new cells are no slots any more */
+    struct Combination *combination; /* under list_lock, but to look at the first `ncombination`; NULL: no cell is a counter */
+    atomic_uint ncombination;
+    DgCell combination_cell; /* of the first; the others' follow */
     uint64_t *past;        /* by cell: of threads that are gone */
     uint32_t npast;
     DgStream stream[STREAMS_MAX];
@@ -276,6 +279,12 @@ enum { CELLS_OWN = DG_COUNTER + 1 }; /* besides DG_SUM ...: what threads keep th
 unsigned cell_places(const Plugins *p, DgCell c);
 DgCell cells_new(DgHost *h, unsigned how, uint32_t length);
 uint64_t cells_total(Plugins *p, DgCell c);
+/* What c is of one thread: 0 when there is no such cell. */
+uint64_t thread_cell_get(DgThread *t, DgCell c);
+void thread_cell_set(DgThread *t, DgCell c, uint64_t v);
+/* See HostConfig.combine; all counters are there. */
+void combinations_start(Plugins *p);
+uint32_t cells_combine(Tools *t, const HostCount *count, unsigned n, bool hot);
 void cells_thread_end(Plugins *p, Vcpu *cpu);
 void cells_fork_child(Plugins *p, Vcpu *self);
 

@@ -62,6 +62,7 @@ void plugins_free(Plugins *p)
     wraps_free(p);
     free(p->self);
     free(p->range);
+    free(p->combination);
     free(p->program);
     arena_done(&p->arena);
     pthread_mutex_destroy(&p->lock);
@@ -178,5 +179,6 @@ bool plugins_start(Tools *t, Status *st)
     atomic_init(&p->state[0], p->key);
     p->nstate = 1;
     p->running = true;
+    combinations_start(p);
     return true;
 }

@@ -9,6 +9,7 @@
  *   mode=around probe_me's argument becomes 5 and its result one more, by wrapping
  *   mode=instead probe_me is not run and returns 9
  *   mode=access what system calls and signals access, in order
+ *   mode=counts counters, which are added to together, against sums, which are not; both are read and set at system calls
  *   mode=crash  dereferences nothing in the 10th call
  */
 #include "dragoman/plugin.h"
@@ -207,6 +208,56 @@ static void both(DgInsn *i)
     dg->call(i, DG_MEM_AFTER, 0, on_mem, NULL, DG_NONE);
 }
 
+/* Of each instruction some of the counters, so that many combinations come up. */
+enum { NCOUNTS = 10 };
+
+static DgCell together[NCOUNTS], apart[NCOUNTS];
+static _Atomic uint64_t compared, different;
+
+static void counts(DgInsn *i)
+{
+    uint64_t pc = dg->insn_pc(i);
+
+    for (uint32_t k = 0; k < NCOUNTS; k++) {
+        uint32_t h = (uint32_t)dg_hash(pc + k, 64);
+        if (h % 3)
+            continue;
+        uint64_t by = h == 33 ? 1ull << 40 : h == 36 ? -7ull : h;
+        dg->add(i, DG_BEFORE, 0, together[k], by);
+        dg->add(i, DG_BEFORE, 0, apart[k], by);
+    }
+}
+
+static bool compare_counts(DgThread *t, void *data, DgSyscall *s)
+{
+    for (uint32_t k = 0; k < NCOUNTS; k++) {
+        uint64_t v = dg->cell_get(t, together[k]);
+        compared++;
+        different += v != dg->cell_get(t, apart[k]);
+        if ((v + k) % 4 == 0) {
+            dg->cell_set(t, together[k], v / 3);
+            dg->cell_set(t, apart[k], v / 3);
+        }
+    }
+    return false;
+}
+
+static void start_counts(DgHost *h)
+{
+    for (uint32_t k = 0; k < NCOUNTS; k++) {
+        together[k] = dg->cell_new(h, DG_COUNTER, 1);
+        apart[k] = dg->cell_new(h, DG_SUM, 1);
+    }
+    dg->on_syscall(h, compare_counts, NULL, h, false);
+}
+
+static void finish_counts(DgHost *h)
+{
+    for (uint32_t k = 0; k < NCOUNTS; k++)
+        dg->print(h, "count %llu %llu\n", (unsigned long long)dg->cell_total(h, together[k]), (unsigned long long)dg->cell_total(h, apart[k]));
+    dg->print(h, "compared %llu different %llu\n", (unsigned long long)compared, (unsigned long long)different);
+}
+
 static bool on_syscall(DgThread *t, void *data, DgSyscall *s)
 {
     static bool on;
@@ -243,6 +294,8 @@ static void translate(void *data, DgBlock *b)
         DgInsn *i = dg->block_insn(b, k);
         if (strcmp(mode, "both") == 0) {
             both(i);
+        } else if (strcmp(mode, "counts") == 0) {
+            counts(i);
         } else if (strcmp(mode, "compute") == 0) {
             DgInsnInfo info = {.size = sizeof info};
             dg->insn_info(i, &info);
@@ -270,6 +323,8 @@ static void finish(void *data)
 
     if (strcmp(mode, "compute") == 0)
         dg->print(h, "bad %llu\n", (unsigned long long)bad_values);
+    if (strcmp(mode, "counts") == 0)
+        finish_counts(h);
     if (strcmp(mode, "watch") == 0)
         dg->print(h, "watched %llu\n", (unsigned long long)dg->cell_total(h, insns));
     if (strcmp(mode, "wrap") == 0)
@@ -311,6 +366,8 @@ static int start(DgHost *h)
     dg->on_translate(h, translate, h);
     dg->on_finish(h, finish, h);
     wrap_all(h);
+    if (strcmp(mode, "counts") == 0)
+        start_counts(h);
     if (strcmp(mode, "access") == 0)
         dg->on_access(h, on_access, h);
     if (strcmp(mode, "watch") == 0) {

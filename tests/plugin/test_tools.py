@@ -157,6 +157,24 @@ def test_probe(dragoman, pure, guest, probe):
               r.err.count("\n") == 1, f"a tool that crashes: {name}", r.out + r.err)
 
 
+def test_combinations(dragoman, guest, probe, tmp):
+    """Counters that code adds to together come to what sums do that it adds to one by one, also when there are more combinations than are kept."""
+    asm = os.path.join(tmp, "asm")
+    for name, opts in ENGINES.items():
+        for what in "ticks", "threads", "fork", "faults":
+            log = [f"--log=asm:{asm}"] if what == "faults" else []
+            r = Run(dragoman, opts + log + [f"--plugin={probe},mode=counts", guest, what])
+            pairs = re.findall(r"^count (\d+) (\d+)$", r.err, re.M)
+            told = re.findall(r"^compared (\d+) different (\d+)$", r.err, re.M)
+            runs = 2 if what == "fork" else 1
+            check(r.status == 0 and len(pairs) == 10 * runs and all(a == b for a, b in pairs) and len(told) == runs and
+                  all(int(n) > 0 and int(bad) == 0 for n, bad in told), f"combined counts, {what}: {name}", r.out + r.err)
+        with open(asm, encoding="utf-8") as f: # in front of the cells there is a whole vcpu
+            cells = set(re.findall(r"add qword ptr \[r15\+(0x[0-9A-F]{5,})\], 0x01$", f.read(), re.M))
+        many = {"tier 1": 900, "tier 2": 900, "graphs": 200}.get(name, 0)
+        check(len(cells) >= many, f"combined counts: cells for combinations: {name}", len(cells))
+
+
 def test_wrap(dragoman, guest, probe):
     # What the guest does, counted by hand: wrap_me(n) makes n + 1 calls, jump_me n + 1 of which none returns, or one that does.
     threads, rounds = 4, range(50)
@@ -588,6 +606,7 @@ def main():
                  "traces": [lambda: test_memtrace(dragoman, pure, guest, tmp),
                             lambda: test_streams(dragoman, pure, guest, tmp)],
                  "interface": [lambda: test_probe(dragoman, pure, guest, probe),
+                               lambda: test_combinations(dragoman, guest, probe, tmp),
                                lambda: test_wrap(dragoman, guest, probe),
                                lambda: test_accesses(dragoman, guest, probe),
                                lambda: test_helpers(dragoman, guest, probe),

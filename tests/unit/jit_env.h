@@ -169,6 +169,7 @@ static HostCpu *env_cpu(Env *e)
 }
 
 static bool env_tool_calls; /* HostConfig.tool_calls of the next */
+static uint32_t (*env_combine)(void *, const HostCount *, unsigned, bool); /* its HostConfig.combine: integer slots are counters */
 
 static void env_new(const IrHelper *helpers, unsigned nhelpers, bool ret_predict, const char *cpu_name)
 {
@@ -188,8 +189,10 @@ static void env_new(const IrHelper *helpers, unsigned nhelpers, bool ret_predict
     e->helpers = helpers;
     e->nhelpers = nhelpers;
     e->world.mem = (IrMemOps){.load = env_load, .store = env_store, .cas = env_cas, .rmw = env_rmw};
+    for (unsigned k = S_X0; k < S_V0; k++)
+        e->slot[k].counter = env_combine != NULL;
     HostConfig cfg = {.slots = &e->slots, .pin_int = pin_int, .pin_vec = pin_vec, .flags = flag_slot, .pc_shift = 2, .helpers = helpers,
-                      .nhelpers = nhelpers, .cpu = cpu_name, .ret_predict = ret_predict, .tool_calls = env_tool_calls};
+                      .nhelpers = nhelpers, .cpu = cpu_name, .ret_predict = ret_predict, .tool_calls = env_tool_calls, .combine = env_combine};
     e->plan = host_native.plan_new(&cfg, &st);
     if (!e->plan || !host_native.stubs(e->plan, &e->cb)) {
         fprintf(stderr, "%s\n", st.text);

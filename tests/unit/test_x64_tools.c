@@ -1,6 +1,6 @@
 /*
- * The operations of tools: cells, records in buffers, filters, calls. Random regions of them leave the same cells, registers and
- * records translated and interpreted; and a filter passes exactly what a cache of its shape would miss.
+ * The operations of tools: cells, counts, records in buffers, filters, calls. Random regions of them leave the same cells, registers
+ * and records translated and interpreted; and a filter passes exactly what a cache of its shape would miss.
  *
  *   test_x64_tools [SEED [COUNT [SIZE]]]
  */
@@ -127,6 +127,36 @@ static IrStop called_from_code(HostCpu *cpu, uint64_t site)
     return IR_STOP_NONE;
 }
 
+/* --- combinations of additions ------------------------------------------------------------------------------------------ */
+
+enum { COMBINED = 1016 }; /* the cell that is added to, in front of TABLE */
+
+static HostCount combined[HOST_COMBINE_MAX];
+static unsigned ncombined, times_combined;
+
+/* Of one region one combination; all others are refused. */
+static uint32_t combine(void *data, const HostCount *count, unsigned n, bool hot)
+{
+    if (n < 2 || n > HOST_COMBINE_MAX || (ncombined && pick(2)))
+        return 0;
+    if (ncombined && (ncombined != n || memcmp(combined, count, n * sizeof *count)))
+        return 0;
+    memcpy(combined, count, n * sizeof *count);
+    ncombined = n;
+    return COMBINED;
+}
+
+/* What was added together, one by one. */
+static void uncombine(HostCpu *cpu)
+{
+    uint64_t *times = cell(cpu, COMBINED);
+
+    for (unsigned k = 0; k < ncombined; k++)
+        *cell(cpu, env->slot[combined[k].slot].offset) += *times * (uint64_t)combined[k].by;
+    times_combined += (unsigned)*times;
+    *times = 0;
+}
+
 /* --- regions ------------------------------------------------------------------------------------------------------------ */
 
 static IrRef c64(Gen *g, uint64_t v)
@@ -192,6 +222,17 @@ static void gen_cell(Gen *g)
     }
 }
 
+enum { S_COUNTS = S_X0 + 9, NCOUNTS = 10 }; /* slots that have no register of their own, as no cell has */
+
+/* Additions to several slots. */
+static void gen_counts(Gen *g)
+{
+    static const uint64_t by[] = {1, 2, 5, 0x7fffffff, -3ull, 1ull << 40};
+
+    for (unsigned n = 1 + pick(NCOUNTS), slot = S_COUNTS + pick(NCOUNTS + 1 - n); n--; slot++)
+        slot_put(g, slot, ir_emit(&g->b, (IrInsn){.op = IR_TALLY, .type = IR_I64, .a = slot_get(g, slot), .imm = by[pick(6) * pick(2)]}));
+}
+
 /* Room, and pieces of a record of all widths. */
 static void gen_record(Gen *g)
 {
@@ -233,7 +274,10 @@ static void gen_tell(Gen *g)
 
 static void gen_tool(Gen *g, const IrNote *shape_)
 {
-    switch (pick(7)) {
+    switch (pick(8)) {
+    case 4:
+        gen_counts(g);
+        break;
     case 0:
         gen_cell(g);
         break;
@@ -263,7 +307,7 @@ static IrRegion *generate(unsigned size)
     memset(g.n, 0, sizeof g.n);
     memset(g.cur, 0, sizeof g.cur);
     g.pc = 0x10000;
-    nnotes = ntells = 0;
+    nnotes = ntells = ncombined = 0;
     shape(&filter, ways[pick(sizeof ways)], 16u << pick(3));
     IrRegion *r = ir_region_new(&env->arena, &env->slots, env->helpers, env->nhelpers, g.pc);
     ir_builder_init(&g.b, r);
@@ -333,6 +377,7 @@ static bool same_tools(const IrRegion *r, unsigned states)
         host_native.fp_load(env->cpu);
         stop[1] = host_native.enter(env->plan, env->cpu, env->code_rx);
         host_native.fp_store(env->cpu);
+        uncombine(env->cpu);
         run_end(env->cpu);
         if (!same(env->cpu, env->ref, stop[1], stop[0]) || !same_output()) {
             report(r, stop[1], stop[0], env->mem);
@@ -452,6 +497,11 @@ int main(int argc, char **argv)
     env_tool_calls = false;
     random_run("native", argc > 1 ? strtoull(argv[1], NULL, 0) : 1, argc > 2 ? (unsigned)atoi(argv[2]) : 1500,
                argc > 3 ? (unsigned)atoi(argv[3]) : 12, "tools", run_one);
+    env_combine = combine;
+    random_run("native", argc > 1 ? strtoull(argv[1], NULL, 0) : 1, argc > 2 ? (unsigned)atoi(argv[2]) : 1500,
+               argc > 3 ? (unsigned)atoi(argv[3]) : 12, "tools, additions combined", run_one);
+    TEST("additions to several counters were combined", times_combined > 100);
+    env_combine = NULL;
     TEST("a filter passes what a cache of its shape misses", all_caches());
     return TEST_END();
 }

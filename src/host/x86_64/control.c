@@ -238,6 +238,34 @@ static void store_count(Sel *s, IrRef root, unsigned slot)
     x64_mov_mr(s->a, W64, m, t);
 }
 
+static bool is_combined(const Leave *l, const HomeStore *h)
+{
+    return l->s->r->slots->slot[h->slot].counter && l->s->r->insn[h->root].op == IR_TALLY && counts_in_place(l->s, h->root, h->slot);
+}
+
+/* Additions to several counters become one, where it is kept how often just these happen together (HostConfig.combine). */
+static void combine_counts(Leave *l)
+{
+    const HostConfig *cfg = &l->s->plan->cfg;
+    HostCount count[HOST_COMBINE_MAX];
+    unsigned n = 0, rest = 0;
+
+    for (const HomeStore *h = l->lazy, *end = h + l->nlazy; h < end && n < HOST_COMBINE_MAX; h++)
+        if (is_combined(l, h))
+            count[n++] = (HostCount){h->slot, (int32_t)l->s->r->insn[h->root].imm};
+    uint32_t disp = n > 1 ? cfg->combine(cfg->combine_data, count, n, sel_is_hot(l->s)) : 0;
+    if (!disp)
+        return;
+    x64_alu_mi(l->s->a, ALU_ADD, W64, mem_b(R15, (int32_t)disp - STATE_BIAS), 1);
+    for (unsigned k = 0; k < l->nlazy; k++) { /* the others, and those that were too many */
+        if (n && is_combined(l, &l->lazy[k]))
+            n--;
+        else
+            l->lazy[rest++] = l->lazy[k];
+    }
+    l->nlazy = rest;
+}
+
 /* Flags and counts that were not computed on the way: into their homes, while all other values are still where they were. */
 static void store_lazy(Leave *l)
 {
@@ -405,6 +433,8 @@ static void leave_state(Sel *s, const IrInsn *i, const Target *extra, unsigned n
         rescue_all(l);
     if (l->nflag)
         flags_store(s, &l->flags);
+    if (l->nlazy > 1 && s->plan->cfg.combine)
+        combine_counts(l);
     store_lazy(l);
     /* not before: a careful comparison among the flags is evaluated with arguments of its own */
     for (uint32_t k = 0; k < l->narg; k++)

@@ -286,7 +286,7 @@ static void note_miss(Sel *s, const Note *k)
 /* Code that has not run often is small, and soon made. */
 static void note_rest(Sel *s, const Note *k)
 {
-    bool hot = s->r->graph || s->r->deep;
+    bool hot = sel_is_hot(s);
 
     if (hot)
         note_near(s, k);

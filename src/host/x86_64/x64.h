@@ -135,6 +135,12 @@ struct Sel {
     struct SelEmit *em;      /* labels, constant pool, chain sites, side table: see emit.h */
 };
 
+/* Whether the region is hot code: of many executions, and worth more time and room. */
+static inline bool sel_is_hot(const Sel *s)
+{
+    return s->r->graph || s->r->deep;
+}
+
 /* --- questions that commit to nothing ---------------------------------------------------------------------------- */
 
 /* Type of an operand. */
