@@ -20,6 +20,7 @@
 #if __has_include(<sanitizer/asan_interface.h>)
 #include <sanitizer/asan_interface.h> /* its macros do nothing in other builds */
 #else
+#define ASAN_POISON_MEMORY_REGION(p, size) ((void)(p), (void)(size))
 #define ASAN_UNPOISON_MEMORY_REGION(p, size) ((void)(p), (void)(size))
 #endif
 #ifdef __SANITIZE_ADDRESS__
@@ -167,6 +168,16 @@ void os_free(void *p, size_t size)
     LEAK_ROOT_END(p, size);
     ASAN_UNPOISON_MEMORY_REGION(p, size); /* it may have been a stack whose frames were never left */
     munmap(p, size);
+}
+
+void os_poison(void *p, size_t size)
+{
+    ASAN_POISON_MEMORY_REGION(p, size);
+}
+
+void os_unpoison(void *p, size_t size)
+{
+    ASAN_UNPOISON_MEMORY_REGION(p, size);
 }
 
 bool os_commit(void *p, size_t size)

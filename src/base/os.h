@@ -63,6 +63,9 @@ void *os_alloc_large(size_t size);
 /* Have memory put behind all of it at once, not a page at each first touch. Only a hint. */
 void os_populate(void *p, size_t size);
 void os_free(void *p, size_t size);
+/* For the address sanitizer: nobody may touch these bytes; they may again. */
+void os_poison(void *p, size_t size);
+void os_unpoison(void *p, size_t size);
 /* Give reserved address space [p, p + size) private zeroed memory, or take memory back from it. */
 bool os_commit(void *p, size_t size);
 void os_decommit(void *p, size_t size);

@@ -22,6 +22,7 @@ bool cache_init(Cache *c, size_t size, Status *st)
     c->size = (size + CACHE_GRANULE - 1) & ~(size_t)(CACHE_GRANULE - 1);
     c->ngranule = (unsigned)(c->size / CACHE_GRANULE);
     pthread_mutex_init(&c->lock, NULL);
+    pool_init(&c->pool);
     c->rw = os_reserve(c->size, st);
     c->rx = c->rw ? os_reserve(c->size, st) : NULL;
     if (!c->rx)
@@ -33,13 +34,13 @@ bool cache_init(Cache *c, size_t size, Status *st)
     return true;
 }
 
-static void free_regions(CacheRegion *r)
+static void free_regions(Pool *pool, CacheRegion *r)
 {
     while (r) {
         CacheRegion *next = r->next;
         for (Translation *t = r->translations, *tn; t; t = tn) {
             tn = t->region_next;
-            translation_free(t);
+            translation_free(pool, t);
         }
         free(r);
         r = next;
@@ -48,9 +49,10 @@ static void free_regions(CacheRegion *r)
 
 void cache_done(Cache *c)
 {
-    free_regions(c->oldest);
-    free_regions(c->retired);
-    cells_done(&c->cells);
+    free_regions(&c->pool, c->oldest);
+    free_regions(&c->pool, c->retired);
+    cells_done(&c->cells, &c->pool);
+    pool_done(&c->pool);
     os_release(c->rw, c->size);
     os_release(c->rx, c->size);
     os_free(c->page_first, (c->size >> CACHE_PAGE_BITS) * sizeof c->page_first[0]);
@@ -406,7 +408,7 @@ static void free_region(Engine *e, CacheRegion *r)
     for (Translation *t = r->translations, *next; t; t = next) {
         next = t->region_next;
         link_forget(e, t);
-        translation_free(t);
+        translation_free(&c->pool, t);
     }
     if (r->image)
         persist_region_gone_locked(e, r->image);

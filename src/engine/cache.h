@@ -18,6 +18,7 @@
 #ifndef ENGINE_CACHE_H
 #define ENGINE_CACHE_H
 
+#include "base/pool.h"
 #include "base/spin.h"
 #include "engine/cells.h"
 #include "engine/engine.h"
@@ -152,6 +153,7 @@ typedef struct Cache {
     CacheRegion *retired;
     size_t used;                         /* bytes in regions */
     Cells cells;
+    Pool pool;                           /* of translations, and of what they keep */
 } Cache;
 
 bool cache_init(Cache *c, size_t size, Status *st);

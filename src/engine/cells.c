@@ -107,12 +107,12 @@ Translation *cells_find(const Cells *c, const void *hpc)
     return atomic_load_explicit(&c->owner[index_of(c, hpc)], memory_order_acquire);
 }
 
-void cells_done(Cells *c)
+void cells_done(Cells *c, Pool *pool)
 {
     for (unsigned k = 0; k < c->n; k++) {
         Translation *t = atomic_load(&c->owner[k]);
         if (t)
-            translation_free(t);
+            translation_free(pool, t);
     }
     free((void *)c->owner);
     free(c->free);

@@ -13,6 +13,7 @@
 struct Translation;
 struct CacheRegion;
 struct Engine;
+struct Pool;
 
 typedef struct Cells {
     struct CacheRegion *region;
@@ -33,6 +34,6 @@ void cells_commit(struct Engine *e, const CodeBuf *cb, struct Translation *t);
 void cells_put(struct Engine *e, const uint8_t *hpc);
 /* Whose code is at hpc; NULL when hpc is in no cell in use. Async-signal-safe. */
 struct Translation *cells_find(const Cells *c, const void *hpc);
-void cells_done(Cells *c);
+void cells_done(Cells *c, struct Pool *pool);
 
 #endif

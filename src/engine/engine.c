@@ -162,12 +162,12 @@ Engine *engine_new(const EngineConfig *cfg, Status *st)
     return NULL;
 }
 
-static void free_list(Translation *t)
+static void free_list(Pool *pool, Translation *t)
 {
     while (t) {
         Translation *next = t->region_next;
         if (!t->promotion) /* such a one belongs to its cell */
-            translation_free(t);
+            translation_free(pool, t);
         t = next;
     }
 }
@@ -178,8 +178,8 @@ void engine_free(Engine *e)
     perf_done(e);
     fault_uninstall();
     /* Compiled translations belong to their cache region; interpreted ones to the table or the list of retired ones. */
-    table_done(&e->table);
-    free_list(e->retired);
+    table_done(&e->table, &e->cache.pool);
+    free_list(&e->cache.pool, e->retired);
     cache_done(&e->cache);
     promote_done(e);
     persist_done(e);

@@ -65,7 +65,8 @@ void writers_go(Engine *e)
  */
 static pthread_mutex_t *lock_at(Engine *e, unsigned i)
 {
-    pthread_mutex_t *all[] = {&e->tier.lock, &e->kill_lock, &e->careful_lock, &e->retire_lock, &e->cache.lock, &e->vcpu_lock};
+    pthread_mutex_t *all[] = {&e->tier.lock, &e->kill_lock, &e->careful_lock, &e->retire_lock, &e->cache.lock, &e->vcpu_lock,
+                              &e->cache.pool.lock};
 
     return i < sizeof all / sizeof all[0] ? all[i] : NULL;
 }

@@ -78,7 +78,7 @@ void grace_collect(Engine *e)
             promote_stub_free(e, ready);
             pthread_mutex_unlock(&e->kill_lock);
         } else {
-            translation_free(ready);
+            translation_free(&e->cache.pool, ready);
         }
         ready = next;
     }

@@ -164,7 +164,7 @@ struct VcpuStats vcpu_sum_stats(Engine *e);
 
 /* --- table.c ------------------------------------------------------------------------------------------------------ */
 bool table_init(Table *tb, Status *st);
-void table_done(Table *tb);
+void table_done(Table *tb, Pool *pool);
 Translation *table_find(const Table *tb, uint64_t pc, uint32_t mode);
 Translation *table_find_parked(const Table *tb, uint64_t pc, uint32_t mode);
 /* Insert; returns `t`, or the live translation of the same key that was there first. */
@@ -265,7 +265,10 @@ bool translate_marks(const Engine *e);
 IrRegion *translate_form(Vcpu *cpu, uint64_t pc, unsigned limit, Translation *t);
 /* The same for running them once, with what tools ask for. `resumes`: see ToolRegion. */
 IrRegion *translate_once(Vcpu *cpu, uint64_t pc, unsigned limit, bool resumes);
-void translation_free(Translation *t);
+Translation *translation_new(Engine *e, uint64_t pc, uint32_t mode);
+/* The block of its links, which nlink, nreloc and side_len say the size of from now on. */
+void translation_links(Engine *e, Translation *t);
+void translation_free(Pool *pool, Translation *t);
 /* What it meets itself, made when it is not there yet. */
 Met *translation_met(Translation *t);
 

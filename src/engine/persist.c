@@ -158,21 +158,19 @@ CacheRegion *persist_region_of(const PersistImage *im, uint32_t code)
     return NULL;
 }
 
-static Translation *from_entry(PersistImage *im, uint32_t k)
+static Translation *from_entry(Engine *e, PersistImage *im, uint32_t k)
 {
     const PersistFile *f = &im->file;
     const PersistEntry *en = &f->entry[k];
     const PersistMore *m = &f->more[k];
-    Translation *t = calloc(1, sizeof *t);
+    Translation *t = translation_new(e, im->start + en->pc, en->mode);
 
-    CHECK(t != NULL);
     *t = (Translation){.pc = im->start + en->pc, .mode = en->mode, .guest_insns = m->guest_insns, .hpc = im->rx + en->code,
                        .rw = im->rw + en->code, .size = en->size, .nlink = m->nsite, .side = f->side + m->side,
                        .side_len = m->side_len, .nreloc = m->nreloc, .reloc = f->reloc + m->reloc, .kept = true,
                        .graph = m->tier == 2, .forms = m->forms};
     atomic_init(&t->refused, m->refused);
-    t->link = calloc(m->nsite ? m->nsite : 1, sizeof t->link[0]);
-    CHECK(t->link != NULL);
+    translation_links(e, t);
     for (unsigned i = 0; i < m->nsite; i++) {
         const PersistSite *s = &f->site[m->site + i];
         t->link[i] = (Link){.from = t, .site = {.offset = s->offset, .stub = s->stub, .target = s->target, .hot = s->hot,
@@ -197,7 +195,7 @@ static Translation *materialise_locked(Engine *e, PersistImage *im, uint32_t k)
     CacheRegion *r = persist_region_of(im, f->entry[k].code);
     if (!r)
         return NULL;
-    Translation *t = im->translation[k] = from_entry(im, k);
+    Translation *t = im->translation[k] = from_entry(e, im, k);
     for (unsigned i = 0; i < f->more[k].nref; i++)
         page_add(e, t, im->start + ((uint64_t)f->page[f->ref[f->more[k].ref + i]].index << GUEST_PAGE_BITS));
     t->region = r;

@@ -216,18 +216,14 @@ static Translation *stub_new(Engine *e, const Link *l, PromoteSite *s)
     hits[n] = &s->hits[PROMOTE_SLOTS_MAX];
     bool ok = e->host->promotion(e->plan, &cb, &what, site);
     CHECK(ok);
-    Translation *t = calloc(1, sizeof *t);
-    CHECK(t != NULL);
-    t->link = calloc(n, sizeof t->link[0]);
-    CHECK(t->link != NULL);
+    Translation *t = translation_new(e, s->pc, l->from->mode);
+    t->nlink = n;
+    translation_links(e, t);
     for (unsigned k = 0; k < n; k++)
         t->link[k] = (Link){.from = t, .site = site[k]};
-    t->pc = s->pc;
-    t->mode = l->from->mode;
     t->rw = cb.start;
     t->hpc = cb.start + cb.delta;
     t->size = t->insns = (uint32_t)(cb.p - cb.start);
-    t->nlink = n;
     t->promotion = s->changes + 1;
     atomic_store(&t->state, TRANSLATION_LIVE);
     cells_commit(e, &cb, t);
@@ -297,7 +293,7 @@ void promote_stub_free(Engine *e, Translation *t)
 {
     link_forget(e, t);
     cells_put(e, t->hpc);
-    translation_free(t);
+    translation_free(&e->cache.pool, t);
 }
 
 void promote_forget(Engine *e, Link *l)

@@ -23,14 +23,14 @@ bool table_init(Table *tb, Status *st)
     return tb->bucket || status_set(st, STATUS_HOST, "out of memory");
 }
 
-void table_done(Table *tb)
+void table_done(Table *tb, Pool *pool)
 {
     /* Looking costs a page fault a page: only when there is something to find. */
     for (size_t i = 0; atomic_load(&tb->interpreted) && i < TABLE_SIZE; i++) {
         for (Translation *t = atomic_load(&tb->bucket[i]), *next; t; t = next) {
             next = atomic_load(&t->hash_next);
             if (!t->hpc)
-                translation_free(t); /* compiled ones are their cache region's */
+                translation_free(pool, t); /* compiled ones are their cache region's */
         }
     }
     os_free(tb->bucket, TABLE_SIZE * sizeof tb->bucket[0]);

@@ -63,12 +63,9 @@ Translation *tier_entry(Vcpu *cpu, Translation *t)
         return c;
     if (atomic_fetch_add_explicit(&t->wanted, 1, memory_order_relaxed) < WANTED)
         return NULL;
-    c = calloc(1, sizeof *c);
-    CHECK(c != NULL);
-    c->pc = t->pc;
-    c->mode = t->mode;
+    c = translation_new(e, t->pc, t->mode);
     if (!translate_counter(cpu, c)) {
-        translation_free(c);
+        translation_free(&e->cache.pool, c);
         return NULL;
     }
     atomic_store(&c->state, TRANSLATION_LIVE);
@@ -125,10 +122,7 @@ static void promote(Vcpu *cpu, const TierRequest *rq)
 
     if (!old || old->graph)
         return;
-    Translation *t = calloc(1, sizeof *t);
-    CHECK(t != NULL);
-    t->pc = pc;
-    t->mode = cpu->h.ir.mode;
+    Translation *t = translation_new(e, pc, cpu->h.ir.mode);
     Translated how = translate_graph(cpu, t, rq->trail);
     log_made(e, t, pc, how);
     if (how == TRANSLATED)

@@ -187,21 +187,20 @@ static void keep_side(Translation *t, const HostCode *code, uint32_t *at)
     for (uint32_t i = 0; i < code->nreloc; i++)
         at[i] = code->reloc[i].offset << 8 | code->reloc[i].stub;
     t->reloc = at;
-    t->nreloc = code->nreloc;
     t->side = memcpy(at + t->nreloc, code->side, code->side_len);
-    t->side_len = code->side_len;
 }
 
 /* Keep what the host said about the code, in one block; `code`'s arrays live in the arena. */
-static void keep_code(Translation *t, const HostCode *code, int64_t delta)
+static void keep_code(Engine *e, Translation *t, const HostCode *code, int64_t delta)
 {
     t->rw = code->rw;
     t->hpc = code->rw + delta;
     t->size = code->size;
     t->insns = code->insns;
     t->nlink = code->nsite;
-    t->link = malloc(code->nsite * sizeof *t->link + code->nreloc * sizeof *t->reloc + code->side_len + 1);
-    CHECK(t->link != NULL);
+    t->nreloc = code->nreloc;
+    t->side_len = code->side_len;
+    translation_links(e, t);
     keep_side(t, code, (uint32_t *)(t->link + t->nlink));
     /* By offset, as link_find wants them; the host lists them as it meets them. */
     for (uint32_t i = 0; i < code->nsite; i++) {
@@ -226,7 +225,7 @@ static Translated compile(Vcpu *cpu, IrRegion *r, Translation *t)
         if (!cache_buf(cpu, room, &cb))
             return TRANSLATED_FULL;
         if (e->host->compile(e->plan, r, &cb, &code)) {
-            keep_code(t, &code, cb.delta);
+            keep_code(e, t, &code, cb.delta);
             cache_commit(cpu, &cb, t);
             promote_attach(e, t);
             log_asm(e->host, t);
@@ -249,7 +248,7 @@ static bool take_jit(Engine *e)
 static void discard(Engine *e, Translation *t)
 {
     page_remove_all(e, t);
-    translation_free(t);
+    translation_free(&e->cache.pool, t);
 }
 
 /*
@@ -267,7 +266,7 @@ static Translation *publish(Vcpu *cpu, Translation *t)
         kill_count(t);
         page_remove_all(e, t);
         if (!t->hpc)
-            translation_free(t);
+            translation_free(&e->cache.pool, t);
         return NULL;
     }
     Translation *first = table_insert(&e->table, t);
@@ -426,10 +425,7 @@ Translation *translate_get(Vcpu *cpu, uint64_t pc, Translated *why)
         section_disturb(cpu);
     while (!t && *why == TRANSLATED_CHANGED) {
         write_begin(cpu); /* first: in a child of fork nobody else would know of it */
-        t = calloc(1, sizeof *t);
-        CHECK(t != NULL);
-        t->pc = pc;
-        t->mode = cpu->h.ir.mode;
+        t = translation_new(e, pc, cpu->h.ir.mode);
         *why = translate_make(cpu, t);
         if (*why == TRANSLATED) {
             t = publish(cpu, t);
@@ -454,12 +450,32 @@ Met *translation_met(Translation *t)
     return t->met;
 }
 
-void translation_free(Translation *t)
+Translation *translation_new(Engine *e, uint64_t pc, uint32_t mode)
 {
-    free(t->link); /* and what is in its block */
+    Translation *t = memset(pool_alloc(&e->cache.pool, sizeof *t), 0, sizeof *t);
+
+    t->pc = pc;
+    t->mode = mode;
+    return t;
+}
+
+/* Of the links' block: references and side table are in it too, unless a file has them. */
+static size_t block_bytes(const Translation *t)
+{
+    return t->nlink * sizeof *t->link + (t->kept ? 0 : t->nreloc * sizeof *t->reloc + t->side_len);
+}
+
+void translation_links(Engine *e, Translation *t)
+{
+    t->link = pool_alloc(&e->cache.pool, block_bytes(t));
+}
+
+void translation_free(Pool *pool, Translation *t)
+{
+    pool_free(pool, t->link, block_bytes(t));
     free(t->more_pages);
     free(t->ir);
     free(t->check_ir);
     free(t->met);
-    free(t);
+    pool_free(pool, t, sizeof *t);
 }
