@@ -408,6 +408,21 @@ static void on_stop_threads(Tools *tools)
     feed_stop(of(tools));
 }
 
+/* All other threads rest. Not under list_lock: consumers may ask what cells come to. */
+static void flush_all(Plugins *p)
+{
+    pthread_mutex_lock(&p->list_lock);
+    DgThread *t = p->threads;
+    pthread_mutex_unlock(&p->list_lock);
+    while (t) {
+        for (unsigned k = 0; k < p->nstream; k++)
+            stream_flush(t, &p->stream[k]);
+        pthread_mutex_lock(&p->list_lock);
+        t = t->next;
+        pthread_mutex_unlock(&p->list_lock);
+    }
+}
+
 static void on_finish(Tools *tools, Vcpu *cpu)
 {
     Plugins *p = of(tools);
@@ -415,11 +430,7 @@ static void on_finish(Tools *tools, Vcpu *cpu)
 
     each(p, cpu, EV_THREAD_END, "hearing of a thread's end", body_thread, &c);
     c.t->finished = true;
-    pthread_mutex_lock(&p->list_lock);
-    for (DgThread *t = p->threads; t; t = t->next)
-        for (unsigned k = 0; k < p->nstream; k++)
-            stream_flush(t, &p->stream[k]);
-    pthread_mutex_unlock(&p->list_lock);
+    flush_all(p);
     each(p, cpu, EV_FINISH, "finishing", body_plain, &c);
 }
 

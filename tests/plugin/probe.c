@@ -22,7 +22,7 @@ static DgCell insns, counter, taken, bytes, table, most, guarded;
 static uint64_t c_insns, c_taken, c_bytes, c_guarded, c_most, bad_values, c_table[TABLE];
 static const char *mode;
 static DgStream *stream;
-static uint64_t streamed;
+static uint64_t streamed, asked;
 static int x0;
 
 /* One thread only: these count without locks. */
@@ -61,6 +61,7 @@ static void on_wide(DgThread *t, void *data, const DgEvent *ev)
 static void on_records(void *data, uint32_t thread, const void *records, size_t n)
 {
     streamed += n / 8;
+    asked = dg->cell_total(data, insns);
 }
 
 static void write_arg(DgThread *t, void *data, const DgEvent *ev)
@@ -335,7 +336,7 @@ static void finish(void *data)
     for (uint32_t k = 0; k < TABLE; k++)
         wrong += dg->cell_total(h, table + k) != c_table[k];
     dg->print(h,
-              "insns %llu %llu\ncounter %llu %llu\ntaken %llu %llu\nbytes %llu %llu\nmost %llu %llu\nwide %llu %llu\nrecords %llu %llu\n"
+              "insns %llu %llu\ncounter %llu %llu\ntaken %llu %llu\nbytes %llu %llu\nmost %llu %llu\nwide %llu %llu\nrecords %llu %llu\nasked %llu %llu\n"
               "table %llu 0\nvalues %llu 0\n",
               (unsigned long long)dg->cell_total(h, insns), (unsigned long long)c_insns,
               (unsigned long long)dg->cell_total(h, counter), (unsigned long long)c_insns,
@@ -343,7 +344,8 @@ static void finish(void *data)
               (unsigned long long)dg->cell_total(h, bytes), (unsigned long long)c_bytes,
               (unsigned long long)dg->cell_total(h, most), (unsigned long long)c_most,
               (unsigned long long)dg->cell_total(h, guarded), (unsigned long long)c_guarded,
-              (unsigned long long)streamed, (unsigned long long)c_insns, (unsigned long long)wrong,
+              (unsigned long long)streamed, (unsigned long long)c_insns, (unsigned long long)asked, (unsigned long long)c_insns,
+              (unsigned long long)wrong,
               (unsigned long long)bad_values);
 }
 
@@ -361,7 +363,7 @@ static int start(DgHost *h)
     most = dg->cell_new(h, DG_MAX, 1);
     guarded = dg->cell_new(h, DG_SUM, 1);
     table = dg->cell_new(h, DG_SUM, TABLE);
-    stream = dg->stream_new(h, 8, 4096, on_records, NULL, 0);
+    stream = dg->stream_new(h, 8, 4096, on_records, h, 0);
     x0 = dg->reg_find(h, "x0");
     dg->on_translate(h, translate, h);
     dg->on_finish(h, finish, h);

@@ -146,7 +146,7 @@ def test_probe(dragoman, pure, guest, probe):
     for name, opts in ENGINES.items():
         r = Run(dragoman, opts + [f"--plugin={probe},mode=both", pure])
         pairs = re.findall(r"^(\w+) (\d+) (\d+)$", r.err, re.M)
-        check(r.status == 0 and len(pairs) == 9 and all(a == b for _, a, b in pairs), f"inline and called agree: {name}", r.err)
+        check(r.status == 0 and len(pairs) == 10 and all(a == b for _, a, b in pairs), f"inline and called agree: {name}", r.err)
         for mode, total in ("write", 200 * 16), ("skip", 200 * 9):
             r = Run(dragoman, opts + [f"--plugin={probe},mode={mode}", guest, "probe"])
             check(r.status == 0 and r.out == f"probe {total}\n", f"a call changes registers, mode {mode}: {name}", r.out + r.err)
