@@ -27,6 +27,9 @@
 #define VFORK_STACK (1u << 20)
 #define PARENT_STACK (256u << 10) /* of the thread that waits for a child in its parent's place */
 
+/* The other name of the C library's clone(2): the thread sanitizer takes what is called clone for a fork, memory and all. */
+extern int __clone(int (*fn)(void *), void *stack, int flags, void *arg, ...);
+
 /* What a parent that does not wait for the end waits for. */
 typedef struct Birth {
     sem_t sem;
@@ -118,6 +121,24 @@ static UserThread *child_structures(UserThread *t)
     return child;
 }
 
+/* What the child's run changes of a HostCpu; not exit_request, which other threads set at any time. */
+typedef struct Saved {
+    char before[offsetof(HostCpu, exit_request)];
+    char state[HOST_STATE_MAX];
+} Saved;
+
+static void save(Saved *to, const HostCpu *h)
+{
+    memcpy(to->before, h, sizeof to->before);
+    memcpy(to->state, h->state, sizeof to->state);
+}
+
+static void restore(HostCpu *h, const Saved *from)
+{
+    memcpy(h, from->before, sizeof from->before);
+    memcpy(h->state, from->state, sizeof from->state);
+}
+
 /* Make the child and wait until it has ended or executed a program. Every signal is blocked. Returns its pid or -errno. */
 static int64_t run_child(UserThread *t, Vfork *v)
 {
@@ -125,24 +146,24 @@ static int64_t run_child(UserThread *t, Vfork *v)
     if (!stack)
         return -ENOMEM;
     const CloneArgs *a = &v->args;
-    char copy[offsetof(HostCpu, jcache)];
-    memcpy(copy, &t->cpu->h, sizeof copy);
+    Saved saved;
+    save(&saved, &t->cpu->h);
     UserThread *child = v->child = child_structures(t);
     uint64_t passed = a->flags & ~(uint64_t)(CLONE_HANDLED_HERE | CLONE_CLEAR_SIGHAND_FLAG | CLONE_INTO_CGROUP_FLAG | CLONE_SIGHAND);
     passed |= CLONE_VM | CLONE_VFORK | (a->flags & CLONE_PIDFD ? 0 : CLONE_PARENT_SETTID);
     bool step = t->cpu->step;
     ptrace_publish(t); /* the kernel stops it in the middle of this */
     engine_block_begin(t->cpu);
-    int pid = clone(vfork_child, stack + VFORK_STACK, (int)(passed | a->exit_signal), v, &v->id);
+    int pid = __clone(vfork_child, stack + VFORK_STACK, (int)(passed | a->exit_signal), v, &v->id);
     int64_t ret = pid < 0 ? -errno : pid;
     engine_block_end(t->cpu);
-    memcpy(&t->cpu->h, copy, sizeof copy);
+    restore(&t->cpu->h, &saved);
     t->cpu->h.returns = NULL; /* the child has used that stack */
     t->cpu->env = t;
     t->cpu->step = step;
     rseq_return(t);
     user_set_self(t);
-    engine_kick(t->cpu); /* a request made meanwhile was overwritten */
+    engine_kick(t->cpu); /* the child has taken a request made meanwhile for its own */
     sigs_free(child->p->sigs);
     free(child->p);
     thread_free(child);
