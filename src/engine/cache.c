@@ -61,14 +61,16 @@ void cache_done(Cache *c)
 
 /* --- granules --- */
 
-static int find_granules_locked(const Cache *c, unsigned want)
+/* `want` free ones in a row: the first such, or the last. */
+static int find_granules_locked(const Cache *c, unsigned want, bool last)
 {
     unsigned run = 0;
 
-    for (unsigned i = 0; i < c->ngranule; i++) {
+    for (unsigned k = 0; k < c->ngranule; k++) {
+        unsigned i = last ? c->ngranule - 1 - k : k;
         run = c->granule_used[i] ? 0 : run + 1;
         if (run == want)
-            return (int)(i + 1 - want);
+            return (int)(last ? i : i + 1 - want);
     }
     return -1;
 }
@@ -81,14 +83,14 @@ static void mark_granules_locked(Cache *c, const CacheRegion *r, uint8_t used)
 
 /* --- regions --- */
 
-static CacheRegion *region_take(Cache *c, size_t size)
+static CacheRegion *region_take(Cache *c, size_t size, bool last)
 {
     CacheRegion *r = calloc(1, sizeof *r);
 
     if (!r)
         return NULL;
     pthread_mutex_lock(&c->lock);
-    int g = find_granules_locked(c, (unsigned)(size / CACHE_GRANULE));
+    int g = find_granules_locked(c, (unsigned)(size / CACHE_GRANULE), last);
     if (g >= 0) {
         r->rw = c->rw + (size_t)g * CACHE_GRANULE;
         r->rx = c->rx + (size_t)g * CACHE_GRANULE;
@@ -170,7 +172,7 @@ static bool evict_one(Engine *e, bool worn)
 bool cache_room(Cache *c)
 {
     pthread_mutex_lock(&c->lock);
-    int g = find_granules_locked(c, 1);
+    int g = find_granules_locked(c, 1, false);
     pthread_mutex_unlock(&c->lock);
     return g >= 0;
 }
@@ -202,11 +204,11 @@ static size_t live_bytes(Cache *c)
     return n;
 }
 
-CacheRegion *cache_region_new(Engine *e, size_t want)
+CacheRegion *cache_region_new(Engine *e, size_t want, bool last)
 {
     Cache *c = &e->cache;
     size_t size = (want + CACHE_GRANULE - 1) & ~(size_t)(CACHE_GRANULE - 1);
-    CacheRegion *r = region_take(c, size);
+    CacheRegion *r = region_take(c, size, last);
 
     /* A guest that makes code all the time and throws it away: its memory comes back as it goes. */
     while (evict_one(e, true))
@@ -214,8 +216,10 @@ CacheRegion *cache_region_new(Engine *e, size_t want)
     /* Evict ahead of need, for the memory comes back only after a grace period. */
     while ((!r || live_bytes(c) > c->size - c->size / 8) && evict_one(e, false) && r)
         ;
-    if (log_on(LOG_LINK))
-        log_line("cache: region of %zu KiB%s", size >> 10, r ? "" : ": none free");
+    if (r && log_on(LOG_LINK))
+        log_line("cache: region of %zu KiB at %zu KiB", size >> 10, (size_t)(r->rx - c->rx) >> 10);
+    else if (log_on(LOG_LINK))
+        log_line("cache: region of %zu KiB: none free", size >> 10);
     return r;
 }
 
@@ -227,7 +231,7 @@ CacheRegion *cache_map_image(Cache *c, int fd, uint64_t off, size_t size, size_t
     pthread_mutex_lock(&c->lock);
     /* Half of the cache is for what is translated now. */
     if (c->used + size <= c->size / 2)
-        g = find_granules_locked(c, (unsigned)(size / CACHE_GRANULE));
+        g = find_granules_locked(c, (unsigned)(size / CACHE_GRANULE), false);
     size_t at = (size_t)g * CACHE_GRANULE;
     if (g >= 0 && os_map_code(c->rx + at, size, fd, off)) {
         for (size_t done = 0; done < size; done += last->size) {
@@ -316,7 +320,7 @@ bool cache_buf(Vcpu *cpu, size_t need, CodeBuf *cb)
         if (want < need)
             want = need;
         cache_release(cpu);
-        r = cache_region_new(cpu->e, want);
+        r = cache_region_new(cpu->e, want, false);
         if (!r)
             return false;
         cpu->region = r;

@@ -158,8 +158,11 @@ typedef struct Cache {
 
 bool cache_init(Cache *c, size_t size, Status *st);
 void cache_done(Cache *c);
-/* A region of about `want` bytes, or NULL when the cache is full for now. Starts evicting when room gets short. */
-CacheRegion *cache_region_new(Engine *e, size_t want);
+/*
+ * A region of about `want` bytes, or NULL when the cache is full for now. Starts evicting when room gets short. `last`: at the
+ * end of the cache, away from what belongs together.
+ */
+CacheRegion *cache_region_new(Engine *e, size_t want, bool last);
 /* The vcpu's buffer to emit `need` bytes into: its region's rest, or a new region. False when the cache is full. */
 bool cache_buf(Vcpu *cpu, size_t need, CodeBuf *cb);
 /* Note what was emitted: [cb->start at cache_buf, cb->p) belongs to `t`. */

@@ -67,7 +67,7 @@ static bool host_init(Engine *e, Status *st)
     e->plan = e->host->plan_new(&hc, st);
     if (!e->plan)
         return false;
-    CacheRegion *r = cache_region_new(e, STUBS_BYTES);
+    CacheRegion *r = cache_region_new(e, STUBS_BYTES, false);
     if (!r)
         return status_set(st, STATUS_HOST, "cannot map memory for translated code");
     r->fixed = true;

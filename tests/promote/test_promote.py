@@ -78,6 +78,15 @@ def thunks():
               s and (s["stubs"] > 0) == stubs, s)
 
 
+def placement():
+    """The region of stubs is apart: what threads translate stays together, as it does without promotion."""
+    rc, out, err = run(["--log=link"], "two", "100000")
+    regions = sorted((int(at), int(size)) for size, at in re.findall(r"cache: region of (\d+) KiB at (\d+) KiB", err))
+    ends = [at + size for at, size in regions]
+    together = [a == b for a, (b, _) in zip(ends, regions[1:])]
+    check("regions of code follow each other, and that of stubs does not", len(regions) > 2 and all(together[:-1]) and not together[-1], regions)
+
+
 def cached():
     """The second of two processes with a persistent cache knows the targets before it has run what it would take to learn them."""
     few = 1000
@@ -124,6 +133,7 @@ def main():
     else:
         statistics()
         thunks()
+        placement()
         cached()
         hardened()
         bad_options()
