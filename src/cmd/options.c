@@ -322,7 +322,7 @@ static bool opt_promote(Options *o, char *arg, Status *st)
         return true;
     }
     if (!p->slots)
-        p->slots = PROMOTE_SLOTS_DEFAULT;
+        p->slots = PROMOTE_DEFAULT;
     if (!strcmp(arg, "on"))
         return true;
     for (const char *item = arg; ; item += strcspn(item, ",") + 1) {
@@ -431,7 +431,7 @@ void options_init(Options *o)
     o->user.engine.ret_predict = true;
     o->user.engine.jit_limit = UINT64_MAX;
     o->user.engine.tier2 = TIER2_DEFAULT;
-    o->user.engine.promote = (PromoteConfig){PROMOTE_SLOTS_DEFAULT, PROMOTE_MISS, PROMOTE_WINDOW};
+    o->user.engine.promote = (PromoteConfig){PROMOTE_DEFAULT, PROMOTE_MISS, PROMOTE_DEFAULT};
 }
 
 void options_done(Options *o)

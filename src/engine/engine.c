@@ -123,8 +123,10 @@ static bool settle(Engine *e, Status *st)
         e->cfg.no_chain = true;
     if (e->cfg.no_chain)
         e->cfg.ret_predict = false;
-    if (e->cfg.promote.slots == PROMOTE_SLOTS_DEFAULT)
+    if (e->cfg.promote.slots == PROMOTE_DEFAULT)
         e->cfg.promote.slots = e->cfg.harden ? PROMOTE_SLOTS_HARDENED : PROMOTE_SLOTS;
+    if (e->cfg.promote.window == PROMOTE_DEFAULT)
+        e->cfg.promote.window = e->cfg.harden ? PROMOTE_WINDOW_HARDENED : PROMOTE_WINDOW;
     if (e->cfg.no_chain || e->cfg.kind == ENGINE_INTERP)
         e->cfg.promote.slots = 0;
     if (e->cfg.no_chain && e->cfg.tier2 != 1) /* nothing is linked, so nothing counted */

@@ -41,7 +41,7 @@ typedef struct EngineConfig {
     const char *cpu_list;      /* what `features` was made from: part of what translations depend on */
     uint32_t tier2;            /* times until code counts as hot; 0: tier 1 alone; 1: graphs at once, on the guest's thread */
     struct Tools *tools;       /* see engine/instrument.h; NULL: none */
-    PromoteConfig promote;     /* of indirect branches; slots may be PROMOTE_SLOTS_DEFAULT */
+    PromoteConfig promote;     /* of indirect branches; slots and window may be PROMOTE_DEFAULT */
     HostHarden harden;
     bool count_branches;       /* promotion stubs count, for engine_branches */
     PerfKind perf;             /* files for Linux's perf */

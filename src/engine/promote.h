@@ -24,7 +24,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define PROMOTE_SLOTS_MAX 8
+#define PROMOTE_SLOTS_MAX 16
 #define PROMOTE_WINDOW_MAX 64
 
 /*
@@ -55,11 +55,12 @@ typedef struct PromoteConfig {
 } PromoteConfig;
 
 /* Measured: docs/branches.md */
-#define PROMOTE_SLOTS_DEFAULT UINT32_MAX /* PROMOTE_SLOTS, or PROMOTE_SLOTS_HARDENED */
+#define PROMOTE_DEFAULT UINT32_MAX /* of slots and window: the number below, or that for hardened code */
 #define PROMOTE_SLOTS 3
-#define PROMOTE_SLOTS_HARDENED 8
+#define PROMOTE_SLOTS_HARDENED 16
 #define PROMOTE_MISS 32
 #define PROMOTE_WINDOW 32
+#define PROMOTE_WINDOW_HARDENED 64
 
 typedef enum PromoteState { PROMOTE_LEARNING, PROMOTE_JUDGED, PROMOTE_SETTLED } PromoteState;
 

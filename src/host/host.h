@@ -214,7 +214,7 @@ typedef struct HostPromotion {
     uint64_t *const *hits;   /* counters: by target, then one for the rest; NULL: none */
 } HostPromotion;
 
-#define HOST_PROMOTE_MAX 8
+#define HOST_PROMOTE_MAX 16
 #define HOST_PROMOTE_BYTES(n) ((64u + 96u * (n) + 63) & ~63u) /* room for a stub of n targets, in whole lines of the cache */
 
 /* How indirect branches of translated code are kept from being predicted by what an attacker has trained. */

@@ -111,7 +111,7 @@ def hardened():
 
 
 def bad_options():
-    for o in ("--promote=", "--promote=slots=0", "--promote=slots=9", "--promote=miss", "--promote=miss=x", "--promote=window=3",
+    for o in ("--promote=", "--promote=slots=0", "--promote=slots=17", "--promote=miss", "--promote=miss=x", "--promote=window=3",
               "--promote=slots=2,", "--harden=", "--harden=magic", "--stats=", "--stats=leaves"):
         rc, out, err = run([o], "one", "1")
         check(f"{o} is refused", rc == 2 and out == "" and err.startswith("dragoman: ") and err.count("\n") == 1, rc, err)
@@ -119,7 +119,7 @@ def bad_options():
 
 
 def race(seconds):
-    for options in ([], ["--promote=slots=8,miss=1"], ["--harden=retpoline", "--tier2=off"], ["--cache-size=1", "--promote=miss=2"]):
+    for options in ([], ["--promote=slots=16,miss=1"], ["--harden=retpoline", "--tier2=off"], ["--cache-size=1", "--promote=miss=2"]):
         rc, out, err = run(options, "race", seconds, limit=int(seconds) * 4 + 120)
         check(f"eight threads, changing targets {' '.join(options)}", rc == 0 and out == "wrong 0\n", rc, out, err)
         if int(seconds) >= LONG and not os.environ.get("T_SANITIZER"): # their runtimes keep what is freed for a while
