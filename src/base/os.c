@@ -70,6 +70,14 @@ void os_yield(void)
     sched_yield();
 }
 
+void os_thread_gone(int tid)
+{
+    enum { STEP_US = 50 };
+
+    for (unsigned k = 0; k < 1000000 / STEP_US && syscall(SYS_tgkill, getpid(), tid, 0) == 0; k++)
+        usleep(STEP_US);
+}
+
 bool os_barrier_all(void)
 {
     if (syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0)

@@ -38,6 +38,11 @@ uint64_t os_thread_ns(void);
 uint64_t os_now_ns(void);
 
 void os_yield(void);
+/*
+ * Wait until the kernel has no thread `tid` of this process any more: it still counts one for a while that has been joined, or
+ * has said that it ends. A second at the most.
+ */
+void os_thread_gone(int tid);
 /* A full barrier in every thread of the process, each at some point during the call. False: the kernel has none. */
 bool os_barrier_all(void);
 

@@ -298,6 +298,7 @@ void engine_stop_background(Engine *e)
         pthread_cond_signal(&tier->wake);
         pthread_mutex_unlock(&tier->lock);
         pthread_join(tier->thread, NULL);
+        os_thread_gone(atomic_load(&tier->tid));
         pthread_mutex_lock(&tier->lock);
         tier->running = tier->stop = false;
         atomic_store(&tier->tid, 0);

@@ -159,6 +159,7 @@ void feed_stop(Plugins *p)
     if (!was)
         return;
     pthread_join(f->thread, NULL);
+    os_thread_gone(atomic_load(&p->tools.thread));
     vcpu_free(f->cpu);
     f->cpu = NULL;
     atomic_store(&p->tools.thread, 0);

@@ -65,7 +65,7 @@ static void child_process(UserThread *t, const CloneArgs *a)
         os_leak_check_off();
     p->threads = t;
     p->nthreads = 1;
-    p->nleaving = 0;
+    p->nleaving = p->ngone = 0;
     t->next = t->prev = NULL;
     pthread_mutex_unlock(&p->lock);
     tracees_free(p);

@@ -40,6 +40,8 @@ typedef struct Seccomp {
     uint32_t mode;             /* SECCOMP_MODE_* */
 } Seccomp;
 
+#define GONE_MAX 64
+
 typedef struct UserProc {
     const UserConfig *cfg;
     const UserAbi *abi;
@@ -51,6 +53,8 @@ typedef struct UserProc {
     pthread_mutex_t lock;      /* of the members below */
     UserThread *threads;
     unsigned nthreads, nleaving; /* those that run no more are still counted: see thread_exit */
+    int gone[GONE_MAX];        /* the last that ended: the kernel may still count them */
+    unsigned ngone;
     int pid;
     int forked_by;             /* the guest process that is its parent, as long as that lives; -1: not known */
     int strace_fd;             /* a copy of stderr, out of the guest's way; -1 */
@@ -154,6 +158,8 @@ UserThread *thread_new(UserProc *p, Vcpu *cpu);
 void thread_free(UserThread *t);
 /* The thread ends: clear_tid, list. */
 void thread_exit(UserThread *t);
+/* Before a call that the kernel refuses to a process of several threads: have it count none but the guest's. */
+void threads_settle(UserThread *t);
 /* End the process at once with `status`. */
 _Noreturn void process_exit(UserThread *t, int status);
 

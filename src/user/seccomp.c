@@ -211,7 +211,7 @@ static int64_t set_filter(UserThread *t, uint64_t flags, uint64_t va)
     if (err)
         return err;
     if (flags & SECCOMP_FILTER_FLAG_TSYNC)
-        engine_stop_background(t->p->engine); /* the kernel would take it for a thread that goes its own way */
+        threads_settle(t); /* the kernel would take others for threads that go their own way */
     pthread_mutex_lock(&t->p->lock);
     int64_t ret = t->seccomp.mode == SECCOMP_MODE_STRICT ? -EINVAL : host_filter(t, flags);
     bool listens = flags & SECCOMP_FILTER_FLAG_NEW_LISTENER;

@@ -104,7 +104,7 @@ int64_t sys_pivot_root(UserThread *t, SysCall *c)
 /* Another mount namespace has another root; where the sysroot is in it too, it stays in use. */
 int64_t sys_setns(UserThread *t, SysCall *c)
 {
-    engine_stop_background(t->p->engine); /* the kernel refuses some of these to a process with more than one thread */
+    threads_settle(t);
     struct stat before, after;
     bool had = stat("/", &before) == 0;
     int self = open_self();

@@ -38,10 +38,9 @@ int64_t sys_set_tid_address(UserThread *t, SysCall *c)
     return t->tid;
 }
 
-/* The kernel refuses some of these to a process with more than one thread. */
 int64_t sys_unshare(UserThread *t, SysCall *c)
 {
-    engine_stop_background(t->p->engine);
+    threads_settle(t);
     return host_pass(t, c);
 }
 

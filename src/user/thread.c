@@ -67,10 +67,26 @@ static bool is_last(UserThread *t)
 /* It counts no more: before others hear of its end, so that the last one knows that it is. */
 static void count_out(UserThread *t, bool leaving)
 {
-    pthread_mutex_lock(&t->p->lock);
-    t->p->nthreads--;
-    t->p->nleaving -= leaving;
-    pthread_mutex_unlock(&t->p->lock);
+    UserProc *p = t->p;
+    pthread_mutex_lock(&p->lock);
+    p->nthreads--;
+    p->nleaving -= leaving;
+    p->gone[p->ngone++ % GONE_MAX] = t->tid;
+    pthread_mutex_unlock(&p->lock);
+}
+
+/* The others have told the guest of their end before the host's threads ended. */
+void threads_settle(UserThread *t)
+{
+    UserProc *p = t->p;
+    engine_stop_background(p->engine);
+    pthread_mutex_lock(&p->lock);
+    bool alone = p->nthreads == 1;
+    pthread_mutex_unlock(&p->lock);
+    for (unsigned k = 0; alone && k < p->ngone && k < GONE_MAX; k++) /* nobody adds to them */
+        os_thread_gone(p->gone[k]);
+    if (alone)
+        p->ngone = 0;
 }
 
 /* --- robust mutexes ------------------------------------------------------------------------------------------------- */

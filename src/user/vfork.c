@@ -112,7 +112,7 @@ static UserThread *child_structures(UserThread *t)
     pthread_mutex_init(&p->lock, NULL);
     p->sigs = sigs_copy(t->p->sigs);
     p->threads = NULL;
-    p->nthreads = p->nleaving = 0;
+    p->nthreads = p->nleaving = p->ngone = 0;
     p->tracees = NULL;
     UserThread *child = thread_new(p, t->cpu);
     t->cpu->env = t;

@@ -1,4 +1,7 @@
-/* unshare() from several threads at once, while there is always something hot: each call first ends the compiling thread. */
+/*
+ * unshare() from several threads at once, while there is always something hot: each call first ends the compiling thread. And
+ * unshare() of what only a process with one thread may, right behind the end of another.
+ */
 #include "t.h"
 
 #include <pthread.h>
@@ -29,6 +32,27 @@ static void *unsharer(void *arg)
     return (void *)(uintptr_t)(x | 1u);
 }
 
+static void *briefly(void *arg)
+{
+    return arg;
+}
+
+/* What unshare(CLONE_NEWUSER) says in a new process that has joined `n` threads. */
+static int new_user(int n)
+{
+    pid_t pid = t_fork();
+    if (pid == 0) {
+        pthread_t th;
+        for (int i = 0; i < n; i++)
+            if (pthread_create(&th, NULL, briefly, NULL) != 0 || pthread_join(th, NULL) != 0)
+                _exit(1);
+        _exit(unshare(CLONE_NEWUSER) == 0 ? 0 : errno);
+    }
+    int st = -1;
+    waitpid(pid, &st, 0);
+    return st;
+}
+
 int main(void)
 {
     pthread_t t[6];
@@ -49,5 +73,10 @@ int main(void)
         int st = 0;
         OK(waitpid(pid, &st, 0) == pid && st == 0);
     }
+    const int alone = new_user(0); /* not everybody may */
+    int as_alone = 0;
+    for (int round = 0; round < 150; round++)
+        as_alone += new_user(1 + round % 3) == alone;
+    OK(as_alone == 150);
     return t_done();
 }
