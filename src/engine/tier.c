@@ -331,7 +331,15 @@ int engine_background_tid(Engine *e, unsigned n)
 {
     if (n == 1)
         return e->cfg.tools ? atomic_load(&e->cfg.tools->thread) : 0;
-    return atomic_load(&e->tier.tid);
+    for (;;) {
+        pthread_mutex_lock(&e->tier.lock);
+        bool running = e->tier.running;
+        int tid = atomic_load(&e->tier.tid);
+        pthread_mutex_unlock(&e->tier.lock);
+        if (tid || !running)
+            return tid;
+        os_yield(); /* it has just been started, and has not said yet who it is */
+    }
 }
 
 void tier_done(Engine *e)

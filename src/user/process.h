@@ -53,7 +53,7 @@ typedef struct UserProc {
     pthread_mutex_t lock;      /* of the members below */
     UserThread *threads;
     unsigned nthreads, nleaving; /* those that run no more are still counted: see thread_exit */
-    int gone[GONE_MAX];        /* the last that ended: the kernel may still count them */
+    int gone[GONE_MAX];        /* of those that ended: the kernel may still count them */
     unsigned ngone;
     int pid;
     int forked_by;             /* the guest process that is its parent, as long as that lives; -1: not known */
@@ -158,6 +158,10 @@ UserThread *thread_new(UserProc *p, Vcpu *cpu);
 void thread_free(UserThread *t);
 /* The thread ends: clear_tid, list. */
 void thread_exit(UserThread *t);
+/* Those of which the kernel may not know yet that they have ended, into `tid`: how many. */
+unsigned threads_ended(UserProc *p, int tid[GONE_MAX]);
+/* Wait until the kernel counts no thread that has ended for the guest. */
+void threads_gone(UserProc *p);
 /* Before a call that the kernel refuses to a process of several threads: have it count none but the guest's. */
 void threads_settle(UserThread *t);
 /* End the process at once with `status`. */

@@ -272,15 +272,22 @@ void procfs_rewound(UserThread *t, int fd)
         make_file(&none, path, as_host, true, O_RDONLY, fd);
 }
 
-/* The translator's own thread number n in the directory of threads that `fd` is; 0: it is none, or has no such thread. */
-static int hidden_task(UserThread *t, int fd, unsigned n)
+/* The process whose directory of threads `fd` is; 0: it is none. */
+static int tasks_of(UserThread *t, int fd)
 {
     char to[64];
     int pid, end = 0;
-    int32_t tid = 0;
 
     if (!procfs_fd_link(t, fd, to, sizeof to) || sscanf(to, "/proc/%d/task%n", &pid, &end) != 1 || end == 0 || to[end])
         return 0;
+    return pid;
+}
+
+/* The translator's own thread number n there; 0: there is no such thread. */
+static int hidden_task(UserThread *t, int pid, unsigned n)
+{
+    int32_t tid = 0;
+
     if (pid == t->p->pid)
         return engine_background_tid(t->p->engine, n);
     uint64_t table = n == 0 ? ptrace_table_of(t, pid, NULL) : 0;
@@ -315,7 +322,10 @@ static size_t hide_one(UserThread *t, int tid, uint64_t va, size_t size)
 
 size_t procfs_hide(UserThread *t, int fd, uint64_t va, size_t size)
 {
-    for (unsigned n = 0; n < ENGINE_BACKGROUND; n++)
-        size = hide_one(t, hidden_task(t, fd, n), va, size);
+    int pid = tasks_of(t, fd), gone[GONE_MAX];
+    for (unsigned n = 0; pid && n < ENGINE_BACKGROUND; n++)
+        size = hide_one(t, hidden_task(t, pid, n), va, size);
+    for (unsigned n = pid == t->p->pid ? threads_ended(t->p, gone) : 0; n > 0; n--)
+        size = hide_one(t, gone[n - 1], va, size);
     return size;
 }

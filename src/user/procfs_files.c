@@ -100,6 +100,8 @@ void procfs_status(const ProcView *v, FILE *f, FILE *host)
     unsigned n;
     uint64_t set;
     Sets s = signal_sets(v);
+    if (v->mem < 0)
+        threads_gone(v->t->p);
     while (host && fgets(line, sizeof line, host)) {
         if (sscanf(line, "Threads: %u", &n) == 1)
             fprintf(f, "Threads:\t%u\n", n - hidden_threads(v));
@@ -145,6 +147,8 @@ static uint64_t stat_field(const ProcView *v, const Sets *s, int field, uint64_t
 void procfs_stat(const ProcView *v, FILE *f, FILE *host)
 {
     char line[2048];
+    if (v->mem < 0)
+        threads_gone(v->t->p);
     size_t n = host ? fread(line, 1, sizeof line - 1, host) : 0;
     line[n] = 0;
     char *p = strrchr(line, ')');

@@ -71,22 +71,36 @@ static void count_out(UserThread *t, bool leaving)
     pthread_mutex_lock(&p->lock);
     p->nthreads--;
     p->nleaving -= leaving;
-    p->gone[p->ngone++ % GONE_MAX] = t->tid;
+    p->gone[p->ngone < GONE_MAX ? p->ngone++ : (unsigned)t->tid % GONE_MAX] = t->tid;
     pthread_mutex_unlock(&p->lock);
 }
 
-/* The others have told the guest of their end before the host's threads ended. */
+/* The guest hears of a thread's end before the host's thread ends. */
+unsigned threads_ended(UserProc *p, int tid[GONE_MAX])
+{
+    pthread_mutex_lock(&p->lock);
+    unsigned n = p->ngone;
+    memcpy(tid, p->gone, n * sizeof tid[0]);
+    pthread_mutex_unlock(&p->lock);
+    return n;
+}
+
+void threads_gone(UserProc *p)
+{
+    pthread_mutex_lock(&p->lock);
+    while (p->ngone) {
+        int tid = p->gone[--p->ngone];
+        pthread_mutex_unlock(&p->lock);
+        os_thread_gone(tid);
+        pthread_mutex_lock(&p->lock);
+    }
+    pthread_mutex_unlock(&p->lock);
+}
+
 void threads_settle(UserThread *t)
 {
-    UserProc *p = t->p;
-    engine_stop_background(p->engine);
-    pthread_mutex_lock(&p->lock);
-    bool alone = p->nthreads == 1;
-    pthread_mutex_unlock(&p->lock);
-    for (unsigned k = 0; alone && k < p->ngone && k < GONE_MAX; k++) /* nobody adds to them */
-        os_thread_gone(p->gone[k]);
-    if (alone)
-        p->ngone = 0;
+    engine_stop_background(t->p->engine);
+    threads_gone(t->p);
 }
 
 /* --- robust mutexes ------------------------------------------------------------------------------------------------- */

@@ -1,11 +1,13 @@
 /*
  * unshare() from several threads at once, while there is always something hot: each call first ends the compiling thread. And
- * unshare() of what only a process with one thread may, right behind the end of another.
+ * unshare() of what only a process with one thread may, right behind the end of another; which /proc does not show either.
  */
 #include "t.h"
 
+#include <dirent.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <sys/wait.h>
 
 #define LOOP(n)                                                 \
@@ -35,6 +37,24 @@ static void *unsharer(void *arg)
 static void *briefly(void *arg)
 {
     return arg;
+}
+
+/* How many threads /proc says that there are: by the directory, or by status. */
+static int threads_shown(bool directory)
+{
+    int n = 0;
+    char line[256];
+    FILE *f = directory ? NULL : fopen("/proc/self/status", "r");
+    DIR *d = directory ? opendir("/proc/self/task") : NULL;
+    for (struct dirent *e; d && (e = readdir(d)) != NULL;)
+        n += e->d_name[0] != '.';
+    while (f && fgets(line, sizeof line, f))
+        sscanf(line, "Threads: %d", &n);
+    if (d)
+        closedir(d);
+    if (f)
+        fclose(f);
+    return n;
 }
 
 /* What unshare(CLONE_NEWUSER) says in a new process that has joined `n` threads. */
@@ -78,5 +98,9 @@ int main(void)
     for (int round = 0; round < 150; round++)
         as_alone += new_user(1 + round % 3) == alone;
     OK(as_alone == 150);
+    int shown = 0;
+    for (int round = 0; round < 300; round++)
+        shown += pthread_create(&t[0], NULL, briefly, NULL) != 0 || pthread_join(t[0], NULL) != 0 || threads_shown(round & 1) != 1;
+    OK(shown == 0);
     return t_done();
 }
