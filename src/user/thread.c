@@ -55,26 +55,6 @@ static void unlink_thread(UserThread *t)
     pthread_mutex_unlock(&p->lock);
 }
 
-/* It runs no more. Returns whether none of the others does. */
-static bool is_last(UserThread *t)
-{
-    pthread_mutex_lock(&t->p->lock);
-    bool last = ++t->p->nleaving == t->p->nthreads;
-    pthread_mutex_unlock(&t->p->lock);
-    return last;
-}
-
-/* It counts no more: before others hear of its end, so that the last one knows that it is. */
-static void count_out(UserThread *t, bool leaving)
-{
-    UserProc *p = t->p;
-    pthread_mutex_lock(&p->lock);
-    p->nthreads--;
-    p->nleaving -= leaving;
-    p->gone[p->ngone < GONE_MAX ? p->ngone++ : (unsigned)t->tid % GONE_MAX] = t->tid;
-    pthread_mutex_unlock(&p->lock);
-}
-
 /* The guest hears of a thread's end before the host's thread ends. */
 unsigned threads_ended(UserProc *p, int tid[GONE_MAX])
 {
@@ -101,6 +81,32 @@ void threads_settle(UserThread *t)
 {
     engine_stop_background(t->p->engine);
     threads_gone(t->p);
+}
+
+/* It runs no more. Returns whether none of the others does. */
+static bool is_last(UserThread *t)
+{
+    pthread_mutex_lock(&t->p->lock);
+    bool last = ++t->p->nleaving == t->p->nthreads;
+    pthread_mutex_unlock(&t->p->lock);
+    return last;
+}
+
+/* It counts no more: before others hear of its end, so that the last one knows that it is. */
+static void count_out(UserThread *t, bool leaving)
+{
+    UserProc *p = t->p;
+    pthread_mutex_lock(&p->lock);
+    while (p->ngone == GONE_MAX) {
+        pthread_mutex_unlock(&p->lock);
+        threads_gone(p);
+        pthread_mutex_lock(&p->lock);
+    }
+    p->nthreads--;
+    p->nleaving -= leaving;
+    if (t->tid != p->pid) /* the first stays as long as the process */
+        p->gone[p->ngone++] = t->tid;
+    pthread_mutex_unlock(&p->lock);
 }
 
 /* --- robust mutexes ------------------------------------------------------------------------------------------------- */

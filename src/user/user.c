@@ -447,7 +447,8 @@ int user_run(const UserConfig *cfg, Status *st)
     mm_set_engine(p->mm, p->engine);
     ptrace_process_start(p);
     status = run_first(p, sp, mask);
-    engine_stop_background(p->engine); /* it uses what the caller is about to free */
+    engine_stop_background(p->engine); /* it uses what the caller is about to free; so do threads that end */
+    threads_gone(p);
     user_stats(p);
     if (!os_tidy_exit())
         return status;

@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdbool.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #define LOOP(n)                                                 \
@@ -57,6 +58,21 @@ static int threads_shown(bool directory)
     return n;
 }
 
+/* How a process ends whose first thread ends as threads do, right behind another. */
+static int last_of_two(void)
+{
+    pid_t pid = t_fork();
+    if (pid == 0) {
+        pthread_t th;
+        if (pthread_create(&th, NULL, briefly, NULL) == 0 && pthread_join(th, NULL) == 0)
+            syscall(SYS_exit, 7);
+        _exit(1);
+    }
+    int st = -1;
+    waitpid(pid, &st, 0);
+    return st;
+}
+
 /* What unshare(CLONE_NEWUSER) says in a new process that has joined `n` threads. */
 static int new_user(int n)
 {
@@ -98,6 +114,10 @@ int main(void)
     for (int round = 0; round < 150; round++)
         as_alone += new_user(1 + round % 3) == alone;
     OK(as_alone == 150);
+    int seven = 0;
+    for (int round = 0; round < 50; round++)
+        seven += last_of_two() == 7 << 8;
+    OK(seven == 50);
     int shown = 0;
     for (int round = 0; round < 300; round++)
         shown += pthread_create(&t[0], NULL, briefly, NULL) != 0 || pthread_join(t[0], NULL) != 0 || threads_shown(round & 1) != 1;
