@@ -77,6 +77,17 @@ void threads_gone(UserProc *p)
     pthread_mutex_unlock(&p->lock);
 }
 
+/* The kernel gives ids out again: who begins with one is not the thread that ended with it. */
+static void not_gone(UserThread *t)
+{
+    UserProc *p = t->p;
+    pthread_mutex_lock(&p->lock);
+    for (unsigned n = 0; n < p->ngone; n++)
+        if (p->gone[n] == t->tid)
+            p->gone[n--] = p->gone[--p->ngone];
+    pthread_mutex_unlock(&p->lock);
+}
+
 void threads_settle(UserThread *t)
 {
     engine_stop_background(t->p->engine);
@@ -104,7 +115,7 @@ static void count_out(UserThread *t, bool leaving)
     }
     p->nthreads--;
     p->nleaving -= leaving;
-    if (t->tid != p->pid) /* the first stays as long as the process */
+    if (t->tid > 0 && t->tid != p->pid) /* it has run; the first stays as long as the process */
         p->gone[p->ngone++] = t->tid;
     pthread_mutex_unlock(&p->lock);
 }
@@ -258,6 +269,7 @@ static void *thread_main(void *arg)
     Birth *b = arg;
     UserThread *t = b->t;
     t->tid = (int)syscall(SYS_gettid);
+    not_gone(t);
     user_set_self(t);
     vcpu_attach(t->cpu);
     int64_t err = separate(t, b->args);

@@ -1,10 +1,12 @@
 /*
  * unshare() from several threads at once, while there is always something hot: each call first ends the compiling thread. And
- * unshare() of what only a process with one thread may, right behind the end of another; which /proc does not show either.
+ * unshare() of what only a process with one thread may, right behind the end of another; which /proc does not show either,
+ * but does show a new one that has its id.
  */
 #include "t.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdbool.h>
@@ -56,6 +58,57 @@ static int threads_shown(bool directory)
     if (f)
         fclose(f);
     return n;
+}
+
+static void *own_id(void *arg)
+{
+    return arg == NULL ? (void *)syscall(SYS_gettid) : NULL;
+}
+
+/* Tells its id through a pipe, and stays until it is told to end through another. */
+static void *stays(void *arg)
+{
+    int *fd = arg, id = (int)syscall(SYS_gettid);
+    char c;
+    if (write(fd[1], &id, sizeof id) != sizeof id || read(fd[2], &c, 1) != 1)
+        return NULL;
+    return arg;
+}
+
+static bool task_shown(int id)
+{
+    DIR *d = opendir("/proc/self/task");
+    bool found = false;
+    for (struct dirent *e; d && (e = readdir(d)) != NULL;)
+        found |= atoi(e->d_name) == id;
+    if (d)
+        closedir(d);
+    return found;
+}
+
+/* Whether /proc shows a thread that has the id of one that has just ended. -1: the kernel gave it another, or it cannot be asked to. */
+static int same_id_shown(void)
+{
+    pthread_t th;
+    void *old;
+    int fd[4], id = 0, shown = -1;
+    char text[16];
+    if (pthread_create(&th, NULL, own_id, NULL) != 0 || pthread_join(th, &old) != 0 || pipe(fd) != 0 || pipe(fd + 2) != 0)
+        return -1;
+    usleep(1000); /* until the id is free */
+    int last = open("/proc/sys/kernel/ns_last_pid", O_WRONLY);
+    int n = snprintf(text, sizeof text, "%d", (int)(intptr_t)old - 1);
+    bool asked = last >= 0 && write(last, text, (size_t)n) == n;
+    if (asked && pthread_create(&th, NULL, stays, fd) == 0 && read(fd[0], &id, sizeof id) == sizeof id) {
+        if (id == (int)(intptr_t)old)
+            shown = task_shown(id);
+        if (write(fd[3], "", 1) != 1 || pthread_join(th, NULL) != 0)
+            shown = 0;
+    }
+    close(last);
+    for (int i = 0; i < 4; i++)
+        close(fd[i]);
+    return shown;
 }
 
 /* How a process ends whose first thread ends as threads do, right behind another. */
@@ -124,5 +177,9 @@ int main(void)
     for (int round = 0; round < 300; round++)
         shown += pthread_create(&t[0], NULL, briefly, NULL) != 0 || pthread_join(t[0], NULL) != 0 || threads_shown(round & 1) != first;
     OK(shown == 0);
+    int same = 0;
+    for (int round = 0; round < 20; round++)
+        same += same_id_shown() == 0;
+    OK(same == 0);
     return t_done();
 }
