@@ -11,7 +11,7 @@
  * from it is killed, all vcpus forget what they remember, and its regions are retired like evicted ones. A thread that
  * is in its code leaves it at the next poll: no loop is without one.
  *
- * Writing is in persist_save.c, what a file is in persist_file.h.
+ * Writing is in persist_save.c and persist_dir.c, what a file is in persist_file.h.
  */
 #ifndef ENGINE_PERSIST_H
 #define ENGINE_PERSIST_H
@@ -43,6 +43,7 @@ struct PersistImage {
     uint32_t *site_first, *site_next, site_mask; /* the file's sites by target (persist_drop.c); NULL: not wanted yet */
     atomic_bool careful;     /* some of `made` are in careful form */
     atomic_uint made;        /* cost of what this process made since the last save, or since it was forked */
+    uint32_t noted;          /* of `made`, in the file as missed; while writers stand still */
     atomic_uint had;         /* translations before, and those of the file */
     atomic_bool refused;     /* some of its translations have been, or a return was found to be no use to the predictor, since the last save */
 };
@@ -94,6 +95,12 @@ bool persist_page_hash(uint64_t va, uint64_t *hash);
  */
 PromoteKept *persist_branches_collect(Engine *e, const PersistImage *im, const PersistFile *base, uint32_t *n);
 void persist_branches_restore(Vcpu *cpu, const PersistImage *im);
+/* Replace the file at `path` by f, whole or not at all (persist_dir.c). */
+bool persist_replace(const Persist *p, const char *path, const PersistFile *f);
+/* Note that `more`, in tier-1 translations, was made that the file at `path` lacks; 0: forget what was noted. Returns the sum of what is noted, 0 without a file. */
+uint32_t persist_missed(const char *path, uint32_t more);
+/* Remove the files that were used longest ago until all together are within the limit. */
+void persist_evict(const Persist *p);
 /* The directory can be used: it is this user's alone. `make`: create it if it is not there. */
 bool persist_dir_ok(const Persist *p, bool make);
 

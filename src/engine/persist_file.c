@@ -27,6 +27,7 @@ uint64_t persist_header_sum(const PersistHeader *h)
 
     memcpy(&copy, h, sizeof copy);
     copy.sum_header = 0;
+    copy.missed = 0;
     return hash64(&copy, sizeof copy);
 }
 
@@ -120,7 +121,7 @@ static bool all_ok(const PersistFile *f)
 /* Map and check; `size` is the file's. Leaves f->map set when it could be mapped. */
 static bool check(int fd, uint64_t size, const Hash128 *key, bool whole, PersistFile *f)
 {
-    PersistHeader h;
+    PersistHeader h, again;
 
     if (size < sizeof h || pread(fd, &h, sizeof h, 0) != (ssize_t)sizeof h || !header_ok(&h, key))
         return false;
@@ -137,7 +138,9 @@ static bool check(int fd, uint64_t size, const Hash128 *key, bool whole, Persist
     persist_layout(f);
     f->code = whole ? f->map + f->code_at : NULL;
     /* The header is read again: it is what the sums were checked with that counts. */
-    return !memcmp(f->h, &h, sizeof h) && f->h->sum_data == hash64(f->map + sizeof h, f->code_at - sizeof h) && (!whole || all_ok(f));
+    memcpy(&again, f->h, sizeof again);
+    again.missed = h.missed;
+    return !memcmp(&again, &h, sizeof h) && f->h->sum_data == hash64(f->map + sizeof h, f->code_at - sizeof h) && (!whole || all_ok(f));
 }
 
 PersistOpen persist_file_open(const char *path, const Hash128 *key, bool whole, PersistFile *f, int *fd_out, const char **why)

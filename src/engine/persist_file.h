@@ -32,7 +32,7 @@
 #include <sys/stat.h>
 
 #define PERSIST_MAGIC "DRGCACHE"
-#define PERSIST_VERSION 3u
+#define PERSIST_VERSION 4u
 #define PERSIST_SUFFIX ".dgc"
 #define PERSIST_CHUNK (256u << 10) /* this much is copied when something in it has to be patched */
 #define PERSIST_CODE_MAX (128u << 20)
@@ -41,14 +41,15 @@
 typedef struct PersistHeader {
     char magic[8];
     uint32_t version, header_size;
-    uint64_t sum_header;    /* of this structure with 0 here */
+    uint64_t sum_header;    /* of this structure with 0 here and in `missed` */
     uint64_t sum_data;      /* of what is between header and code */
     uint64_t sum_code;      /* of code_len bytes */
     Hash128 key;            /* also the file's name */
     Hash128 build;          /* of dragoman and everything else that the code depends on, but not of the guest's file */
     uint64_t start;         /* guest address of the mapping */
     uint64_t offset;        /* of the mapping in the guest's file */
-    uint32_t npage, nentry, nhash, nsite, nref, nreloc, nbranch, unused;
+    uint32_t npage, nentry, nhash, nsite, nref, nreloc, nbranch;
+    uint32_t missed;        /* cost of what was made since it was written, in tier-1 translations; changes, and is in no sum */
     uint64_t side_len, code_len, guest_insns;
     char guest[128];        /* name of the guest's file, shortened from the left; for people */
 } PersistHeader;

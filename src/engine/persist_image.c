@@ -341,6 +341,8 @@ void persist_fork_child(Engine *e)
         return;
     e->persist->forked = true;
     /* What was translated before is the parent's to write. */
-    for (PersistImage *im = atomic_load(&e->persist->images); im; im = atomic_load(&im->next))
+    for (PersistImage *im = atomic_load(&e->persist->images); im; im = atomic_load(&im->next)) {
         atomic_fetch_add(&im->had, atomic_exchange(&im->made, 0));
+        im->noted = 0;
+    }
 }

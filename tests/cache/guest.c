@@ -41,6 +41,24 @@ static void work(void)
     puts(line);
 }
 
+/* --- four of many small functions: each run has something new, but little --- */
+
+#define PART(n) __attribute__((noinline)) static unsigned part##n(unsigned x) { return x * 5 + (n); }
+#define NAME(n) part##n,
+#define FOUR(m, n) m(n##0) m(n##1) m(n##2) m(n##3)
+#define MORE(m, n) FOUR(m, n##1) FOUR(m, n##2) FOUR(m, n##3) FOUR(m, n##4) FOUR(m, n##5)
+#define ALL(m) MORE(m, 1) MORE(m, 2) MORE(m, 3) MORE(m, 4) MORE(m, 5) MORE(m, 6) MORE(m, 7) MORE(m, 8)
+ALL(PART)
+static unsigned (*const parts[])(unsigned) = { ALL(NAME) };
+
+static void four_parts(unsigned n)
+{
+    unsigned x = 3;
+    for (unsigned i = 0; i < 4; i++)
+        x = parts[(4 * n + i) % (sizeof parts / sizeof parts[0])](x);
+    printf("%u\n", x);
+}
+
 /* --- a fault in code that may come from a file: registers must be exact --- */
 
 static volatile uint64_t seen;
@@ -215,6 +233,8 @@ int main(int argc, char **argv)
         printf("%d\n", constant());
     else if (!strcmp(what, "even") || !strcmp(what, "odd"))
         operands(what[0] == 'o');
+    else if (!strcmp(what, "part"))
+        four_parts((unsigned)atoi(argv[2]));
     else if (!strcmp(what, "limit")) {
         struct rlimit small = {4096, 4096};
         setrlimit(RLIMIT_FSIZE, &small);

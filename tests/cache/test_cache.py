@@ -21,6 +21,7 @@ DRAGOMAN, GUEST, OTHER, STATIC, LIB, LIB2 = (os.path.abspath(a) for a in sys.arg
 SECOND = os.path.abspath(sys.argv[7]) if len(sys.argv) > 7 else None
 ROOT = "/usr/aarch64-linux-gnu"
 TOP = tempfile.mkdtemp(prefix="dragoman-cache-")
+MISSED = 116  # offset of PersistHeader.missed
 FEW = 7  # too few to be written; where random numbers, addresses of the host's and such send a run
 
 
@@ -141,6 +142,40 @@ def test_few_graphs():
     hot = "tier 2: hot places"
     check(a.n[hot] > a.n["graphs"] > 0 and wrote(a) >= 1, "a few graphs are worth a file", a.err)
     check(b.n[hot] == 0, "neither they nor what was refused is asked for again", b.err)
+
+
+def missed(d, value=None):
+    """What the files say that processes made and did not write; or have them say so."""
+    said = []
+    for name in files(d):
+        with open(name, "r+b") as f:
+            f.seek(MISSED)
+            said.append(int.from_bytes(f.read(4), "little"))
+            if value is not None:
+                f.seek(MISSED)
+                f.write(value.to_bytes(4, "little"))
+    return said
+
+
+def test_a_little_each_time():
+    d = fresh("little")
+    runs = [Run([STATIC, "part", str(k)], d, ["--tier2=off"]) for k in range(40)]
+    later = [k for k in range(1, 40) if wrote(runs[k])]
+    check(wrote(runs[0]) == 1 and later and min(later) > 3, "what is too little each time is written when it is enough together",
+          [later, *(r.n.get("translations") for r in runs)])
+    outs = [Run([STATIC, "part", str(k)], None, ["--cache=off"]).key() for k in range(40)]
+    check([r.key() for r in runs] == outs, "and does what it did", [r.out for r in runs])
+    again = Run([STATIC, "part", str(later[0])], d, ["--tier2=off"])
+    check(again.n["translations"] < runs[later[0]].n["translations"], "and is not made again", again.err)
+    before = missed(d)
+    ok, text = sound(d)
+    check(ok and before[0] > 0, "what was made since is noted in the file, which is whole", [before, text])
+    missed(d, 0xffffffff)
+    r = Run([STATIC, "part", "39"], d, ["--tier2=off"])
+    check(used(r) == 1 and sound(d)[0], "any number there will do", r.err)
+    missed(d, 0xffffffff)
+    r = Run([STATIC], d, ["--tier2=off"])
+    check(wrote(r) == 1 and missed(d) == [0], "and begins anew with a new file", r.err)
 
 
 def test_shared_libraries():
@@ -349,9 +384,9 @@ def test_keys():
         Run([GUEST], d)
         r = Run([GUEST], d, ["--host-cpu=avx2"])
         check(used(r) > 0 and r.n["translations"] <= FEW and r.key() == WANT.key(), "avx2 is all that this processor has", r.err)
-        d = fresh("keys")
     else:
         variants.append(["--host-cpu=avx2"])
+    d = fresh("keys")
     for options in variants:
         n = len(files(d))
         a, b = Run([GUEST], d, options), Run([GUEST], d, options)
