@@ -2,8 +2,9 @@
  * A file of the persistent cache: translations of the code of one mapping of one guest file, at one guest address, by one
  * build of dragoman under one set of options. docs/cache.md has the whole picture.
  *
- * Files are never changed: a new one is written beside and renamed over the old. All numbers are in host byte order (the
- * build is part of the key). Layout, each part right behind the one before, the code at a multiple of 4096:
+ * Files are never changed, but for the count of what they lack: a new one is written beside and renamed over the old. All
+ * numbers are in host byte order (the build is part of the key). Layout, each part right behind the one before, the code at a
+ * multiple of 4096:
  *
  *   PersistHeader
  *   PersistPage[npage]      guest pages that translations were made from, with hashes of their bytes
