@@ -11,8 +11,7 @@
 #include "engine/vcpu.h"
 
 /* Times that code runs before it is translated again: see docs/tier2.md, "The threshold". */
-#define TIER2_DEFAULT 5000
-#define TIER2_DEFAULT_ALONE 20000 /* where compiling holds up the guest: one processor */
+#define TIER2_DEFAULT 20000
 
 typedef enum EngineKind { ENGINE_JIT, ENGINE_INTERP } EngineKind;
 

@@ -274,8 +274,6 @@ void tier_init(Engine *e)
     pthread_cond_init(&e->tier.ended, NULL);
     e->tier.pid = getpid();
     e->tier.at_once = sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) == 1;
-    if (e->tier.at_once && e->cfg.tier2 == TIER2_DEFAULT)
-        e->cfg.tier2 = TIER2_DEFAULT_ALONE;
 }
 
 void tier_vcpu_init(Vcpu *cpu)
