@@ -88,6 +88,9 @@ static inline Mem plan_slot(const HostPlan *p, unsigned slot)
     return mem_b(R15, (int32_t)p->cfg.slots->slot[slot].offset - STATE_BIAS);
 }
 
+/* With HostConfig.lanes: what holds HostCpu.counted, between translations and within, and nothing else. */
+#define REG_LANES ((Xmm){15})
+
 /* Registers that C functions keep, but for rsp and r15: rbx rbp r12 r13 r14. */
 #define REG_KEPT 0x7028ull
 

@@ -37,9 +37,19 @@ static void jump_stub(Stubs *t, Stub s)
     asm_u32(&t->a, (uint32_t)(t->plan->stub[s] - (t->a.p + t->delta + 4)));
 }
 
+/* Counts in REG_LANES, for C to find them or back. */
+static void lanes(Stubs *t, bool store)
+{
+    if (t->plan->cfg.lanes && store)
+        x64_mr_m(&t->a, VMOVDQU_ST, CPU(counted), REG_LANES);
+    else if (t->plan->cfg.lanes)
+        x64_rm_m(&t->a, VMOVDQU, REG_LANES, CPU(counted));
+}
+
 static void pins(Stubs *t, bool store)
 {
     const HostPlan *p = t->plan;
+    lanes(t, store);
     for (unsigned k = 0; k < p->npin; k++) {
         Mem m = plan_slot(p, p->pin[k].slot);
         unsigned reg = p->pin[k].reg;
@@ -370,6 +380,7 @@ static void stub_thunk(Stubs *t, Stub s, uintptr_t fn)
 {
     begin(t, s);
     caller_regs(t, true);
+    lanes(t, true);
     to_c(t);
     x64_mov_ri(&t->a, RSI, (uintptr_t)t->plan);
     call_abs(t, fn);
@@ -430,6 +441,7 @@ static void stub_tool(Stubs *t, Stub s, bool clobbers)
     x64_mov_rm(a, W32, RSI, site);
     x64_shift_i(a, SH_SHL, W64, RSI, 32);
     x64_alu_rr(a, ALU_OR, W64, RSI, RAX);
+    lanes(t, true);
     to_c(t);
     host_fp(t, clobbers);
     call_at(t, CPU(tool));
@@ -440,7 +452,9 @@ static void stub_tool(Stubs *t, Stub s, bool clobbers)
     uint32_t on = x64_jcc_short(a, CC_E);
     jump_stub(t, STUB_RESUME);
     asm_short_here(a, on);
-    if (!clobbers)
+    if (clobbers)
+        lanes(t, false);
+    else
         all_regs(t, false, true);
     x64_ret(a);
 }
@@ -478,10 +492,12 @@ static void stub_tell(Stubs *t)
     x64_mov_rm(a, W64, RSP, CPU(c_stack));
     host_fp(t, t->plan->cfg.tool_calls);
     kept_regs(t, SAVE_KEPT, true);
+    lanes(t, true);
     call_told(t, thunk);
     if (!t->plan->cfg.tool_calls)
         guest_fp(t);
     from_c(t);
+    lanes(t, false);
     x64_mov_mi(a, W64, CPU(told), 0);
     x64_ret(a);
 }
@@ -503,6 +519,7 @@ static void stub_tool_lost(Stubs *t)
     guest_fp(t);
     from_c(t);
     all_regs(t, false, false);
+    lanes(t, false);
     x64_ret(a);
 }
 
