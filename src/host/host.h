@@ -45,7 +45,8 @@ typedef struct HostCpu {
     IrCpu ir;
     uint32_t mxcsr;          /* host FP control and status while outside translated code: guest's rounding and flags */
     uint32_t host_mxcsr;     /* what C code runs with */
-    uint32_t host_fp;        /* the processor has host_mxcsr while in translated code (HostConfig.tool_calls), and mxcsr is the guest's */
+    uint32_t call_mxcsr;     /* the same but for its flags, which are the guest's: what tools' functions run with (tool_calls) */
+    uint32_t host_fp;        /* the processor has call_mxcsr while in translated code (HostConfig.tool_calls), and mxcsr is the guest's */
     void *shadow_base;       /* address of the sentinel of the return stack: 8 bytes, filled in by enter() */
     void *shadow_limit;      /* lowest usable address */
     const void *gate[HOST_GATES]; /* where the gates of code from the persistent cache lead; set by Host.cpu_init */

@@ -43,7 +43,7 @@ typedef enum Stub {
     STUB_TELL,    /* rax IrTell: its function, whose arguments are in their registers; clobbers as STUB_TOOL_CALL */
     STUB_TOOL_LOST, /* r15: go on behind the call of a tool's function, whose registers and stack are lost */
     STUB_GUEST_FP, /* the guest's again; clobbers nothing, not even flags */
-    STUB_HOST_FP, /* the host's, when the guest's is there; the same */
+    STUB_HOST_FP, /* the host's, when the guest's is there; clobbers flags only */
     STUB_PROMOTE, /* rax pc, rcx site of an indirect branch: its count of misses has come to zero; goes on at pc */
     STUB_THUNK,   /* rcx host address: go there by a return, which nothing but this predicts (HARDEN_RETPOLINE) */
     STUB_UNPAIRED, /* as STUB_RET_MISS, when HostCpu.unpaired_left has come to zero */
