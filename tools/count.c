@@ -80,10 +80,14 @@ static int start(DgHost *h)
     want_classes = dg->option(h, "classes") != NULL;
     if (!want_insns && !want_blocks && !want_mem && !want_classes)
         want_insns = want_blocks = want_mem = true;
-    insns = dg->cell_new(h, DG_COUNTER, 1);
-    blocks = dg->cell_new(h, DG_COUNTER, 1);
-    reads = dg->cell_new(h, DG_COUNTER, 1);
-    writes = dg->cell_new(h, DG_COUNTER, 1);
+    if (want_insns) /* in order of how often they are added to: the first cost least */
+        insns = dg->cell_new(h, DG_COUNTER, 1);
+    if (want_blocks)
+        blocks = dg->cell_new(h, DG_COUNTER, 1);
+    if (want_mem) {
+        reads = dg->cell_new(h, DG_COUNTER, 1);
+        writes = dg->cell_new(h, DG_COUNTER, 1);
+    }
     for (size_t k = 0; want_classes && k < NCLASSES; k++)
         of_class[k] = dg->cell_new(h, DG_COUNTER, 1);
     dg->on_translate(h, translate, h);

@@ -166,7 +166,7 @@ enum {
     DG_OR,
     /* Only where dg->has("cells.2"), else refused: a sum that code does nothing with but dg->add. It is kept in several places, so
      * that an addition need not wait for the one before, and what is added to several of them at once may be one addition; inline
-     * programs and records that name it are refused. */
+     * programs and records that name it are refused. The first two that are made cost least. */
     DG_COUNTER,
 };
 #define DG_NO_CELL UINT32_MAX

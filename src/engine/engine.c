@@ -59,7 +59,7 @@ static bool host_init(Engine *e, Status *st)
         .helpers = g->helpers, .nhelpers = g->nhelpers,
         .cpu = e->cfg.host_cpu ? e->cfg.host_cpu : "native", .ret_predict = e->cfg.ret_predict,
         .count_polls = e->cfg.check, .promote = e->cfg.promote.slots > 0, .harden = e->cfg.harden,
-        .tool_calls = e->cfg.tools && e->cfg.tools->calls,
+        .tool_calls = e->cfg.tools && e->cfg.tools->calls, .lanes = e->cfg.tools && !e->cfg.tools->calls,
         .combine = e->cfg.tools ? tools_combine : NULL, .combine_data = e->cfg.tools, .count_at = e->cfg.count ? vcpu_counters_at(e) : 0,
     };
 

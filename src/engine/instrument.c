@@ -64,10 +64,12 @@ void tools_init(Engine *e)
     e->slots = (IrSlots){e->cell_slots, n + room, HOST_STATE_MAX};
 }
 
-void cell_counts(Engine *e, uint32_t n)
+void cell_counts(Engine *e, uint32_t n, unsigned lane)
 {
-    if (n < cell_slots(e))
-        e->cell_slots[cell_first_slot(e) + n].counter = true;
+    if (n >= cell_slots(e))
+        return;
+    e->cell_slots[cell_first_slot(e) + n].counter = true;
+    e->cell_slots[cell_first_slot(e) + n].lane = (uint8_t)lane;
 }
 
 uint32_t tools_combine(void *tools, const HostCount *count, unsigned n, bool hot)

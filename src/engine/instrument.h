@@ -11,7 +11,8 @@
  * addition to memory where the region is left. The others are memory: `cell.add` is one host instruction.
  *
  * A slot may be a counter (cell_counts). What code adds to several of these where it is left, the tools may have it count as one
- * (ToolOps.combine): then what the counter comes to is more than what is in it.
+ * (ToolOps.combine), and what it adds to the first HOST_LANES counters is kept in a register (HostCpu.counted): then what the
+ * counter comes to is more than what is in it.
  *
  * Exactness follows: whatever a tool's operations do to cells before an operation that faults has been done, and
  * nothing else.
@@ -119,8 +120,8 @@ Tools *engine_tools(const Engine *e);
 /* How many cells are slots, and the first of these. */
 unsigned cell_slots(const Engine *e);
 unsigned cell_first_slot(const Engine *e);
-/* Cell n is a counter if it is a slot: before anything is translated. */
-void cell_counts(Engine *e, uint32_t n);
+/* Cell n is a counter if it is a slot: before anything is translated. `lane`: IrSlot.lane. */
+void cell_counts(Engine *e, uint32_t n, unsigned lane);
 /* Displacement of cell n from the guest state; CELL_NONE when there are not so many. */
 #define CELL_NONE UINT32_MAX
 uint32_t cell_disp(const Engine *e, uint32_t n);

@@ -30,6 +30,7 @@
 #define HOST_GATES 24       /* room for the common stubs that translations refer to */
 #define HOST_GATE_BYTES 16
 #define HOST_COUNTER_BYTES 40
+#define HOST_LANES 2 /* counters that live in a register between translations */
 
 typedef struct HostJump {
     uint64_t pc;     /* guest pc; an empty one holds a pc that has another index */
@@ -44,7 +45,8 @@ typedef struct HostCpu {
     IrCpu ir;
     uint32_t mxcsr;          /* host FP control and status while outside translated code: guest's rounding and flags */
     uint32_t host_mxcsr;     /* what C code runs with */
-    uint32_t host_fp;        /* the processor has host_mxcsr while in translated code (HostConfig.tool_calls), and mxcsr is the guest's */
+    uint32_t call_mxcsr;     /* the same but for its flags, which are the guest's: what tools' functions run with (tool_calls) */
+    uint32_t host_fp;        /* the processor has call_mxcsr while in translated code (HostConfig.tool_calls), and mxcsr is the guest's */
     void *shadow_base;       /* address of the sentinel of the return stack: 8 bytes, filled in by enter() */
     void *shadow_limit;      /* lowest usable address */
     const void *gate[HOST_GATES]; /* where the gates of code from the persistent cache lead; set by Host.cpu_init */
@@ -88,6 +90,7 @@ typedef struct HostCpu {
     /* Called, under the same rules, when `unpaired_left` has come to zero: sets it anew. ir.pc is where a return goes to. */
     const void *(*unpaired)(struct HostCpu *cpu);
     uint32_t unpaired_left;               /* returns that did not go back to the last call until `unpaired` is called */
+    uint64_t counted[HOST_LANES];         /* see HostConfig.lanes; while in_code a register has it */
     void *returns;                        /* while the helper of an EXIT_HELP runs: the return stack, which goes on to be used behind
                                            * it; NULL: what it holds is not to be returned to any more */
 } HostCpu;
@@ -252,6 +255,12 @@ typedef struct HostConfig {
      */
     uint32_t (*combine)(void *data, const HostCount *count, unsigned n, bool hot);
     void *combine_data;
+    /*
+     * What code adds to counters that have a lane (IrSlot.lane), where it is left, it may add to HostCpu.counted instead, which lives in a
+     * register between translations: a short translation spends more on one addition to memory than on most of what else it does.
+     * Not with tool_calls.
+     */
+    bool lanes;
     uint32_t count_at;     /* where counters (uint64_t) are, from HostCpu; 0: IrRegion.counters is always 0 */
 } HostConfig;
 

@@ -189,6 +189,7 @@ typedef struct IrSlot {
     uint16_t offset; /* bytes from the start of the guest state */
     bool cell;       /* a tool's, not the guest's: a fault keeps what was put there before it */
     bool counter;    /* a cell that code does nothing with but add to it: part of it may be kept elsewhere */
+    uint8_t lane;    /* of a counter: number + 1 in HostCpu.counted; 0: none */
     bool boolean;    /* it holds 0 or 1 only */
 } IrSlot;
 

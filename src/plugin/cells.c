@@ -7,6 +7,9 @@
  * comes to is what is in its own places and, of each combination that it is in, how often times how much. Nothing reads a counter but
  * the functions here (DG_COUNTER), and nothing is ever moved from one to the other: a counter that is set is set to what, with its
  * combinations, makes the number.
+ *
+ * Lanes. The first counters are better off: translated code keeps in a register what it adds to them, which is in HostCpu.counted
+ * when the thread is out of it (HostConfig.lanes). That is a part of such a counter as combinations are.
  */
 #include "plugin/internal.h"
 
@@ -40,6 +43,18 @@ static DgCell take(Plugins *p, uint32_t length, bool slot)
     return slots + p->ncell - length;
 }
 
+static void counter_new(Plugins *p, DgCell c, uint32_t places)
+{
+    unsigned lane = 0;
+
+    if (p->nlane < HOST_LANES && c < cell_slots(p->tools.e)) {
+        p->lane[p->nlane] = c;
+        lane = ++p->nlane;
+    }
+    for (uint32_t k = 0; k < places; k++)
+        cell_counts(p->tools.e, c + k, lane);
+}
+
 DgCell cells_new(DgHost *h, unsigned how, uint32_t length)
 {
     Plugins *p = h->p;
@@ -54,8 +69,8 @@ DgCell cells_new(DgHost *h, unsigned how, uint32_t length)
     DgCell c = take(p, length, slot);
     if (c == DG_NO_CELL)
         return c;
-    for (uint32_t k = 0; how == DG_COUNTER && k < length; k++)
-        cell_counts(p->tools.e, c + k);
+    if (how == DG_COUNTER)
+        counter_new(p, c, length);
     if (p->nrange && p->range[p->nrange - 1].how == how &&
         p->range[p->nrange - 1].first + p->range[p->nrange - 1].length == c) {
         p->range[p->nrange - 1].length += length;
@@ -118,6 +133,21 @@ static uint64_t total_locked(Plugins *p, DgCell c, unsigned how)
         uint64_t v = *cell_of(t->cpu, disp);
         sum = first ? v : join(how, sum, v);
         first = false;
+    }
+    return sum;
+}
+
+/* What is in the lane of cell c over all threads; 0 when it has none. */
+static uint64_t lane_total_locked(const Plugins *p, DgCell c)
+{
+    uint64_t sum = 0;
+
+    for (unsigned k = 0; k < p->nlane; k++) {
+        if (p->lane[k] != c)
+            continue;
+        sum = p->lane_past[k];
+        for (const DgThread *t = p->threads; t; t = t->next)
+            sum += t->cpu->h.counted[k];
     }
     return sum;
 }
@@ -199,6 +229,8 @@ uint64_t cells_total(Plugins *p, DgCell c)
 
     pthread_mutex_lock(&p->list_lock);
     unsigned how = how_of(p, c), places = cell_places(p, c);
+    if (how == DG_COUNTER)
+        sum = lane_total_locked(p, c);
     for (unsigned k = 0; k < places; k++)
         sum += total_locked(p, c + k, how);
     for (unsigned k = 0, n = how == DG_COUNTER ? atomic_load(&p->ncombination) : 0; k < n; k++) {
@@ -210,12 +242,15 @@ uint64_t cells_total(Plugins *p, DgCell c)
     return sum;
 }
 
-/* What combinations have added to counter c of a thread. */
+/* What combinations have added to counter c of a thread, and its lane. */
 static uint64_t combined(const DgThread *t, DgCell c, unsigned places)
 {
     const Plugins *p = t->p;
     uint64_t sum = 0;
 
+    for (unsigned k = 0; k < p->nlane; k++)
+        if (p->lane[k] == c)
+            sum += t->cpu->h.counted[k];
     for (unsigned k = 0, n = atomic_load(&p->ncombination); k < n; k++)
         sum += part_of(p, k, c, places) * *cell_of(t->cpu, cell_disp(p->tools.e, p->combination_cell + k));
     return sum;
@@ -262,6 +297,8 @@ void cells_thread_end(Plugins *p, Vcpu *cpu)
                 *past_of(p, c) = join(p->range[k].how, *past_of(p, c), v);
         }
     }
+    for (unsigned k = 0; k < p->nlane; k++)
+        p->lane_past[k] += cpu->h.counted[k];
     p->npast++;
 }
 
@@ -276,6 +313,8 @@ void cells_fork_child(Plugins *p, Vcpu *self)
         }
     if (p->past)
         os_free(p->past, 8 * (size_t)cell_limit(p->tools.e));
+    memset(self->h.counted, 0, sizeof self->h.counted);
+    memset(p->lane_past, 0, sizeof p->lane_past);
     p->past = NULL;
     p->npast = 0;
 }

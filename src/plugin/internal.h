@@ -230,6 +230,9 @@ struct Plugins {
     struct Combination *combination; /* under list_lock, but to look at the first `ncombination`; NULL: no cell is a counter */
     atomic_uint ncombination;
     DgCell combination_cell; /* of the first; the others' follow */
+    DgCell lane[HOST_LANES]; /* the counters that have lanes, `nlane` of them */
+    unsigned nlane;
+    uint64_t lane_past[HOST_LANES]; /* of threads that are gone */
     uint64_t *past;        /* by cell: of threads that are gone */
     uint32_t npast;
     DgStream stream[STREAMS_MAX];

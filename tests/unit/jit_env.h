@@ -170,6 +170,7 @@ static HostCpu *env_cpu(Env *e)
 
 static bool env_tool_calls; /* HostConfig.tool_calls of the next */
 static uint32_t (*env_combine)(void *, const HostCount *, unsigned, bool); /* its HostConfig.combine: integer slots are counters */
+static unsigned env_lane; /* the first of the slots with lanes, an integer one; 0: HostConfig.lanes is off */
 
 static void env_new(const IrHelper *helpers, unsigned nhelpers, bool ret_predict, const char *cpu_name)
 {
@@ -189,10 +190,13 @@ static void env_new(const IrHelper *helpers, unsigned nhelpers, bool ret_predict
     e->helpers = helpers;
     e->nhelpers = nhelpers;
     e->world.mem = (IrMemOps){.load = env_load, .store = env_store, .cas = env_cas, .rmw = env_rmw};
-    for (unsigned k = S_X0; k < S_V0; k++)
-        e->slot[k].counter = env_combine != NULL;
+    for (unsigned k = S_X0; k < S_V0; k++) {
+        e->slot[k].counter = env_combine || env_lane;
+        e->slot[k].lane = env_lane && k >= env_lane && k < env_lane + HOST_LANES ? (uint8_t)(k - env_lane + 1) : 0;
+    }
     HostConfig cfg = {.slots = &e->slots, .pin_int = pin_int, .pin_vec = pin_vec, .flags = flag_slot, .pc_shift = 2, .helpers = helpers,
-                      .nhelpers = nhelpers, .cpu = cpu_name, .ret_predict = ret_predict, .tool_calls = env_tool_calls, .combine = env_combine};
+                      .nhelpers = nhelpers, .cpu = cpu_name, .ret_predict = ret_predict, .tool_calls = env_tool_calls, .combine = env_combine,
+                      .lanes = env_lane != 0};
     e->plan = host_native.plan_new(&cfg, &st);
     if (!e->plan || !host_native.stubs(e->plan, &e->cb)) {
         fprintf(stderr, "%s\n", st.text);

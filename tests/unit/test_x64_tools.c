@@ -132,7 +132,7 @@ static IrStop called_from_code(HostCpu *cpu, uint64_t site)
 enum { COMBINED = 1016 }; /* the cell that is added to, in front of TABLE */
 
 static HostCount combined[HOST_COMBINE_MAX];
-static unsigned ncombined, times_combined;
+static unsigned ncombined, times_combined, times_in_lanes;
 
 /* Of one region one combination; all others are refused. */
 static uint32_t combine(void *data, const HostCount *count, unsigned n, bool hot)
@@ -155,6 +155,16 @@ static void uncombine(HostCpu *cpu)
         *cell(cpu, env->slot[combined[k].slot].offset) += *times * (uint64_t)combined[k].by;
     times_combined += (unsigned)*times;
     *times = 0;
+}
+
+/* What is in lanes. */
+static void add_lanes(HostCpu *cpu)
+{
+    for (unsigned k = 0; env_lane && k < HOST_LANES; k++) {
+        *cell(cpu, env->slot[env_lane + k].offset) += cpu->counted[k];
+        times_in_lanes += cpu->counted[k] != 0;
+        cpu->counted[k] = 0;
+    }
 }
 
 /* --- regions ------------------------------------------------------------------------------------------------------------ */
@@ -378,6 +388,7 @@ static bool same_tools(const IrRegion *r, unsigned states)
         stop[1] = host_native.enter(env->plan, env->cpu, env->code_rx);
         host_native.fp_store(env->cpu);
         uncombine(env->cpu);
+        add_lanes(env->cpu);
         run_end(env->cpu);
         if (!same(env->cpu, env->ref, stop[1], stop[0]) || !same_output()) {
             report(r, stop[1], stop[0], env->mem);
@@ -501,6 +512,11 @@ int main(int argc, char **argv)
     random_run("native", argc > 1 ? strtoull(argv[1], NULL, 0) : 1, argc > 2 ? (unsigned)atoi(argv[2]) : 1500,
                argc > 3 ? (unsigned)atoi(argv[3]) : 12, "tools, additions combined", run_one);
     TEST("additions to several counters were combined", times_combined > 100);
+    env_lane = S_COUNTS + 1;
+    random_run("native", argc > 1 ? strtoull(argv[1], NULL, 0) : 1, argc > 2 ? (unsigned)atoi(argv[2]) : 1500,
+               argc > 3 ? (unsigned)atoi(argv[3]) : 12, "tools, additions in lanes and combined", run_one);
+    TEST("additions to counters with lanes were made there", times_in_lanes > 100);
+    env_lane = 0;
     env_combine = NULL;
     TEST("a filter passes what a cache of its shape misses", all_caches());
     return TEST_END();

@@ -243,6 +243,25 @@ static bool is_combined(const Leave *l, const HomeStore *h)
     return l->s->r->slots->slot[h->slot].counter && l->s->r->insn[h->root].op == IR_TALLY && counts_in_place(l->s, h->root, h->slot);
 }
 
+/* Additions to counters that have lanes: one, in a register (HostConfig.lanes). */
+static void count_lanes(Leave *l)
+{
+    uint64_t by[HOST_LANES] = {0};
+    unsigned rest = 0;
+
+    for (unsigned k = 0; k < l->nlazy; k++) {
+        const HomeStore h = l->lazy[k];
+        unsigned lane = l->s->r->slots->slot[h.slot].lane;
+        if (lane && is_combined(l, &h))
+            by[lane - 1] += l->s->r->insn[h.root].imm;
+        else
+            l->lazy[rest++] = h;
+    }
+    if (rest < l->nlazy)
+        x64_rvm_m(l->s->a, VPADDQ, REG_LANES, REG_LANES, sel_vconst(l->s, by[0], by[1]));
+    l->nlazy = rest;
+}
+
 /* Additions to several counters become one, where it is kept how often just these happen together (HostConfig.combine). */
 static void combine_counts(Leave *l)
 {
@@ -433,6 +452,8 @@ static void leave_state(Sel *s, const IrInsn *i, const Target *extra, unsigned n
         rescue_all(l);
     if (l->nflag)
         flags_store(s, &l->flags);
+    if (l->nlazy && s->plan->cfg.lanes)
+        count_lanes(l);
     if (l->nlazy > 1 && s->plan->cfg.combine)
         combine_counts(l);
     store_lazy(l);

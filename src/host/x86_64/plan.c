@@ -9,7 +9,7 @@
  * allocator's temporaries: too few of them and every longer expression spills.
  */
 static const uint8_t pin_regs_int[] = {3, 5, 6, 7, 12, 13, 14, 11, 10, 9, 8}; /* rbx rbp rsi rdi r12 r13 r14 r11 r10 r9 r8 */
-static const uint8_t pin_regs_vec[] = {8, 9, 10, 11, 12, 13, 14, 15};
+static const uint8_t pin_regs_vec[] = {8, 9, 10, 11, 12, 13, 14, 15}; /* the last may be REG_LANES */
 /* The same with HostConfig.tool_calls: what C functions keep. A slot that is in its home costs less than one that each call moves. */
 static const uint8_t pin_regs_kept[] = {3, 5, 12, 13, 14};
 
@@ -113,10 +113,12 @@ static void fill(HostPlan *p, const HostConfig *cfg)
         pin_slots(p, cfg->pin_int, pin_regs_kept, sizeof pin_regs_kept, 0);
     } else {
         pin_slots(p, cfg->pin_int, pin_regs_int, sizeof pin_regs_int, 0);
-        pin_slots(p, cfg->pin_vec, pin_regs_vec, sizeof pin_regs_vec, REG_X);
+        pin_slots(p, cfg->pin_vec, pin_regs_vec, sizeof pin_regs_vec - cfg->lanes, REG_X);
     }
     p->pool_r = REG_ALL_R & ~REG_BIT(RSP.n) & ~REG_BIT(R15.n);
     p->pool_x = REG_ALL_R << REG_X;
+    if (cfg->lanes)
+        p->pool_x &= ~REG_BIT(REG_LANES.n + REG_X);
     p->temps = (p->pool_r | p->pool_x) & ~p->pinned;
 }
 

@@ -43,7 +43,7 @@ typedef enum Stub {
     STUB_TELL,    /* rax IrTell: its function, whose arguments are in their registers; clobbers as STUB_TOOL_CALL */
     STUB_TOOL_LOST, /* r15: go on behind the call of a tool's function, whose registers and stack are lost */
     STUB_GUEST_FP, /* the guest's again; clobbers nothing, not even flags */
-    STUB_HOST_FP, /* the host's, when the guest's is there; the same */
+    STUB_HOST_FP, /* the host's, when the guest's is there; clobbers flags only */
     STUB_PROMOTE, /* rax pc, rcx site of an indirect branch: its count of misses has come to zero; goes on at pc */
     STUB_THUNK,   /* rcx host address: go there by a return, which nothing but this predicts (HARDEN_RETPOLINE) */
     STUB_UNPAIRED, /* as STUB_RET_MISS, when HostCpu.unpaired_left has come to zero */
@@ -87,6 +87,9 @@ static inline Mem plan_slot(const HostPlan *p, unsigned slot)
 {
     return mem_b(R15, (int32_t)p->cfg.slots->slot[slot].offset - STATE_BIAS);
 }
+
+/* With HostConfig.lanes: what holds HostCpu.counted, between translations and within, and nothing else. */
+#define REG_LANES ((Xmm){15})
 
 /* Registers that C functions keep, but for rsp and r15: rbx rbp r12 r13 r14. */
 #define REG_KEPT 0x7028ull

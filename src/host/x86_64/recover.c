@@ -213,6 +213,8 @@ bool x64_recover(HostPlan *plan, HostCpu *cpu, const uint8_t *code_rx, const uin
     for (unsigned k = 0; k < REG_X; k++)
         regs.r[k] = (uint64_t)uc->uc_mcontext.gregs[gregs[k]];
     apply_entry(&(Source){plan, cpu, &regs}, entry, cpu->state);
+    if (plan->cfg.lanes)
+        memcpy(cpu->counted, regs.x + 16 * REG_LANES.n, sizeof cpu->counted);
     if (!cpu->host_fp)
         cpu->mxcsr = uc->uc_mcontext.fpregs->mxcsr;
     x64_fp_store(cpu);

@@ -15,7 +15,7 @@
 static const uint8_t callee_saved[] = {3, 5, 12, 13, 14, 15};       /* rbx rbp r12-r15 */
 static const uint8_t caller_saved[] = {0, 1, 2, 6, 7, 8, 9, 10, 11}; /* rax rcx rdx rsi rdi r8-r11 */
 
-enum { NXMM = 16 };
+enum { NXMM = 16, MXCSR_FLAGS = 0x3f };
 
 /* One Asm for all stubs; labels are not used: distances are known when they are needed. */
 typedef struct Stubs {
@@ -37,9 +37,19 @@ static void jump_stub(Stubs *t, Stub s)
     asm_u32(&t->a, (uint32_t)(t->plan->stub[s] - (t->a.p + t->delta + 4)));
 }
 
+/* Counts in REG_LANES, for C to find them or back. */
+static void lanes(Stubs *t, bool store)
+{
+    if (t->plan->cfg.lanes && store)
+        x64_mr_m(&t->a, VMOVDQU_ST, CPU(counted), REG_LANES);
+    else if (t->plan->cfg.lanes)
+        x64_rm_m(&t->a, VMOVDQU, REG_LANES, CPU(counted));
+}
+
 static void pins(Stubs *t, bool store)
 {
     const HostPlan *p = t->plan;
+    lanes(t, store);
     for (unsigned k = 0; k < p->npin; k++) {
         Mem m = plan_slot(p, p->pin[k].slot);
         unsigned reg = p->pin[k].reg;
@@ -67,12 +77,33 @@ static void from_c(Stubs *t)
     x64_mov_rm(&t->a, W64, RSP, plan_scratch(SCRATCH_RSP));
 }
 
+/*
+ * The host's but for the flags, which may be anything in a C function. Loading others than there are takes some 15 ns each way, where
+ * the rest of a call takes 3. rax is kept.
+ */
+static void load_call_fp(Stubs *t)
+{
+    Asm *a = &t->a;
+
+    x64_mov_mr(a, W64, plan_scratch(SCRATCH_PC), RAX);
+    x64_mov_rm(a, W32, RAX, CPU(mxcsr));
+    x64_alu_rm(a, ALU_XOR, W32, RAX, rm_m(CPU(host_mxcsr)));
+    x64_alu_ri(a, ALU_AND, W32, RAX, MXCSR_FLAGS);
+    x64_alu_rm(a, ALU_XOR, W32, RAX, rm_m(CPU(host_mxcsr)));
+    x64_mov_mr(a, W32, CPU(call_mxcsr), RAX);
+    x64_ldmxcsr(a, CPU(call_mxcsr));
+    x64_mov_rm(a, W64, RAX, plan_scratch(SCRATCH_PC));
+}
+
 static void swap_fp(Stubs *t, bool then)
 {
     x64_stmxcsr(&t->a, CPU(mxcsr));
-    x64_ldmxcsr(&t->a, CPU(host_mxcsr));
-    if (then)
-        x64_mov_mi(&t->a, W32, CPU(host_fp), 1);
+    if (!then) {
+        x64_ldmxcsr(&t->a, CPU(host_mxcsr));
+        return;
+    }
+    load_call_fp(t);
+    x64_mov_mi(&t->a, W32, CPU(host_fp), 1);
 }
 
 /* `then`: whether the host's is still there in translated code that is gone on with, until STUB_GUEST_FP. */
@@ -370,6 +401,7 @@ static void stub_thunk(Stubs *t, Stub s, uintptr_t fn)
 {
     begin(t, s);
     caller_regs(t, true);
+    lanes(t, true);
     to_c(t);
     x64_mov_ri(&t->a, RSI, (uintptr_t)t->plan);
     call_abs(t, fn);
@@ -430,6 +462,7 @@ static void stub_tool(Stubs *t, Stub s, bool clobbers)
     x64_mov_rm(a, W32, RSI, site);
     x64_shift_i(a, SH_SHL, W64, RSI, 32);
     x64_alu_rr(a, ALU_OR, W64, RSI, RAX);
+    lanes(t, true);
     to_c(t);
     host_fp(t, clobbers);
     call_at(t, CPU(tool));
@@ -440,7 +473,9 @@ static void stub_tool(Stubs *t, Stub s, bool clobbers)
     uint32_t on = x64_jcc_short(a, CC_E);
     jump_stub(t, STUB_RESUME);
     asm_short_here(a, on);
-    if (!clobbers)
+    if (clobbers)
+        lanes(t, false);
+    else
         all_regs(t, false, true);
     x64_ret(a);
 }
@@ -478,10 +513,12 @@ static void stub_tell(Stubs *t)
     x64_mov_rm(a, W64, RSP, CPU(c_stack));
     host_fp(t, t->plan->cfg.tool_calls);
     kept_regs(t, SAVE_KEPT, true);
+    lanes(t, true);
     call_told(t, thunk);
     if (!t->plan->cfg.tool_calls)
         guest_fp(t);
     from_c(t);
+    lanes(t, false);
     x64_mov_mi(a, W64, CPU(told), 0);
     x64_ret(a);
 }
@@ -503,6 +540,7 @@ static void stub_tool_lost(Stubs *t)
     guest_fp(t);
     from_c(t);
     all_regs(t, false, false);
+    lanes(t, false);
     x64_ret(a);
 }
 
