@@ -349,9 +349,9 @@ def test_keys():
         Run([GUEST], d)
         r = Run([GUEST], d, ["--host-cpu=avx2"])
         check(used(r) > 0 and r.n["translations"] <= FEW and r.key() == WANT.key(), "avx2 is all that this processor has", r.err)
-        d = fresh("keys")
     else:
         variants.append(["--host-cpu=avx2"])
+    d = fresh("keys")  # the first run may have been one with no option
     for options in variants:
         n = len(files(d))
         a, b = Run([GUEST], d, options), Run([GUEST], d, options)
