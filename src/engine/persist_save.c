@@ -34,6 +34,7 @@
 #define NEW_LEAST_FORKED 64
 #define LOOK_AT_CLOCK 256  /* translations; see Persist.pause */
 #define CODE_ALIGN 16
+#define GRAPH_ALIGN 64     /* of what tier 2 made: hosts put loops where their processors like to fetch, from its beginning on */
 
 /* One translation on its way into a file. */
 typedef struct Kept {
@@ -375,7 +376,8 @@ static uint64_t place_code(Writer *w)
 
     for (uint32_t i = 0; i < w->n; i++) {
         Kept *k = &w->kept[i];
-        at = (at + CODE_ALIGN - 1) & ~(uint64_t)(CODE_ALIGN - 1);
+        uint64_t align = k->more.tier > 1 ? GRAPH_ALIGN : CODE_ALIGN;
+        at = (at + align - 1) & ~(align - 1);
         if (at / PERSIST_CHUNK != (at + k->entry.size - 1) / PERSIST_CHUNK)
             at = (at / PERSIST_CHUNK + 1) * PERSIST_CHUNK;
         if (at + k->entry.size > PERSIST_CODE_MAX) {

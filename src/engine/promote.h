@@ -11,7 +11,8 @@
  *              fro for a while it is judged for their order only: all stay promoted.
  *   judged     Without a stub, a sample of `window` targets is taken. Those that are frequent are promoted, in order, and
  *              the branch is settled; when there are none it is megamorphic, which is settled with no slots.
- *   settled    Events are those that no comparison served, and few are looked at. Three of one target that is not promoted, or many of any, and it learns again.
+ *   settled    Events are those that no comparison served, and few are looked at. Three of one target that is not promoted, and it is judged again; many of
+ *              any, and it learns again. Where lookups are dear more are looked at, and what was promoted stays so when it is judged again.
  *
  * Tier 2 meets a branch's target by itself when there was only one so far. When others are met there twice within a short time, what
  * it made is dropped, and it is told nothing any more.

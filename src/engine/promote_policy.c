@@ -14,6 +14,9 @@
 /* Events between two looks are doubled up to this, or while they bring nothing. A millisecond's worth at the most. */
 #define PERIOD_MAX (1u << 17)
 #define PERIOD_SETTLED 32749u /* a prime: it falls in with no cycle of targets */
+/* The same where lookups are dear and some targets frequent: others may be by now. A look takes as long as some twenty lookups, a fiftieth of these. */
+#define PERIOD_SETTLED_DEAR 1021u
+#define LOOKS_DEAR (PERIOD_SETTLED / PERIOD_SETTLED_DEAR)
 /* Several targets that take the first place from each other until events are this far apart are put in order once and for all. */
 #define PERIOD_ORDER (1u << 10)
 /*
@@ -61,6 +64,17 @@ void promote_site_init(PromoteSite *s, const PromoteConfig *cfg, uint64_t pc)
     s->limit = first_limit(cfg);
     s->period = cfg->miss;
     s->patience = PATIENCE;
+}
+
+/* There may be many slots because lookups are dear, as in hardened code. */
+static bool dear(const PromoteConfig *cfg)
+{
+    return cfg->slots > PROMOTE_SLOTS;
+}
+
+static bool looks_often(const PromoteSite *s, const PromoteConfig *cfg)
+{
+    return dear(cfg) && s->n > 0;
 }
 
 static int find_slot(const PromoteSite *s, uint64_t target)
@@ -186,7 +200,7 @@ static unsigned frequency(const PromoteSite *s, unsigned k)
  */
 static void settle(PromoteSite *s, const PromoteConfig *cfg)
 {
-    unsigned left = s->nsample, part = cfg->slots > 3 ? cfg->slots : 3;
+    unsigned left = s->nsample, part = dear(cfg) ? cfg->slots : 3;
 
     while (s->n < cfg->slots) {
         unsigned best = 0, most = 0;
@@ -202,11 +216,11 @@ static void settle(PromoteSite *s, const PromoteConfig *cfg)
         take_slot(s, s->sample[best]);
         left -= most;
     }
-    for (unsigned k = 0; k < s->nwas && s->n < s->limit; k++)
+    for (unsigned k = 0; k < s->nwas && s->n < (dear(cfg) ? cfg->slots : s->limit); k++)
         if (find_slot(s, s->was[k]) < 0)
             take_slot(s, s->was[k]);
     s->state = PROMOTE_SETTLED;
-    s->period = PERIOD_SETTLED;
+    s->period = looks_often(s, cfg) ? PERIOD_SETTLED_DEAR : PERIOD_SETTLED;
     s->looked = s->others = 0;
 }
 
@@ -218,8 +232,8 @@ static void on_settled(PromoteSite *s, const PromoteConfig *cfg, uint64_t target
     s->other = promoted ? 0 : target;
     if (s->others >= OTHERS) {
         s->patience = PATIENCE;
-        judge(s, false);
-    } else if (++s->looked >= s->patience) {
+        judge(s, dear(cfg)); /* a program's phases have targets each, and come back */
+    } else if (++s->looked >= s->patience * (looks_often(s, cfg) ? LOOKS_DEAR : 1)) { /* learning costs the same */
         if (s->patience < PATIENCE_MAX)
             s->patience *= 2;
         s->looked = 0;

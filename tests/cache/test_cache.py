@@ -67,7 +67,7 @@ def sound(d):
 
 
 def entries(path):
-    """(tier, guest address) of each translation in a file that is no counter, as they stand there (src/engine/persist_file.h)."""
+    """(tier, guest address, where in the code) of each translation in a file that is no counter, as they stand there (src/engine/persist_file.h)."""
     data = open(path, "rb").read()
     page, n, nhash = struct.unpack_from("<3I", data, 88)
     entry = struct.unpack_from("<I", data, 12)[0] + 16 * page
@@ -75,7 +75,8 @@ def entries(path):
     for k in range(n):
         tier, _, counter = struct.unpack_from("<BB?", data, more + 36 * k + 27)
         if not counter:
-            yield tier, struct.unpack_from("<I", data, entry + 16 * k)[0]
+            at, _, code = struct.unpack_from("<3I", data, entry + 16 * k)
+            yield tier, at, code
 
 
 WANT = Run([GUEST], "off")
@@ -130,6 +131,8 @@ def test_tiers():
     kept = [list(entries(f)) for f in files(d)]
     check(all(k == sorted(k, key=lambda e: (-e[0], e[1])) for k in kept) and {1, 2} <= {e[0] for k in kept for e in k},
        "graphs stand in front, and all in the order of guest code", kept)
+    graphs = [code for k in kept for tier, _, code in k if tier > 1]
+    check(len(graphs) > 4 and all(code % 64 == 0 for code in graphs), "graphs begin at lines, as their loops expect it", graphs)
 
 
 def test_few_graphs():
@@ -386,7 +389,7 @@ def test_keys():
         check(used(r) > 0 and r.n["translations"] <= FEW and r.key() == WANT.key(), "avx2 is all that this processor has", r.err)
     else:
         variants.append(["--host-cpu=avx2"])
-    d = fresh("keys")
+    d = fresh("keys")  # the first run may have been one with no option
     for options in variants:
         n = len(files(d))
         a, b = Run([GUEST], d, options), Run([GUEST], d, options)

@@ -17,7 +17,8 @@ static void check(bool good, const char *fmt, ...)
     TEST(name, good);
 }
 
-static const PromoteConfig cfg = {.slots = 3, .miss = 32, .window = 32};
+static PromoteConfig cfg = {.slots = 3, .miss = 32, .window = 32};
+static const PromoteConfig hardened = {.slots = 16, .miss = 32, .window = 64};
 
 typedef struct Play {
     PromoteSite s;
@@ -179,6 +180,29 @@ static void test_worth(void)
     check(!play_plain(1, 50), "nor for two that are so half of the time");
 }
 
+/* An interpreter's loop where lookups are dear: what it executes comes back, and each time it is six targets of eighteen. */
+static void test_dear_phases(void)
+{
+    const PromoteConfig usual = cfg;
+    Play p;
+    uint64_t none = 0;
+    cfg = hardened;
+    start(&p);
+    for (unsigned phase = 0; phase < 40; phase++) {
+        uint64_t before = p.none;
+        for (unsigned i = 0; i < 300000; i++)
+            execute(&p, 0x10 + 4 * (phase % 4) + draw(6));
+        if (phase >= 8)
+            none += p.none - before;
+    }
+    check(none < 32 * 300000 / 20, "phases with several targets each, sixteen slots: %u of a hundred looked up", (unsigned)(none / (32 * 3000)));
+    start(&p);
+    for (unsigned i = 0; i < 20000000; i++)
+        execute(&p, draw(64));
+    check(p.none > 19000000 && p.s.changes < 3000, "64 at random are looked up there too, after %u changes", p.s.changes);
+    cfg = usual;
+}
+
 /* How many trails are noted until one need not go on in another target. */
 static unsigned trails(PromoteSite *s, uint64_t target)
 {
@@ -277,6 +301,7 @@ int main(void)
     test_uniform();
     test_told();
     test_worth();
+    test_dear_phases();
     test_leads();
     test_kept();
     test_returns();
