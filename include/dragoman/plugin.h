@@ -378,7 +378,7 @@ typedef struct DgApi {
     void (*call)(DgInsn *i, DgPoint at, unsigned filter, DgCallFn *fn, void *data, unsigned access);
     bool (*record)(DgInsn *i, DgPoint at, unsigned filter, DgStream *s, const DgField *field, unsigned n);
 
-    /* Cells. A total is over all threads, past and present; those that run go on counting meanwhile. */
+    /* Cells. A total is over all threads, past and present; those that run go on counting meanwhile, the latest in registers. */
     DgCell (*cell_new)(DgHost *h, unsigned how, uint32_t length); /* `length` of them in a row; DG_NO_CELL: no room */
     uint64_t (*cell_total)(DgHost *h, DgCell c);
     uint64_t (*cell_get)(DgThread *t, DgCell c);
