@@ -40,6 +40,15 @@ typedef struct Env {
 
 static Env *env;
 
+/* Any C code may use the vector registers from 16 on, where there are such. */
+static void clobber_high(void)
+{
+    if (!__builtin_cpu_supports("avx512vl"))
+        return;
+    __asm__ volatile(".irp n, 16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31\n"
+                     "vpternlogd $255, %%xmm\\n, %%xmm\\n, %%xmm\\n\n.endr" : : : "memory");
+}
+
 static bool env_ok(uint64_t va, unsigned size)
 {
     uint64_t base = (uint64_t)(uintptr_t)env->mem;

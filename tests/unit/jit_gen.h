@@ -416,6 +416,7 @@ static void gen_side(Gen *g, unsigned depth, IrRef cond)
 
 static uint64_t help_mix(IrCpu *cpu, IrArgs *args)
 {
+    clobber_high();
     args->ret = (IrVal){.u64 = {args->arg[0].u64[0] * 3 + args->arg[1].u64[1], 0}};
     return 0;
 }

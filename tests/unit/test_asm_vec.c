@@ -43,13 +43,14 @@ static bool operand_ok(const ZydisDecodedOperand *o, int want, const Want *w)
         && (w->index < 0 ? o->mem.index == ZYDIS_REGISTER_NONE : reg_is(o->mem.index, w->vsib ? w->index : GPR + w->index));
 }
 
-static bool mnemonic_ok(X64Vec op, ZydisMnemonic m)
+static bool mnemonic_ok(X64Vec op, ZydisMnemonic m, bool high)
 {
     const char *name = x64_vec[op].name, *got = ZydisMnemonicGetString(m);
     /* an immediate predicate is part of no name here */
     for (; *got && *name && *name != '_'; name++, got++)
         if (tolower((unsigned char)*name) != *got)
             return false;
+    got += high && *got == 'd' && !got[1]; /* VPAND is VPANDD */
     return !*got && (!*name || *name == '_');
 }
 
@@ -58,8 +59,8 @@ static bool check(X64Vec op, const Asm *a, const Want *w)
     ZydisDecodedInstruction insn;
     ZydisDecodedOperand o[ZYDIS_MAX_OPERAND_COUNT];
     size_t len = (size_t)(a->p - a->start);
-    bool ok = ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, code, len, &insn, o))
-        && insn.length == len && mnemonic_ok(op, insn.mnemonic);
+    bool ok = ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, code, len, &insn, o)) && insn.length == len;
+    ok = ok && mnemonic_ok(op, insn.mnemonic, x64_vec[op].enc == X64_VEX && insn.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX);
     unsigned at = 0;
     for (unsigned k = 0; ok && k < 4; k++) {
         if (w->op[k] < 0)
@@ -142,7 +143,7 @@ static bool try_one(X64Vec op, unsigned r, unsigned v, unsigned m, const Mem *me
 static bool registers(X64Vec op)
 {
     bool ok = true, g = x64_vec[op].form >= X64_RVM_G;
-    unsigned n = x64_vec[op].enc == X64_EVEX ? 32 : 16;
+    unsigned n = x64_has_high(op) ? 32 : 16;
 
     for (unsigned r = 0; r < n; r++)
         for (unsigned v = 0; v < n; v++)
@@ -157,12 +158,12 @@ static bool registers(X64Vec op)
 static bool memory(X64Vec op)
 {
     static const int32_t disp[] = {0, 1, 16, 64, -16, -128, 127, 128, 256, 2032, -2048, 2048, 0x12345};
-    bool ok = true;
+    bool ok = true, high = x64_has_high(op) && x64_vec[op].form < X64_RVM_G && x64_vec[op].form != X64_VMI;
     for (unsigned b = 0; b < 16; b++)
         for (unsigned k = 0; k < 16; k++)
             for (size_t d = 0; d < sizeof disp / sizeof *disp; d++) {
                 Mem m = k == 4 ? mem_b((Gpr){(uint8_t)b}, disp[d]) : mem_bi((Gpr){(uint8_t)b}, (Gpr){(uint8_t)k}, k & 3, disp[d]);
-                ok &= try_one(op, (b + d) & 15, k, 0, &m);
+                ok &= try_one(op, ((b + d) & 15) + (high ? 16 * (k & 1) : 0), k, 0, &m);
             }
     return ok;
 }

@@ -64,6 +64,7 @@ static void clobber(void)
                      "movaps %%xmm0, %%xmm12\n movaps %%xmm0, %%xmm13\n movaps %%xmm0, %%xmm14\n movaps %%xmm0, %%xmm15"
                      : : : "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5",
                        "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15", "memory", "cc");
+    clobber_high();
     third = 1e-300 / third * 1e-300;
 }
 
@@ -101,10 +102,26 @@ static bool tell_by_world(uint64_t site, const IrVal arg[2])
     return true;
 }
 
+/* The vectors that the guest has at the call. */
+static void put_vectors(const IrCpu *cpu, const IrShow *show)
+{
+    uint8_t state[STATE_SIZE];
+
+    memcpy(state, cpu->state, sizeof state);
+    show->see(show, state);
+    put(state + STATE_SIZE - 16 * S_NV, 16 * S_NV);
+}
+
+static uint64_t see_code(const IrShow *show, uint8_t *state)
+{
+    return host_native.show(env->plan, env->cpu, env->code_rx, env->code.side, env->code.side_len, env->cpu->tool_at, state);
+}
+
 static IrStop called(IrCpu *cpu, uint64_t site, const IrVal arg[2], IrShow *show)
 {
     if (tell_by_world(site, arg))
         return IR_STOP_NONE;
+    put_vectors(cpu, show);
     put(&site, sizeof site);
     put(&arg[0], 8);
     put(&arg[1], 8);
@@ -123,7 +140,7 @@ static IrStop called_from_code(HostCpu *cpu, uint64_t site)
     else if (site & 2)
         ir_note(&cpu->ir, (const IrNote *)(uintptr_t)(site - 2), arg[1].u64[0]);
     else
-        return called(&cpu->ir, site, arg, NULL);
+        return called(&cpu->ir, site, arg, &(IrShow){see_code});
     return IR_STOP_NONE;
 }
 
@@ -308,6 +325,13 @@ static void gen_tool(Gen *g, const IrNote *shape_)
     }
 }
 
+/* Change every vector: between two of these there are more values than registers, which no exit stores. */
+static void gen_wide(Gen *g)
+{
+    for (unsigned k = S_V0; k < S_V0 + S_NV; k++)
+        ir_put(&g->b, k, ir_opx(&g->b, IR_ADD, IR_V128, IR_I32, 4, 0, 0, ir_get(&g->b, k), ir_get(&g->b, S_V0 + pick(S_NV)), 0));
+}
+
 static IrRegion *generate(unsigned size)
 {
     static const uint8_t ways[] = {1, 2, 4, 8, 12, 16};
@@ -322,11 +346,16 @@ static IrRegion *generate(unsigned size)
     IrRegion *r = ir_region_new(&env->arena, &env->slots, env->helpers, env->nhelpers, g.pc);
     ir_builder_init(&g.b, r);
     g.graph = r->graph = pick(2);
+    bool wide = pick(3) == 0;
+    if (wide)
+        gen_wide(&g);
     for (unsigned n = 1 + pick(size); n--;) {
         gen_insn(&g);
         for (unsigned k = pick(4); k--;)
             gen_tool(&g, &filter);
     }
+    if (wide)
+        gen_wide(&g);
     gen_exit(&g);
     return r;
 }

@@ -17,6 +17,22 @@ const X64VecInfo x64_vec[X64_NVEC] = {
 #undef X64_VEC
 };
 
+/* VEX rows with an EVEX form that differs in nothing but the prefix: W of that, plus 1. That of logic names lanes, which are all one. */
+static const uint8_t high_form[X64_NVEC] = {
+    [VMOVAPS] = 1, [VPAND] = 1, [VPANDN] = 1, [VPOR] = 1, [VPXOR] = 1,
+    [VPADDB] = 1, [VPADDW] = 1, [VPADDD] = 1, [VPADDQ] = 2, [VPSUBB] = 1, [VPSUBW] = 1, [VPSUBD] = 1, [VPSUBQ] = 2,
+    [VPMULLW] = 1, [VPMULLD] = 1,
+    [VPMINSB] = 1, [VPMINSW] = 1, [VPMINSD] = 1, [VPMINUB] = 1, [VPMINUW] = 1, [VPMINUD] = 1,
+    [VPMAXSB] = 1, [VPMAXSW] = 1, [VPMAXSD] = 1, [VPMAXUB] = 1, [VPMAXUW] = 1, [VPMAXUD] = 1,
+    [VADDSS] = 1, [VSUBSS] = 1, [VMULSS] = 1, [VDIVSS] = 1, [VADDSD] = 2, [VSUBSD] = 2, [VMULSD] = 2, [VDIVSD] = 2,
+    [VADDPS] = 1, [VSUBPS] = 1, [VMULPS] = 1, [VDIVPS] = 1, [VADDPD] = 2, [VSUBPD] = 2, [VMULPD] = 2, [VDIVPD] = 2,
+};
+
+bool x64_has_high(X64Vec op)
+{
+    return x64_vec[op].enc == X64_EVEX || high_form[op];
+}
+
 /* The r/m operand of either register class, or memory. */
 typedef struct Rm {
     bool mem;
@@ -66,11 +82,11 @@ static void vex_prefix(Asm *a, const X64VecInfo *i, unsigned reg, unsigned v, un
 }
 
 /* 128-bit vector length, no mask. */
-static void evex_prefix(Asm *a, const X64VecInfo *i, unsigned reg, unsigned v, unsigned x, unsigned b)
+static void evex_prefix(Asm *a, const X64VecInfo *i, unsigned w, unsigned reg, unsigned v, unsigned x, unsigned b)
 {
     asm_u8(a, 0x62);
     asm_u8(a, (~reg >> 3 & 1) << 7 | (x ^ 1) << 6 | (b ^ 1) << 5 | (~reg >> 4 & 1) << 4 | i->map);
-    asm_u8(a, (unsigned)i->w << 7 | (~v & 15) << 3 | 4 | i->pp);
+    asm_u8(a, w << 7 | (~v & 15) << 3 | 4 | i->pp);
     asm_u8(a, (~v >> 4 & 1) << 3 | (i->enc == X64_EVEX_SAE ? 0x10 : 0));
 }
 
@@ -91,14 +107,15 @@ static void legacy_prefix(Asm *a, const X64VecInfo *i, unsigned reg, unsigned x,
 static void emit(Asm *a, X64Vec op, unsigned reg, unsigned v, Rm rm, unsigned imm_bytes)
 {
     const X64VecInfo *i = &x64_vec[op];
+    bool low = (reg | v) < 16 && (rm.mem || rm.reg < 16), other = !low && high_form[op];
     unsigned x, b;
 
     CHECK(!rm.mem || i->mem != NOMEM);
     rm_ext(rm, &x, &b);
-    if (i->enc == X64_EVEX || i->enc == X64_EVEX_SAE) {
-        evex_prefix(a, i, reg, v, x, b);
+    if (i->enc == X64_EVEX || i->enc == X64_EVEX_SAE || other) {
+        evex_prefix(a, i, other ? high_form[op] - 1u : i->w, reg, v, x, b);
     } else {
-        CHECK((reg | v) < 16 && (rm.mem || rm.reg < 16));
+        CHECK(low);
         if (i->enc == X64_VEX)
             vex_prefix(a, i, reg, v, x, b);
         else
@@ -106,7 +123,7 @@ static void emit(Asm *a, X64Vec op, unsigned reg, unsigned v, Rm rm, unsigned im
     }
     asm_u8(a, i->opcode);
     if (rm.mem)
-        asm_modrm_mem(a, reg & 7, rm.m, imm_bytes, i->enc == X64_EVEX ? 1u << i->mem : 1);
+        asm_modrm_mem(a, reg & 7, rm.m, imm_bytes, i->enc == X64_EVEX || other ? 1u << i->mem : 1);
     else
         asm_u8(a, 0xC0 | (reg & 7) << 3 | (rm.reg & 7));
 }

@@ -47,6 +47,9 @@ typedef struct X64VecInfo {
 
 extern const X64VecInfo x64_vec[X64_NVEC];
 
+/* Whether registers from 16 on are operands too: of EVEX rows, and of VEX rows that are known to have such a form, which is used then. */
+bool x64_has_high(X64Vec op);
+
 /* Immediate of VCMPxx (quiet and signalling comparisons) and of VROUNDxx. */
 enum {
     X64_CMP_EQ_OQ = 0, X64_CMP_LT_OS, X64_CMP_LE_OS, X64_CMP_UNORD_Q, X64_CMP_NEQ_UQ, X64_CMP_NLT_US, X64_CMP_NLE_US,

@@ -45,7 +45,9 @@ void sel_store_arg(Sel *s, unsigned n, IrRef v)
     IrVal c;
 
     if (x->reg != REG_NONE && vec) {
-        x64_mr_m(s->a, VMOVDQU_ST, to, (Xmm){(uint8_t)(x->reg - REG_X)});
+        ra_store_reg(s, to, x->reg);
+    } else if (ra_in_high(s, root) != REG_NONE) {
+        ra_store_reg(s, to, ra_in_high(s, root));
     } else if (x->reg != REG_NONE) {
         x64_mov_mr(s->a, W64, to, (Gpr){x->reg});
     } else if (ra_const(s, root, &c)) {
@@ -80,7 +82,7 @@ static void eval_here(Sel *s, const IrInsn *i)
     if (k[2] != IRR_N)
         sel_store_arg(s, 2, i->c);
     store_op(s, i);
-    x64_call(s->a, label_stub(STUB_EVAL));
+    ra_call_stub(s, STUB_EVAL);
 }
 
 static void load_result(Sel *s, unsigned reg)
@@ -111,7 +113,7 @@ void sel_call(Sel *s, const IrInsn *i)
     for (uint32_t k = 0; k < i->b; k++)
         sel_store_arg(s, k, s->r->pool[i->a + k]);
     x64_mov_mi(s->a, W64, plan_scratch(SCRATCH_OP), (int32_t)i->imm);
-    x64_call(s->a, label_stub(STUB_CALL));
+    ra_call_stub(s, STUB_CALL);
     if (i->type != IR_VOID)
         define_result(s, i);
 }

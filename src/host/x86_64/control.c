@@ -114,9 +114,14 @@ static void copy_home(Sel *s, IrRef root)
     Val *x = &s->ra->val[root];
     Mem from = plan_slot(s->plan, x->home - 1u);
     IrType t = ra_type(s, root);
-    Mem to = ra_spill_slot(s, root);
+    unsigned place = ra_spill_place(s, root);
 
     x->home = 0;
+    if (ra_high(place) != REG_NONE) {
+        ra_load_memory(s, ra_high(place), t, false, from);
+        return;
+    }
+    Mem to = ra_spill_mem(place);
     x64_mov_mr(s->a, W64, plan_scratch(0), RAX);
     if (plan_is_x(t)) {
         Mem from2 = from, to2 = to;

@@ -10,8 +10,8 @@
 
 #include <string.h>
 
-/* Locations: registers, then spill slots, then what is read or written on its own. */
-enum { LOC_SLOT = REG_COUNT, LOC_COUNT = LOC_SLOT + SPILL_SLOTS, LOC_HOME, LOC_CONST, LOC_TEMP };
+/* Locations: registers, with those that are spill places; other spill places; then what is read or written on its own. */
+enum { LOC_SPILL = REG_COUNT, LOC_COUNT = LOC_SPILL + SPILL_PLACES, LOC_HOME, LOC_CONST, LOC_TEMP };
 
 typedef struct Move {
     uint16_t to, from;
@@ -29,6 +29,11 @@ typedef struct Moves {
 
 /* --- moves -------------------------------------------------------------------------------------------------------------- */
 
+static unsigned loc_spill(unsigned place)
+{
+    return ra_high(place) != REG_NONE ? ra_high(place) : LOC_SPILL + place;
+}
+
 static unsigned where(const Sel *s, IrRef v)
 {
     const Val *x = ra_val(s, v);
@@ -37,7 +42,7 @@ static unsigned where(const Sel *s, IrRef v)
     if (x->flags & VAL_CONST)
         return LOC_CONST;
     CHECK(x->spill || x->home);
-    return x->spill ? LOC_SLOT + x->spill - 1u : LOC_HOME;
+    return x->spill ? loc_spill(x->spill - 1u) : LOC_HOME;
 }
 
 static void add_move(Moves *m, unsigned to, unsigned from, IrRef v, bool clear)
@@ -67,16 +72,16 @@ static void collect_moves(Moves *m, uint32_t to, IrRef args)
         if (graph_is_param(s, to, p->v)) {
             IrRef arg = arg_of(s, args, p->v);
             bool clear = ra_type(s, p->v) == IR_I32 && ra_type(s, arg) != IR_I32;
-            add_move(m, p->mem ? LOC_SLOT + s->ra->g->slot[p->v] - 1u : p->reg, where(s, arg), arg, clear);
+            add_move(m, p->mem ? loc_spill(s->ra->g->slot[p->v] - 1u) : p->reg, where(s, arg), arg, clear);
             continue;
         }
         unsigned from = where(s, p->v);
         if (p->reg != REG_NONE)
             add_move(m, p->reg, from, p->v, false);
-        if (p->reg != REG_NONE && from >= REG_COUNT && !p->weight && s->ra->pos > x->first && graph_headed(s->ra->g, to) != IR_NO_BLOCK)
+        if (p->reg != REG_NONE && ra_val(s, p->v)->reg == REG_NONE && !p->weight && s->ra->pos > x->first && graph_headed(s->ra->g, to) != IR_NO_BLOCK)
             graph_learn(s, graph_headed(s->ra->g, to), p->v, true);
         if (p->mem && !graph_in_memory(s, p->v))
-            add_move(m, p->v >= s->r->ninsn ? LOC_HOME : LOC_SLOT + ra_graph_slot(s, p->v), where(s, p->v), p->v, false);
+            add_move(m, p->v >= s->r->ninsn ? LOC_HOME : loc_spill(ra_graph_slot(s, p->v)), where(s, p->v), p->v, false);
     }
 }
 
@@ -85,7 +90,7 @@ static Mem loc_mem(const Sel *s, unsigned loc, IrRef v)
     if (loc == LOC_TEMP)
         return plan_scratch(2);
     if (loc < LOC_COUNT)
-        return ra_spill_mem(loc - LOC_SLOT);
+        return ra_spill_mem(loc - LOC_SPILL);
     if (v >= s->r->ninsn)
         return plan_slot(s->plan, s->plan->pin[v - s->r->ninsn].slot);
     return plan_slot(s->plan, ra_val(s, v)->home - 1u);

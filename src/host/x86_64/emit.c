@@ -352,8 +352,12 @@ static uint8_t *put_other(Sel *s, uint8_t *p, IrRef root)
         return put_varint(p, c.u64[0]);
     }
     CHECK(x->spill || x->home);
+    if (ra_in_high(s, root) != REG_NONE) {
+        *p++ = (uint8_t)ra_in_high(s, root);
+        return p;
+    }
     *p++ = x->spill ? SIDE_SPILL : SIDE_HOME;
-    *p++ = (uint8_t)((x->spill ? x->spill : x->home) - 1);
+    *p++ = (uint8_t)(x->spill ? x->spill - 1 - SPILL_MEM : x->home - 1);
     return p;
 }
 

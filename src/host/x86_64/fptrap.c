@@ -71,8 +71,6 @@ static const Row rows[X64_NVEC] = {
 
 /* --- the interrupted context ------------------------------------------------------------------------------------------ */
 
-enum { XSAVE_HEADER = 512, XSAVE_HI16 = 7 /* component: zmm16-31 */ };
-
 /* Register n's 128 bits in the signal frame. Those from 16 on are in a component that may be absent: then all are zero. */
 static IrVal *xmm(ucontext_t *uc, unsigned n)
 {
@@ -82,11 +80,11 @@ static IrVal *xmm(ucontext_t *uc, unsigned n)
 
     if (n < 16)
         return (IrVal *)&uc->uc_mcontext.fpregs->_xmm[n];
-    __cpuid_count(13, XSAVE_HI16, size, offset, ecx, edx);
-    memcpy(&present, area + XSAVE_HEADER, 8);
-    if (!(present >> XSAVE_HI16 & 1)) {
-        present |= 1ull << XSAVE_HI16;
-        memcpy(area + XSAVE_HEADER, &present, 8);
+    __cpuid_count(13, XSAVE_HIGH, size, offset, ecx, edx);
+    memcpy(&present, area + XSAVE_PRESENT, 8);
+    if (!(present >> XSAVE_HIGH & 1)) {
+        present |= 1ull << XSAVE_HIGH;
+        memcpy(area + XSAVE_PRESENT, &present, 8);
         memset(area + offset, 0, size);
     }
     return (IrVal *)(area + offset + 64 * (n - 16));

@@ -74,6 +74,7 @@ void graph_begin(Sel *s)
     g->last = arena_zalloc(s->arena, s->ra->nval * sizeof *g->last);
     g->stored = arena_zalloc(s->arena, s->ra->nval * sizeof *g->stored);
     g->slot = arena_zalloc(s->arena, s->ra->nval * sizeof *g->slot);
+    g->becomes = arena_zalloc(s->arena, s->ra->nval * sizeof *g->becomes);
     find_sides(r, g);
     uint32_t before = IR_NO_BLOCK;
     for (uint32_t k = 0; k < g->cfg->n; k++) {

@@ -13,7 +13,8 @@
  * aliases of the arguments.
  *
  * Places. The first edge into a block that is emitted decides where the values that are live there, and its parameters, are on
- * entry; every other edge moves them there. A spill slot belongs to one value until its last position has been passed.
+ * entry; every other edge moves them there. A spill slot belongs to one value until its last position has been passed; a
+ * loop's parameter lends its own to what it becomes.
  * Whether it holds the value is part of the state, as is whether the home of a pinned slot holds the entry value.
  */
 #ifndef HOST_X86_64_GRAPH_H
@@ -77,8 +78,9 @@ struct Graph {
     uint32_t *at;          /* by instruction: its position */
     uint32_t *last;        /* by value: last position at which it is needed */
     uint32_t *stored;      /* by value: position at which it was last put into memory */
-    uint16_t *slot;        /* by value: spill slot + 1 */
-    uint32_t spill_last[SPILL_SLOTS]; /* by slot: last position at which it is taken */
+    uint16_t *slot;        /* by value: spill place + 1 */
+    IrRef *becomes;        /* by value: the parameter in memory that it is an argument for at the end of a loop's turn, or 0 */
+    uint32_t spill_last[SPILL_PLACES]; /* by place: last position at which it is taken */
     uint32_t bound[REG_COUNT];        /* by register: position at which it got its value */
 };
 

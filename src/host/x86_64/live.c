@@ -451,7 +451,7 @@ static void live_alloc(Live *l)
     uint32_t nslot = s->r->slots->count;
     ra->first_pin = s->r->ninsn;
     ra->reg_pin = s->plan->reg_pin;
-    ra->spill_val = ARENA_ARRAY(s->arena, IrRef, SPILL_SLOTS);
+    ra->spill_val = ARENA_ARRAY(s->arena, IrRef, SPILL_PLACES);
     ra->nval = s->r->ninsn + s->plan->npin;
     ra->val = ARENA_ARRAY(s->arena, Val, ra->nval);
     if (s->r->graph) /* whose liveness looks at all numbers, also those of removed instructions */

@@ -165,7 +165,8 @@ static void adopt_slot(Sel *s, IrRef param, IrRef arg)
         ra_type(s, arg) != ra_type(s, param))
         return;
     g->slot[param] = slot;
-    g->spill_last[slot - 1] = g->last[param];
+    if (g->spill_last[slot - 1] < g->last[param])
+        g->spill_last[slot - 1] = g->last[param];
     ra->spill_val[slot - 1] = param;
 }
 
@@ -325,6 +326,14 @@ static void hint_chain(Sel *s, IrRef v, unsigned reg, IrRef param, uint32_t from
     }
 }
 
+/* Whether a value comes about in the loop that block `head` is the header of. */
+static bool is_made_in(const Sel *s, uint32_t head, IrRef v)
+{
+    const Graph *g = s->ra->g;
+    return v < s->r->ninsn && !is_const(s, v) && g->at[v] >= g->block[head].first && s->r->insn[v].op != IR_GET &&
+           g->at[v] <= g->loop[graph_headed(g, head)].end;
+}
+
 /* Tell the arguments of the edges that are still to come where they are wanted. */
 static void hint_args(Sel *s, uint32_t to)
 {
@@ -337,9 +346,15 @@ static void hint_args(Sel *s, uint32_t to)
             continue;
         for (unsigned e = 0; e < (i->op == IR_BRIF ? 2u : 1u); e++) {
             IrRef args = graph_args(s->r, i, e, &target, &n);
-            for (uint32_t j = 0; target == to && j < x->nplace; j++)
-                if (x->place[j].reg != REG_NONE && graph_is_param(s, to, x->place[j].v))
-                    hint_chain(s, arg_of(s, args, x->place[j].v), x->place[j].reg, x->place[j].v, s->ra->pos);
+            for (uint32_t j = 0; target == to && j < x->nplace; j++) {
+                IrRef v = x->place[j].v;
+                if (!graph_is_param(s, to, v))
+                    continue;
+                if (x->place[j].reg != REG_NONE)
+                    hint_chain(s, arg_of(s, args, v), x->place[j].reg, v, s->ra->pos);
+                else if (graph_headed(g, to) != IR_NO_BLOCK && is_made_in(s, to, arg_of(s, args, v)))
+                    g->becomes[arg_of(s, args, v)] = v;
+            }
         }
     }
     for (uint32_t j = 0; j < x->nplace; j++)

@@ -28,6 +28,7 @@ static const CpuBit required[] = {
 /* What the processor says of itself, asked once: on a virtual machine every question costs tens of microseconds. */
 typedef struct CpuWords {
     unsigned leaf1[4], leaf7[4], leaf7_1[4], extended[4]; /* eax ebx ecx edx */
+    unsigned high[4]; /* leaf 13, of the component of xmm16-31 */
 } CpuWords;
 
 static void read_cpu(CpuWords *w)
@@ -42,6 +43,8 @@ static void read_cpu(CpuWords *w)
     __cpuid_count(7, 0, w->leaf7[0], w->leaf7[1], w->leaf7[2], w->leaf7[3]);
     if (w->leaf7[0] >= 1)
         __cpuid_count(7, 1, w->leaf7_1[0], w->leaf7_1[1], w->leaf7_1[2], w->leaf7_1[3]);
+    if (w->leaf7[1] >> 16 & 1)
+        __cpuid_count(13, XSAVE_HIGH, w->high[0], w->high[1], w->high[2], w->high[3]);
 }
 
 static bool has_bit(const CpuWords *w, unsigned leaf, unsigned reg, unsigned bit)
@@ -142,6 +145,8 @@ HostPlan *plan_new(const HostConfig *cfg, Status *st)
     }
     fill(p, cfg);
     find_features(&w, &p->feat, native || avx512);
+    if (p->feat.avx512)
+        p->high_at = w.high[1];
     if (avx512 && !p->feat.avx512) {
         status_set(st, STATUS_HOST, "this processor has no AVX-512");
         free(p);

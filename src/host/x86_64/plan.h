@@ -23,7 +23,8 @@ _Static_assert(offsetof(HostCpu, flags_x) + 16 == offsetof(HostCpu, state), "the
 #define HOST_CALL_BYTES 5 /* of a call with a displacement */
 #define PLAN_MAX_PINS 40
 
-/* Routines at the start of the cache that translated code jumps to or calls; numbers are part of relocations. */
+/* Routines at the start of the cache that translated code jumps to or calls; numbers are part of relocations.
+ * None keeps xmm16-31: code that has values there does, around its calls (ra_call_stub). */
 typedef enum Stub {
     STUB_ENTER,   /* C: IrStop enter(HostCpu *, const void *hpc) */
     STUB_LEAVE,   /* rax pc, ecx IrStop: note the pc, store pinned slots, return from enter */
@@ -69,6 +70,7 @@ struct HostPlan {
     uint64_t temps;                 /* those that hold no pinned slot */
     uint64_t pinned;                /* those that do */
     uint8_t reg_pin[REG_COUNT];     /* by register: index into pin[], or 0xff */
+    uint32_t high_at;               /* where xmm16-31 are in a signal frame's FP state, 64 bytes each; 0: there are none */
     const uint8_t *stub[STUB_COUNT]; /* executable addresses */
 };
 
@@ -96,6 +98,9 @@ static inline Mem plan_slot(const HostPlan *p, unsigned slot)
 
 /* Where the thunks of tools keep registers, by number, in HostCpu.save; and the length of the instruction that calls them. */
 enum { SAVE_XMM = 128, CALL_BYTES = 5 };
+
+/* An XSAVE area: where its bits of present components are, and the number of that of zmm16-31. */
+enum { XSAVE_PRESENT = 512, XSAVE_HIGH = 7 };
 
 /* Where registers that C keeps are during a TELL, by number, in HostCpu.save: nothing else writes there. */
 enum { SAVE_KEPT = 1024 };

@@ -62,7 +62,9 @@ static const uint8_t *find_entry(const uint8_t *p, const uint8_t *end, uint32_t 
 /* Where the values of registers are. */
 typedef struct Regs {
     uint64_t r[REG_X];
-    const uint8_t *x; /* 16 bytes each */
+    const uint8_t *x;    /* 16 bytes each */
+    const uint8_t *high; /* from xmm16 on, at distances of `stride`; NULL: they are zero */
+    unsigned stride;
 } Regs;
 
 /* What a place is read from. */
@@ -77,8 +79,10 @@ static IrVal host_reg(const Regs *regs, unsigned reg)
     IrVal v = {.u64 = {0, 0}};
     if (reg < REG_X)
         v.u64[0] = regs->r[reg];
-    else
+    else if (reg < REG_X + 16)
         memcpy(&v, regs->x + 16 * (reg - REG_X), 16);
+    else if (regs->high)
+        memcpy(&v, regs->high + regs->stride * (reg - REG_X - 16), 16);
     return v;
 }
 
@@ -198,6 +202,18 @@ static const uint8_t *side_entry(const uint8_t *side, uint32_t side_len, uint32_
     return entry;
 }
 
+/* Where a signal frame has xmm16-31. When they are zero they need not be there. */
+static const uint8_t *frame_high(const HostPlan *plan, const ucontext_t *uc)
+{
+    const uint8_t *area = (const uint8_t *)uc->uc_mcontext.fpregs;
+    uint64_t present;
+
+    if (!plan->high_at)
+        return NULL;
+    memcpy(&present, area + XSAVE_PRESENT, 8);
+    return present >> XSAVE_HIGH & 1 ? area + plan->high_at : NULL;
+}
+
 bool x64_recover(HostPlan *plan, HostCpu *cpu, const uint8_t *code_rx, const uint8_t *side, uint32_t side_len,
                  const void *hpc, void *ucv)
 {
@@ -209,7 +225,7 @@ bool x64_recover(HostPlan *plan, HostCpu *cpu, const uint8_t *code_rx, const uin
     if (!entry)
         return false;
     x64_flags_settle(cpu, plan);
-    Regs regs = {.x = (const uint8_t *)uc->uc_mcontext.fpregs->_xmm};
+    Regs regs = {.x = (const uint8_t *)uc->uc_mcontext.fpregs->_xmm, .high = frame_high(plan, uc), .stride = 64};
     for (unsigned k = 0; k < REG_X; k++)
         regs.r[k] = (uint64_t)uc->uc_mcontext.gregs[gregs[k]];
     apply_entry(&(Source){plan, cpu, &regs}, entry, cpu->state);
@@ -227,7 +243,7 @@ uint64_t x64_show(HostPlan *plan, const HostCpu *cpu, const uint8_t *code_rx, co
 {
     uint64_t pc = 0;
     const uint8_t *entry = side_entry(side, side_len, (uint32_t)((const uint8_t *)hpc - code_rx) - CALL_BYTES, &pc);
-    Regs regs = {.x = cpu->save + SAVE_XMM};
+    Regs regs = {.x = cpu->save + SAVE_XMM, .high = cpu->save + SAVE_XMM + 16 * 16, .stride = 16};
 
     CHECK(entry);
     memcpy(regs.r, cpu->save, sizeof regs.r);

@@ -1,4 +1,5 @@
 #include "host/x86_64/early.h"
+#include "host/x86_64/emit.h"
 #include "host/x86_64/graph.h"
 
 #include "base/check.h"
@@ -63,17 +64,18 @@ IrVal ra_const_value(const Sel *s, IrRef root)
     return const_value(s, root);
 }
 
-Mem ra_spill_mem(unsigned slot)
+Mem ra_spill_mem(unsigned place)
 {
-    return plan_cpu(offsetof(HostCpu, spill) + 8 * (size_t)slot);
+    CHECK(place >= SPILL_MEM);
+    return plan_cpu(offsetof(HostCpu, spill) + 8 * (size_t)(place - SPILL_MEM));
 }
 
 bool ra_memory(const Sel *s, IrRef root, Mem *m)
 {
     const Val *x = &s->ra->val[root];
-    if (x->spill)
+    if (x->spill > SPILL_MEM)
         *m = ra_spill_mem(x->spill - 1u);
-    else if (x->home)
+    else if (x->home && !x->spill)
         *m = plan_slot(s->plan, x->home - 1u);
     else
         return false;
@@ -93,27 +95,34 @@ void ra_trail(Sel *s, IrRef root)
     ra->trail[ra->ntrail++] = (Trail){root, ra->val[root].spill, ra->val[root].home};
 }
 
-static unsigned spill_find(SelAlloc *ra, unsigned n)
+/* The bits of a place of n words in its word of spill_used[]. */
+static uint64_t spill_bits(unsigned place, unsigned n)
 {
-    for (unsigned i = 0; i < SPILL_SLOTS; i += n) {
-        uint64_t bits = (n == 2 ? 3ull : 1ull) << (i & 63);
+    return (n == 2 ? 3ull : 1ull) << (place & 63);
+}
+
+/* A free place of n words in [from, to), or `to`. */
+static unsigned spill_find(SelAlloc *ra, unsigned n, unsigned from, unsigned to)
+{
+    for (unsigned i = from; i < to; i += n) {
+        uint64_t bits = spill_bits(i, n);
         if (!(ra->spill_used[i / 64] & bits)) {
             ra->spill_used[i / 64] |= bits;
             return i;
         }
     }
-    return SPILL_SLOTS;
+    return to;
 }
 
-static void spill_free(Sel *s, unsigned slot)
+static void spill_free(Sel *s, unsigned place)
 {
     SelAlloc *ra = s->ra;
-    IrRef v = ra->spill_val[slot];
-    ra->spill_used[slot / 64] &= ~((plan_is_x(ra_type(s, v)) ? 3ull : 1ull) << (slot & 63));
-    ra->spill_val[slot] = 0;
+    IrRef v = ra->spill_val[place];
+    ra->spill_used[place / 64] &= ~spill_bits(place, plan_is_x(ra_type(s, v)) ? 2 : 1);
+    ra->spill_val[place] = 0;
 }
 
-/* Free the slots of values that are not needed any more; on the main path only, where nothing is to be restored. */
+/* Free the places of values that are not needed any more; on the main path only, where nothing is to be restored. */
 static void spill_reclaim(Sel *s)
 {
     SelAlloc *ra = s->ra;
@@ -125,53 +134,89 @@ static void spill_reclaim(Sel *s)
             spill_free(s, i);
 }
 
+/* A place among [from, to), perhaps of a value that is not needed any more, or `to`. */
+static unsigned spill_take(Sel *s, unsigned n, unsigned from, unsigned to)
+{
+    unsigned place = spill_find(s->ra, n, from, to);
+    if (place == to) {
+        spill_reclaim(s);
+        place = spill_find(s->ra, n, from, to);
+    }
+    return place;
+}
+
 static unsigned spill_alloc(Sel *s, IrRef root)
 {
     SelAlloc *ra = s->ra;
-    unsigned n = plan_is_x(ra_type(s, root)) ? 2 : 1;
-    unsigned slot = spill_find(ra, n);
-    if (slot == SPILL_SLOTS) {
-        spill_reclaim(s);
-        slot = spill_find(ra, n);
-        CHECK(slot < SPILL_SLOTS || ra->g);
-    }
-    if (slot == SPILL_SLOTS) { /* the code is void */
+    unsigned n = plan_is_x(ra_type(s, root)) ? 2 : 1, place = SPILL_MEM;
+    if (ra->high && n == 2)
+        place = spill_take(s, n, 0, SPILL_MEM);
+    if (place == SPILL_MEM)
+        place = spill_take(s, n, SPILL_MEM, SPILL_PLACES);
+    CHECK(place < SPILL_PLACES || ra->g);
+    if (place == SPILL_PLACES) { /* the code is void */
         ra->full = true;
-        return 0;
+        return SPILL_MEM;
     }
-    while (ra->nspill < slot + n)
+    while (ra->nspill < place + n)
         ra->spill_val[ra->nspill++] = 0;
-    ra->spill_val[slot] = root;
-    return slot;
+    ra->spill_val[place] = root;
+    return place;
+}
+
+/* The place of the parameter that the value is to become, if nothing there is needed any more: the back-edge moves nothing then. */
+static bool borrow_place(Sel *s, IrRef root)
+{
+    SelAlloc *ra = s->ra;
+    Graph *g = ra->g;
+    IrRef param = g->becomes[root], owner;
+    unsigned place = g->slot[param] - 1u;
+    uint64_t bits = spill_bits(place, plan_is_x(ra_type(s, root)) ? 2 : 1);
+
+    if (!param || !g->slot[param] || ra_type(s, param) != ra_type(s, root) || (ra->spill_used[place / 64] & bits) != bits)
+        return false;
+    owner = ra->spill_val[place]; /* perhaps what has borrowed it, or an inner loop's parameter */
+    if (!owner || g->last[owner] >= ra->pos || ra_type(s, owner) != ra_type(s, root))
+        return false;
+    g->slot[root] = g->slot[param];
+    if (g->spill_last[place] < g->last[root])
+        g->spill_last[place] = g->last[root];
+    ra->spill_val[place] = root;
+    return true;
 }
 
 unsigned ra_graph_slot(Sel *s, IrRef root)
 {
     Graph *g = s->ra->g;
-    if (!g->slot[root]) {
-        unsigned slot = spill_alloc(s, root);
-        g->slot[root] = (uint16_t)(slot + 1);
-        g->spill_last[slot] = g->last[root];
+    if (!g->slot[root] && !borrow_place(s, root)) {
+        unsigned place = spill_alloc(s, root);
+        g->slot[root] = (uint16_t)(place + 1);
+        g->spill_last[place] = g->last[root];
     }
     return g->slot[root] - 1u;
 }
 
-Mem ra_spill_slot(Sel *s, IrRef root)
+unsigned ra_spill_place(Sel *s, IrRef root)
 {
     SelAlloc *ra = s->ra;
-    unsigned slot;
+    unsigned place;
     if (ra->g && (!ra->depth || ra->g->slot[root])) {
-        slot = ra_graph_slot(s, root);
+        place = ra_graph_slot(s, root);
         graph_stored(s, root);
     } else {
-        slot = spill_alloc(s, root);
+        place = spill_alloc(s, root);
     }
     ra_trail(s, root);
-    ra->val[root].spill = (uint16_t)(slot + 1);
-    return ra_spill_mem(slot);
+    ra->val[root].spill = (uint16_t)(place + 1);
+    return place;
 }
 
 /* --- registers -------------------------------------------------------------------------------------------------------- */
+
+static bool is_high(unsigned reg)
+{
+    return reg >= REG_X + 16;
+}
 
 void ra_move(Sel *s, unsigned to, unsigned from)
 {
@@ -188,7 +233,9 @@ void ra_load_const(Sel *s, unsigned reg, const IrVal *c)
         return;
     }
     Xmm x = {(uint8_t)(reg - REG_X)};
-    if (!c->u64[0] && !c->u64[1])
+    if (is_high(reg))
+        x64_rm_m(s->a, VMOVDQU64, x, sel_vconst(s, c->u64[0], c->u64[1]));
+    else if (!c->u64[0] && !c->u64[1])
         x64_rvm(s->a, VPXOR, x, x, x);
     else
         x64_rm_m(s->a, VMOVDQU, x, sel_vconst(s, c->u64[0], c->u64[1]));
@@ -198,7 +245,7 @@ void ra_load_const(Sel *s, unsigned reg, const IrVal *c)
 void ra_load_memory(Sel *s, unsigned reg, IrType t, bool spilled, Mem m)
 {
     if (reg >= REG_X)
-        x64_rm_m(s->a, VMOVDQU, (Xmm){(uint8_t)(reg - REG_X)}, m);
+        x64_rm_m(s->a, is_high(reg) ? VMOVDQU64 : VMOVDQU, (Xmm){(uint8_t)(reg - REG_X)}, m);
     else if (spilled || t == IR_I64)
         x64_mov_rm(s->a, W64, (Gpr){(uint8_t)reg}, m);
     else
@@ -216,6 +263,8 @@ void ra_load_into(Sel *s, unsigned reg, IrRef root)
             ra_move(s, reg, x->reg);
     } else if (ra_const(s, root, &c)) {
         ra_load_const(s, reg, &c);
+    } else if (ra_in_high(s, root) != REG_NONE) {
+        ra_move(s, reg, ra_in_high(s, root));
     } else {
         bool found = ra_memory(s, root, &m);
         CHECK(found);
@@ -254,7 +303,36 @@ void ra_store_reg(Sel *s, Mem m, unsigned reg)
     if (reg < REG_X)
         x64_mov_mr(s->a, W64, m, (Gpr){(uint8_t)reg});
     else
-        x64_mr_m(s->a, VMOVDQU_ST, m, (Xmm){(uint8_t)(reg - REG_X)});
+        x64_mr_m(s->a, is_high(reg) ? VMOVDQU64_ST : VMOVDQU_ST, m, (Xmm){(uint8_t)(reg - REG_X)});
+}
+
+static void store_spill(Sel *s, unsigned place, unsigned reg)
+{
+    if (ra_high(place) != REG_NONE)
+        ra_move(s, ra_high(place), reg);
+    else
+        ra_store_reg(s, ra_spill_mem(place), reg);
+}
+
+void ra_keep_high(Sel *s, bool save)
+{
+    for (uint64_t m = s->ra->spill_used[0] & ((1ull << SPILL_MEM) - 1); m; m &= m - 1) {
+        unsigned place = (unsigned)__builtin_ctzll(m), reg = ra_high(place);
+        Mem at = plan_cpu(offsetof(HostCpu, save) + SAVE_XMM + 16 * (size_t)(reg - REG_X));
+        if (place & 1)
+            continue;
+        if (save)
+            ra_store_reg(s, at, reg);
+        else
+            ra_load_memory(s, reg, IR_V128, true, at);
+    }
+}
+
+void ra_call_stub(Sel *s, Stub stub)
+{
+    ra_keep_high(s, true);
+    x64_call(s->a, label_stub(stub));
+    ra_keep_high(s, false);
 }
 
 static bool has_other_place(const Val *x)
@@ -284,7 +362,7 @@ static void evict(Sel *s, unsigned reg)
             if (ra->g)
                 graph_stored(s, v);
         } else {
-            ra_store_reg(s, ra_spill_slot(s, v), reg);
+            store_spill(s, ra_spill_place(s, v), reg);
         }
     }
     release(ra, reg);
@@ -390,6 +468,7 @@ void ra_begin(Sel *s)
 {
     SelAlloc *ra = s->ra;
     ra->used = ra->at_pin = s->plan->pinned;
+    ra->high = ra->g && s->feat->avx512 && !s->plan->cfg.tool_calls; /* with which each guest instruction may call C */
     ra->end = NEVER - 1;
     ra->block_end = NEVER;
 }
@@ -543,6 +622,13 @@ RXm sel_use_xm(Sel *s, IrRef v, unsigned bytes)
     if (use_mem(s, v, bytes, &m))
         return xm_m(m);
     return xm_x(sel_use_x(s, v));
+}
+
+bool sel_in_high(const Sel *s, IrRef v, Xmm *x)
+{
+    unsigned reg = ra_in_high(s, ra_root(s, v));
+    *x = (Xmm){(uint8_t)(reg - REG_X)};
+    return reg != REG_NONE;
 }
 
 void sel_take_r(Sel *s, Gpr r)

@@ -14,6 +14,10 @@
  * home, once nothing that may come before needs what that held (Early).
  *
  * That is a tree region. What is different in a graph, with joins and loops, is in graph.h.
+ *
+ * With AVX-512 a vector that a graph spills goes to one of xmm16-31 while there is a free one: to move it there and back takes no
+ * time, as storing and loading does. They are spill places only, since most instructions cannot name them. No stub keeps them: code
+ * that calls C saves those that are taken (ra_call_stub).
  */
 #ifndef HOST_X86_64_REGALLOC_H
 #define HOST_X86_64_REGALLOC_H
@@ -53,7 +57,7 @@ typedef struct Val {
     uint32_t first;  /* its position, or NEVER; of a lazy value: position for which its operands were kept last */
     IrRef alt;       /* of a comparison: the subtraction of the same operands, or 0; of a carry: the addition */
     uint32_t count;  /* operand uses, those of fused conditions excepted */
-    uint16_t spill;  /* spill slot + 1 */
+    uint16_t spill;  /* spill place + 1 */
     uint16_t home;   /* guest slot + 1 whose home holds the value */
     uint16_t am;     /* of a memory operation: its address mode's number; of others: a VAL_AM */
     uint16_t flags;
@@ -89,13 +93,19 @@ typedef struct Early {
     uint16_t slot;
 } Early;
 
-#define SPILL_SLOTS (sizeof(((HostCpu *)0)->spill) / 8)
+/* Places for spilled values, a vector takes two: first xmm16-31, then the words of HostCpu.spill. */
+enum {
+    SPILL_SLOTS = sizeof(((HostCpu *)0)->spill) / 8,
+    SPILL_MEM = 32,
+    SPILL_PLACES = SPILL_MEM + SPILL_SLOTS,
+    SPILL_WORDS = (SPILL_PLACES + 63) / 64,
+};
 
 /* State at a branch, to go back to after the side exit's code. */
 typedef struct Scope {
     uint64_t used, at_pin, changed;
     IrRef reg_val[REG_COUNT];
-    uint64_t spill_used[SPILL_SLOTS / 64];
+    uint64_t spill_used[SPILL_WORDS];
     uint32_t ntrail, end;
 } Scope;
 
@@ -129,8 +139,9 @@ struct SelAlloc {
     uint64_t changed; /* registers that may hold something else than when the present scope was entered */
     uint64_t at_pin; /* pinned registers that hold the entry value of their slot */
     IrRef reg_val[REG_COUNT];
-    uint64_t spill_used[SPILL_SLOTS / 64];
-    IrRef *spill_val;     /* by spill slot, of those that were ever taken */
+    bool high;            /* xmm16-31 may be taken */
+    uint64_t spill_used[SPILL_WORDS];
+    IrRef *spill_val;     /* by spill place, of those up to the last that was ever taken */
     unsigned nspill;      /* how many these are */
     Trail *trail;
     uint32_t ntrail, cap_trail;
@@ -187,7 +198,7 @@ uint32_t ra_use_new(Sel *s); /* a new entry of use[] */
 /* Emit code that brings the value from wherever it is into `reg`, which stays unbound. */
 void ra_load_into(Sel *s, unsigned reg, IrRef root);
 void ra_move(Sel *s, unsigned to, unsigned from);
-/* Memory operand of a spill slot or home that holds the value; false when it is in none. */
+/* Memory operand of a spill slot or home that holds the value; false when it is in none, or in a high register. */
 bool ra_memory(const Sel *s, IrRef root, Mem *m);
 IrVal ra_const_value(const Sel *s, IrRef root);
 static inline bool ra_const(const Sel *s, IrRef root, IrVal *c)
@@ -201,6 +212,21 @@ void ra_load_const(Sel *s, unsigned reg, const IrVal *c);
 /* A value of type `t` from a spill slot (`spilled`) or home; a register to memory, whole. */
 void ra_load_memory(Sel *s, unsigned reg, IrType t, bool spilled, Mem m);
 void ra_store_reg(Sel *s, Mem m, unsigned reg);
+/* These and ra_move also take the numbers of high registers. That of a spill place which is one, or REG_NONE. */
+static inline unsigned ra_high(unsigned place)
+{
+    return place < SPILL_MEM ? REG_X + 16 + place / 2 : REG_NONE;
+}
+/* The high register that alone holds the value, or REG_NONE. */
+static inline unsigned ra_in_high(const Sel *s, IrRef root)
+{
+    const Val *x = &s->ra->val[root];
+    return x->reg == REG_NONE && x->spill ? ra_high(x->spill - 1u) : REG_NONE;
+}
+/* Save the high registers that are taken where stubs keep the others, or load them. No calls of the allocator in between. */
+void ra_keep_high(Sel *s, bool save);
+/* Call a stub that may call C. */
+void ra_call_stub(Sel *s, Stub stub);
 /*
  * A call that keeps none but the registers in `kept` follows: every value that is needed behind it, or `here` by the instruction's
  * snapshot, is somewhere else then. Registers still hold what they did until the call is made.
@@ -208,11 +234,11 @@ void ra_store_reg(Sel *s, Mem m, unsigned reg);
 void ra_call(Sel *s, uint64_t kept, bool here);
 /* The registers whose values are needed behind the present instruction. */
 uint64_t ra_live(Sel *s);
-Mem ra_spill_mem(unsigned slot);
-/* The spill slot, less 1, that a value of a graph has for good. */
+Mem ra_spill_mem(unsigned place); /* of one in memory */
+/* The spill place that a value of a graph has for good. */
 unsigned ra_graph_slot(Sel *s, IrRef root);
-/* Give the value a spill slot, without storing. */
-Mem ra_spill_slot(Sel *s, IrRef root);
+/* Give the value a spill place, without storing: which. */
+unsigned ra_spill_place(Sel *s, IrRef root);
 /* Note the present places of a value on the trail before changing them. */
 void ra_trail(Sel *s, IrRef root);
 

@@ -154,7 +154,7 @@ static bool arith(Sel *s, const IrInsn *i)
     if (!fp_host(s, f))
         return vsel_f16_arith(s, i);
     Xmm a = sel_use_x(s, i->a);
-    RXm b = sel_careful(s) ? xm_x(sel_use_x(s, i->b)) : sel_use_xm(s, i->b, fp_bytes(f));
+    RXm b = sel_careful(s) ? xm_x(sel_use_x(s, i->b)) : vsel_use_xm(s, op[k][fp_index(f)], i->b, fp_bytes(f));
     FpExtra x = fp_extra(s, k >= 2);
     Xmm d = fp_def_above(s, i, &x);
     fp_extra_guard_quiet(s, &x, f, a);
@@ -204,7 +204,8 @@ static bool fused(Sel *s, const IrInsn *i)
         return false;
     Xmm a = sel_use_x(s, i->a);
     Xmm b = sel_use_x(s, i->b);
-    Xmm c = sel_use_x(s, i->c);
+    bool copied = !sel_careful(s) && (clean(s, i->c) || f == IR_F16);
+    Xmm c = copied ? vsel_use_x(s, VMOVAPS, i->c) : sel_use_x(s, i->c);
     FpExtra x = fp_extra(s, true);
     Xmm d = sel_def_x(s, i);
     Xmm t = x.tiny ? x.t : sel_tmp_x(s);

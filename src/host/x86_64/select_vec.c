@@ -87,6 +87,20 @@ Xmm vsel_use_low(Sel *s, IrRef v)
     return t;
 }
 
+RXm vsel_use_xm(Sel *s, X64Vec op, IrRef v, unsigned bytes)
+{
+    Xmm x;
+
+    return x64_has_high(op) && sel_in_high(s, v, &x) ? xm_x(x) : sel_use_xm(s, v, bytes);
+}
+
+Xmm vsel_use_x(Sel *s, X64Vec op, IrRef v)
+{
+    Xmm x;
+
+    return x64_has_high(op) && sel_in_high(s, v, &x) ? x : sel_use_x(s, v);
+}
+
 Xmm vsel_use_shaped(Sel *s, const IrInsn *i, IrRef v)
 {
     return half_shape(i) ? vsel_use_low(s, v) : sel_use_x(s, v);
@@ -169,8 +183,10 @@ static const X64Vec lane_maxu[] = {VPMAXUB, VPMAXUW, VPMAXUD, VPMAXUQ};
 /* d = op(a, b), zero halves giving zero. */
 static bool emit_two(Sel *s, const IrInsn *i, X64Vec op)
 {
-    Xmm a = sel_use_x(s, i->a);
-    RXm b = sel_use_xm(s, i->b, 16);
+    Xmm high;
+    bool swap = (ir_ops[i->op].flags & IRF_COMM) && sel_in_high(s, i->a, &high);
+    Xmm a = sel_use_x(s, swap ? i->b : i->a);
+    RXm b = vsel_use_xm(s, op, swap ? i->a : i->b, 16);
     Xmm d = sel_def_x_last(s, i);
     x64_rvm_xm(s->a, op, d, a, b);
     vsel_finish_zero(s, i, d);
@@ -191,7 +207,7 @@ static bool logic(Sel *s, const IrInsn *i)
 static bool and_not(Sel *s, const IrInsn *i)
 {
     Xmm b = sel_use_x(s, i->b);
-    RXm a = sel_use_xm(s, i->a, 16);
+    RXm a = vsel_use_xm(s, VPANDN, i->a, 16);
     Xmm d = sel_def_x_last(s, i);
     x64_rvm_xm(s->a, VPANDN, d, b, a);
     vsel_finish_zero(s, i, d);
@@ -227,7 +243,7 @@ static bool not_(Sel *s, const IrInsn *i)
 static bool ternary(Sel *s, const IrInsn *i, unsigned table)
 {
     Xmm b = sel_use_x(s, i->b);
-    RXm c = sel_use_xm(s, i->c, 16);
+    RXm c = vsel_use_xm(s, VPTERNLOGQ, i->c, 16);
     Xmm d = sel_def_x_from(s, i, i->a);
     x64_rvmi_xm(s->a, VPTERNLOGQ, d, b, c, table);
     vsel_finish_zero(s, i, d);

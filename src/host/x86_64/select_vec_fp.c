@@ -102,6 +102,14 @@ static Xmm use_divisor(Sel *s, const IrInsn *i, IrRef v)
     return t;
 }
 
+/* The last operand of `op`; careful code looks at it first. */
+static Xmm use_last(Sel *s, const IrInsn *i, X64Vec op, IrRef v)
+{
+    bool shaped = !half_shape(i) || vsel_upper_zero(s, v);
+
+    return shaped && !sel_careful(s) ? vsel_use_x(s, op, v) : vsel_use_shaped(s, i, v);
+}
+
 bool vsel_fvec_arith(Sel *s, const IrInsn *i)
 {
     static const X64Vec ops[4][3] = {
@@ -111,7 +119,7 @@ bool vsel_fvec_arith(Sel *s, const IrInsn *i)
     if (!fp_host(s, (IrType)i->lane))
         return vsel_f16_vector(s, i);
     Xmm a = vsel_use_shaped(s, i, i->a);
-    Xmm b = k == 3 ? use_divisor(s, i, i->b) : vsel_use_shaped(s, i, i->b);
+    Xmm b = k == 3 ? use_divisor(s, i, i->b) : use_last(s, i, ops[k][f], i->b);
     Extra x = extra(s, i, k >= 2);
     Xmm d = extra_def(s, i, &x);
     extra_guard_quiet(s, &x, f, a);
@@ -161,7 +169,7 @@ bool vsel_fvec_fma(Sel *s, const IrInsn *i)
         return false;
     Xmm a = vsel_use_shaped(s, i, i->a);
     Xmm b = vsel_use_shaped(s, i, i->b);
-    Xmm c = vsel_use_shaped(s, i, i->c);
+    Xmm c = use_last(s, i, VMOVAPS, i->c);
     Extra x = extra(s, i, true);
     Xmm d = sel_def_x(s, i);
     Xmm t = x.any ? x.t : sel_tmp_x(s);

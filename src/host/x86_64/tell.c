@@ -160,7 +160,7 @@ static void tell_always(Sel *s, const IrInsn *i, const IrTell *tell)
         tell_here(s, tell, from);
     } else {
         tell_args(s, tell, from);
-        x64_call(s->a, label_stub(STUB_TELL));
+        ra_call_stub(s, STUB_TELL);
         s->calls.told = false;
     }
     s->calls.fp_host = cfg->tool_calls;
@@ -188,7 +188,7 @@ static void tell_sometimes(Sel *s, const IrInsn *i, const IrTell *tell)
         sel_store_arg(s, IR_TELL_VALUE, i->c);
     keep_regs(s, live, true);
     tell_args(s, tell, tell_address(s, i));
-    x64_call(s->a, label_stub(STUB_TELL));
+    ra_call_stub(s, STUB_TELL);
     keep_regs(s, live, false);
     if (s->calls.fp_block && !s->calls.fp_host)
         x64_call(s->a, label_stub(STUB_GUEST_FP));
@@ -228,8 +228,10 @@ static void store_operands(Sel *s, const IrInsn *i)
 static void call_tool(Sel *s, const IrInsn *i, Stub stub)
 {
     sel_store_imm(s, plan_scratch(SCRATCH_IMM), i->imm);
+    ra_keep_high(s, true);
     side_here(s); /* of the call instruction itself: what follows it may have an entry of its own */
     x64_call(s->a, label_stub(stub));
+    ra_keep_high(s, false);
 }
 
 static void tool_always(Sel *s, const IrInsn *i)

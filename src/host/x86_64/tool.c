@@ -77,7 +77,7 @@ void sel_room(Sel *s, const IrInsn *i)
     sel_bind(s, full);
     x64_mov_mr(s->a, W64, sel_cpu(s, offsetof(HostCpu, ir.call.arg)), d);
     x64_mov_mi(s->a, W64, plan_scratch(SCRATCH_IMM), (int32_t)host_room_site(i->imm));
-    x64_call(s->a, label_stub(STUB_TOOL));
+    ra_call_stub(s, STUB_TOOL);
     x64_mov_rm(s->a, W64, d, sel_cpu(s, offsetof(HostCpu, ir.call.ret)));
     x64_jmp(s->a, back);
     sel_cold_end(s);
@@ -133,7 +133,7 @@ static void note_by_stub(Sel *s, const Note *k)
         x64_mov_mr(s->a, W64, sel_cpu(s, addr), k->x);
     }
     sel_store_imm(s, plan_scratch(SCRATCH_IMM), host_note_site((uintptr_t)k->n));
-    x64_call(s->a, label_stub(STUB_NOTE));
+    ra_call_stub(s, STUB_NOTE);
     x64_jmp(s->a, k->back);
 }
 

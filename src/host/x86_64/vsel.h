@@ -71,6 +71,9 @@ bool vsel_upper_zero(const Sel *s, IrRef v);
 Xmm vsel_use_low(Sel *s, IrRef v);
 /* The operand for an instruction that works on all 128 bits: as it is for full shapes, with upper bits cleared else. */
 Xmm vsel_use_shaped(Sel *s, const IrInsn *i, IrRef v);
+/* sel_use_x and sel_use_xm for the last operand of `op`, which is used for nothing else: perhaps a register from xmm16 on. */
+Xmm vsel_use_x(Sel *s, X64Vec op, IrRef v);
+RXm vsel_use_xm(Sel *s, X64Vec op, IrRef v, unsigned bytes);
 /* Clear bits 127:64 of the result if the shape has 64 bits. */
 void vsel_finish(Sel *s, const IrInsn *i, Xmm d);
 /* A constant of `bits`-wide lanes, each x. */

@@ -167,6 +167,8 @@ Xmm sel_use_x(Sel *s, IrRef v);
  */
 RGm sel_use_rm(Sel *s, IrRef v, unsigned bytes);
 RXm sel_use_xm(Sel *s, IrRef v, unsigned bytes);
+/* Whether the value is in a register from xmm16 on only: which. It may be read there, until the rule returns (x64_has_high). */
+bool sel_in_high(const Sel *s, IrRef v, Xmm *x);
 /* The value in this very register, which the rule may overwrite. */
 void sel_use_r_in(Sel *s, IrRef v, Gpr r);
 
