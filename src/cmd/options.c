@@ -285,6 +285,7 @@ static bool opt_tier2(Options *o, char *arg, Status *st)
     if (strcmp(arg, "off") != 0 && (!parse_number("tier2", arg, &n, st) || n < 1 || n > INT32_MAX))
         return st->code ? false : status_set(st, STATUS_USAGE, "--tier2: off, or from 1 to %d", INT32_MAX);
     o->user.engine.tier2 = (uint32_t)n;
+    o->user.engine.tier2_within = 0;
     return true;
 }
 
@@ -431,6 +432,7 @@ void options_init(Options *o)
     o->user.engine.ret_predict = true;
     o->user.engine.jit_limit = UINT64_MAX;
     o->user.engine.tier2 = TIER2_DEFAULT;
+    o->user.engine.tier2_within = TIER2_WITHIN_NS;
     o->user.engine.promote = (PromoteConfig){PROMOTE_DEFAULT, PROMOTE_MISS, PROMOTE_DEFAULT};
 }
 

@@ -11,7 +11,8 @@
 #include "engine/vcpu.h"
 
 /* Times that code runs before it is translated again: see docs/tier2.md, "The threshold". */
-#define TIER2_DEFAULT 20000
+#define TIER2_DEFAULT 5000
+#define TIER2_WITHIN_NS 5000000
 
 typedef enum EngineKind { ENGINE_JIT, ENGINE_INTERP } EngineKind;
 
@@ -38,6 +39,7 @@ typedef struct EngineConfig {
     const char *persist_dir;   /* directory of the persistent cache, absolute; NULL: none */
     uint64_t persist_limit;    /* bytes that it may take; 0: default */
     const char *cpu_list;      /* what `features` was made from: part of what translations depend on */
+    uint64_t tier2_within;     /* ns of the thread within which it must have run that often again; 0: any */
     uint32_t tier2;            /* times until code counts as hot; 0: tier 1 alone; 1: graphs at once, on the guest's thread */
     struct Tools *tools;       /* see engine/instrument.h; NULL: none */
     PromoteConfig promote;     /* of indirect branches; slots and window may be PROMOTE_DEFAULT */

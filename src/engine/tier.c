@@ -246,17 +246,35 @@ void tier_trail(Vcpu *cpu, Trail *trail, bool whole)
     free(trail);
 }
 
+/*
+ * Whether what has come to zero counter k is what did so the last time, and a short time of the thread ago. Many places have a
+ * counter in common: one whose code is executed here and there has all of it come to be hot in time.
+ */
+static bool is_frequent(Vcpu *cpu, unsigned k)
+{
+    uint64_t pc = cpu->h.ir.pc, within = cpu->e->cfg.tier2_within;
+
+    if (!within)
+        return true;
+    uint64_t now = os_thread_ns();
+    bool again = cpu->hot[k].pc == pc && now - cpu->hot[k].ns <= within;
+    cpu->hot[k].pc = pc;
+    cpu->hot[k].ns = now;
+    return again;
+}
+
 const void *tier_hot(HostCpu *h)
 {
     Vcpu *cpu = (Vcpu *)h;
     Engine *e = cpu->e;
     Translated why;
+    unsigned k = host_hot_index(h->ir.pc, e->cfg.guest->pc_shift);
 
-    h->counter[host_hot_index(h->ir.pc, e->cfg.guest->pc_shift)] = e->cfg.tier2;
+    h->counter[k] = e->cfg.tier2;
     Translation *t = translate_get(cpu, h->ir.pc, &why);
     if (!t || !t->hpc)
         return NULL;
-    if (!counts(e, t) || cpu->trail || atomic_exchange(&t->asked, true))
+    if (!counts(e, t) || cpu->trail || !is_frequent(cpu, k) || atomic_exchange(&t->asked, true))
         return t->hpc;
     cpu->stats.hot++;
     trail_begin(cpu);

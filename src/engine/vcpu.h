@@ -72,6 +72,9 @@ struct Vcpu {
     void *escape;              /* where to go when a tool crashes that is being called: of __builtin_setjmp, or VCPU_CODE_CALL */
     void *altstack, *shadow;   /* host signal stack; return stack with its guard pages */
     Vcpu *next, *prev;         /* engine's list of vcpus */
+    struct {
+        uint64_t pc, ns;       /* guest pc, and time of the thread */
+    } hot[1 << HOST_HOT_BITS]; /* by counter (HostCpu.counter): when it came to zero last */
     struct VcpuStats {
         uint64_t translations, guest_insns, host_bytes, translate_ns, lookups, links, faults, fp_traps, interp_regions, discarded;
         uint64_t unpaired, watches; /* returns.c */
