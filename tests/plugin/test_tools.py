@@ -94,8 +94,10 @@ def test_interrupted(dragoman, tick):
             elif args:
                 ok = (got["instructions"] - 13) % 7 == 0 and (got["instructions"] - 13) // 7 <= ticks < quiet["instructions"] // 100
             else:
-                ok = got == {"instructions": quiet["instructions"] + 7 * ticks, "blocks": quiet["blocks"] + 2 * ticks,
-                             "reads": quiet["reads"] + ticks, "writes": quiet["writes"] + ticks}
+                again = got["instructions"] - quiet["instructions"] - 7 * ticks  # a system call that a tick came before: svc once more
+                ok = 0 <= again <= 2 and got == {
+                    "instructions": quiet["instructions"] + 7 * ticks + again, "blocks": quiet["blocks"] + 2 * ticks + again,
+                    "reads": quiet["reads"] + ticks, "writes": quiet["writes"] + ticks}
             check(r.returncode == 0 and ticks > 0 and ok, f"interrupted by a timer {args}: {name}", f"{ticks} {got} {quiet}")
 
 

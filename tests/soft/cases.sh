@@ -265,12 +265,12 @@ END
 gcc -g -O0 -pthread b.c -o b
 ./b >out & p=$!
 until [ -e ready ]; do sleep 0.1; done; sleep 1
-gdb -nx -batch -ex 'set debuginfod enabled off' -p $p -ex 'print loops > 0' -ex 'info threads' -ex 'generate-core-file b.core' -ex 'set var go = 1' \
+gdb -nx -batch -ex 'set debuginfod enabled off' -p $p -ex 'print loops != 0' -ex 'info threads' -ex 'generate-core-file b.core' -ex 'set var go = 1' \
     -ex 'tbreak 28' -ex continue -ex detach >gdb.out 2>&1 || { cat gdb.out; exit 1; }
 grep -cE '^[* ] [12] .*Thread' gdb.out; grep -E '^(\$|28)' gdb.out
 wait $p || echo "status $?"
 cat out
-gdb -nx -batch -ex 'set debuginfod enabled off' -ex 'print go' -ex 'thread apply all bt' ./b b.core 2>&1 | grep -oE '^\$1 = 0|in spin|in main|in other' | sort
+gdb -nx -batch -ex 'set debuginfod enabled off' -ex 'print go' -ex 'thread apply all bt' ./b b.core 2>&1 | grep -oE '^\$1 = 0|spin \(\)|in main|in other' | sort
 cat >c.c <<'END'
 int *nowhere;
 static int fall(int n) { return n ? fall(n - 1) + 1 : *nowhere; }
@@ -291,8 +291,8 @@ gdb -nx -batch -ex 'set debuginfod enabled off' -ex bt ./c core* 2>&1 | grep -oE
 #= $1 = 0
 #= in main
 #= in other
-#= in spin
-#= in spin
+#= spin ()
+#= spin ()
 #= died 139
 #= Program terminated with signal SIGSEGV, Segmentation fault.
 #= fall (n=0)
