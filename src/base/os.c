@@ -70,11 +70,16 @@ void os_yield(void)
     sched_yield();
 }
 
+bool os_thread_there(int tid)
+{
+    return syscall(SYS_tgkill, getpid(), tid, 0) == 0;
+}
+
 void os_thread_gone(int tid)
 {
     enum { STEP_US = 50 };
 
-    for (unsigned k = 0; k < 1000000 / STEP_US && syscall(SYS_tgkill, getpid(), tid, 0) == 0; k++)
+    for (unsigned k = 0; k < 1000000 / STEP_US && os_thread_there(tid); k++)
         usleep(STEP_US);
 }
 

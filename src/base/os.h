@@ -43,6 +43,8 @@ void os_yield(void);
  * has said that it ends. A second at the most.
  */
 void os_thread_gone(int tid);
+/* Whether the kernel has a thread `tid` of this process. */
+bool os_thread_there(int tid);
 /* A full barrier in every thread of the process, each at some point during the call. False: the kernel has none. */
 bool os_barrier_all(void);
 

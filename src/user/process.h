@@ -40,7 +40,7 @@ typedef struct Seccomp {
     uint32_t mode;             /* SECCOMP_MODE_* */
 } Seccomp;
 
-#define GONE_MAX 64
+#define GONE_MAX 4096
 
 typedef struct UserProc {
     const UserConfig *cfg;

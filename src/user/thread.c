@@ -77,6 +77,16 @@ void threads_gone(UserProc *p)
     pthread_mutex_unlock(&p->lock);
 }
 
+/* Under the lock: take those out of the list that the kernel has no more. Nobody waits: a thousand may end at once. */
+static void forget_gone(UserProc *p)
+{
+    unsigned n = 0;
+    for (unsigned k = 0; k < p->ngone; k++)
+        if (os_thread_there(p->gone[k]))
+            p->gone[n++] = p->gone[k];
+    p->ngone = n;
+}
+
 /* The kernel gives ids out again: who begins with one is not the thread that ended with it. */
 static void not_gone(UserThread *t)
 {
@@ -108,14 +118,11 @@ static void count_out(UserThread *t, bool leaving)
 {
     UserProc *p = t->p;
     pthread_mutex_lock(&p->lock);
-    while (p->ngone == GONE_MAX) {
-        pthread_mutex_unlock(&p->lock);
-        threads_gone(p);
-        pthread_mutex_lock(&p->lock);
-    }
+    if (p->ngone == GONE_MAX)
+        forget_gone(p);
     p->nthreads--;
     p->nleaving -= leaving;
-    if (t->tid > 0 && t->tid != p->pid) /* it has run; the first stays as long as the process */
+    if (t->tid > 0 && t->tid != p->pid && p->ngone < GONE_MAX) /* it has run; the first stays as long as the process */
         p->gone[p->ngone++] = t->tid;
     pthread_mutex_unlock(&p->lock);
 }
