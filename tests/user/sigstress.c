@@ -219,6 +219,8 @@ static void *run_victim(void *arg)
     sigaddset(&set, SIG_STORM);
     pthread_sigmask(SIG_UNBLOCK, &set, NULL);
     ready = 1;
+    while (!sent) /* the storm may be late on a busy machine, and the rounds be over */
+        sched_yield();
     ((void (*)(void))arg)();
     done = 1;
     while (done == 1 || handled < sent) /* what is on its way still comes */
