@@ -24,7 +24,7 @@
  * tenth of making it. A small one, such as the C library's, is written in some milliseconds, and what it lacks is made by
  * each run of a short program (gcc --version: 1 ms of 6). Children of a shell are many, and all translate the same few things.
  * What is too little is noted in the file, and when all that was noted there has taken as long as writing it, it is written too:
- * python3 -c pass made 14 graphs anew each time, a tenth of its processor time.
+ * python3 -c pass made 14 graphs anew each time, an eighth of its processor time.
  */
 #define NEW_PART 32
 #define MISSED_PART 10
