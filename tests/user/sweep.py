@@ -32,6 +32,7 @@ ORDER_DIFFERS = set("execve execveat io_uring_enter io_uring_register".split())
 MANY = {
     "prctl": (0, [n for n in range(1, 79) if n not in PRCTL_OTHERWISE]), "fcntl": (1, [*range(17), *range(1024, 1041)]),
     "futex": (1, range(14)), "keyctl": (0, [n for n in range(33) if n != KEYCTL_SESSION_TO_PARENT]), "bpf": (0, range(38)), "prlimit64": (1, range(11, 17)),
+    "setrlimit": (0, range(11, 17)),
     "madvise": (2, range(1, 26)), "membarrier": (0, range(10)), "seccomp": (0, range(4)), "landlock_add_rule": (1, range(4)),
     "io_uring_register": (1, range(33)), "fsconfig": (1, range(9)), "msgctl": (1, range(14)), "semctl": (2, range(21)),
     "shmctl": (1, range(16)), "getsockopt": (2, range(80)), "setsockopt": (2, range(80)), "socket": (0, range(46)),
@@ -41,8 +42,8 @@ MANY = {
     "personality": (0, [0, 1, 2, 9, 11]), "syslog": (0, [9, 10]), "sched_setscheduler": (1, range(9)), "mbind": (2, range(8)),
     "set_mempolicy": (0, range(8)),
 }
-# Only so: the rest would end the process, clear the machine's log, or ask for 32-bit programs.
-ONLY_MANY = {"personality", "prlimit64", "syslog"}
+# Only so: the rest would end the process (a limit of no processor time does at the next tick), clear the machine's log, or ask for 32-bit programs.
+ONLY_MANY = {"personality", "prlimit64", "setrlimit", "syslog"}
 # Kinds of spec/syscalls.tbl to those of sweep.c; all others are integers.
 KINDS = {
     "f": "fd", "d": "dirfd", "p": "path lpath npath apath", "s": "str", "n": "size", "o": "off", "x": "hex ptr ioarg long",
