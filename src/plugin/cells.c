@@ -59,7 +59,7 @@ DgCell cells_new(DgHost *h, unsigned how, uint32_t length)
 {
     Plugins *p = h->p;
 
-    if (length == 0 || how > CELLS_OWN)
+    if (length == 0 || how > CELLS_MEMORY)
         return DG_NO_CELL;
     if (how == DG_COUNTER && (length > 1 || p->running)) /* in memory it is one as any other */
         how = DG_SUM;
@@ -287,7 +287,7 @@ void thread_cell_set(DgThread *t, DgCell c, uint64_t v)
 void cells_thread_end(Plugins *p, Vcpu *cpu)
 {
     for (unsigned k = 0; k < p->nrange; k++) {
-        if (p->range[k].how == CELLS_OWN)
+        if (p->range[k].how >= CELLS_OWN)
             continue;
         for (uint32_t c = p->range[k].first; c < p->range[k].first + p->range[k].length; c++) {
             uint64_t v = *cell_of(cpu, cell_disp(p->tools.e, c));
@@ -305,12 +305,15 @@ void cells_thread_end(Plugins *p, Vcpu *cpu)
 /* What the parent counted is the parent's. */
 void cells_fork_child(Plugins *p, Vcpu *self)
 {
-    for (unsigned k = 0; k < p->nrange; k++)
+    for (unsigned k = 0; k < p->nrange; k++) {
+        if (p->range[k].how == CELLS_MEMORY)
+            continue;
         for (uint32_t c = p->range[k].first; c < p->range[k].first + p->range[k].length; c++) {
             uint64_t *at = cell_of(self, cell_disp(p->tools.e, c));
             if (*at)
                 *at = 0;
         }
+    }
     if (p->past)
         os_free(p->past, 8 * (size_t)cell_limit(p->tools.e));
     memset(self->h.counted, 0, sizeof self->h.counted);

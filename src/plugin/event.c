@@ -395,12 +395,18 @@ static void on_fork_child(Tools *tools, Vcpu *self)
     each(p, self, EV_FORK, "hearing of a fork", body_plain, &c);
 }
 
+/* Other threads rest, and the child will not have them. */
 static void on_fork(Tools *tools, bool begin)
 {
-    if (begin)
-        feed_fork_begin(of(tools));
-    else
-        feed_fork_end(of(tools));
+    Plugins *p = of(tools);
+
+    if (!begin) {
+        feed_fork_end(p);
+        return;
+    }
+    feed_fork_begin(p);
+    for (DgThread *t = p->threads; t; t = t->next)
+        qemu_scores_keep(t);
 }
 
 static void on_stop_threads(Tools *tools)

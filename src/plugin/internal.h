@@ -276,7 +276,8 @@ uint8_t *thread_state(DgThread *t);
 void plugin_print(DgHost *h, const char *text, size_t len);
 
 /* cells.c */
-enum { CELLS_OWN = DG_COUNTER + 1 }; /* besides DG_SUM ...: what threads keep there is no number */
+/* Besides DG_SUM ...: what threads keep there is no number; it is memory, which a forked child has as it was. */
+enum { CELLS_OWN = DG_COUNTER + 1, CELLS_MEMORY };
 #define COUNTER_PLACES 8
 /* How many cells from c on are the number c: COUNTER_PLACES of a DG_COUNTER, else 1. */
 unsigned cell_places(const Plugins *p, DgCell c);
@@ -290,6 +291,9 @@ void combinations_start(Plugins *p);
 uint32_t cells_combine(Tools *t, const HostCount *count, unsigned n, bool hot);
 void cells_thread_end(Plugins *p, Vcpu *cpu);
 void cells_fork_child(Plugins *p, Vcpu *self);
+
+/* qemu_score.c: a thread ends, or a process is forked that will not have it: its scoreboards are kept. */
+void qemu_scores_keep(DgThread *t);
 
 /* stream.c */
 DgStream *stream_new(DgHost *h, uint32_t record, size_t buffer, DgConsumeFn *fn, void *data, unsigned flags);

@@ -90,7 +90,7 @@ static void thread_end(DgThread *t, void *data)
         call_vcpu(q, q->vcpu_exit, t->number);
     qemu_now = outer;
     if (!q->next) /* the last one */
-        qemu_scores_end(t);
+        qemu_scores_keep(t);
 }
 
 static void call_syscall(const QemuPlugin *q, unsigned vcpu, const DgSyscall *s)
@@ -176,6 +176,7 @@ static int start(DgHost *h)
     q->api->on_thread_end(h, thread_end, q);
     q->api->on_syscall(h, syscall_before, syscall_after, q, false);
     q->api->on_finish(h, finish, q);
+    q->api->on_fork(h, qemu_mutex_fork_child, NULL);
     qemu_now = (QemuNow){.plugin = q};
     int r = install(id_of(q), &info, q->argc, q->argv);
     qemu_now = (QemuNow){0};

@@ -191,9 +191,10 @@ QemuPlugin *qemu_plugin_by_id(qemu_plugin_id_t id);
 bool qemu_open(QemuPlugin *q, const char **why);
 /* Any plugin: functions without an id are about the process. */
 QemuPlugin *qemu_plugin_any(void);
-/* Threads begin and end: scoreboards follow. */
+/* A thread begins: what was written for it before becomes its own. */
 void qemu_scores_start(DgThread *t);
-void qemu_scores_end(DgThread *t);
+/* Of a process that was forked: what other threads did to GLib's mutexes is over. A function for DgApi.on_fork. */
+void qemu_mutex_fork_child(void *unused);
 /* The cell of an entry; DG_NO_CELL when it is none. */
 DgCell qemu_entry_cell(qemu_plugin_u64 entry);
 /* on_translate, on_access */

@@ -29,7 +29,7 @@ QEMU_EXPORT struct qemu_plugin_scoreboard *qemu_plugin_scoreboard_new(size_t siz
     CHECK(s != NULL);
     s->h = q->h;
     s->cells = (uint32_t)((size + 7) / 8);
-    s->first = q->api->cell_new(q->h, DG_SUM, s->cells < 2 ? 2 : s->cells); /* a single one might have no memory of its own */
+    s->first = cells_new(q->h, CELLS_MEMORY, s->cells < 2 ? 2 : s->cells); /* a single one might have no memory of its own */
     if (s->first == DG_NO_CELL) {
         fprintf(stderr, "dragoman: tool '%s': no room for a scoreboard of %zu bytes\n", q->h->tool->name, size);
         free(s);
@@ -130,7 +130,7 @@ void qemu_scores_start(DgThread *t)
     pthread_mutex_unlock(&t->p->list_lock);
 }
 
-void qemu_scores_end(DgThread *t)
+void qemu_scores_keep(DgThread *t)
 {
     pthread_mutex_lock(&t->p->list_lock);
     for (struct qemu_plugin_scoreboard *s = scores; s; s = s->next)

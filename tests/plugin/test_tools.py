@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Tools against each other, against other engines, and against QEMU: exact numbers.
 
-usage: test_tools.py PART DRAGOMAN PURE GUEST PROBE.so QEMU_PLUGIN.so STEP TICK GUEST_WITH_LINES QEMU_WRITER.so QEMU_SEVEN.so THUNKS
+usage: test_tools.py PART DRAGOMAN PURE GUEST PROBE.so QEMU_PLUGIN.so STEP TICK GUEST_WITH_LINES QEMU_WRITER.so QEMU_SEVEN.so THUNKS FORMS QEMU_PLAIN.so QEMU_LOCKS.so
 PART is one of those in main().
 Without arguments: skipped, for want of a cross compiler.
 """
@@ -594,12 +594,26 @@ def test_qemu_plain(dragoman, guest, plain):
         check(r.status == 0 and r.out == "probe 59900\n" and r.err == "gone\n", f"QEMU's interface: one that leaves: {name}", r.out + r.err)
 
 
+def test_qemu_locks(dragoman, guest, locks):
+    """GLib's mutexes exclude, whoever comes: one thread of the guest, several, those that translate, one of the plugin, a forked child."""
+    for name, opts in ENGINES.items():
+        for what in "probe", "threads", "fork":
+            for helper in "", ",helper":
+                if helper and what == "fork":
+                    continue  # the child has no such thread
+                r = Run(dragoman, opts + ["--qemu-plugin", locks + helper, guest, what])
+                n, found = r.numbers(), re.findall(r"counted (\d+)\nexecuted (\d+)\n", r.err)
+                check(r.status == 0 and r.out.startswith(what) and n["bad"] == 0 and len(found) == (2 if what == "fork" else 1) and
+                      all(a == b != "0" for a, b in found) and (n["helped"] > 0) == (helper != ""),
+                      f"QEMU's interface: GLib's mutexes, {what}{helper}: {name}", r.out + r.err)
+
+
 def main():
-    if len(sys.argv) < 15:
+    if len(sys.argv) < 16:
         sys.exit(77)
     part = sys.argv[1]
-    dragoman, pure, guest, probe, plugin, step, tick, debug, writer, seven, thunks, forms, plain = map(
-        os.path.abspath, sys.argv[2:15])
+    dragoman, pure, guest, probe, plugin, step, tick, debug, writer, seven, thunks, forms, plain, locks = map(
+        os.path.abspath, sys.argv[2:16])
     with tempfile.TemporaryDirectory() as tmp:
         parts = {"count": [lambda: test_count(dragoman, pure, guest),
                            lambda: test_exact(dragoman, pure, guest, step, thunks),
@@ -622,6 +636,7 @@ def main():
                           lambda: test_qemu_forms(dragoman, forms, plugin),
                           lambda: test_qemu_write(dragoman, guest, writer),
                           lambda: test_qemu_plain(dragoman, guest, plain),
+                          lambda: test_qemu_locks(dragoman, guest, locks),
                           lambda: test_qemu_seven(dragoman, pure, guest, seven)]}
         for test in parts[part]:
             try:
