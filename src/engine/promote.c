@@ -28,6 +28,7 @@
 #define WAYS 4u
 
 _Static_assert(PROMOTE_SLOTS_MAX == HOST_PROMOTE_MAX, "as many slots as a stub may have");
+_Static_assert(PROMOTE_ROW == HOST_PROMOTE_ROW, "and as many while they are learnt");
 
 struct Promote {
     atomic_bool returns;            /* some record is of a return */
@@ -196,6 +197,14 @@ static unsigned stub_slots(const Link *l, const PromoteSite *s, unsigned slot[PR
     return n;
 }
 
+/* Few branches have many targets. */
+static bool cell_for(Engine *e, unsigned n, CodeBuf *cb)
+{
+    unsigned most = e->cfg.promote.slots, few = most < PROMOTE_ROW ? most : PROMOTE_ROW;
+
+    return n <= few ? cells_get(e, CELL_SHORT, HOST_PROMOTE_BYTES(few), cb) : cells_get(e, CELL_LONG, HOST_PROMOTE_BYTES(most), cb);
+}
+
 /* NULL: nothing is worth one, or there is no room. */
 static Translation *stub_new(Engine *e, const Link *l, PromoteSite *s)
 {
@@ -207,7 +216,7 @@ static Translation *stub_new(Engine *e, const Link *l, PromoteSite *s)
                           .counts = s->state != PROMOTE_SETTLED, .pops = returns_paired(e, l)};
     CodeBuf cb;
 
-    if (!n || !cells_get(e, HOST_PROMOTE_BYTES(e->cfg.promote.slots), &cb))
+    if (!n || !cell_for(e, n, &cb))
         return NULL;
     for (unsigned k = 0; k < n; k++) {
         target[k] = s->slot[slot[k]].target;
