@@ -51,7 +51,7 @@ void cache_done(Cache *c)
 {
     free_regions(&c->pool, c->oldest);
     free_regions(&c->pool, c->retired);
-    cells_done(&c->cells, &c->pool);
+    cells_done(c->cells, &c->pool);
     pool_done(&c->pool);
     os_release(c->rw, c->size);
     os_release(c->rx, c->size);
@@ -359,7 +359,7 @@ Translation *cache_find(const Cache *c, const void *hpc)
 {
     if (!cache_contains(c, hpc))
         return NULL;
-    Translation *stub = cells_find(&c->cells, hpc);
+    Translation *stub = cells_find(c->cells, hpc);
     if (stub)
         return (const uint8_t *)hpc < stub->hpc + stub->size ? stub : NULL;
     size_t page = (size_t)((const uint8_t *)hpc - c->rx) >> CACHE_PAGE_BITS;

@@ -152,7 +152,7 @@ typedef struct Cache {
     CacheRegion *oldest, *newest;
     CacheRegion *retired;
     size_t used;                         /* bytes in regions */
-    Cells cells;
+    Cells cells[CELL_KINDS];
     Pool pool;                           /* of translations, and of what they keep */
 } Cache;
 

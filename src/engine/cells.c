@@ -47,9 +47,9 @@ static bool writable(Engine *e, CacheRegion *r)
     return ok;
 }
 
-bool cells_get(Engine *e, size_t size, CodeBuf *cb)
+bool cells_get(Engine *e, CellKind kind, size_t size, CodeBuf *cb)
 {
-    Cells *c = &e->cache.cells;
+    Cells *c = &e->cache.cells[kind];
     bool ok = true;
 
     if (!c->region && !open_region_locked(e, c, size))
@@ -76,6 +76,23 @@ bool cells_get(Engine *e, size_t size, CodeBuf *cb)
     return true;
 }
 
+static bool is_in(const Cells *c, const void *hpc)
+{
+    const uint8_t *rx = atomic_load_explicit(&c->rx, memory_order_acquire);
+
+    return rx && (const uint8_t *)hpc >= rx && (const uint8_t *)hpc < atomic_load_explicit(&c->end, memory_order_relaxed);
+}
+
+/* Those in which the cell at hpc is. */
+static Cells *cells_of(Engine *e, const void *hpc)
+{
+    unsigned kind = 0;
+
+    while (!is_in(&e->cache.cells[kind], hpc))
+        CHECK(++kind < CELL_KINDS);
+    return &e->cache.cells[kind];
+}
+
 static unsigned index_of(const Cells *c, const void *hpc)
 {
     return (unsigned)((size_t)((const uint8_t *)hpc - atomic_load_explicit(&c->rx, memory_order_relaxed)) / c->size);
@@ -83,7 +100,7 @@ static unsigned index_of(const Cells *c, const void *hpc)
 
 void cells_commit(Engine *e, const CodeBuf *cb, Translation *t)
 {
-    Cells *c = &e->cache.cells;
+    Cells *c = cells_of(e, cb->start + cb->delta);
 
     t->region = c->region;
     atomic_store_explicit(&c->owner[index_of(c, cb->start + cb->delta)], t, memory_order_release);
@@ -91,7 +108,7 @@ void cells_commit(Engine *e, const CodeBuf *cb, Translation *t)
 
 void cells_put(Engine *e, const uint8_t *hpc)
 {
-    Cells *c = &e->cache.cells;
+    Cells *c = cells_of(e, hpc);
     unsigned k = index_of(c, hpc);
 
     atomic_store(&c->owner[k], NULL);
@@ -102,14 +119,13 @@ void cells_put(Engine *e, const uint8_t *hpc)
 
 Translation *cells_find(const Cells *c, const void *hpc)
 {
-    const uint8_t *rx = atomic_load_explicit(&c->rx, memory_order_acquire);
-
-    if (!rx || (const uint8_t *)hpc < rx || (const uint8_t *)hpc >= atomic_load_explicit(&c->end, memory_order_relaxed))
-        return NULL;
-    return atomic_load_explicit(&c->owner[index_of(c, hpc)], memory_order_acquire);
+    for (const Cells *end = c + CELL_KINDS; c < end; c++)
+        if (is_in(c, hpc))
+            return atomic_load_explicit(&c->owner[index_of(c, hpc)], memory_order_acquire);
+    return NULL;
 }
 
-void cells_done(Cells *c, Pool *pool)
+static void free_cells(Cells *c, Pool *pool)
 {
     for (unsigned k = 0; k < c->n; k++) {
         Translation *t = atomic_load(&c->owner[k]);
@@ -118,4 +134,10 @@ void cells_done(Cells *c, Pool *pool)
     }
     free((void *)c->owner);
     free(c->free);
+}
+
+void cells_done(Cells *c, Pool *pool)
+{
+    for (unsigned kind = 0; kind < CELL_KINDS; kind++)
+        free_cells(&c[kind], pool);
 }

@@ -204,6 +204,12 @@ static void print_rate(FILE *f, const char *name, uint64_t n, uint64_t of, const
     fputc('\n', f);
 }
 
+static void add_hardened(Engine *e, const Translation *t, uint64_t *bytes, uint64_t *bad)
+{
+    *bytes += t->insns;
+    *bad += e->host->unprotected(e->plan, t->hpc, t->insns) != t->insns;
+}
+
 /* Look through all translated code for branches that are not protected. */
 static void print_hardened(Engine *e, FILE *f)
 {
@@ -211,18 +217,23 @@ static void print_hardened(Engine *e, FILE *f)
 
     pthread_mutex_lock(&e->kill_lock);
     for (CacheRegion *r = e->cache.oldest; r; r = r->next)
-        for (Translation *t = r->translations; t; t = t->region_next) {
-            bytes += t->insns;
-            bad += e->host->unprotected(e->plan, t->hpc, t->insns) != t->insns;
+        for (Translation *t = r->translations; t; t = t->region_next)
+            add_hardened(e, t, &bytes, &bad);
+    for (Cells *c = e->cache.cells; c < e->cache.cells + CELL_KINDS; c++)
+        for (unsigned k = 0; k < c->n; k++) {
+            Translation *t = atomic_load(&c->owner[k]);
+            if (t)
+                add_hardened(e, t, &bytes, &bad);
         }
-    for (unsigned k = 0; k < e->cache.cells.n; k++) {
-        Translation *t = atomic_load(&e->cache.cells.owner[k]);
-        bytes += t ? t->insns : 0;
-        bad += t && e->host->unprotected(e->plan, t->hpc, t->insns) != t->insns;
-    }
     pthread_mutex_unlock(&e->kill_lock);
     print_rate(f, "hardened code, bytes", bytes, 0, "");
     print_rate(f, "  with unprotected branches", bad, 0, "");
+}
+
+static void print_stubs(const Cells *c, FILE *f)
+{
+    print_rate(f, "promotion stubs", c[CELL_SHORT].fresh - c[CELL_SHORT].nfree + c[CELL_LONG].fresh - c[CELL_LONG].nfree, 0, "");
+    print_rate(f, "  not made for want of room", c[CELL_SHORT].refused + c[CELL_LONG].refused, 0, "");
 }
 
 void engine_stats(Engine *e, FILE *f)
@@ -251,8 +262,7 @@ void engine_stats(Engine *e, FILE *f)
     print_rate(f, "lookups", s.lookups, 0, "");
     print_rate(f, "returns elsewhere", s.unpaired, 0, "");
     print_rate(f, "  watches", s.watches, 0, "");
-    print_rate(f, "promotion stubs", e->cache.cells.fresh - e->cache.cells.nfree, 0, "");
-    print_rate(f, "  not made for want of room", e->cache.cells.refused, 0, "");
+    print_stubs(e->cache.cells, f);
     print_rate(f, "faults", s.faults, 0, "");
     print_rate(f, "floating-point traps", s.fp_traps, 0, "");
     print_rate(f, "careful sites", atomic_load(&e->careful_count), 0, "");

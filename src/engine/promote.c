@@ -28,13 +28,17 @@
 #define WAYS 4u
 
 _Static_assert(PROMOTE_SLOTS_MAX == HOST_PROMOTE_MAX, "as many slots as a stub may have");
+_Static_assert(PROMOTE_ROW == HOST_PROMOTE_ROW, "and as many while they are learnt");
 
-struct Promote {
+typedef struct Promote {
     atomic_bool returns;            /* some record is of a return */
-    uint64_t pc[SETS][WAYS];        /* of site[][]: most look-ups, by all that is translated, find none */
-    PromoteSite site[SETS][WAYS];
+    uint64_t pc[SETS][WAYS];        /* of the records: most look-ups, by all that is translated, find none */
+    uint8_t used[SETS];             /* so many of its ways */
+    uint16_t at[SETS][WAYS];        /* in site[], which is filled from the front: a record is large, and programs have few */
+    unsigned n;
     uint64_t uses;
-};
+    PromoteSite site[SETS * WAYS];
+} Promote;
 
 void promote_init(Engine *e)
 {
@@ -70,25 +74,37 @@ static PromoteSite *site_find_locked(Engine *e, uint64_t pc)
 {
     unsigned set = set_of(e, pc);
 
-    for (unsigned i = 0; i < WAYS; i++)
+    for (unsigned i = 0; i < e->promote->used[set]; i++)
         if (e->promote->pc[set][i] == pc)
-            return &e->promote->site[set][i];
+            return &e->promote->site[e->promote->at[set][i]];
     return NULL;
+}
+
+/* Where in the set there is room. */
+static unsigned oldest_way_locked(Promote *p, unsigned set)
+{
+    unsigned old = 0;
+
+    if (p->used[set] < WAYS) {
+        p->at[set][p->used[set]] = (uint16_t)p->n++;
+        return p->used[set]++;
+    }
+    for (unsigned i = 1; i < WAYS; i++)
+        if (p->site[p->at[set][i]].last_use < p->site[p->at[set][old]].last_use)
+            old = i;
+    return old;
 }
 
 /* The record of the branch at pc, a new one if need be: that which was used longest ago makes room. */
 static PromoteSite *site_get_locked(Engine *e, uint64_t pc)
 {
-    unsigned set = set_of(e, pc);
-    PromoteSite *s = site_find_locked(e, pc), *of = e->promote->site[set];
+    PromoteSite *s = site_find_locked(e, pc);
 
     if (!s) {
-        s = &of[0];
-        for (unsigned i = 1; i < WAYS; i++)
-            if (of[i].last_use < s->last_use)
-                s = &of[i];
+        unsigned set = set_of(e, pc), way = oldest_way_locked(e->promote, set);
+        s = &e->promote->site[e->promote->at[set][way]];
         promote_site_init(s, &e->cfg.promote, pc);
-        e->promote->pc[set][s - of] = pc;
+        e->promote->pc[set][way] = pc;
     }
     s->last_use = ++e->promote->uses;
     return s;
@@ -196,6 +212,14 @@ static unsigned stub_slots(const Link *l, const PromoteSite *s, unsigned slot[PR
     return n;
 }
 
+/* Few branches have many targets. */
+static bool cell_for(Engine *e, unsigned n, CodeBuf *cb)
+{
+    unsigned most = e->cfg.promote.slots, few = most < PROMOTE_ROW ? most : PROMOTE_ROW;
+
+    return n <= few ? cells_get(e, CELL_SHORT, HOST_PROMOTE_BYTES(few), cb) : cells_get(e, CELL_LONG, HOST_PROMOTE_BYTES(most), cb);
+}
+
 /* NULL: nothing is worth one, or there is no room. */
 static Translation *stub_new(Engine *e, const Link *l, PromoteSite *s)
 {
@@ -207,7 +231,7 @@ static Translation *stub_new(Engine *e, const Link *l, PromoteSite *s)
                           .counts = s->state != PROMOTE_SETTLED, .pops = returns_paired(e, l)};
     CodeBuf cb;
 
-    if (!n || !cells_get(e, HOST_PROMOTE_BYTES(e->cfg.promote.slots), &cb))
+    if (!n || !cell_for(e, n, &cb))
         return NULL;
     for (unsigned k = 0; k < n; k++) {
         target[k] = s->slot[slot[k]].target;
@@ -428,10 +452,7 @@ void promote_remember(Vcpu *cpu, const PromoteKept *k)
 void promote_each(Engine *e, void (*fn)(void *ctx, const PromoteSite *s), void *ctx)
 {
     pthread_mutex_lock(&e->promote_lock);
-    for (unsigned i = 0; e->promote && i < SETS * WAYS; i++) {
-        const PromoteSite *s = &e->promote->site[i / WAYS][i % WAYS];
-        if (s->pc)
-            fn(ctx, s);
-    }
+    for (unsigned i = 0; e->promote && i < e->promote->n; i++)
+        fn(ctx, &e->promote->site[i]);
     pthread_mutex_unlock(&e->promote_lock);
 }

@@ -10,9 +10,11 @@
  *              too many failures the branch may have one slot more; at the limit it is judged. When several targets have moved to and
  *              fro for a while it is judged for their order only: all stay promoted.
  *   judged     Without a stub, a sample of `window` targets is taken. Those that are frequent are promoted, in order, and
- *              the branch is settled; when there are none it is megamorphic, which is settled with no slots.
+ *              the branch is settled; when there are none it is megamorphic, which is settled with no slots. Where lookups are dear the sample
+ *              also says whether the branch is regular, and may have more targets than are compared in a row.
  *   settled    Events are those that no comparison served, and few are looked at. Three of one target that is not promoted, and it is judged again; many of
- *              any, and it learns again. Where lookups are dear more are looked at, and what was promoted stays so when it is judged again.
+ *              any, and it learns again. Where lookups are dear more are looked at, and what was promoted stays so when it is judged again; of a
+ *              regular branch what is looked at is promoted while there is room.
  *
  * Tier 2 meets a branch's target by itself when there was only one so far. When others are met there twice within a short time, what
  * it made is dropped, and it is told nothing any more.
@@ -25,8 +27,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define PROMOTE_SLOTS_MAX 16
-#define PROMOTE_WINDOW_MAX 64
+#define PROMOTE_SLOTS_MAX 64
+#define PROMOTE_ROW 16 /* so many while they are learnt, and unless the branch is regular */
+#define PROMOTE_WINDOW_MAX 128
 
 /*
  * How a return is translated. PAIRED: as one of the host's, whose predictor has seen the call. SITE: it has targets as other branches do,
@@ -58,10 +61,10 @@ typedef struct PromoteConfig {
 /* Measured: docs/branches.md */
 #define PROMOTE_DEFAULT UINT32_MAX /* of slots and window: the number below, or that for hardened code */
 #define PROMOTE_SLOTS 3
-#define PROMOTE_SLOTS_HARDENED 16
+#define PROMOTE_SLOTS_HARDENED 64
 #define PROMOTE_MISS 32
 #define PROMOTE_WINDOW 32
-#define PROMOTE_WINDOW_HARDENED 64
+#define PROMOTE_WINDOW_HARDENED 128
 
 typedef enum PromoteState { PROMOTE_LEARNING, PROMOTE_JUDGED, PROMOTE_SETTLED } PromoteState;
 
@@ -94,9 +97,8 @@ typedef struct PromoteSite {
     unsigned failures;
     uint64_t failed_ns;             /* time of the last */
     unsigned nwas;                  /* judged for their order: what was promoted before, and stays so */
-    uint64_t was[PROMOTE_SLOTS_MAX];
     unsigned nsample;
-    uint64_t sample[PROMOTE_WINDOW_MAX];
+    bool regular;                   /* in the last sample most targets could be told by the two before */
     unsigned patience, looked;      /* settled: events to look at before learning again, and those looked at */
     uint64_t other;                 /* settled: the target of the last one, if not promoted ... */
     unsigned others;                /* and how many in a row had it */
@@ -107,8 +109,9 @@ typedef struct PromoteSite {
     unsigned widened;               /* times that a graph was made anew for more targets of the branch's table */
     uint64_t known;
     uint64_t stray_ns;              /* the last event there that was none of them */
-    uint64_t hits[PROMOTE_SLOTS_MAX + 1]; /* --stats=branches: by slot, then of none; counted by the stubs */
     uint64_t events, rebuilds;      /* for statistics: events so far, stubs made */
+    uint64_t hits[PROMOTE_SLOTS_MAX + 1]; /* --stats=branches: by slot, then of none; counted by the stubs */
+    uint64_t was[PROMOTE_SLOTS_MAX], sample[PROMOTE_WINDOW_MAX]; /* nwas, nsample */
 } PromoteSite;
 
 /* Whether tier 2 may be told of the branch's one target: a branch that had no other. */

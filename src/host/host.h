@@ -208,7 +208,7 @@ typedef struct HostCode {
 /* A promotion stub: what an indirect branch whose targets are known leads to. */
 typedef struct HostPromotion {
     uint64_t pc;             /* guest address of the branch */
-    const uint64_t *target;  /* guest addresses, to be compared in this order */
+    const uint64_t *target;  /* guest addresses, to be compared in this order; when they are many those behind are halved */
     unsigned n;              /* from 1 to HOST_PROMOTE_MAX */
     const void *site;        /* executable address of the branch's displacement ... */
     const void *lookup;      /* and of its own stub, for all other targets */
@@ -217,7 +217,8 @@ typedef struct HostPromotion {
     uint64_t *const *hits;   /* counters: by target, then one for the rest; NULL: none */
 } HostPromotion;
 
-#define HOST_PROMOTE_MAX 16
+#define HOST_PROMOTE_MAX 64
+#define HOST_PROMOTE_ROW 16 /* up to so many are compared one after the other, and only these may count */
 #define HOST_PROMOTE_BYTES(n) ((64u + 96u * (n) + 63) & ~63u) /* room for a stub of n targets, in whole lines of the cache */
 
 /* How indirect branches of translated code are kept from being predicted by what an attacker has trained. */

@@ -5,6 +5,7 @@
  *   phases N      16 functions, N calls each, one after another
  *   jump N        N jumps through a table of labels
  *   thunks N      N calls of a function from each of four places by thunks, as compilers make them against speculation
+ *   low N, near N, far N  48 functions in turn: where addresses have 31 bits; above that, but close to each other; gigabytes apart
  *   race SECONDS  eight threads through the same places, while another changes where they lead thousands of times a second:
  *                 each call says where it went, and that must be where it was sent
  */
@@ -15,15 +16,27 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #define THREADS 8
 #define PLACES 4
 
-#define F(n) static __attribute__((noinline)) unsigned f##n(unsigned x) { return x * 32 + n; }
+#define MANY 48
+#define CYCLE 40
+
+#define F(n) static __attribute__((noinline)) unsigned f##n(unsigned x) { return x * 64 + n; }
 F(0) F(1) F(2) F(3) F(4) F(5) F(6) F(7) F(8) F(9) F(10) F(11) F(12) F(13) F(14) F(15)
+#define F8(n) F(n##0) F(n##1) F(n##2) F(n##3) F(n##4) F(n##5) F(n##6) F(n##7)
+F8(2) F8(3) F8(4) F8(5) F8(6)
+#define P8(n) f##n##0, f##n##1, f##n##2, f##n##3, f##n##4, f##n##5, f##n##6, f##n##7
 typedef unsigned Fn(unsigned);
-static Fn *const fn[16] = {f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15};
+static Fn *const fn[16 + CYCLE] = {f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, P8(2), P8(3), P8(4), P8(5), P8(6)};
+/* What fn[k] adds. */
+static unsigned added(unsigned k)
+{
+    return k < 16 ? k : 20 + (k - 16) / 8 * 10 + k % 8;
+}
 
 __attribute__((noinline)) unsigned call_place(Fn *f, unsigned x)
 {
@@ -74,6 +87,26 @@ static unsigned thunks(long n)
     return x;
 }
 
+/* Functions that are made where `at` says, `step` bytes apart. */
+static unsigned many(long n, uint64_t at, uint64_t step)
+{
+    Fn *to[MANY];
+    unsigned x = 1;
+    for (unsigned k = 0; k < MANY; k++) {
+        uint64_t va = at + (k * 29 % MANY) * step; /* not in the order of their addresses */
+        const uint32_t code[] = {0x0b000400 /* add w0, w0, w0, lsl #1 */, 0x11000000 | k << 10 /* add w0, w0, #k */, 0xd65f03c0 /* ret */};
+        void *page = mmap((void *)(va & -4096), 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+        if (page == MAP_FAILED)
+            exit(3);
+        memcpy((void *)va, code, sizeof code);
+        __builtin___clear_cache((char *)va, (char *)va + sizeof code);
+        to[k] = (Fn *)va;
+    }
+    for (long i = 0; i < n; i++)
+        x = call_place(to[i % MANY], x);
+    return x;
+}
+
 static _Atomic unsigned which[PLACES];
 static atomic_bool stop;
 static atomic_ulong calls, wrong;
@@ -91,7 +124,9 @@ static void *racer(void *arg)
     while (!atomic_load_explicit(&stop, memory_order_relaxed)) {
         for (unsigned i = 0; i < 1000; i++) {
             unsigned p = (x + i) % PLACES, k = atomic_load_explicit(&which[p], memory_order_relaxed);
-            bad += place[p](k, x + i) != (x + i) * 32 + k;
+            if (p == PLACES - 1) /* many, one after the other */
+                k += i / PLACES % CYCLE;
+            bad += place[p](k, x + i) != (x + i) * 64 + added(k);
         }
         n += 1000;
         x += 12345;
@@ -153,6 +188,12 @@ int main(int argc, char **argv)
         x = jumps(n);
     if (!strcmp(argv[1], "thunks"))
         x = thunks(n);
+    if (!strcmp(argv[1], "low"))
+        x = many(n, 0x30000000, 4096 + 64);
+    if (!strcmp(argv[1], "near"))
+        x = many(n, 0x3000000000, 4096 + 64);
+    if (!strcmp(argv[1], "far"))
+        x = many(n, 0x3000000000, 0x140000040);
     for (long i = 0; !strcmp(argv[1], "one") && i < n; i++)
         x = call_place(f3, x);
     for (long i = 0; !strcmp(argv[1], "two") && i < n; i++)

@@ -110,8 +110,24 @@ def hardened():
                 check(f"{mode}, {kind} {' '.join(more)}", rc == 0 and out == plain and m and int(m[1]) > 1000 and m[2] == "0", rc, out, err)
 
 
+def many():
+    """Where lookups are dear: regular branches with many targets, which are found by halves, and sixteen in a row of others."""
+    n, hard = 400000, "--harden=retpoline"
+    for mode in "low", "near", "far":
+        plain = run(["--promote=off"], mode, str(n))[1]
+        for options in ([hard], [hard, "--tier2=off"], [hard, "--promote=slots=24"], ["--harden=lfence", "--no-ret-predict"]):
+            rc, out, err = run(["--stats", *options], mode, str(n))
+            check(f"48 targets, {mode}: {' '.join(options)}", rc == 0 and out == plain and re.search(r"unprotected branches +0\n", err), rc, out, err)
+        s, out = branch(mode, n, "call_place", hard)
+        check(f"48 targets, {mode}: all are promoted", s and len(s["slots"]) == 48 and s["missed"] < n // 4 and out == plain, s, out)
+        s, out = branch(mode, n, "call_place", hard, "--promote=slots=24")
+        check(f"48 targets, {mode}: not more than are allowed", s and len(s["slots"]) <= 24 and out == plain, s, out)
+        s, out = branch(mode, n, "call_place")
+        check(f"48 targets, {mode}: and few where lookups are cheap", s and len(s["slots"]) <= 3 and out == plain, s, out)
+
+
 def bad_options():
-    for o in ("--promote=", "--promote=slots=0", "--promote=slots=17", "--promote=miss", "--promote=miss=x", "--promote=window=3",
+    for o in ("--promote=", "--promote=slots=0", "--promote=slots=65", "--promote=miss", "--promote=miss=x", "--promote=window=3", "--promote=window=129",
               "--promote=slots=2,", "--harden=", "--harden=magic", "--stats=", "--stats=leaves"):
         rc, out, err = run([o], "one", "1")
         check(f"{o} is refused", rc == 2 and out == "" and err.startswith("dragoman: ") and err.count("\n") == 1, rc, err)
@@ -136,6 +152,7 @@ def main():
         placement()
         cached()
         hardened()
+        many()
         bad_options()
         race("2")
     return finish()

@@ -18,7 +18,7 @@ static void check(bool good, const char *fmt, ...)
 }
 
 static PromoteConfig cfg = {.slots = 3, .miss = 32, .window = 32};
-static const PromoteConfig hardened = {.slots = 16, .miss = 32, .window = 64};
+static const PromoteConfig hardened = {.slots = 64, .miss = 32, .window = 128};
 
 typedef struct Play {
     PromoteSite s;
@@ -203,6 +203,40 @@ static void test_dear_phases(void)
     cfg = usual;
 }
 
+/* Where lookups are dear a regular branch may have more targets than a row of comparisons is good for, and one at random may not. */
+static void test_regular(void)
+{
+    const PromoteConfig usual = cfg;
+    Play p;
+    cfg = hardened;
+    start(&p);
+    for (unsigned i = 0; i < 1000000; i++)
+        execute(&p, 0x10 + i % 40);
+    check(p.s.n == 40 && p.none < 100000, "a cycle of 40 targets: %u are promoted, %u executions looked up", p.s.n, (unsigned)p.none);
+    uint64_t before = p.none;
+    for (unsigned i = 0; i < 1000000; i++)
+        execute(&p, 0x100 + i % 20);
+    check(p.s.n == 60 && p.none - before < 20000, "and 20 more that come later: %u, %u looked up", p.s.n, (unsigned)(p.none - before));
+    before = p.s.changes;
+    for (unsigned i = 0; i < 1000000; i++)
+        execute(&p, i % 2 ? 0x10 + i % 40 : 0x100 + i % 20);
+    check(p.s.changes == before, "which stay, so that nothing changes any more");
+    start(&p);
+    for (unsigned i = 0; i < 10000000; i++)
+        execute(&p, i % 80);
+    check(p.s.n == 64 && p.none < 10000000 / 4, "of a cycle of 80 as many as are allowed: %u", p.s.n);
+    check(p.s.changes < 3000, "after few changes: %u", p.s.changes);
+    start(&p);
+    for (unsigned i = 0; i < 10000000; i++)
+        execute(&p, draw(40));
+    check(p.s.n <= PROMOTE_ROW, "of 40 at random no more than a row: %u", p.s.n);
+    start(&p);
+    for (unsigned i = 0; i < 10000000; i++)
+        execute(&p, draw(10) ? 5 : 0x100 + draw(40));
+    check(p.s.n <= PROMOTE_ROW, "nor of one that is frequent and 40 at random: %u", p.s.n);
+    cfg = usual;
+}
+
 /* How many trails are noted until one need not go on in another target. */
 static unsigned trails(PromoteSite *s, uint64_t target)
 {
@@ -302,6 +336,7 @@ int main(void)
     test_told();
     test_worth();
     test_dear_phases();
+    test_regular();
     test_leads();
     test_kept();
     test_returns();

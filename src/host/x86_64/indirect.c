@@ -73,11 +73,25 @@ void emit_missed(Sel *s, uint32_t often, uint32_t site)
 
 /* --- promotion stubs ------------------------------------------------------------------------------------------------------ */
 
+/*
+ * What targets are compared with: the guest address in rax, by a number of 32 bits when all fit; its distance from the first target, which
+ * is in rcx behind the first comparison; or each by a number of 64 bits.
+ */
+typedef enum Compare { BY_NUMBER, BY_DISTANCE, BY_ADDRESS } Compare;
+
 typedef struct Stubs {
     const HostPlan *plan;
     Asm a;
     int64_t delta;
+    const HostPromotion *w;
+    HostSite *site;
+    Compare by;
 } Stubs;
+
+/* Of many targets so many, the hottest, are compared one after the other ... */
+#define FRONT 8
+/* ... and the others halved by their addresses until so few are left. */
+#define HALVED 3
 
 static const uint8_t *here(const Stubs *t)
 {
@@ -105,13 +119,40 @@ static void jump(Stubs *t, const void *to)
     rel32(t, to);
 }
 
-static void compare(Stubs *t, uint64_t pc)
+/* The signed number that stands for the k'th target. */
+static int64_t number_of(const Stubs *t, unsigned k)
 {
-    if ((int64_t)pc == (int32_t)pc) {
-        x64_alu_ri(&t->a, ALU_CMP, W64, RAX, (int32_t)pc);
+    const uint64_t *target = t->w->target;
+
+    return (int64_t)(t->by == BY_DISTANCE ? target[0] - target[k] : target[k]);
+}
+
+static Compare compare_by(const HostPromotion *w)
+{
+    bool small = true, near = w->n > 1;
+
+    for (unsigned k = 0; k < w->n; k++) {
+        int64_t pc = (int64_t)w->target[k], distance = (int64_t)(w->target[0] - w->target[k]);
+        small &= pc == (int32_t)pc;
+        near &= distance == (int32_t)distance;
+    }
+    return small ? BY_NUMBER : near ? BY_DISTANCE : BY_ADDRESS;
+}
+
+static void compare(Stubs *t, unsigned k)
+{
+    int64_t number = number_of(t, k);
+
+    if (t->by == BY_NUMBER) {
+        x64_alu_ri(&t->a, ALU_CMP, W64, RAX, (int32_t)number);
+    } else if (t->by == BY_DISTANCE && k > 0) {
+        x64_alu_ri(&t->a, ALU_CMP, W64, RCX, (int32_t)number);
     } else {
-        x64_mov_ri(&t->a, RCX, pc);
-        x64_alu_rr(&t->a, ALU_CMP, W64, RAX, RCX);
+        x64_mov_ri(&t->a, RCX, t->w->target[k]);
+        if (t->by == BY_DISTANCE)
+            x64_alu_rr(&t->a, ALU_SUB, W64, RCX, RAX);
+        else
+            x64_alu_rr(&t->a, ALU_CMP, W64, RAX, RCX);
     }
 }
 
@@ -119,6 +160,22 @@ static void count(Stubs *t, uint64_t *cell)
 {
     x64_mov_ri(&t->a, RCX, (uintptr_t)cell);
     x64_alu_mi(&t->a, ALU_ADD, W64, mem_b(RCX, 0), 1);
+}
+
+/* A forward jump, for `here_is`. */
+static uint8_t *jcc(Stubs *t, Cc cc)
+{
+    asm_u8(&t->a, 0x0f);
+    asm_u8(&t->a, (uint8_t)(0x80 + cc));
+    asm_u32(&t->a, 0);
+    return t->a.p - 4;
+}
+
+static void here_is(Stubs *t, uint8_t *at)
+{
+    int32_t d = (int32_t)(t->a.p - (at + 4));
+
+    memcpy(at, &d, sizeof d);
 }
 
 /* The aligned displacement of a jump of `opcode` bytes just to come. */
@@ -140,12 +197,14 @@ static void pop_return(Stubs *t)
  * A comparison and a jump are all that the first target costs, which is the hottest. While their order is being found out, the others count down the
  * same count as misses do, which takes a taken jump more: a fifth of the time of a loop that calls four functions in turn.
  */
-static void one_target(Stubs *t, const HostPromotion *w, unsigned k, HostSite *site, uint8_t **often)
+static void one_target(Stubs *t, unsigned k, uint8_t **often)
 {
+    const HostPromotion *w = t->w;
+    HostSite *site = &t->site[k];
     unsigned miss = host_miss_index(w->pc, t->plan->cfg.pc_shift);
     bool counts = k > 0 && w->counts;
 
-    compare(t, w->target[k]);
+    compare(t, k);
     if (!counts && !w->hits && !w->pops) {
         align_site(t, 2);
         asm_u8(&t->a, 0x0f);
@@ -159,10 +218,7 @@ static void one_target(Stubs *t, const HostPromotion *w, unsigned k, HostSite *s
         count(t, w->hits[k]);
     if (counts) {
         x64_alu_mi(&t->a, ALU_SUB, W32, plan_cpu(offsetof(HostCpu, miss) + 4 * miss), 1);
-        asm_u8(&t->a, 0x0f);
-        asm_u8(&t->a, 0x84);
-        *often = t->a.p;
-        asm_u32(&t->a, 0);
+        *often = jcc(t, CC_E);
     }
     if (w->pops)
         pop_return(t);
@@ -176,40 +232,90 @@ static void one_target(Stubs *t, const HostPromotion *w, unsigned k, HostSite *s
 /* What the site of a target leads to until it is linked. */
 static void link_stub(Stubs *t, HostSite *site)
 {
-    uint8_t *at = t->a.start + site->offset;
-
+    here_is(t, t->a.start + site->offset);
     site->stub = (uint32_t)(t->a.p - t->a.start);
     asm_u8(&t->a, 0xe8);
     rel32(t, t->plan->stub[STUB_LINK]);
-    int32_t d = (int32_t)(site->stub - (site->offset + 4));
-    memcpy(at, &d, sizeof d);
+}
+
+static void no_target(Stubs *t)
+{
+    if (t->w->hits)
+        count(t, t->w->hits[t->w->n]);
+    jump(t, t->w->lookup);
+}
+
+/* The targets k[0..n), in the order of their numbers. */
+static void halve(Stubs *t, const uint8_t *k, unsigned n)
+{
+    if (n <= HALVED) {
+        for (unsigned i = 0; i < n; i++)
+            one_target(t, k[i], NULL);
+        no_target(t);
+        return;
+    }
+    compare(t, k[n / 2]);
+    uint8_t *above = jcc(t, CC_GE);
+    halve(t, k, n / 2);
+    here_is(t, above);
+    halve(t, k + n / 2, n - n / 2);
+}
+
+static void sort(const Stubs *t, uint8_t *k, unsigned n)
+{
+    for (unsigned i = 1; i < n; i++)
+        for (unsigned j = i; j > 0 && number_of(t, k[j]) < number_of(t, k[j - 1]); j--) {
+            uint8_t less = k[j];
+            k[j] = k[j - 1];
+            k[j - 1] = less;
+        }
+}
+
+/* Many targets: what is regular enough to have so many, processors guess as well by halves as in a row. */
+static void long_stub(Stubs *t)
+{
+    unsigned n = t->w->n - FRONT;
+    uint8_t k[HOST_PROMOTE_MAX];
+
+    for (unsigned i = 0; i < FRONT; i++)
+        one_target(t, i, NULL);
+    for (unsigned i = 0; i < n; i++)
+        k[i] = (uint8_t)(FRONT + i);
+    sort(t, k, n);
+    halve(t, k, n);
+}
+
+static void short_stub(Stubs *t)
+{
+    const HostPromotion *w = t->w;
+    uint8_t *often[HOST_PROMOTE_ROW];
+
+    for (unsigned k = 0; k < w->n; k++)
+        one_target(t, k, &often[k]);
+    no_target(t);
+    if (w->n == 1 || !w->counts)
+        return;
+    for (unsigned k = 1; k < w->n; k++)
+        here_is(t, often[k]);
+    lea_rcx(t, w->site);
+    jump(t, t->plan->stub[STUB_PROMOTE]);
 }
 
 bool x64_promotion(const HostPlan *plan, CodeBuf *cb, const HostPromotion *w, HostSite *site)
 {
-    Stubs t = {.plan = plan, .delta = cb->delta, .a = {.start = cb->p, .p = cb->p, .end = cb->end}};
-    uint8_t *often[HOST_PROMOTE_MAX];
+    Stubs t = {.plan = plan, .delta = cb->delta, .a = {.start = cb->p, .p = cb->p, .end = cb->end}, .w = w, .site = site, .by = compare_by(w)};
 
-    CHECK(w->n >= 1 && w->n <= HOST_PROMOTE_MAX);
+    CHECK(w->n >= 1 && w->n <= (w->counts ? HOST_PROMOTE_ROW : HOST_PROMOTE_MAX));
     if ((size_t)(cb->end - cb->p) < HOST_PROMOTE_BYTES(w->n)) {
         cb->overflow = true;
         return false;
     }
-    for (unsigned k = 0; k < w->n; k++) {
+    for (unsigned k = 0; k < w->n; k++)
         site[k] = (HostSite){.target = w->target[k], .hot = true};
-        one_target(&t, w, k, &site[k], &often[k]);
-    }
-    if (w->hits)
-        count(&t, w->hits[w->n]);
-    jump(&t, w->lookup);
-    for (unsigned k = 1; k < w->n && w->counts; k++) {
-        int32_t d = (int32_t)(t.a.p - (often[k] + 4));
-        memcpy(often[k], &d, sizeof d);
-    }
-    if (w->n > 1 && w->counts) {
-        lea_rcx(&t, w->site);
-        jump(&t, plan->stub[STUB_PROMOTE]);
-    }
+    if (w->n <= HOST_PROMOTE_ROW)
+        short_stub(&t);
+    else
+        long_stub(&t);
     for (unsigned k = 0; k < w->n; k++)
         link_stub(&t, &site[k]);
     CHECK(t.a.p <= cb->end);
