@@ -221,9 +221,10 @@ static bool ask(Vcpu *cpu, TierRequest rq)
         tier->queue[(tier->first + tier->n++) % TIER_QUEUE] = rq;
         if (tier->n > tier->longest)
             tier->longest = tier->n;
-        pthread_cond_signal(&tier->wake);
     }
     pthread_mutex_unlock(&tier->lock);
+    if (ok) /* not under the lock, for which it would wait again at once */
+        pthread_cond_signal(&tier->wake);
     return ok;
 }
 
