@@ -441,8 +441,8 @@ def test_others(dragoman, pure, guest, tmp):
         pcs = drcov_bytes(out)
         check(pcs == drcov_expected(dragoman, pure, tmp), f"cover: the instructions that ran: {name}", f"{len(pcs)} {r.err}")
     out = os.path.join(tmp, "trace")
-    for name, opts in ENGINES.items():
-        for shape, program in (((1024, 2, 32), "probe"), ((1024, 8, 16), "lines"), ((1024, 8, 64), "lines"),
+    for name, opts in {**ENGINES, "tier 2, AVX2": ["--tier2=20", "--host-cpu=avx2"]}.items():
+        for shape, program in (((1024, 2, 32), "probe"), ((64, 2, 32), "lines"), ((64, 2, 16), "lines"), ((1024, 8, 16), "lines"), ((1024, 8, 64), "lines"),
                                ((2048, 4, 64), "lines"), ((768, 12, 32), "lines")):
             option = "D1=%d:%d:%d" % shape
             r, text, _ = trace(dragoman, opts + [f"--tool=cache,{option},TLB=16384:4:4096"], [guest, program], out)
