@@ -452,6 +452,10 @@ def test_others(dragoman, pure, guest, tmp):
                   f"cache: misses as simulated here, {option}: {name}", f"{rows} {want}\n{r.err}")
             check(rows["DTLB"][2:] == pages and rows["ITLB"][2] > 4 and
                   rows["ITLB"][0] == rows["I1"][0] == r.numbers()["instructions"], f"cache: TLBs: {name}", f"{rows} {pages}\n{r.err}")
+    r = Run(dragoman, ["--tool=cache,D1=1024:8:16,L2=none", guest, "lines"])
+    rows = {m[1]: [int(x) for x in m[2].split()] for m in re.finditer(r"^(I1|D1|L2|LL) +((?:\d+ +){4})", r.err, re.M)}
+    missed = [rows["I1"][2] + rows["D1"][2], rows["D1"][3]]
+    check(list(rows) == ["I1", "D1", "LL"] and all(n >= m > 0 for n, m in zip(rows["LL"], missed)), "cache: no second level", r.err)
     r = Run(dragoman, ["--tool=cache,D1=1024:8:16", guest, "fork"])
     rows = [[int(x) for x in m[1].split()] for m in re.finditer(r"^(?:I1|D1|L2|LL) +((?:\d+ +){4})", r.err, re.M)]
     check(len(rows) == 8 and all(row[0] >= row[2] and row[1] >= row[3] for row in rows), "cache: parent and child, each its own", r.err)
