@@ -1,6 +1,6 @@
 /*
  * cache: what a hierarchy of caches and TLBs would make of the program: first-level instruction and data caches and TLBs of
- * each thread, a second level for each core, a last level that all share. Least recently used is replaced; a write is as a
+ * each thread, a second level for each core or none, a last level that all share. Least recently used is replaced; a write is as a
  * read (write-allocate). Threads run on cores in order of creation, round and round.
  *
  * Accesses are counted inline, and looked for in the first level there; those that it misses are recorded (caches.h), and
@@ -15,7 +15,7 @@
 
 enum { AT_I1, AT_D1, AT_ITLB, AT_DTLB, FIRST_LEVELS }; /* filters, in this order */
 
-#define BATCH 64 /* records worked off at a time: so many memory accesses of ours go on at once */
+#define BATCH 128 /* records worked off at a time: so many memory accesses of ours go on at once */
 
 typedef struct Core {
     pthread_mutex_t lock; /* several threads may share it */
@@ -29,7 +29,7 @@ static Cache shape_i1, shape_d1, shape_l2, shape_tlb, ll;
 static pthread_mutex_t ll_lock = PTHREAD_MUTEX_INITIALIZER, code_lock = PTHREAD_MUTEX_INITIALIZER;
 static Core core[CORES_MAX];
 static uint32_t ncores = 4, top = 10;
-static bool want_tlb;
+static bool want_tlb, want_l2;
 static Pieces code; /* places of instructions; under code_lock */
 static DgCell insns, reads, writes;
 static DgStream *stream;
@@ -53,40 +53,61 @@ static bool room_for_misses(Core *c)
     return true;
 }
 
-/* What the second level has missed. */
-typedef struct Behind {
-    uint64_t addr;
-    bool write;
-} Behind;
-
-static void last_level(Cache *l2, const Behind *x, unsigned n)
+static void count(Core *c, const DgSeen *r, unsigned n, uint32_t places)
 {
-    if (!n)
-        return;
-    pthread_mutex_lock(&ll_lock);
-    for (unsigned k = 0; k < n; k++) {
-        *(x[k].write ? &l2->write_misses : &l2->read_misses) += 1;
-        cache_access(&ll, x[k].addr, x[k].write);
-    }
-    pthread_mutex_unlock(&ll_lock);
-}
-
-/* What a record says of the second level's accesses is counted with the record. */
-static void batch(Core *c, const DgSeen *r, unsigned n, uint32_t places)
-{
-    Behind behind[BATCH];
-    unsigned nbehind = 0;
-
     for (unsigned k = 0; k < n; k++) {
         c->seen[r[k].filter][r[k].kind]++;
         if (r[k].filter == AT_D1 && r[k].number < places)
             c->misses[r[k].number] += !(r[k].kind & DG_SAME_ACCESS);
-        if (r[k].filter <= AT_D1 && !cache_touch(&c->l2, r[k].addr)) {
-            cache_soon(&ll, r[k].addr);
-            behind[nbehind++] = (Behind){r[k].addr, r[k].kind & DG_WRITE};
-        }
     }
-    last_level(&c->l2, behind, nbehind);
+}
+
+static void add_accesses(uint64_t *nreads, uint64_t *nwrites, const DgSeen *r, unsigned n)
+{
+    unsigned w = 0;
+
+    for (unsigned k = 0; k < n; k++)
+        w += (r[k].kind & DG_WRITE) != 0;
+    *nreads += n - w;
+    *nwrites += w;
+}
+
+/* Leave out those of TLBs, which have nothing behind them. */
+static unsigned without_tlbs(const DgSeen *r, unsigned n, DgSeen *to)
+{
+    unsigned m = 0;
+
+    for (unsigned k = 0; k < n; k++)
+        if (r[k].filter <= AT_D1)
+            to[m++] = r[k];
+    return m;
+}
+
+/* What a record says of the second level's accesses is counted with the record. All of a level are done before the next,
+ * whose sets are asked for at once: the host's cache misses on them overlap. */
+static void batch(Core *c, const DgSeen *r, unsigned n, uint32_t places)
+{
+    DgSeen left[BATCH];
+
+    count(c, r, n, places);
+    if (want_tlb) {
+        n = without_tlbs(r, n, left);
+        r = left;
+    }
+    if (want_l2) {
+        n = cache_pass(&c->l2, r, n, left);
+        add_accesses(&c->l2.read_misses, &c->l2.write_misses, left, n);
+        r = left;
+    }
+    if (!n)
+        return;
+    for (unsigned k = 0; k < n; k++)
+        cache_soon(&ll, r[k].addr);
+    pthread_mutex_lock(&ll_lock);
+    add_accesses(&ll.reads, &ll.writes, r, n);
+    n = cache_pass(&ll, r, n, left);
+    add_accesses(&ll.read_misses, &ll.write_misses, left, n);
+    pthread_mutex_unlock(&ll_lock);
 }
 
 static void consume(void *data, uint32_t thread, const void *records, size_t bytes)
@@ -215,7 +236,8 @@ static void finish(void *data)
     dg->print(data, "              reads          writes     read misses    write misses  misses\n");
     line(data, &first[AT_I1]);
     line(data, &first[AT_D1]);
-    line(data, &l2);
+    if (want_l2)
+        line(data, &l2);
     line(data, &ll);
     if (want_tlb) {
         line(data, &first[AT_ITLB]);
@@ -256,7 +278,7 @@ static bool make_cores(void)
 {
     for (uint32_t c = 0; c < ncores; c++) {
         pthread_mutex_init(&core[c].lock, NULL);
-        if (!cache_new(&core[c].l2, &shape_l2))
+        if (want_l2 && !cache_new(&core[c].l2, &shape_l2))
             return false;
     }
     return true;
@@ -278,9 +300,10 @@ static int start(DgHost *h)
 
     memset(&shape_ll, 0, sizeof shape_ll);
     want_tlb = dg->option(h, "TLB") != NULL;
+    want_l2 = !dg->option(h, "L2") || strcmp(dg->option(h, "L2"), "none") != 0;
     if (!number(h, "cores", &ncores, 1, CORES_MAX) || !number(h, "top", &top, 0, 1u << 20) ||
         !cache_option(h, "I1", &shape_i1, "32768:8:64") || !cache_option(h, "D1", &shape_d1, "32768:8:64") ||
-        !cache_option(h, "L2", &shape_l2, "524288:8:64") || !cache_option(h, "LL", &shape_ll, "16777216:16:64") ||
+        (want_l2 && !cache_option(h, "L2", &shape_l2, "524288:8:64")) || !cache_option(h, "LL", &shape_ll, "16777216:16:64") ||
         (want_tlb && !cache_option(h, "TLB", &shape_tlb, NULL)))
         return 1;
     if (!cache_new(&ll, &shape_ll) || !make_cores() || !make_stream(h)) {
@@ -299,7 +322,7 @@ static int start(DgHost *h)
 DG_TOOL("cache", "simulation of caches and a TLB", start,
         "I1=SIZE:WAYS:LINE  first level for instructions; default 32768:8:64\n"
         "D1=SIZE:WAYS:LINE  first level for data; default 32768:8:64\n"
-        "L2=SIZE:WAYS:LINE  second level of a core; default 524288:8:64\n"
+        "L2=SIZE:WAYS:LINE  second level of a core; default 524288:8:64; L2=none: the first ones lead to the last\n"
         "LL=SIZE:WAYS:LINE  last level, shared; default 16777216:16:64\n"
         "TLB=SIZE:WAYS:PAGE TLBs too, for instructions and data: entries times the page's size, e.g. 262144:4:4096\n"
         "cores=N            cores that threads run on; default 4\n"

@@ -12,6 +12,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef __AVX2__
+#include <immintrin.h>
+#endif
 
 typedef struct Cache {
     const char *name;
@@ -101,9 +104,9 @@ static inline void cache_soon(const Cache *c, uint64_t addr)
         __builtin_prefetch(c->line + set, 1);
 }
 
-static inline bool cache_touch_ways(Cache *c, uint64_t addr, uint32_t ways)
+static inline bool cache_touch_wide(uint64_t *set, uint64_t line, uint32_t ways)
 {
-    uint64_t *set = c->line + cache_set(c, addr), line = (addr >> c->line_bits) + 1, newer = line;
+    uint64_t newer = line;
 
     for (uint32_t k = 0; k < ways; k++) {
         uint64_t was = set[k];
@@ -115,12 +118,11 @@ static inline bool cache_touch_ways(Cache *c, uint64_t addr, uint32_t ways)
     return false;
 }
 
-/* As cache_touch_ways. */
-static inline __attribute__((always_inline)) bool cache_touch_narrow(Cache *c, uint64_t addr, uint32_t ways)
+/* As cache_touch_wide. */
+static inline bool cache_touch_narrow(uint32_t *set, uint32_t tag, uint32_t ways)
 {
-    uint32_t *set = c->tag + cache_set(c, addr), tag = (uint32_t)(addr >> c->tag_bits) + 1, newer = tag;
+    uint32_t newer = tag;
 
-#pragma GCC unroll 16
     for (uint32_t k = 0; k < ways; k++) {
         uint32_t was = set[k];
         set[k] = newer;
@@ -131,29 +133,106 @@ static inline __attribute__((always_inline)) bool cache_touch_narrow(Cache *c, u
     return false;
 }
 
+#ifdef __AVX2__
+
+/* Without a branch on where the tag is, which nobody predicts: eight lanes of a set, those up to `last`, after what comes
+ * before them moved back by one. */
+static inline __m256i cache_move(__m256i set, __m256i before, int last)
+{
+    const __m256i back = _mm256_setr_epi32(7, 0, 1, 2, 3, 4, 5, 6), lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    __m256i moved = _mm256_blend_epi32(_mm256_permutevar8x32_epi32(set, back), before, 1);
+
+    return _mm256_blendv_epi8(moved, set, _mm256_cmpgt_epi32(lane, _mm256_set1_epi32(last)));
+}
+
+static inline unsigned cache_equal(__m256i set, __m256i tag)
+{
+    return (unsigned)_mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpeq_epi32(set, tag)));
+}
+
+/* As cache_touch_narrow, of 8 ways. */
+static inline bool cache_touch_8(uint32_t *at, uint32_t tag)
+{
+    __m256i *set = (__m256i *)(void *)at, x = _mm256_set1_epi32((int)tag), was = _mm256_loadu_si256(set);
+    unsigned hit = cache_equal(was, x);
+
+    _mm256_storeu_si256(set, cache_move(was, x, __builtin_ctz(hit | 1u << 7)));
+    return hit != 0;
+}
+
+/* As cache_touch_narrow, of 16 ways. */
+static inline bool cache_touch_16(uint32_t *at, uint32_t tag)
+{
+    __m256i *set = (__m256i *)(void *)at, x = _mm256_set1_epi32((int)tag);
+    __m256i a = _mm256_loadu_si256(set), b = _mm256_loadu_si256(set + 1);
+    unsigned hit = cache_equal(a, x) | cache_equal(b, x) << 8;
+    int last = __builtin_ctz(hit | 1u << 15);
+
+    _mm256_storeu_si256(set + 1, cache_move(b, _mm256_permutevar8x32_epi32(a, _mm256_set1_epi32(7)), last - 8));
+    _mm256_storeu_si256(set, cache_move(a, x, last));
+    return hit != 0;
+}
+
+#else
+
+static inline bool cache_touch_8(uint32_t *at, uint32_t tag)
+{
+    return cache_touch_narrow(at, tag, 8);
+}
+
+static inline bool cache_touch_16(uint32_t *at, uint32_t tag)
+{
+    return cache_touch_narrow(at, tag, 16);
+}
+
+#endif
+
+/* As cache_touch, where the compiler knows the shape. */
+static inline __attribute__((always_inline)) bool cache_touch_as(const Cache *c, uint64_t addr, bool narrow, uint32_t ways)
+{
+    size_t set = cache_set(c, addr);
+    uint32_t tag = (uint32_t)(addr >> c->tag_bits) + 1;
+
+    if (!narrow)
+        return cache_touch_wide(c->line + set, (addr >> c->line_bits) + 1, c->ways);
+    return ways == 8    ? cache_touch_8(c->tag + set, tag)
+           : ways == 16 ? cache_touch_16(c->tag + set, tag)
+                        : cache_touch_narrow(c->tag + set, tag, c->ways);
+}
+
 /* Whether the line of addr was there. It is now, and is the one used last. */
 static inline bool cache_touch(Cache *c, uint64_t addr)
 {
-    if (!c->tag)
-        return cache_touch_ways(c, addr, c->ways);
-    switch (c->ways) { /* loops of a length that the compiler knows */
-    case 8:
-        return cache_touch_narrow(c, addr, 8);
-    case 16:
-        return cache_touch_narrow(c, addr, 16);
-    default:
-        return cache_touch_narrow(c, addr, c->ways);
-    }
+    return c->tag ? cache_touch_as(c, addr, true, c->ways) : cache_touch_as(c, addr, false, 0);
 }
 
-/* The same, counted. */
-static inline bool cache_access(Cache *c, uint64_t addr, bool write)
+static inline __attribute__((always_inline)) unsigned cache_pass_as(const Cache *c, bool narrow, uint32_t ways, const DgSeen *r,
+                                                                    unsigned n, DgSeen *missed)
 {
-    bool hit = cache_touch(c, addr);
+    const Cache mine = *c; /* no store to a set is one to this */
+    unsigned m = 0;
 
-    *(write ? &c->writes : &c->reads) += 1;
-    *(write ? &c->write_misses : &c->read_misses) += !hit;
-    return hit;
+    for (unsigned k = 0; k < n; k++) {
+        DgSeen x = r[k];
+        missed[m] = x;
+        m += !cache_touch_as(&mine, x.addr, narrow, ways);
+    }
+    return m;
+}
+
+/* Touch the lines of n records, in order. `missed`, which may be `r`, gets those that were not there; returns how many. */
+static inline unsigned cache_pass(const Cache *c, const DgSeen *r, unsigned n, DgSeen *missed)
+{
+    if (!c->tag)
+        return cache_pass_as(c, false, 0, r, n, missed);
+    switch (c->ways) {
+    case 8:
+        return cache_pass_as(c, true, 8, r, n, missed);
+    case 16:
+        return cache_pass_as(c, true, 16, r, n, missed);
+    default:
+        return cache_pass_as(c, true, 0, r, n, missed);
+    }
 }
 
 static inline DgFilter *cache_filter(DgHost *h, DgStream *s, const Cache *c)

@@ -5,12 +5,15 @@
  *
  * Forward over the blocks, to a fixed point: what is known where a block begins is what is known at the end of all that
  * lead to it.
+ *
+ * So does one of bytes that were noted before in the block, when all since were at the same base and near: what is added to
+ * memory, fields of a structure, what is on the stack.
  */
 #include "opt/pass.h"
 
 #include <string.h>
 
-enum { LINES_MAX = 24, ROUNDS_MAX = 12 };
+enum { LINES_MAX = 24, ROUNDS_MAX = 12, TABLES_MAX = 4, NEAR_MAX = 8 };
 
 /* A line that its place of a table has seen last. */
 typedef struct Line {
@@ -195,6 +198,66 @@ static bool hoist(Notes *s)
     return moved;
 }
 
+/* --- what was noted before in a block ----------------------------------------------------------------------------------- */
+
+/* What a table has noted last, all at one base: of each the line is what its set has used last. */
+typedef struct Near {
+    uint32_t table; /* 0: none */
+    IrRef base;
+    unsigned n;
+    struct Bytes {
+        int64_t first, last;
+    } bytes[NEAR_MAX];
+} Near;
+
+/* Whether bytes so far apart that are not on one line are of different sets: the one does not push back the other. */
+static bool apart(const IrNote *n, const struct Bytes *x, const struct Bytes *y)
+{
+    int64_t first = x->first < y->first ? x->first : y->first, last = x->last > y->last ? x->last : y->last;
+    uint64_t sets = (n->mask >> n->place_bits) + 1, size = n->low + 1;
+
+    return last >= first && sets >= 2 && (uint64_t)(last - first) <= (sets - 2) * size;
+}
+
+/* Go past a NOTE; whether it does nothing. */
+static bool near_pass(Near *l, const IrInsn *i)
+{
+    const IrNote *n = note_of(i);
+    struct Bytes x = {(int64_t)n->disp, (int64_t)(n->disp + n->span)};
+    unsigned kept = 0;
+
+    if (l->table != n->table || l->base != i->a)
+        *l = (Near){.table = n->table, .base = i->a};
+    for (unsigned k = 0; k < l->n; k++)
+        if (x.first >= l->bytes[k].first && x.last <= l->bytes[k].last && x.last >= x.first)
+            return true;
+    for (unsigned k = 0; k < l->n; k++)
+        if (apart(n, &l->bytes[k], &x))
+            l->bytes[kept++] = l->bytes[k];
+    if (kept == NEAR_MAX)
+        memmove(l->bytes, l->bytes + 1, --kept * sizeof *l->bytes);
+    l->bytes[kept++] = x;
+    l->n = kept;
+    return false;
+}
+
+static void near_block(IrRegion *r, uint32_t block)
+{
+    Near list[TABLES_MAX] = {{0}};
+
+    for (IrRef ref = r->block[block].first, next; ref; ref = next) {
+        const IrInsn *i = ir_insn(r, ref);
+        unsigned at = 0;
+        next = i->next;
+        if (i->op != IR_NOTE || note_of(i)->forgets || note_of(i)->mask == 0)
+            continue;
+        while (at < TABLES_MAX - 1 && list[at].table && list[at].table != note_of(i)->table)
+            at++;
+        if (near_pass(&list[at], i))
+            ir_remove(r, block, ref);
+    }
+}
+
 /* Whether there is anything to be had: two NOTEs at known addresses, or one in a loop. */
 static bool worthwhile(const Notes *s)
 {
@@ -212,6 +275,8 @@ void opt_notes(Opt *o)
 {
     Notes s = {.r = o->r, .g = o->g};
 
+    for (uint32_t k = 0; k < s.g->n; k++)
+        near_block(s.r, s.g->rpo[k]);
     if (!worthwhile(&s))
         return;
     s.out = ARENA_ARRAY(o->r->arena, Lines, o->r->nblock);

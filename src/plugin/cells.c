@@ -37,7 +37,9 @@ static DgCell take(Plugins *p, uint32_t length, bool slot)
         p->nslot += length;
         return p->nslot - length;
     }
-    if (length > cell_limit(p->tools.e) - slots - p->ncell)
+    if (length >= 8) /* a vector of eight of them is within one of the host's cache lines */
+        p->ncell = (p->ncell + 7) & ~7u;
+    if (length > cell_limit(p->tools.e) - slots || p->ncell > cell_limit(p->tools.e) - slots - length)
         return DG_NO_CELL;
     p->ncell += length;
     return slots + p->ncell - length;

@@ -441,8 +441,8 @@ def test_others(dragoman, pure, guest, tmp):
         pcs = drcov_bytes(out)
         check(pcs == drcov_expected(dragoman, pure, tmp), f"cover: the instructions that ran: {name}", f"{len(pcs)} {r.err}")
     out = os.path.join(tmp, "trace")
-    for name, opts in ENGINES.items():
-        for shape, program in (((1024, 2, 32), "probe"), ((1024, 8, 16), "lines"), ((1024, 8, 64), "lines"),
+    for name, opts in {**ENGINES, "tier 2, AVX2": ["--tier2=20", "--host-cpu=avx2"]}.items():
+        for shape, program in (((1024, 2, 32), "probe"), ((64, 2, 32), "lines"), ((64, 2, 16), "lines"), ((1024, 8, 16), "lines"), ((1024, 8, 64), "lines"),
                                ((2048, 4, 64), "lines"), ((768, 12, 32), "lines")):
             option = "D1=%d:%d:%d" % shape
             r, text, _ = trace(dragoman, opts + [f"--tool=cache,{option},TLB=16384:4:4096"], [guest, program], out)
@@ -452,6 +452,10 @@ def test_others(dragoman, pure, guest, tmp):
                   f"cache: misses as simulated here, {option}: {name}", f"{rows} {want}\n{r.err}")
             check(rows["DTLB"][2:] == pages and rows["ITLB"][2] > 4 and
                   rows["ITLB"][0] == rows["I1"][0] == r.numbers()["instructions"], f"cache: TLBs: {name}", f"{rows} {pages}\n{r.err}")
+    r = Run(dragoman, ["--tool=cache,D1=1024:8:16,L2=none", guest, "lines"])
+    rows = {m[1]: [int(x) for x in m[2].split()] for m in re.finditer(r"^(I1|D1|L2|LL) +((?:\d+ +){4})", r.err, re.M)}
+    missed = [rows["I1"][2] + rows["D1"][2], rows["D1"][3]]
+    check(list(rows) == ["I1", "D1", "LL"] and all(n >= m > 0 for n, m in zip(rows["LL"], missed)), "cache: no second level", r.err)
     r = Run(dragoman, ["--tool=cache,D1=1024:8:16", guest, "fork"])
     rows = [[int(x) for x in m[1].split()] for m in re.finditer(r"^(?:I1|D1|L2|LL) +((?:\d+ +){4})", r.err, re.M)]
     check(len(rows) == 8 and all(row[0] >= row[2] and row[1] >= row[3] for row in rows), "cache: parent and child, each its own", r.err)

@@ -322,6 +322,8 @@ static void test_bmi(Gpr d, Gpr v)
             expect("sarx %s, %s, %s", NAME(w, d), t, NAME(w, v));
             x64_rorx(a, (Width)w, d, s, 11);
             expect("rorx %s, %s, 0x0b", NAME(w, d), t);
+            x64_blsmsk(a, (Width)w, d, s);
+            expect("blsmsk %s, %s", NAME(w, d), t);
             x64_blsr(a, (Width)w, d, s);
             expect("blsr %s, %s", NAME(w, d), t);
             x64_mulx(a, (Width)w, d, v, s);

@@ -21,26 +21,27 @@ typedef struct Want {
     int64_t disp;
     int base, index;
     bool vsib; /* the index is an xmm */
+    bool zmm;  /* so are the vectors */
 } Want;
 
 enum { GPR = 64, MEM = 128 };
 
-static bool reg_is(ZydisRegister r, int want)
+static bool reg_is(ZydisRegister r, int want, bool zmm)
 {
     ZydisRegisterClass c = ZydisRegisterGetClass(r);
     int id = ZydisRegisterGetId(r);
     if (want >= GPR)
         return (c == ZYDIS_REGCLASS_GPR32 || c == ZYDIS_REGCLASS_GPR64) && id == want - GPR;
-    return c == ZYDIS_REGCLASS_XMM && id == want;
+    return c == (zmm ? ZYDIS_REGCLASS_ZMM : ZYDIS_REGCLASS_XMM) && id == want;
 }
 
 static bool operand_ok(const ZydisDecodedOperand *o, int want, const Want *w)
 {
     if (want < MEM)
-        return o->type == ZYDIS_OPERAND_TYPE_REGISTER && reg_is(o->reg.value, want);
+        return o->type == ZYDIS_OPERAND_TYPE_REGISTER && reg_is(o->reg.value, want, w->zmm);
     return o->type == ZYDIS_OPERAND_TYPE_MEMORY && o->size == w->mem_bytes * 8 && o->mem.disp.value == w->disp
-        && reg_is(o->mem.base, GPR + w->base)
-        && (w->index < 0 ? o->mem.index == ZYDIS_REGISTER_NONE : reg_is(o->mem.index, w->vsib ? w->index : GPR + w->index));
+        && reg_is(o->mem.base, GPR + w->base, false)
+        && (w->index < 0 ? o->mem.index == ZYDIS_REGISTER_NONE : reg_is(o->mem.index, w->vsib ? w->index : GPR + w->index, false));
 }
 
 static bool mnemonic_ok(X64Vec op, ZydisMnemonic m, bool high)
@@ -101,7 +102,7 @@ static bool try_one(X64Vec op, unsigned r, unsigned v, unsigned m, const Mem *me
     RXm xs = mem ? xm_m(*mem) : xm_x(s);
     unsigned imm = (r * 5 + v * 3 + m) & 15;
     int R = (int)r, V = (int)v, M = mem ? MEM : (int)m, GM = mem ? MEM : GPR + (int)m;
-    Want w = {.op = {-1, -1, -1, -1}, .imm = -1};
+    Want w = {.op = {-1, -1, -1, -1}, .imm = -1, .zmm = i->enc == X64_EVEX_Z || i->enc == X64_EVEX_ZK};
 
     if (mem) {
         w.mem_bytes = 1u << i->mem;
@@ -126,6 +127,12 @@ static bool try_one(X64Vec op, unsigned r, unsigned v, unsigned m, const Mem *me
     case X64_MR_GX: mem ? x64_mr_m(a, op, *mem, d) : x64_gx(a, op, gs, d); OPS(GM, R, -1, -1); break;
     case X64_RVMI_G: mem ? x64_rvmi_gm(a, op, d, x, *mem, imm) : x64_rvmi_g(a, op, d, x, gs, imm); OPS(R, V, GM, -1); w.imm = (int)imm; break;
     case X64_MRI_GX: mem ? x64_mri_m(a, op, *mem, d, imm) : x64_gxi(a, op, gs, d, imm); OPS(GM, R, -1, -1); w.imm = (int)imm; break;
+    case X64_KVM: /* k is passed over with the masks */
+        if (!mem)
+            return true;
+        x64_kvm_m(a, op, r & 7, x, *mem);
+        OPS(V, MEM, -1, -1);
+        break;
     case X64_VSIB:
         if (mem || r == v || r == m || v == m)
             return true;

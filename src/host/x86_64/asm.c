@@ -574,6 +574,22 @@ void x64_blsr(Asm *a, Width w, Gpr d, RGm s)
     vex_rm(a, 2, PP0, 0xf3, w, 1, d.n, s, 0);
 }
 
+void x64_blsmsk(Asm *a, Width w, Gpr d, RGm s)
+{
+    vex_rm(a, 2, PP0, 0xf3, w, 2, d.n, s, 0);
+}
+
+/* AVX-512DQ */
+void x64_kmovb_gk(Asm *a, Gpr d, unsigned k)
+{
+    vex_rm(a, 1, PP66, 0x93, W32, d.n, 0, rm_r((Gpr){(uint8_t)k}), 0);
+}
+
+void x64_kmovb_kg(Asm *a, unsigned k, Gpr s)
+{
+    vex_rm(a, 1, PP66, 0x92, W32, k, 0, rm_r(s), 0);
+}
+
 void x64_shlx(Asm *a, Width w, Gpr d, RGm s, Gpr count)
 {
     vex_rm(a, 2, PP66, 0xf7, w, d.n, count.n, s, 0);

@@ -234,9 +234,13 @@ void x64_andn(Asm *a, Width w, Gpr d, Gpr inverted, RGm s);
 void x64_bextr(Asm *a, Width w, Gpr d, RGm s, Gpr control);
 void x64_bzhi(Asm *a, Width w, Gpr d, RGm s, Gpr index);
 void x64_blsr(Asm *a, Width w, Gpr d, RGm s);
+void x64_blsmsk(Asm *a, Width w, Gpr d, RGm s);
 void x64_shlx(Asm *a, Width w, Gpr d, RGm s, Gpr count);
 void x64_shrx(Asm *a, Width w, Gpr d, RGm s, Gpr count);
 void x64_sarx(Asm *a, Width w, Gpr d, RGm s, Gpr count);
+/* Mask registers, AVX-512: their low eight bits. */
+void x64_kmovb_gk(Asm *a, Gpr d, unsigned k);
+void x64_kmovb_kg(Asm *a, unsigned k, Gpr s);
 void x64_rorx(Asm *a, Width w, Gpr d, RGm s, unsigned n);
 void x64_mulx(Asm *a, Width w, Gpr hi, Gpr lo, RGm s);     /* rdx * s */
 void x64_pdep(Asm *a, Width w, Gpr d, Gpr s, RGm mask);

@@ -28,9 +28,15 @@ static const uint8_t high_form[X64_NVEC] = {
     [VADDPS] = 1, [VSUBPS] = 1, [VMULPS] = 1, [VDIVPS] = 1, [VADDPD] = 2, [VSUBPD] = 2, [VMULPD] = 2, [VDIVPD] = 2,
 };
 
+/* With the scale of a displacement of one byte. */
+static bool is_evex(const X64VecInfo *i)
+{
+    return i->enc == X64_EVEX || i->enc == X64_EVEX_Z || i->enc == X64_EVEX_ZK;
+}
+
 bool x64_has_high(X64Vec op)
 {
-    return x64_vec[op].enc == X64_EVEX || high_form[op];
+    return is_evex(&x64_vec[op]) || high_form[op];
 }
 
 /* The r/m operand of either register class, or memory. */
@@ -81,13 +87,12 @@ static void vex_prefix(Asm *a, const X64VecInfo *i, unsigned reg, unsigned v, un
     asm_u8(a, (unsigned)i->w << 7 | last);
 }
 
-/* 128-bit vector length, no mask. */
 static void evex_prefix(Asm *a, const X64VecInfo *i, unsigned w, unsigned reg, unsigned v, unsigned x, unsigned b)
 {
     asm_u8(a, 0x62);
     asm_u8(a, (~reg >> 3 & 1) << 7 | (x ^ 1) << 6 | (b ^ 1) << 5 | (~reg >> 4 & 1) << 4 | i->map);
     asm_u8(a, w << 7 | (~v & 15) << 3 | 4 | i->pp);
-    asm_u8(a, (~v >> 4 & 1) << 3 | (i->enc == X64_EVEX_SAE ? 0x10 : 0));
+    asm_u8(a, (~v >> 4 & 1) << 3 | (i->enc == X64_EVEX_SAE ? 0x10 : i->enc == X64_EVEX_Z ? 0x40 : i->enc == X64_EVEX_ZK ? 0x41 : 0));
 }
 
 static void legacy_prefix(Asm *a, const X64VecInfo *i, unsigned reg, unsigned x, unsigned b)
@@ -112,7 +117,7 @@ static void emit(Asm *a, X64Vec op, unsigned reg, unsigned v, Rm rm, unsigned im
 
     CHECK(!rm.mem || i->mem != NOMEM);
     rm_ext(rm, &x, &b);
-    if (i->enc == X64_EVEX || i->enc == X64_EVEX_SAE || other) {
+    if (is_evex(i) || i->enc == X64_EVEX_SAE || other) {
         evex_prefix(a, i, other ? high_form[op] - 1u : i->w, reg, v, x, b);
     } else {
         CHECK(low);
@@ -123,7 +128,7 @@ static void emit(Asm *a, X64Vec op, unsigned reg, unsigned v, Rm rm, unsigned im
     }
     asm_u8(a, i->opcode);
     if (rm.mem)
-        asm_modrm_mem(a, reg & 7, rm.m, imm_bytes, i->enc == X64_EVEX || other ? 1u << i->mem : 1);
+        asm_modrm_mem(a, reg & 7, rm.m, imm_bytes, is_evex(i) || other ? 1u << i->mem : 1);
     else
         asm_u8(a, 0xC0 | (reg & 7) << 3 | (rm.reg & 7));
 }
@@ -142,6 +147,12 @@ void x64_rvm_xm(Asm *a, X64Vec op, Xmm d, Xmm x, RXm y)
 {
     want(op, X64_RVM);
     emit(a, op, d.n, x.n, rm_of(y), 0);
+}
+
+void x64_kvm_m(Asm *a, X64Vec op, unsigned k, Xmm x, Mem y)
+{
+    want(op, X64_KVM);
+    emit(a, op, k, x.n, rm_mem(y), 0);
 }
 
 void x64_rm_xm(Asm *a, X64Vec op, Xmm d, RXm s)

@@ -32,10 +32,11 @@ typedef enum X64VecForm {
     X64_MR_GX,  /* gpr/m, xmm; the register in ModRM.reg is the xmm */
     X64_RVMI_G, /* xmm, xmm, gpr/m, imm8 */
     X64_MRI_GX, /* gpr/m, xmm, imm8 */
+    X64_KVM,    /* k, xmm, xmm/m */
     X64_VSIB,   /* xmm, memory by gpr and xmm, xmm */
 } X64VecForm;
 
-typedef enum X64VecEnc { X64_VEX, X64_EVEX, X64_EVEX_SAE, X64_LEG } X64VecEnc;
+typedef enum X64VecEnc { X64_VEX, X64_EVEX, X64_EVEX_SAE, X64_EVEX_Z, X64_EVEX_ZK, X64_LEG } X64VecEnc;
 
 #define X64_VEC_NOMEM 0xff
 
@@ -61,6 +62,7 @@ enum {
 enum { X64_ROUND_RNE, X64_ROUND_RDN, X64_ROUND_RUP, X64_ROUND_RTZ, X64_ROUND_CUR, X64_ROUND_QUIET = 8 /* no inexact */ };
 
 void x64_rvm_xm(Asm *a, X64Vec op, Xmm d, Xmm x, RXm y);
+void x64_kvm_m(Asm *a, X64Vec op, unsigned k, Xmm x, Mem y);
 void x64_rm_xm(Asm *a, X64Vec op, Xmm d, RXm s);
 void x64_rvmi_xm(Asm *a, X64Vec op, Xmm d, Xmm x, RXm y, unsigned imm);
 void x64_rmi_xm(Asm *a, X64Vec op, Xmm d, RXm s, unsigned imm);

@@ -48,6 +48,7 @@ typedef enum Stub {
     STUB_PROMOTE, /* rax pc, rcx site of an indirect branch: its count of misses has come to zero; goes on at pc */
     STUB_THUNK,   /* rcx host address: go there by a return, which nothing but this predicts (HARDEN_RETPOLINE) */
     STUB_UNPAIRED, /* as STUB_RET_MISS, when HostCpu.unpaired_left has come to zero */
+    STUB_NOTE_EIGHT, /* as STUB_NOTE, of sets of eight lines: with AVX-512 only */
     STUB_ESTIMATES, /* data: the table of select_est.c */
     STUB_COUNT
 } Stub;

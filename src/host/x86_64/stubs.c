@@ -3,7 +3,7 @@
  * C. Their numbers and register conventions are in plan.h. They are made anew in every process, so they may hold absolute
  * addresses.
  */
-#include "host/x86_64/plan.h"
+#include "host/x86_64/stubs.h"
 
 #include "base/check.h"
 #include "host/x86_64/asm_vec.h"
@@ -16,26 +16,6 @@ static const uint8_t callee_saved[] = {3, 5, 12, 13, 14, 15};       /* rbx rbp r
 static const uint8_t caller_saved[] = {0, 1, 2, 6, 7, 8, 9, 10, 11}; /* rax rcx rdx rsi rdi r8-r11 */
 
 enum { NXMM = 16, MXCSR_FLAGS = 0x3f };
-
-/* One Asm for all stubs; labels are not used: distances are known when they are needed. */
-typedef struct Stubs {
-    HostPlan *plan;
-    Asm a;
-    int64_t delta;
-} Stubs;
-
-static void begin(Stubs *t, Stub s)
-{
-    x64_nop(&t->a, (16 - asm_here(&t->a) % 16) % 16);
-    t->plan->stub[s] = t->a.p + t->delta;
-}
-
-/* A jump or conditional jump to a stub that exists already. */
-static void jump_stub(Stubs *t, Stub s)
-{
-    asm_u8(&t->a, 0xe9);
-    asm_u32(&t->a, (uint32_t)(t->plan->stub[s] - (t->a.p + t->delta + 4)));
-}
 
 /* Counts in REG_LANES, for C to find them or back. */
 static void lanes(Stubs *t, bool store)
@@ -147,7 +127,7 @@ static void thunk_jump(Stubs *t, Gpr to)
 
 static void stub_thunk_jump(Stubs *t)
 {
-    begin(t, STUB_THUNK);
+    stub_begin(t, STUB_THUNK);
     thunk_jump(t, RCX);
 }
 
@@ -157,7 +137,7 @@ static void go_rcx(Stubs *t, bool call)
     Asm *a = &t->a;
     if (t->plan->cfg.harden == HARDEN_RETPOLINE) {
         if (!call) {
-            jump_stub(t, STUB_THUNK);
+            stub_jump(t, STUB_THUNK);
             return;
         }
         asm_u8(a, 0xe8);
@@ -196,7 +176,7 @@ static void call_abs(Stubs *t, uintptr_t fn)
 static void stub_enter(Stubs *t)
 {
     Asm *a = &t->a;
-    begin(t, STUB_ENTER);
+    stub_begin(t, STUB_ENTER);
     for (unsigned k = 0; k < sizeof callee_saved; k++)
         x64_push(a, (Gpr){callee_saved[k]});
     x64_alu_ri(a, ALU_SUB, W64, RSP, 8);
@@ -217,7 +197,7 @@ static void stub_enter(Stubs *t)
 static void stub_resume(Stubs *t)
 {
     Asm *a = &t->a;
-    begin(t, STUB_RESUME);
+    stub_begin(t, STUB_RESUME);
     x64_mov_rm(a, W64, RSP, CPU(c_stack));
     host_fp(t, false);
     x64_mov_mi(a, W32, CPU(in_code), 0);
@@ -231,11 +211,11 @@ static void stub_resume(Stubs *t)
 
 static void stub_leave(Stubs *t)
 {
-    begin(t, STUB_LEAVE);
+    stub_begin(t, STUB_LEAVE);
     x64_mov_mr(&t->a, W64, CPU(ir.pc), RAX);
     pins(t, true);
     x64_mov_rr(&t->a, W32, RAX, RCX);
-    jump_stub(t, STUB_RESUME);
+    stub_jump(t, STUB_RESUME);
 }
 
 /* Call the engine for an address to go on at: cpu->link, cpu->lookup or cpu->hot. */
@@ -251,7 +231,7 @@ static void call_engine(Stubs *t, Mem fn)
     x64_test_rr(a, W64, RAX, RAX);
     uint32_t found = x64_jcc_short(a, CC_NE);
     x64_mov_ri(a, RAX, IR_STOP_CHECK);
-    jump_stub(t, STUB_RESUME);
+    stub_jump(t, STUB_RESUME);
     asm_short_here(a, found);
     x64_mov_mr(a, W64, plan_scratch(SCRATCH_PC), RAX);
     pins(t, false);
@@ -269,7 +249,7 @@ static void stub_engine(Stubs *t, Mem fn)
 /* Called by the stub of a chain site, which is told by where the call is. */
 static void stub_link(Stubs *t)
 {
-    begin(t, STUB_LINK);
+    stub_begin(t, STUB_LINK);
     x64_pop(&t->a, RCX);
     x64_alu_ri(&t->a, ALU_SUB, W64, RCX, HOST_CALL_BYTES);
     x64_mov_mr(&t->a, W64, CPU(link_site), RCX);
@@ -292,7 +272,7 @@ static void probe(Stubs *t, size_t table)
 /* The first jump cache does not have rax. */
 static void stub_lookup(Stubs *t)
 {
-    begin(t, STUB_LOOKUP);
+    stub_begin(t, STUB_LOOKUP);
     x64_mov_rr(&t->a, W64, RCX, RAX);
     x64_shift_i(&t->a, SH_SHR, W64, RCX, HOST_JCACHE_BITS);
     x64_alu_rr(&t->a, ALU_XOR, W32, RCX, RAX);
@@ -302,13 +282,13 @@ static void stub_lookup(Stubs *t)
 
 static void stub_hot(Stubs *t)
 {
-    begin(t, STUB_HOT);
+    stub_begin(t, STUB_HOT);
     stub_engine(t, CPU(hot));
 }
 
 static void stub_promote(Stubs *t)
 {
-    begin(t, STUB_PROMOTE);
+    stub_begin(t, STUB_PROMOTE);
     x64_mov_mr(&t->a, W64, CPU(link_site), RCX);
     stub_engine(t, CPU(promote));
 }
@@ -318,7 +298,7 @@ static void probe_or_lookup(Stubs *t)
 {
     x64_mov_rr(&t->a, W32, RCX, RAX);
     probe(t, offsetof(HostCpu, jcache));
-    jump_stub(t, STUB_LOOKUP);
+    stub_jump(t, STUB_LOOKUP);
 }
 
 static void poll(Stubs *t)
@@ -327,23 +307,23 @@ static void poll(Stubs *t)
     x64_alu_mi(a, ALU_CMP, W32, CPU(exit_request), 0);
     uint32_t none = x64_jcc_short(a, CC_E);
     x64_mov_ri(a, RCX, IR_STOP_CHECK);
-    jump_stub(t, STUB_LEAVE);
+    stub_jump(t, STUB_LEAVE);
     asm_short_here(a, none);
 }
 
 static void stub_unpaired(Stubs *t)
 {
-    begin(t, STUB_UNPAIRED);
+    stub_begin(t, STUB_UNPAIRED);
     stub_engine(t, CPU(unpaired));
 }
 
 static void stub_ret_miss(Stubs *t)
 {
-    begin(t, STUB_RET_MISS);
+    stub_begin(t, STUB_RET_MISS);
     x64_mov_rm(&t->a, W64, RSP, CPU(shadow_base));
     x64_alu_mi(&t->a, ALU_SUB, W32, CPU(unpaired_left), 1);
     uint32_t seldom = x64_jcc_short(&t->a, CC_NE);
-    jump_stub(t, STUB_UNPAIRED);
+    stub_jump(t, STUB_UNPAIRED);
     asm_short_here(&t->a, seldom);
     poll(t);
     probe_or_lookup(t);
@@ -353,7 +333,7 @@ static void stub_ret_miss(Stubs *t)
 static void stub_help(Stubs *t)
 {
     Asm *a = &t->a;
-    begin(t, STUB_HELP);
+    stub_begin(t, STUB_HELP);
     pins(t, true);
     x64_mov_rr(a, W32, RDX, RCX);
     x64_mov_mr(a, W64, CPU(returns), RSP);
@@ -364,7 +344,7 @@ static void stub_help(Stubs *t)
     guest_fp(t);
     x64_test_rr(a, W64, RAX, RAX);
     uint32_t go_on = x64_jcc_short(a, CC_E);
-    jump_stub(t, STUB_RESUME);
+    stub_jump(t, STUB_RESUME);
     asm_short_here(a, go_on);
     x64_mov_rm(a, W64, RSP, CPU(returns));
     x64_test_rr(a, W64, RSP, RSP);
@@ -399,7 +379,7 @@ static void caller_regs(Stubs *t, bool save)
 /* Call C without any effect on registers. It neither uses nor changes the host's FP environment. */
 static void stub_thunk(Stubs *t, Stub s, uintptr_t fn)
 {
-    begin(t, s);
+    stub_begin(t, s);
     caller_regs(t, true);
     lanes(t, true);
     to_c(t);
@@ -449,7 +429,7 @@ static void kept_regs(Stubs *t, size_t at, bool save)
 static void stub_tool(Stubs *t, Stub s, bool clobbers)
 {
     Asm *a = &t->a;
-    begin(t, s);
+    stub_begin(t, s);
     if (clobbers)
         kept_regs(t, 0, true);
     else
@@ -471,7 +451,7 @@ static void stub_tool(Stubs *t, Stub s, bool clobbers)
     from_c(t);
     x64_test_rr(a, W32, RAX, RAX);
     uint32_t on = x64_jcc_short(a, CC_E);
-    jump_stub(t, STUB_RESUME);
+    stub_jump(t, STUB_RESUME);
     asm_short_here(a, on);
     if (clobbers)
         lanes(t, false);
@@ -507,7 +487,7 @@ static void stub_tell(Stubs *t)
 
     if (t->plan->cfg.harden == HARDEN_RETPOLINE)
         thunk_jump(t, RAX);
-    begin(t, STUB_TELL);
+    stub_begin(t, STUB_TELL);
     x64_mov_mr(a, W64, CPU(told), RAX);
     x64_mov_mr(a, W64, plan_scratch(SCRATCH_RSP), RSP);
     x64_mov_rm(a, W64, RSP, CPU(c_stack));
@@ -528,7 +508,7 @@ static void stub_tool_lost(Stubs *t)
 {
     Asm *a = &t->a;
 
-    begin(t, STUB_TOOL_LOST);
+    stub_begin(t, STUB_TOOL_LOST);
     x64_alu_mi(a, ALU_CMP, W64, CPU(told), 0);
     uint32_t tool = x64_jcc_short(a, CC_E);
     x64_ldmxcsr(a, CPU(host_mxcsr));
@@ -547,222 +527,23 @@ static void stub_tool_lost(Stubs *t)
 /* In front of what computes with floating point. */
 static void stub_guest_fp(Stubs *t)
 {
-    begin(t, STUB_GUEST_FP);
+    stub_begin(t, STUB_GUEST_FP);
     guest_fp(t);
     x64_ret(&t->a);
 }
 
 static void stub_host_fp(Stubs *t)
 {
-    begin(t, STUB_HOST_FP);
+    stub_begin(t, STUB_HOST_FP);
     swap_fp(t, true);
     x64_ret(&t->a);
-}
-
-/* Some registers, where all_regs has them. */
-static void few_regs(Stubs *t, bool save)
-{
-    static const uint8_t few[] = {0, 1, 2, 6, 7, 8}; /* rax rcx rdx rsi rdi r8 */
-
-    for (unsigned k = 0; k < sizeof few; k++) {
-        Mem m = plan_cpu(offsetof(HostCpu, save) + 8 * few[k]);
-        if (save)
-            x64_mov_mr(&t->a, W64, m, (Gpr){few[k]});
-        else
-            x64_mov_rm(&t->a, W64, (Gpr){few[k]}, m);
-    }
-}
-
-/* A member of the note that rcx points to, 2 bytes behind its start (host_note_site). */
-#define NOTE(member) mem_b(RCX, (int32_t)offsetof(IrNote, member) - 2)
-
-static Mem call_arg(unsigned n)
-{
-    return plan_cpu(offsetof(HostCpu, ir.call.arg) + n * sizeof(IrVal));
-}
-
-/* Leave to C what has no room for a record, or as many ways as the loop below does not take. */
-static void note_for_c(Stubs *t)
-{
-    Asm *a = &t->a;
-    const Mem cell = mem_bi(R15, RAX, 0, -STATE_BIAS);
-
-    x64_mov_rm(a, W32, RAX, NOTE(pos));
-    x64_mov_rm(a, W64, RDX, cell);
-    x64_mov_rm(a, W32, RAX, NOTE(limit));
-    x64_alu_rm(a, ALU_CMP, W64, RDX, rm_m(cell));
-    uint32_t full = x64_jcc_short(a, CC_A);
-    x64_test_mi(a, W32, NOTE(ways), 3);
-    uint32_t on = x64_jcc_short(a, CC_E);
-    asm_short_here(a, full);
-    few_regs(t, false);
-    jump_stub(t, STUB_TOOL);
-    asm_short_here(a, on);
-}
-
-/*
- * Look for line rdx at the place of the table that rax says, and put it in front; those before it, or all, move back by one.
- * `found`: jumps when it is there.
- */
-static void note_search(Stubs *t, uint32_t found[4])
-{
-    Asm *a = &t->a;
-    const Mem base = mem_bi(R15, RAX, 0, -STATE_BIAS);
-
-    x64_mov_rm(a, W32, RSI, NOTE(table));
-    x64_alu_rr(a, ALU_ADD, W64, RAX, RSI);
-    x64_mov_rm(a, W32, RSI, NOTE(ways));
-    x64_mov_rr(a, W64, RDI, RDX);
-    uint32_t loop = asm_here(a);
-    for (unsigned k = 0; k < 4; k++) {
-        Gpr newer = k & 1 ? R8 : RDI, was = k & 1 ? RDI : R8;
-        Mem m = base;
-        m.disp += 8 * (int32_t)k;
-        x64_mov_rm(a, W64, was, m);
-        x64_mov_mr(a, W64, m, newer);
-        x64_alu_rr(a, ALU_CMP, W64, was, RDX);
-        found[k] = x64_jcc_short(a, CC_E);
-    }
-    x64_alu_ri(a, ALU_ADD, W64, RAX, 32);
-    x64_alu_ri(a, ALU_SUB, W32, RSI, 4);
-    uint32_t more = x64_jcc_short(a, CC_NE);
-    asm_short_to(a, more, loop);
-}
-
-static void all_here(Stubs *t, const uint32_t found[4])
-{
-    for (unsigned k = 0; k < 4; k++)
-        asm_short_here(&t->a, found[k]);
-}
-
-/* A record of first half rsi and of address rdi. */
-static void note_record(Stubs *t)
-{
-    Asm *a = &t->a;
-    const Mem cell = mem_bi(R15, RAX, 0, -STATE_BIAS);
-
-    x64_mov_rm(a, W32, RAX, NOTE(pos));
-    x64_mov_rm(a, W64, R8, cell);
-    x64_mov_mr(a, W64, mem_b(R8, 0), RSI);
-    x64_mov_mr(a, W64, mem_b(R8, 8), RDI);
-    x64_alu_mi(a, ALU_ADD, W64, cell, 16);
-}
-
-/* The access goes on in line rax; rsi: the first half of a record of it. */
-static void note_second(Stubs *t)
-{
-    Asm *a = &t->a;
-    uint32_t found[4];
-
-    x64_mov_mr(a, W64, call_arg(2), RSI);
-    x64_mov_rr(a, W64, RDX, RAX);
-    x64_mov_rm(a, W32, RAX, call_arg(0));
-    x64_alu_rm(a, ALU_ADD, W32, RAX, rm_m(NOTE(place)));
-    x64_alu_rm(a, ALU_AND, W32, RAX, rm_m(NOTE(mask)));
-    note_search(t, found);
-    x64_mov_rm(a, W64, RSI, call_arg(2));
-    x64_mov_rr(a, W64, RDI, RDX);
-    note_record(t);
-    all_here(t, found);
-}
-
-/* As ir_note. Two records have room where there is some for one: STREAM_SLACK. */
-static void stub_note(Stubs *t)
-{
-    Asm *a = &t->a;
-    uint32_t found[4];
-
-    begin(t, STUB_NOTE);
-    few_regs(t, true);
-    /* written in two halves: one load of both would wait for them to reach the cache */
-    x64_mov_rm(a, W32, RCX, plan_scratch(SCRATCH_IMM));
-    x64_mov_rm(a, W32, RAX, plan_cpu(offsetof(HostCpu, scratch) + 8 * SCRATCH_IMM + 4));
-    x64_shift_i(a, SH_SHL, W64, RAX, 32);
-    x64_alu_rr(a, ALU_OR, W64, RCX, RAX);
-    note_for_c(t);
-    x64_mov_rm(a, W64, RAX, NOTE(low));
-    x64_mov_rm(a, W64, RDX, call_arg(1));
-    x64_alu_rr(a, ALU_OR, W64, RDX, RAX);
-    x64_alu_rr(a, ALU_XOR, W64, RDX, RAX);
-    x64_mov_rm(a, W32, RAX, call_arg(0));
-    note_search(t, found);
-    x64_mov_rm(a, W64, RSI, NOTE(word));
-    x64_mov_rm(a, W64, RDI, call_arg(1));
-    note_record(t);
-    x64_mov_rm(a, W64, RSI, NOTE(again));
-    uint32_t missed = x64_jmp_short(a);
-    all_here(t, found);
-    x64_mov_rm(a, W64, RSI, NOTE(word));
-    asm_short_here(a, missed);
-    x64_mov_rm(a, W32, RAX, NOTE(span));
-    x64_alu_rm(a, ALU_ADD, W64, RAX, rm_m(call_arg(1)));
-    x64_mov_rm(a, W64, RDI, NOTE(low));
-    x64_alu_rr(a, ALU_OR, W64, RAX, RDI);
-    x64_alu_rr(a, ALU_XOR, W64, RAX, RDI);
-    x64_alu_rr(a, ALU_CMP, W64, RAX, RDX);
-    uint32_t two = x64_jcc_short(a, CC_NE);
-    few_regs(t, false);
-    x64_ret(a);
-    asm_short_here(a, two);
-    note_second(t);
-    few_regs(t, false);
-    x64_ret(a);
-}
-
-/* Registers from xmm3 on, where all_regs has them. */
-static void more_xmm(Stubs *t, bool save)
-{
-    for (unsigned k = 3; k < 7; k++) {
-        Mem m = plan_cpu(offsetof(HostCpu, save) + SAVE_XMM + 16 * k);
-        if (save)
-            x64_mr_m(&t->a, VMOVDQU_ST, m, (Xmm){(uint8_t)k});
-        else
-            x64_rm_m(&t->a, VMOVDQU, (Xmm){(uint8_t)k}, m);
-    }
-}
-
-/* Where the line is cannot be predicted: each of the eight moves back, or stays when the line was before it, without a
- * branch. */
-static void stub_note_hit(Stubs *t)
-{
-    const Xmm line = {0}, before = {1}, same = {4}, stays = {5}, moved = {6};
-    Asm *a = &t->a;
-
-    begin(t, STUB_NOTE_HIT);
-    x64_mov_mr(a, W64, plan_cpu(offsetof(HostCpu, save)), RAX);
-    x64_mov_rm(a, W64, RAX, call_arg(0));
-    more_xmm(t, true);
-    for (unsigned part = 0; part < 4; part++) {
-        const Xmm x = {part & 1 ? 3 : 2}, last = {part & 1 ? 2 : 3};
-        Mem m = mem_b(RAX, 16 * (int32_t)part);
-        x64_rm_m(a, VMOVDQU, x, m);
-        x64_rvm(a, VPCMPEQQ, same, x, line);
-        x64_vmi(a, VPSLLDQ_I, stays, same, 8);
-        if (part == 0) {
-            x64_rvm(a, VPUNPCKLQDQ, moved, line, x);
-        } else {
-            x64_rvmi(a, VPALIGNR, moved, x, last, 8);
-            x64_rvm(a, VPOR, stays, stays, before);
-        }
-        x64_rvms(a, VBLENDVPD, moved, moved, x, stays);
-        x64_mr_m(a, VMOVDQU_ST, m, moved);
-        x64_rmi(a, VPSHUFD, stays, same, 0x4e);
-        x64_rvm(a, VPOR, same, same, stays);
-        if (part == 0)
-            x64_rm(a, VMOVDQA, before, same);
-        else
-            x64_rvm(a, VPOR, before, before, same);
-    }
-    more_xmm(t, false);
-    x64_mov_rm(a, W64, RAX, plan_cpu(offsetof(HostCpu, save)));
-    x64_ret(a);
 }
 
 static void stub_estimates(Stubs *t)
 {
     uint8_t table[EST_BYTES];
 
-    begin(t, STUB_ESTIMATES);
+    stub_begin(t, STUB_ESTIMATES);
     est_table(table);
     for (unsigned i = 0; i < EST_BYTES; i++)
         asm_u8(&t->a, table[i]);
@@ -796,8 +577,7 @@ bool plan_stubs(HostPlan *p, CodeBuf *cb)
     stub_tool_lost(&t);
     stub_guest_fp(&t);
     stub_host_fp(&t);
-    stub_note(&t);
-    stub_note_hit(&t);
+    stubs_note(&t);
     stub_estimates(&t);
     x64_nop(&t.a, (16 - asm_here(&t.a) % 16) % 16);
     CHECK(t.a.p <= cb->end);

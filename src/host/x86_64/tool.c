@@ -120,6 +120,12 @@ typedef struct Note {
     uint32_t back;
 } Note;
 
+/* Whether a set is a vector. */
+static bool in_a_vector(const Sel *s, const Note *k)
+{
+    return s->feat->avx512 && k->n->ways == 8;
+}
+
 /* Everything that is not seen to be simple is left to a stub. */
 static void note_by_stub(Sel *s, const Note *k)
 {
@@ -133,7 +139,7 @@ static void note_by_stub(Sel *s, const Note *k)
         x64_mov_mr(s->a, W64, sel_cpu(s, addr), k->x);
     }
     sel_store_imm(s, plan_scratch(SCRATCH_IMM), host_note_site((uintptr_t)k->n));
-    ra_call_stub(s, STUB_NOTE);
+    ra_call_stub(s, in_a_vector(s, k) ? STUB_NOTE_EIGHT : STUB_NOTE);
     x64_jmp(s->a, k->back);
 }
 
@@ -185,11 +191,9 @@ static void note_near(Sel *s, const Note *k)
     }
 }
 
-#define MISS_XMM 3
-
-static void miss_xmm(Sel *s, bool save)
+static void miss_xmm(Sel *s, unsigned n, bool save)
 {
-    for (unsigned k = 0; k < MISS_XMM; k++) {
+    for (unsigned k = 0; k < n; k++) {
         Mem m = sel_cpu(s, offsetof(HostCpu, save) + SAVE_XMM + 16 * k);
         if (save)
             x64_mr_m(s->a, VMOVDQU_ST, m, (Xmm){(uint8_t)k});
@@ -247,6 +251,58 @@ static void note_across(Sel *s, const Note *k)
     sel_bind(s, no);
 }
 
+/* Of the access to the first line, where t says. */
+static void note_record(Sel *s, const Note *k, Mem pos)
+{
+    x64_mov_mi(s->a, W32, mem_b(k->t, 0), (int32_t)k->n->word);
+    x64_mov_mi(s->a, W32, mem_b(k->t, 4), (int32_t)(k->n->word >> 32));
+    x64_mov_mr(s->a, W64, mem_b(k->t, 8), k->x);
+    x64_alu_mi(s->a, ALU_ADD, W64, pos, 16);
+    x64_jmp(s->a, k->back);
+}
+
+/* An access to one line, in its set of eight or not, where a set is a vector. */
+static void note_in_vector(Sel *s, const Note *k)
+{
+    const IrNote *n = k->n;
+    const Xmm line = {0}, set = {1};
+    Mem pos = mem_b(R15, (int32_t)n->pos - STATE_BIAS);
+    uint32_t stub = sel_label(s), miss = sel_label(s), across = sel_label(s), full = sel_label(s);
+
+    x64_mov_rr(s->a, W32, k->t, k->x);
+    x64_alu_ri(s->a, ALU_AND, W32, k->t, (int32_t)n->low);
+    x64_alu_ri(s->a, ALU_CMP, W32, k->t, k->last);
+    x64_jcc(s->a, CC_A, across);
+    x64_alu_rr(s->a, ALU_XOR, W64, k->t, k->x);
+    miss_xmm(s, 2, true);
+    x64_xg(s->a, VPBROADCASTQ_Z_XG, line, k->t);
+    x64_rm_m(s->a, VMOVDQU64_Z, set, k->line[0]);
+    x64_kvm_m(s->a, VPCMPEQQ_Z, 1, line, k->line[0]);
+    x64_kmovb_gk(s->a, k->t, 1);
+    x64_test_rr(s->a, W32, k->t, k->t);
+    x64_jcc(s->a, CC_E, miss);
+    x64_blsmsk(s->a, W32, k->t, rm_r(k->t));
+    x64_kmovb_kg(s->a, 1, k->t);
+    x64_rvmi(s->a, VALIGNQ_ZK, set, set, line, 7);
+    x64_mr_m(s->a, VMOVDQU64_Z_ST, k->line[0], set);
+    miss_xmm(s, 2, false);
+    x64_jmp(s->a, k->back);
+    sel_bind(s, miss);
+    x64_mov_rm(s->a, W64, k->t, pos);
+    x64_alu_rm(s->a, ALU_CMP, W64, k->t, rm_m(mem_b(R15, (int32_t)n->limit - STATE_BIAS)));
+    x64_jcc(s->a, CC_A, full);
+    x64_rvmi(s->a, VALIGNQ_Z, set, set, line, 7);
+    x64_mr_m(s->a, VMOVDQU64_Z_ST, k->line[0], set);
+    miss_xmm(s, 2, false);
+    note_record(s, k, pos);
+    sel_bind(s, full);
+    miss_xmm(s, 2, false);
+    x64_jmp(s->a, stub);
+    sel_bind(s, across);
+    note_across(s, k);
+    sel_bind(s, stub);
+}
+
 /* An access to one line, which is not in its set of eight, is recorded here: the stub takes twice as long. Nor is that
  * stub called when the line is there. */
 static void note_miss(Sel *s, const Note *k)
@@ -263,20 +319,16 @@ static void note_miss(Sel *s, const Note *k)
     x64_alu_ri(s->a, ALU_CMP, W32, k->t, k->last);
     x64_jcc(s->a, CC_A, across);
     x64_alu_rr(s->a, ALU_XOR, W64, k->t, k->x);
-    miss_xmm(s, true);
+    miss_xmm(s, 3, true);
     miss_insert(s, k, hit);
-    miss_xmm(s, false);
+    miss_xmm(s, 3, false);
     x64_mov_rm(s->a, W64, k->t, pos);
-    x64_mov_mi(s->a, W32, mem_b(k->t, 0), (int32_t)n->word);
-    x64_mov_mi(s->a, W32, mem_b(k->t, 4), (int32_t)(n->word >> 32));
-    x64_mov_mr(s->a, W64, mem_b(k->t, 8), k->x);
-    x64_alu_mi(s->a, ALU_ADD, W64, pos, 16);
-    x64_jmp(s->a, k->back);
+    note_record(s, k, pos);
     sel_bind(s, hit);
     x64_lea(s->a, W64, k->t, k->line[0]);
     x64_mov_mr(s->a, W64, sel_cpu(s, offsetof(HostCpu, ir.call.arg)), k->t);
     x64_call(s->a, label_stub(STUB_NOTE_HIT));
-    miss_xmm(s, false);
+    miss_xmm(s, 3, false);
     x64_jmp(s->a, k->back);
     sel_bind(s, across);
     note_across(s, k);
@@ -290,7 +342,9 @@ static void note_rest(Sel *s, const Note *k)
 
     if (hot)
         note_near(s, k);
-    if (hot && k->n->ways == 8 && !k->fixed)
+    if (hot && in_a_vector(s, k) && !k->fixed)
+        note_in_vector(s, k);
+    else if (hot && k->n->ways == 8 && !k->fixed)
         note_miss(s, k);
     note_by_stub(s, k);
 }
