@@ -41,7 +41,7 @@ typedef struct Env {
 static Env *env;
 
 /* Any C code may use the vector registers from 16 on, where there are such. */
-static void clobber_high(void)
+static __attribute__((unused)) void clobber_high(void)
 {
     if (!__builtin_cpu_supports("avx512vl"))
         return;
