@@ -373,6 +373,8 @@ int main(int argc, char **argv)
     TEST_BEGIN();
     random_run("native", 1, count, 8, "graphs", run_one);
     random_run("native", 1 + count, count / 25, 24, "large graphs", run_one);
+    random_run("native", 49569, 1, 8, "graphs, a parameter unused", run_one);
+    random_run("native", 91721, 1, 24, "large graphs, the same", run_one);
     random_run("avx2", 1 + 2 * count, count, 4, "small graphs", run_one);
     return TEST_END();
 }

@@ -144,9 +144,12 @@ static unsigned free_reg(const Sel *s, IrRef v, uint64_t used)
     return avail ? (unsigned)__builtin_ctzll(avail) : REG_NONE;
 }
 
+/* One without a use has no place: it would be given to others while edges still write there. */
 static bool is_needed_param(const Sel *s, IrRef ref)
 {
-    return s->r->insn[ref].op == IR_PARAM && ra_root(s, ref) == ref && (ra_val(s, ref)->flags & VAL_NEEDED);
+    const Val *x = ra_val(s, ref);
+
+    return s->r->insn[ref].op == IR_PARAM && ra_root(s, ref) == ref && (x->flags & VAL_NEEDED) && x->use;
 }
 
 static IrRef arg_of(const Sel *s, IrRef args, IrRef param)

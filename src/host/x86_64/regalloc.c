@@ -515,6 +515,15 @@ void ra_forget(Sel *s)
         release(ra, (unsigned)__builtin_ctzll(m));
 }
 
+/* What the scope has taken is nobody's again: an owner left there would be freed together with the next one. */
+static void spill_restore(SelAlloc *ra, const Scope *save)
+{
+    for (unsigned w = 0; w < SPILL_WORDS; w++)
+        for (uint64_t m = ra->spill_used[w] & ~save->spill_used[w]; m; m &= m - 1)
+            ra->spill_val[64 * w + (unsigned)__builtin_ctzll(m)] = 0;
+    memcpy(ra->spill_used, save->spill_used, sizeof ra->spill_used);
+}
+
 void ra_scope_leave(Sel *s, const Scope *save)
 {
     SelAlloc *ra = s->ra;
@@ -528,7 +537,7 @@ void ra_scope_leave(Sel *s, const Scope *save)
     ra->used = save->used;
     ra->at_pin = save->at_pin;
     memcpy(ra->reg_val, save->reg_val, sizeof ra->reg_val);
-    memcpy(ra->spill_used, save->spill_used, sizeof ra->spill_used);
+    spill_restore(ra, save);
     for (uint64_t m = ra->changed & ra->used; m; m &= m - 1)
         ra->val[ra->reg_val[__builtin_ctzll(m)]].reg = (uint8_t)__builtin_ctzll(m);
     ra->changed = save->changed;
