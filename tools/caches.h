@@ -17,6 +17,7 @@
 #endif
 
 typedef struct Cache {
+    void *memory; /* of the sets */
     const char *name;
     uint32_t sets, ways, line_bits, tag_bits; /* tag_bits: those below the tag */
     /* By set, the way used last first, 0: empty. One of the two, neither in a first level. */
@@ -72,6 +73,7 @@ static inline bool cache_new(Cache *c, const Cache *like)
     size_t way = cache_narrow(c) ? sizeof *c->tag : sizeof *c->line;
     char *mem = calloc(1, (size_t)c->sets * c->ways * way + 64); /* large ones: only what is used is memory */
     char *set = mem ? mem + (64 - (uintptr_t)mem % 64) : NULL;
+    c->memory = mem;
     c->tag = cache_narrow(c) ? (uint32_t *)(void *)set : NULL;
     c->line = cache_narrow(c) ? NULL : (uint64_t *)(void *)set;
     return mem != NULL;

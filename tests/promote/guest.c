@@ -191,9 +191,9 @@ int main(int argc, char **argv)
     if (!strcmp(argv[1], "low"))
         x = many(n, 0x30000000, 4096 + 64);
     if (!strcmp(argv[1], "near"))
-        x = many(n, 0x3000000000, 4096 + 64);
+        x = many(n, 0x200000000000, 4096 + 64);
     if (!strcmp(argv[1], "far"))
-        x = many(n, 0x3000000000, 0x140000040);
+        x = many(n, 0x200000000000, 0x140000040);
     for (long i = 0; !strcmp(argv[1], "one") && i < n; i++)
         x = call_place(f3, x);
     for (long i = 0; !strcmp(argv[1], "two") && i < n; i++)

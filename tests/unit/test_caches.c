@@ -33,7 +33,7 @@ static uint64_t next(uint64_t *seed)
 
 static bool follows(const char *shape)
 {
-    Cache like = {.name = "test"}, c;
+    Cache like = {.name = "test"}, c = {0};
     uint64_t seed = 1;
     bool ok = cache_shape(&like, shape) && cache_new(&c, &like);
 
@@ -53,6 +53,7 @@ static bool follows(const char *shape)
         }
         ok &= want == got;
     }
+    free(c.memory);
     return ok;
 }
 
