@@ -11,8 +11,12 @@
 
 /* After fork a region's sites stay unchained until so many were wanted: most children soon call execve or end. */
 #define FROZEN_PATIENCE 64
-/* A branch that promotion hears of, which has been missed some dozens of times, counts for so many. */
+/*
+ * A branch that promotion hears of, which has been missed some dozens of times, counts for so many. A return that is missed
+ * makes those of its callers miss too: enough of them, and a watch finds out again what is known (returns.c).
+ */
 #define WANTS_STUB 16
+#define WANTS_RETURN 48
 #define MUST UINT32_MAX
 
 static bool exit_wanted(HostCpu *h)
@@ -95,7 +99,7 @@ static bool patch(Engine *e, Link *l, Translation *to, unsigned want)
 
 bool link_point(Engine *e, Link *l, Translation *to)
 {
-    return patch(e, l, to, WANTS_STUB);
+    return patch(e, l, to, l->site.indirect == HOST_SITE_RETURN ? WANTS_RETURN : WANTS_STUB);
 }
 
 static void link_to(Vcpu *cpu, Link *l, Translation *to)

@@ -60,13 +60,15 @@ def cached():
     for mode, n, names, _ in MODES:
         if mode in RUNS: # with few levels nothing is to be found out
             continue
-        with tempfile.TemporaryDirectory() as tmp:
-            for times in (n, n, few):
-                missed, s, out = watch(mode, times, f"--cache={tmp}")
-                check(f"{mode} {times}, with a persistent cache: the result", out == run(["--promote=off"], mode, str(times))[1], out)
-                check(f"{mode} {times}, with a persistent cache: they are promoted", all(x in s and s[x]["state"] != "paired" for x in names), s)
-        without, s, out = watch(mode, few)
-        check(f"{mode} {few}, with a persistent cache: fewer go elsewhere than without", missed < without * 2 // 3, missed, without)
+        for tier2 in ([], ["--tier2=off"]): # off: as when there was no time for graphs, where calls and their returns are together
+            what = f"{mode} %d, with a persistent cache {' '.join(tier2)}"
+            with tempfile.TemporaryDirectory() as tmp:
+                for times in (n, n, few):
+                    missed, s, out = watch(mode, times, f"--cache={tmp}", *tier2)
+                    check(f"{what % times}: the result", out == run(["--promote=off"], mode, str(times))[1], out)
+                    check(f"{what % times}: they are promoted", all(x in s and s[x]["state"] != "paired" for x in names), s)
+            without, s, out = watch(mode, few, *tier2)
+            check(f"{what % few}: fewer go elsewhere than without", missed < without * 2 // 3, missed, without)
 
 
 def others():
