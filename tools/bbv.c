@@ -9,16 +9,21 @@
 #include "dragoman/plugin.h"
 
 #include "pieces.h"
+#include "threads.h"
 
 #include <pthread.h>
 #include <stdio.h>
+#include <stdio_ext.h>
 
 static uint64_t interval = 100000000;
 static DgCell done;   /* instructions of this interval */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* code is translated while other threads count */
 static Pieces blocks; /* by address; runs: instructions */
 
+static ToolThreads threads; /* under lock */
+
 typedef struct Thread {
+    ToolThread known;
     FILE *f;
     bool begun; /* the file was made */
 } Thread;
@@ -40,11 +45,26 @@ static void put_blocks(DgThread *t, FILE *f)
         fputc('\n', f);
 }
 
+/* What a forked child finds of its parent's is not its own to write. */
+static void leave_file(Thread *th)
+{
+    if (th->f) {
+        __fpurge(th->f);
+        fclose(th->f);
+    }
+    th->f = NULL;
+    th->begun = false;
+}
+
 static void put_interval(DgHost *h, DgThread *t)
 {
     Thread *th = dg->thread_data(t, h, sizeof *th);
     char path[4096];
 
+    pthread_mutex_lock(&lock);
+    if (threads_add(&threads, &th->known, t))
+        leave_file(th);
+    pthread_mutex_unlock(&lock);
     if (!th->f) {
         snprintf(path, sizeof path, "%s.%u", dg->output_file(h, "bbv.out"), dg->thread_number(t));
         th->f = fopen(path, th->begun ? "ae" : "we");
@@ -104,9 +124,34 @@ static void thread_end(DgThread *t, void *data)
     Thread *th = dg->thread_data(t, data, sizeof *th);
 
     put_interval(data, t);
+    pthread_mutex_lock(&lock);
+    threads_remove(&threads, &th->known);
+    pthread_mutex_unlock(&lock);
     if (th->f)
         fclose(th->f);
     th->f = NULL;
+}
+
+static void thread_start(DgThread *t, void *data)
+{
+    Thread *th = dg->thread_data(t, data, sizeof *th);
+
+    pthread_mutex_lock(&lock);
+    threads_add(&threads, &th->known, t);
+    pthread_mutex_unlock(&lock);
+}
+
+/* Other threads end with the process. */
+static void finish(void *data)
+{
+    while (threads.first)
+        thread_end(threads.first->t, data);
+}
+
+static void forked(void *data)
+{
+    threads_forked(&threads);
+    pthread_mutex_init(&lock, NULL); /* another thread of the parent may have had it */
 }
 
 static int start(DgHost *h)
@@ -119,7 +164,10 @@ static int start(DgHost *h)
     }
     done = dg->cell_new(h, DG_SUM, 1);
     dg->on_translate(h, translate, h);
+    dg->on_thread_start(h, thread_start, h);
     dg->on_thread_end(h, thread_end, h);
+    dg->on_fork(h, forked, h);
+    dg->on_finish(h, finish, h);
     return 0;
 }
 

@@ -1,11 +1,15 @@
 /*
  * flame: on which stacks of functions the instructions were executed: as folded stacks ("main;parse;next 1234", a line
- * each, for any viewer of flame graphs), or with `svg` as a picture that needs nothing else.
+ * each, for any viewer of flame graphs), or with `svg` as a picture that needs nothing else: in a browser a click shows a frame at full
+ * width, and frames can be searched for (flame_svg.h).
  *
  * Instructions are counted inline, by blocks; calls and returns are calls of the tool, which keeps a tree of stacks for
  * each thread. A return goes to the frame whose return address it is, however many that skips (longjmp, exceptions).
  */
 #include "dragoman/plugin.h"
+
+#include "flame_svg.h"
+#include "threads.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -13,8 +17,6 @@
 #include <string.h>
 
 #define DEPTH_MAX 4096
-#define WIDTH     1200.0
-#define ROW       17
 
 /* A function on one stack. */
 typedef struct Node {
@@ -28,6 +30,7 @@ typedef struct Frame {
 } Frame;
 
 typedef struct Thread {
+    ToolThread known;
     Node root;
     Frame frame[DEPTH_MAX];
     uint32_t depth; /* frames behind root; deeper ones are not told apart */
@@ -39,6 +42,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static DgCell insns;
 static DgHost *self;
 static bool svg;
+static ToolThreads threads;
 
 static Node *child(Node *n, uint64_t fn)
 {
@@ -60,6 +64,24 @@ static Node *child(Node *n, uint64_t fn)
     return c;
 }
 
+static void clear(Node *n)
+{
+    n->self = 0;
+    for (Node *c = n->child; c; c = c->next)
+        clear(c);
+}
+
+/* A new thread, or the one that a fork was called in: what it did before is its parent's to tell, but it is still on that stack. */
+static void begin(Thread *th, DgThread *t)
+{
+    pthread_mutex_lock(&lock);
+    if (threads_add(&threads, &th->known, t)) {
+        clear(&th->root);
+        th->seen = 0;
+    }
+    pthread_mutex_unlock(&lock);
+}
+
 /* What has been executed since the last call or return belongs to the function on top. */
 static Thread *attribute(DgThread *t)
 {
@@ -67,6 +89,8 @@ static Thread *attribute(DgThread *t)
     uint64_t now = dg->cell_get(t, insns);
     Node *n = th->depth ? th->frame[th->depth - 1].node : &th->root;
 
+    if (!threads_known(&threads, &th->known))
+        begin(th, t);
     n->self += now - th->seen;
     th->seen = now;
     return th;
@@ -128,36 +152,81 @@ static void thread_end(DgThread *t, void *data)
     pthread_mutex_lock(&lock);
     merge(&total, &th->root);
     th->depth = 0;
+    threads_remove(&threads, &th->known);
     pthread_mutex_unlock(&lock);
 }
 
-/* --- the report ----------------------------------------------------------------------------------------------------
- */
-
-static const char *name_of(uint64_t fn, char *buf, size_t len)
+static void forked(void *data)
 {
-    DgSymbol s = {.size = sizeof s};
-
-    if (fn && dg->symbol_at(self, fn, &s))
-        snprintf(buf, len, "%s", s.name);
-    else
-        snprintf(buf, len, fn ? "0x%llx" : "(start)", (unsigned long long)fn);
-    return buf;
+    threads_forked(&threads);
+    clear(&total);
+    pthread_mutex_init(&lock, NULL); /* another thread of the parent may have had it */
 }
 
-/* `path` has the callers' names, `at` bytes of them. */
-static void fold(const Node *n, char *path, size_t len, size_t at)
-{
-    char name[256];
-    int got = snprintf(path + at, len - at, "%s%s", at ? ";" : "", name_of(n->fn, name, sizeof name));
+/* --- the report ----------------------------------------------------------------------------------------------------
+ *
+ * Stacks may be thousands of frames deep: what these functions keep of each is small.
+ */
 
-    if (got < 0 || (size_t)got >= len - at)
+/* The function's name; of one that has none its file's, with the address that the file gives it. */
+static const char *name_of(uint64_t fn)
+{
+    static char name[256];
+    DgSymbol s = {.size = sizeof s};
+    DgImage i = {.size = sizeof i};
+
+    if (!fn)
+        return "(start)";
+    if (dg->symbol_at(self, fn, &s))
+        return s.name;
+    for (uint32_t k = dg->image_count(self); k-- > 0;) { /* the latest at this address */
+        if (dg->image(self, k, &i) && i.path && fn >= i.start && fn < i.end) {
+            const char *slash = strrchr(i.path, '/');
+            snprintf(name, sizeof name, "%s+0x%llx", slash ? slash + 1 : i.path, (unsigned long long)(fn - i.base));
+            return name;
+        }
+    }
+    snprintf(name, sizeof name, "0x%llx", (unsigned long long)fn);
+    return name;
+}
+
+typedef struct Path {
+    char *at;
+    size_t len, room;
+} Path;
+
+/* False: out of memory. */
+static bool put_name(Path *p, const char *name)
+{
+    size_t n = strlen(name);
+
+    if (p->len + n + 2 > p->room) {
+        size_t room = 2 * (p->len + n + 2);
+        char *at = realloc(p->at, room);
+        if (!at)
+            return false;
+        p->at = at;
+        p->room = room;
+    }
+    if (p->len)
+        p->at[p->len++] = ';';
+    memcpy(p->at + p->len, name, n + 1);
+    p->len += n;
+    return true;
+}
+
+/* `p` has the callers' names. */
+static void fold(const Node *n, Path *p)
+{
+    size_t len = p->len;
+
+    if (!put_name(p, name_of(n->fn)))
         return;
     if (n->self)
-        dg->print(self, "%s %llu\n", path, (unsigned long long)n->self);
+        dg->print(self, "%s %llu\n", p->at, (unsigned long long)n->self);
     for (const Node *c = n->child; c; c = c->next)
-        fold(c, path, len, at + (size_t)got);
-    path[at] = 0;
+        fold(c, p);
+    p->len = len;
 }
 
 static uint64_t sum(Node *n)
@@ -168,74 +237,50 @@ static uint64_t sum(Node *n)
     return n->all;
 }
 
+static double width(const Node *n)
+{
+    return SVG_WIDTH * (double)n->all / (double)total.all;
+}
+
+/* Rows of what is wide enough to be seen. */
 static uint32_t height(const Node *n)
 {
     uint32_t most = 0;
 
     for (const Node *c = n->child; c; c = c->next) {
-        uint32_t h = height(c);
+        uint32_t h = width(c) < SVG_LEAST ? 0 : height(c);
         most = h > most ? h : most;
     }
     return most + 1;
 }
 
-static void escape(char *to, size_t len, const char *from)
-{
-    size_t n = 0;
-
-    for (; *from && n + 6 < len; from++)
-        n += (size_t)snprintf(to + n, len - n,
-                              *from == '<'   ? "&lt;"
-                              : *from == '&' ? "&amp;"
-                              : *from == '>' ? "&gt;"
-                                             : "%c",
-                              *from);
-    to[n] = 0;
-}
-
 static void draw(const Node *n, double x, uint32_t row)
 {
-    double w = WIDTH * (double)n->all / (double)total.all;
-    char name[256], text[512];
-    uint32_t hue = (uint32_t)(n->fn * 2654435761u >> 24) % 50;
-    int room = (int)(w / 7);
-
-    if (w < 0.3)
+    if (width(n) < SVG_LEAST)
         return;
-    escape(text, sizeof text, name_of(n->fn, name, sizeof name));
-    dg->print(self,
-              "<g><title>%s: %llu (%.2f%%), self %llu</title><rect x='%.2f' y='%u' width='%.2f' height='%u' "
-              "fill='hsl(%u,80%%,60%%)'/>",
-              text, (unsigned long long)n->all, 100.0 * (double)n->all / (double)total.all, (unsigned long long)n->self,
-              x, row * ROW, w, ROW - 1, hue);
-    name[room < 255 ? room : 255] = 0;
-    escape(text, sizeof text, name);
-    if (room > 2)
-        dg->print(self, "<text x='%.2f' y='%u'>%s</text>", x + 2, row * ROW + 12, text);
-    dg->print(self, "</g>\n");
+    svg_frame(self, &(SvgFrame){.name = name_of(n->fn), .fn = n->fn, .all = n->all, .self = n->self, .of = total.all, .x = x, .w = width(n), .row = row});
     for (const Node *c = n->child; c; c = c->next) {
         draw(c, x, row + 1);
-        x += WIDTH * (double)c->all / (double)total.all;
+        x += width(c);
     }
 }
 
 static void finish(void *data)
 {
-    char path[1 << 16];
+    Path p = {0};
 
+    while (threads.first) /* they end with the process */
+        thread_end(threads.first->t, NULL);
     if (!svg) {
-        fold(&total, path, sizeof path, 0);
+        fold(&total, &p);
+        free(p.at);
         return;
     }
     if (!sum(&total))
         return;
-    dg->print(self,
-              "<?xml version='1.0'?>\n<svg xmlns='http://www.w3.org/2000/svg' width='%.0f' height='%u' "
-              "font-family='monospace' "
-              "font-size='11'>\n",
-              WIDTH, height(&total) * ROW);
+    svg_begin(self, height(&total));
     draw(&total, 0, 0);
-    dg->print(self, "</svg>\n");
+    svg_end(self);
 }
 
 static int start(DgHost *h)
@@ -245,6 +290,7 @@ static int start(DgHost *h)
     insns = dg->cell_new(h, DG_SUM, 1);
     dg->on_translate(h, translate, h);
     dg->on_thread_end(h, thread_end, h);
+    dg->on_fork(h, forked, h);
     dg->on_finish(h, finish, h);
     return 0;
 }

@@ -57,6 +57,8 @@ void engine_free(Engine *e);
 Vcpu *vcpu_new(Engine *e);
 /* Copy of registers for a new thread (clone): state, fp, mode. */
 Vcpu *vcpu_clone(const Vcpu *from);
+/* Bytes of HostCpu.state that are the guest's. Behind them are cells of tools (instrument.h). */
+size_t vcpu_state_size(const Vcpu *cpu);
 void vcpu_free(Vcpu *cpu);
 /* Must be called by the thread that will run the vcpu, before vcpu_run: registers it for reclamation and signals. */
 void vcpu_attach(Vcpu *cpu);

@@ -105,12 +105,16 @@ Vcpu *vcpu_new(Engine *e)
     return cpu;
 }
 
+size_t vcpu_state_size(const Vcpu *cpu)
+{
+    return cpu->e->cfg.guest->slots.state_size;
+}
+
 Vcpu *vcpu_clone(const Vcpu *from)
 {
-    Engine *e = from->e;
-    Vcpu *cpu = vcpu_new(e);
+    Vcpu *cpu = vcpu_new(from->e);
 
-    memcpy(cpu->h.state, from->h.state, e->cfg.guest->slots.state_size);
+    memcpy(cpu->h.state, from->h.state, vcpu_state_size(from));
     cpu->h.ir.pc = from->h.ir.pc;
     cpu->h.ir.fp = from->h.ir.fp;
     cpu->h.ir.mode = from->h.ir.mode;

@@ -121,22 +121,25 @@ static UserThread *child_structures(UserThread *t)
     return child;
 }
 
-/* What the child's run changes of a HostCpu; not exit_request, which other threads set at any time. */
+/*
+ * What the child's run changes of a vcpu; not exit_request, which other threads set at any time, nor the cells of tools: they go on
+ * with what the child did.
+ */
 typedef struct Saved {
     char before[offsetof(HostCpu, exit_request)];
     char state[HOST_STATE_MAX];
 } Saved;
 
-static void save(Saved *to, const HostCpu *h)
+static void save(Saved *to, const Vcpu *cpu)
 {
-    memcpy(to->before, h, sizeof to->before);
-    memcpy(to->state, h->state, sizeof to->state);
+    memcpy(to->before, &cpu->h, sizeof to->before);
+    memcpy(to->state, cpu->h.state, vcpu_state_size(cpu));
 }
 
-static void restore(HostCpu *h, const Saved *from)
+static void restore(Vcpu *cpu, const Saved *from)
 {
-    memcpy(h, from->before, sizeof from->before);
-    memcpy(h->state, from->state, sizeof from->state);
+    memcpy(&cpu->h, from->before, sizeof from->before);
+    memcpy(cpu->h.state, from->state, vcpu_state_size(cpu));
 }
 
 /* Make the child and wait until it has ended or executed a program. Every signal is blocked. Returns its pid or -errno. */
@@ -147,7 +150,7 @@ static int64_t run_child(UserThread *t, Vfork *v)
         return -ENOMEM;
     const CloneArgs *a = &v->args;
     Saved saved;
-    save(&saved, &t->cpu->h);
+    save(&saved, t->cpu);
     UserThread *child = v->child = child_structures(t);
     uint64_t passed = a->flags & ~(uint64_t)(CLONE_HANDLED_HERE | CLONE_CLEAR_SIGHAND_FLAG | CLONE_INTO_CGROUP_FLAG | CLONE_SIGHAND);
     passed |= CLONE_VM | CLONE_VFORK | (a->flags & CLONE_PIDFD ? 0 : CLONE_PARENT_SETTID);
@@ -157,7 +160,7 @@ static int64_t run_child(UserThread *t, Vfork *v)
     int pid = __clone(vfork_child, stack + VFORK_STACK, (int)(passed | a->exit_signal), v, &v->id);
     int64_t ret = pid < 0 ? -errno : pid;
     engine_block_end(t->cpu);
-    restore(&t->cpu->h, &saved);
+    restore(t->cpu, &saved);
     t->cpu->h.returns = NULL; /* the child has used that stack */
     t->cpu->env = t;
     t->cpu->step = step;

@@ -217,6 +217,35 @@ static void run_leave(void)
     _exit(0);
 }
 
+static int waits[2];
+
+static void *stay(void *arg)
+{
+    char c = (char)spin(7000);
+    while (write(waits[1], &c, 1) == 1) /* then it waits for ever */
+        pause();
+    return NULL;
+}
+
+/* A forked child, one of vfork, which is in its parent's memory, and a thread that is still there at the end. */
+static void run_family(void)
+{
+    pthread_t th;
+    char c;
+
+    spin(5000);
+    if (fork() == 0)
+        _exit((int)spin(300) & 1);
+    wait(NULL);
+    if (vfork() == 0)
+        _exit((int)spin(4000) & 1);
+    wait(NULL);
+    if (pipe(waits) || pthread_create(&th, NULL, stay, NULL) || read(waits[0], &c, 1) != 1)
+        exit(1);
+    usleep(20000); /* until it waits */
+    spin(600);
+}
+
 int main(int argc, char **argv)
 {
     struct sigaction sa = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO}, tick = {.sa_handler = on_tick};
@@ -268,6 +297,9 @@ int main(int argc, char **argv)
             spin(20000); /* of these the second is watched */
             printf("line\n");
         }
+    } else if (strcmp(what, "family") == 0) {
+        run_family();
+        printf("family\n");
     } else if (strcmp(what, "work") == 0 && argc > 3) {
         run_work(atoi(argv[2]), atol(argv[3]));
     } else if (strcmp(what, "spin") == 0) {

@@ -5,6 +5,7 @@ usage: test_tools.py PART DRAGOMAN PURE GUEST PROBE.so QEMU_PLUGIN.so STEP TICK 
 PART is one of those in main().
 Without arguments: skipped, for want of a cross compiler.
 """
+import collections
 import hashlib
 import json
 import os
@@ -419,6 +420,41 @@ def test_fetches(dragoman, guest):
                 check(row == rows["interp"], f"cache: instructions, {option}, {program}: {name}", f"{row} {rows['interp']}")
 
 
+def stacks(path):
+    """Two functions may have the same name, so a stack may be there twice."""
+    found = collections.Counter()
+    with open(path, encoding="utf-8") as f:
+        for line in f.read().splitlines():
+            stack, n = line.rsplit(" ", 1)
+            found[stack] += int(n)
+    return found
+
+
+def test_family(dragoman, guest, tmp):
+    """A forked child tells of itself alone, one of vfork is its parent's, and so is a thread that the process's end ends."""
+    for name, opts in ENGINES.items():
+        here = tempfile.mkdtemp(dir=tmp)
+        tools = [f"--tool={t},out={here}/{t.split(',')[0]}.%p" for t in ("count", "flame", "bbv,interval=900", "callgrind", "memtrace,insns")]
+        r = Run(dragoman, opts + tools + [guest, "family"])
+        pids = sorted({int(f.split(".")[1]) for f in os.listdir(here)})
+        check(r.status == 0 and r.out == "family\n" and len(pids) == 2, f"family: parent and child report: {name}", f"{r.err} {pids}")
+        for who, pid, least in zip(("parent", "child"), pids, (5000 + 4000 + 7000 + 600, 300)):
+            count = {k: int(v) for k, v in (line.split() for line in open(f"{here}/count.{pid}", encoding="ascii"))}
+            insns = count["instructions"]
+            check(least <= insns < 20 * least + 20000, f"family: instructions of the {who}: {name}", count)
+            flame = stacks(f"{here}/flame.{pid}")
+            check(sum(flame.values()) == insns and any(k.endswith(";spin") for k in flame), f"family: flame, {who}: {name}", f"{insns} {flame}")
+            vectors = [bbv_total(f"{here}/{f}") for f in os.listdir(here) if f.startswith(f"bbv.{pid}.")]
+            check(all(v[0] for v in vectors) and sum(v[2] for v in vectors) == insns, f"family: bbv, {who}: {name}", f"{insns} {vectors}")
+            with open(f"{here}/callgrind.{pid}", encoding="utf-8") as f:
+                total = int(re.search(r"^totals: (\d+)", f.read(), re.M)[1])
+            check(total == insns, f"family: callgrind, {who}: {name}", f"{insns} {total}")
+            text = subprocess.run([dragoman, "memtrace", f"{here}/memtrace.{pid}"], capture_output=True, text=True, timeout=60).stdout
+            kinds = collections.Counter(line.split()[1] for line in text.splitlines())
+            check(kinds["insn"] == insns and kinds["read"] + kinds["update"] == count["reads"] and kinds["write"] + kinds["update"] == count["writes"],
+                  f"family: memtrace, {who}: {name}", f"{kinds} {count}")
+
+
 def test_others(dragoman, pure, guest, tmp):
     for name, opts in ENGINES.items():
         out = os.path.join(tmp, "bbv")
@@ -633,7 +669,7 @@ def main():
                                lambda: test_errors(dragoman, pure, probe)],
                  "windows": [lambda: test_windows(dragoman, pure, guest, step, tmp),
                              lambda: test_fetches(dragoman, guest)],
-                 "others": [lambda: test_others(dragoman, pure, guest, tmp),
+                 "others": [lambda: test_others(dragoman, pure, guest, tmp), lambda: test_family(dragoman, guest, tmp),
                             lambda: test_perf(dragoman, guest, tmp),
                             lambda: test_lines(dragoman, guest, debug, tmp)],
                  "qemu": [lambda: test_qemu(dragoman, pure, guest, probe, plugin),
