@@ -46,11 +46,11 @@ static void put_blocks(DgThread *t, FILE *f)
 }
 
 /* What a forked child finds of its parent's is not its own to write. */
-static void leave_file(Thread *th)
+static void leave_file(DgHost *h, Thread *th)
 {
     if (th->f) {
         __fpurge(th->f);
-        fclose(th->f);
+        dg->file_close(h, th->f);
     }
     th->f = NULL;
     th->begun = false;
@@ -63,11 +63,11 @@ static void put_interval(DgHost *h, DgThread *t)
 
     pthread_mutex_lock(&lock);
     if (threads_add(&threads, &th->known, t))
-        leave_file(th);
+        leave_file(h, th);
     pthread_mutex_unlock(&lock);
     if (!th->f) {
         snprintf(path, sizeof path, "%s.%u", dg->output_file(h, "bbv.out"), dg->thread_number(t));
-        th->f = fopen(path, th->begun ? "ae" : "we");
+        th->f = dg->file_open(h, path, th->begun ? "a" : "w");
         th->begun = true;
         if (!th->f) {
             dg->fail(h, "cannot write %s", path);
@@ -128,7 +128,7 @@ static void thread_end(DgThread *t, void *data)
     threads_remove(&threads, &th->known);
     pthread_mutex_unlock(&lock);
     if (th->f)
-        fclose(th->f);
+        dg->file_close(data, th->f);
     th->f = NULL;
 }
 

@@ -157,7 +157,7 @@ static bool open_file(DgHost *h)
 {
     free(path);
     path = strdup(dg->output_file(h, "memtrace.out"));
-    file = path ? fopen(path, "wbe") : NULL;
+    file = path ? dg->file_open(h, path, "w") : NULL;
     if (file) /* chunks are large; a fork must find nothing that is not written yet */
         setvbuf(file, NULL, _IONBF, 0);
     return file && fwrite(MEMTRACE_MAGIC, 8, 1, file) == 1;
@@ -166,7 +166,7 @@ static bool open_file(DgHost *h)
 static void forked(void *data)
 {
     if (file)
-        fclose(file); /* the parent goes on with it */
+        dg->file_close(data, file); /* the parent goes on with it */
     file = NULL;
     written = 0;
     nrecords = 0;

@@ -53,6 +53,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -339,7 +340,8 @@ typedef struct DgApi {
 
     /* Whether this dragoman has "cells.1", "programs.1", "streams.1", "regs.1", "syscalls.1", "signals.1", "threads.1",
      * "images.1", "symbols.1", "access.1", "fault.1", "compress.1", "watch.1", "filters.1", "host.1"; "lines.1" (line_at), "wrap.1" (wrap),
-     * "windows.1" (window), "streams.thread.1", "filters.2" (filter_lru), "cells.2" (DG_COUNTER), "output.1" (output_file). */
+     * "windows.1" (window), "streams.thread.1", "filters.2" (filter_lru), "cells.2" (DG_COUNTER), "output.1" (output_file),
+     * "files.1" (file_open). */
     bool (*has)(const char *capability);
 
     /* The tool's options, "NAME=VALUE" or "NAME" (value ""). Looked up in start(): those never asked for are an error. `out` and
@@ -474,6 +476,10 @@ typedef struct DgApi {
 
     /* As output; but where option `out` is not given, `name` in the directory that dragoman was started in, %p replaced. */
     const char *(*output_file)(DgHost *h, const char *name);
+    /* "files.1": fopen and fclose, mode "w" or "a", of files that stay open while the guest runs. The guest, which has the same
+     * descriptors, does not find these among its own, and cannot close them. Closed when it executes a program. NULL, with errno. */
+    FILE *(*file_open)(DgHost *h, const char *path, const char *mode);
+    int (*file_close)(DgHost *h, FILE *f);
 } DgApi;
 
 #define DG_HAS(api, function) ((api)->size > offsetof(DgApi, function) && (api)->function)

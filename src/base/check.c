@@ -1,5 +1,7 @@
 #include "base/check.h"
 
+#include "base/own_fd.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -7,9 +9,11 @@ _Thread_local CheckContext check_context_now;
 
 _Noreturn void check_failed(const char *file, int line, const char *cond)
 {
-    fprintf(stderr, "dragoman: internal error: %s:%d: %s", file, line, cond);
-    if (check_context_now.stage)
-        fprintf(stderr, " (in %s, guest pc 0x%llx)", check_context_now.stage, (unsigned long long)check_context_now.pc);
-    fputc('\n', stderr);
+    const CheckContext *c = &check_context_now;
+
+    if (c->stage)
+        own_err_line("internal error: %s:%d: %s (in %s, guest pc 0x%llx)", file, line, cond, c->stage, (unsigned long long)c->pc);
+    else
+        own_err_line("internal error: %s:%d: %s", file, line, cond);
     abort();
 }

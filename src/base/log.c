@@ -1,6 +1,7 @@
 #include "base/log.h"
 
 #include "base/os.h"
+#include "base/own_fd.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -10,11 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The guest may close descriptors wholesale; ours is put where programs do not look. */
-#define LOG_FD_MIN 900
-
 uint32_t log_mask;
-static int log_fd = STDERR_FILENO;
+static int log_fd = -1; /* of the file that was asked for; -1: stderr */
 static uint64_t range_lo, range_hi = UINT64_MAX;
 static const char *symbol;
 
@@ -51,15 +49,9 @@ static bool open_file(const char *name, bool more, Status *st)
     int fd = open(path, O_WRONLY | O_CREAT | (more ? 0 : O_TRUNC) | O_APPEND | O_CLOEXEC, 0666);
 
     free(path);
-
     if (fd < 0)
         return status_set(st, STATUS_HOST, "cannot open log file '%s': %s", name, strerror(errno));
-    int high = fcntl(fd, F_DUPFD_CLOEXEC, LOG_FD_MIN);
-    if (high >= 0) {
-        close(fd);
-        fd = high;
-    }
-    log_fd = fd;
+    log_fd = own_fd_take(fd);
     return true;
 }
 
@@ -140,6 +132,11 @@ bool log_on_pc(LogCat c, uint64_t pc)
 static _Thread_local char *record;
 static _Thread_local size_t record_len;
 
+static int out_fd(void)
+{
+    return log_fd >= 0 ? log_fd : own_err();
+}
+
 FILE *log_begin(void)
 {
     FILE *f = open_memstream(&record, &record_len);
@@ -153,7 +150,7 @@ void log_end(FILE *f)
         return;
     fclose(f);
     for (size_t done = 0; done < record_len;) {
-        ssize_t n = write(log_fd, record + done, record_len - done);
+        ssize_t n = write(out_fd(), record + done, record_len - done);
         if (n < 0 && errno != EINTR)
             break;
         if (n > 0)
@@ -176,6 +173,6 @@ void log_line(const char *fmt, ...)
     if ((size_t)n > sizeof buf - 2)
         n = sizeof buf - 2;
     buf[n++] = '\n';
-    if (write(log_fd, buf, (size_t)n) < 0)
+    if (write(out_fd(), buf, (size_t)n) < 0)
         return; /* a log that cannot be written is not worth stopping for */
 }

@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "base/os.h"
+#include "base/own_fd.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -37,8 +38,8 @@ void plugin_tells(Site *s)
 void plugin_crashed(DgHost *h, const Vcpu *cpu, const char *where)
 {
     plugin_end(h);
-    fprintf(stderr, "dragoman: tool '%s' crashed while %s, guest pc 0x%llx: the program goes on without it\n",
-            h->tool->name, where, (unsigned long long)cpu->h.ir.pc);
+    own_err_line("tool '%s' crashed while %s, guest pc 0x%llx: the program goes on without it", h->tool->name, where,
+                 (unsigned long long)cpu->h.ir.pc);
 }
 
 bool plugin_guard(DgHost *h, Vcpu *cpu, const char *where, Body *body, void *ctx)
@@ -71,7 +72,7 @@ static bool api_has(const char *name)
                                       "signals.1", "threads.1",  "images.1",  "symbols.1", "access.1",
                                       "fault.1",   "compress.1", "watch.1",   "windows.1",
                                       "wrap.1",    "streams.thread.1", "filters.1", "lines.1",
-                                      "host.1",    "filters.2", "cells.2", "output.1",
+                                      "host.1",    "filters.2", "cells.2", "output.1", "files.1",
                                       NULL};
 
     for (unsigned k = 0; all[k]; k++)
@@ -121,10 +122,10 @@ void plugin_print(DgHost *h, const char *text, size_t len)
 {
     if (h->out < 0) {
         const char *path = api_output(h);
-        h->out = path ? open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666) : STDERR_FILENO;
+        h->out = path ? own_fd_take(open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666)) : own_err();
         if (h->out < 0) {
-            fprintf(stderr, "dragoman: tool '%s': cannot write %s: %s\n", h->tool->name, path, strerror(errno));
-            h->out = STDERR_FILENO;
+            own_err_line("tool '%s': cannot write %s: %s", h->tool->name, path, strerror(errno));
+            h->out = own_err();
         }
     }
     while (len) {
@@ -134,6 +135,41 @@ void plugin_print(DgHost *h, const char *text, size_t len)
         text += n > 0 ? n : 0;
         len -= n > 0 ? (size_t)n : 0;
     }
+}
+
+void plugin_output_fork_child(DgHost *h)
+{
+    const char *path = api_option(h, "out");
+
+    if (h->out < 0 || !path || !strstr(path, "%p"))
+        return;
+    own_fd_close(h->out);
+    h->out = -1;
+}
+
+static FILE *api_file_open(DgHost *h, const char *path, const char *mode)
+{
+    FILE *f = fopen(path, mode); /* which knows what the mode means; it has written nothing yet */
+    int fd = f ? own_fd_take(fcntl(fileno(f), F_DUPFD_CLOEXEC, 0)) : -1, error = errno;
+
+    if (f)
+        fclose(f);
+    if (fd < 0) {
+        errno = error;
+        return NULL;
+    }
+    f = fdopen(fd, mode[0] == 'w' ? "w" : mode);
+    if (!f)
+        own_fd_close(fd);
+    return f;
+}
+
+static int api_file_close(DgHost *h, FILE *f)
+{
+    int fd = fileno(f), ret = fclose(f);
+
+    own_fd_unmark(fd);
+    return ret;
 }
 
 __attribute__((format(printf, 2, 3))) static void api_print(DgHost *h, const char *format, ...)
@@ -167,7 +203,7 @@ __attribute__((format(printf, 2, 3))) static void api_fail(DgHost *h, const char
     if (!h->p->running)
         return;
     plugin_end(h);
-    fprintf(stderr, "dragoman: tool '%s': %s\n", h->tool->name, h->error);
+    own_err_line("tool '%s': %s", h->tool->name, h->error);
 }
 
 static const char *api_guest(DgHost *h)
@@ -486,6 +522,8 @@ const DgApi *plugin_api(void)
         .print = api_print,
         .output = api_output,
         .output_file = api_output_file,
+        .file_open = api_file_open,
+        .file_close = api_file_close,
         .fail = api_fail,
         .guest = api_guest,
         .program = api_program,

@@ -392,6 +392,8 @@ static void on_fork_child(Tools *tools, Vcpu *self)
     cells_fork_child(p, self);
     *cell_of(self, cell_disp(p->tools.e, p->thread_cell)) = c.t->number;
     stream_fork_child(c.t);
+    for (unsigned k = 0; k < p->nhost; k++)
+        plugin_output_fork_child(p->host[k]);
     each(p, self, EV_FORK, "hearing of a fork", body_plain, &c);
 }
 

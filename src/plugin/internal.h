@@ -274,6 +274,8 @@ bool plugin_hook(DgHost *h, EventKind ev, void (*fn)(void), void *data);
 uint8_t *thread_state(DgThread *t);
 /* The tool's print: one write. */
 void plugin_print(DgHost *h, const char *text, size_t len);
+/* A forked child writes a file of its own, where the option `out` has its process id. */
+void plugin_output_fork_child(DgHost *h);
 
 /* cells.c */
 /* Besides DG_SUM ...: what threads keep there is no number; it is memory, which a forked child has as it was. */

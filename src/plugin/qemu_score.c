@@ -2,6 +2,7 @@
 #include "plugin/qemu.h"
 
 #include "base/check.h"
+#include "base/own_fd.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -31,7 +32,7 @@ QEMU_EXPORT struct qemu_plugin_scoreboard *qemu_plugin_scoreboard_new(size_t siz
     s->cells = (uint32_t)((size + 7) / 8);
     s->first = cells_new(q->h, CELLS_MEMORY, s->cells < 2 ? 2 : s->cells); /* a single one might have no memory of its own */
     if (s->first == DG_NO_CELL) {
-        fprintf(stderr, "dragoman: tool '%s': no room for a scoreboard of %zu bytes\n", q->h->tool->name, size);
+        own_err_line("tool '%s': no room for a scoreboard of %zu bytes", q->h->tool->name, size);
         free(s);
         return NULL;
     }

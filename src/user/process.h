@@ -57,7 +57,6 @@ typedef struct UserProc {
     unsigned ngone;
     int pid;
     int forked_by;             /* the guest process that is its parent, as long as that lives; -1: not known */
-    int strace_fd;             /* a copy of stderr, out of the guest's way; -1 */
     bool chrooted;             /* the sysroot was left behind */
     int self_fd;               /* dragoman's own file, once chrooted; -1 */
     bool tagged_addr;          /* PR_SET_TAGGED_ADDR_CTRL: system calls take tagged pointers */

@@ -1,4 +1,5 @@
 /* --stats: what is printed at the end of a process. */
+#include "base/own_fd.h"
 #include "user/process.h"
 #include "user/symbol.h"
 
@@ -59,8 +60,11 @@ static void name_of(uint64_t pc, char *buf, size_t len)
 
 void user_stats(UserProc *p)
 {
+    FILE *f = own_err_stream();
+
     if (p->cfg->stats & USER_STATS)
-        engine_stats(p->engine, stderr);
+        engine_stats(p->engine, f);
     if (p->cfg->stats & USER_STATS_BRANCHES)
-        engine_branches(p->engine, stderr, p->cfg->stats & USER_STATS_JSON, name_of);
+        engine_branches(p->engine, f, p->cfg->stats & USER_STATS_JSON, name_of);
+    fflush(f);
 }

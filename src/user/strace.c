@@ -1,5 +1,6 @@
 /* --strace and --log=sys: one line a call, decoded by the table. */
 #include "base/log.h"
+#include "base/own_fd.h"
 #include "user/ioctls.h"
 #include "user/process.h"
 #include "user/signal.h"
@@ -42,7 +43,7 @@ static void flush_line(UserThread *t, Line *l)
     l->text[l->n++] = '\n';
     if (log_on(LOG_SYS))
         log_line("%.*s", (int)l->n - 1, l->text);
-    if (t->p->strace_fd >= 0 && write(t->p->strace_fd, l->text, l->n) < 0)
+    if (t->p->cfg->strace && write(own_err(), l->text, l->n) < 0)
         l->n = 0;
 }
 

@@ -1,4 +1,5 @@
 /* Files: what differs in flags and structures, and paths that are not plain lookups. */
+#include "base/own_fd.h"
 #include "user/path.h"
 #include "user/procfs.h"
 
@@ -107,46 +108,29 @@ int64_t sys_preadv2(UserThread *t, SysCall *c)
     return read_at(t, c);
 }
 
-/* Dragoman's own descriptors are not the guest's to close: they give way, or are passed over. */
-static bool is_private(const UserProc *p, int fd)
-{
-    return fd >= 0 && (fd == p->strace_fd || fd == p->self_fd);
-}
-
+/* Dragoman's own descriptors are not the guest's to close, nor to replace: that number is beyond what is allowed. */
 int64_t sys_close(UserThread *t, SysCall *c)
 {
-    return is_private(t->p, (int)c->arg[0]) ? -EBADF : host_pass(t, c);
-}
-
-static void give_way(int *fd, int wanted, int dup)
-{
-    if (*fd >= 0 && *fd == wanted)
-        *fd = fcntl(*fd, dup, wanted + 1);
+    return own_fd_is((int)c->arg[0]) ? -EBADF : host_pass(t, c);
 }
 
 int64_t sys_dup3(UserThread *t, SysCall *c)
 {
-    give_way(&t->p->strace_fd, (int)c->arg[1], F_DUPFD_CLOEXEC);
-    give_way(&t->p->self_fd, (int)c->arg[1], F_DUPFD);
+    if (own_fd_is((int)c->arg[1]))
+        return -EBADF;
     c->arg[2] = t->p->abi->open_flags_in((uint32_t)c->arg[2]);
     return host_pass(t, c);
 }
 
 int64_t sys_close_range(UserThread *t, SysCall *c)
 {
-    int low = t->p->strace_fd < t->p->self_fd ? t->p->strace_fd : t->p->self_fd;
-    int high = t->p->strace_fd < t->p->self_fd ? t->p->self_fd : t->p->strace_fd;
-    const int keep[2] = { low, high };
     uint64_t first = (uint32_t)c->arg[0], last = (uint32_t)c->arg[1];
     if (first > last)
         return -EINVAL;
-    for (unsigned i = 0; i < 2; i++) {
-        if (keep[i] < 0 || (uint64_t)keep[i] < first || (uint64_t)keep[i] > last)
-            continue;
-        int64_t err = (uint64_t)keep[i] > first ? HOST3(t, SYS_close_range, first, keep[i] - 1, c->arg[2]) : 0;
+    for (int own; (own = own_fd_from((unsigned)first)) >= 0 && (uint64_t)own <= last; first = (uint64_t)own + 1) {
+        int64_t err = (uint64_t)own > first ? HOST3(t, SYS_close_range, first, own - 1, c->arg[2]) : 0;
         if (err)
             return err;
-        first = (uint64_t)keep[i] + 1;
     }
     return first <= last ? HOST3(t, SYS_close_range, first, last, c->arg[2]) : 0;
 }

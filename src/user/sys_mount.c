@@ -1,4 +1,5 @@
 /* Mounts, and calls that give the process another root. */
+#include "base/own_fd.h"
 #include "user/path.h"
 #include "user/process.h"
 
@@ -73,6 +74,7 @@ static int64_t changed_root(UserThread *t, int self, int64_t err)
     }
     if (self >= 0)
         p->self_fd = self;
+    own_fd_mark(self);
     p->chrooted = true;
     engine_persist_off(p->engine);
     pthread_mutex_lock(&p->lock);

@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/os.h"
+#include "base/own_fd.h"
 #include "base/safe.h"
 #include "engine/instrument.h"
 #include "user/inherit.h"
@@ -280,7 +281,9 @@ static UserProc *proc_new(const UserConfig *cfg, Status *st)
     p->pid = (int)getpid();
     p->forked_by = -1;
     p->self_fd = inherited_self();
-    p->strace_fd = cfg->strace ? fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, PRIVATE_FD) : -1;
+    own_fd_mark(p->self_fd);
+    if (cfg->strace || cfg->stats || cfg->engine.tools || log_mask)
+        own_err_keep();
     getrlimit(RLIMIT_AS, &p->limit_as);
     getrlimit(RLIMIT_DATA, &p->limit_data);
     p->sigs = sigs_inherit();
@@ -296,8 +299,6 @@ static UserProc *proc_new(const UserConfig *cfg, Status *st)
 
 static void proc_free(UserProc *p)
 {
-    if (p->strace_fd >= 0)
-        close(p->strace_fd);
     tracees_free(p);
     mm_free(p->mm);
     sigs_free(p->sigs);

@@ -1,4 +1,5 @@
 /* What tools must get right: faults in the middle of blocks and pairs, loops that timers interrupt, threads, forks. */
+#define _GNU_SOURCE
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -217,6 +218,27 @@ static void run_leave(void)
     _exit(0);
 }
 
+/* It is given the descriptors that are free, closes all, has others under their numbers, and another file as stderr. */
+static void run_files(void)
+{
+    int a = dup(0), b = dup(0), fd[40], n = 0;
+    char text[64] = "";
+
+    spin(3000);
+    for (int i = 3; i < 2048; i++)
+        close(i);
+    syscall(SYS_close_range, 3, ~0u, 0);
+    fd[0] = memfd_create("first", 0);
+    while (++n < 40)
+        fd[n] = dup(fd[0]);
+    close(2);
+    int err = memfd_create("second", 0);
+    spin(3000);
+    ssize_t wrote = write(fd[39], "mine\n", 5);
+    printf("files %d %d %d %d %d %ld %ld %ld %s", a, b, fd[0], fd[39], err, (long)wrote, (long)lseek(fd[0], 0, SEEK_END),
+           (long)lseek(err, 0, SEEK_END), pread(fd[0], text, 63, 0) > 0 ? text : "none\n");
+}
+
 static int waits[2];
 
 static void *stay(void *arg)
@@ -297,6 +319,8 @@ int main(int argc, char **argv)
             spin(20000); /* of these the second is watched */
             printf("line\n");
         }
+    } else if (strcmp(what, "files") == 0) {
+        run_files();
     } else if (strcmp(what, "family") == 0) {
         run_family();
         printf("family\n");

@@ -455,6 +455,27 @@ def test_family(dragoman, guest, tmp):
                   f"family: memtrace, {who}: {name}", f"{kinds} {count}")
 
 
+def test_descriptors(dragoman, guest, tmp):
+    """What dragoman writes to stays its own, whatever the guest does with descriptors; the guest's are numbered as ever."""
+    want = Run(dragoman, [guest, "files"]).out
+    check(want == "files 3 4 3 42 2 5 5 0 mine\n", "descriptors: the guest's", want)
+    at = os.path.join(tmp, "own")
+    for option in ("--tool=count", f"--tool=count,out={at}", "--tool=hot", f"--tool=flame,out={at}", f"--tool=bbv,interval=1000,out={at}",
+                   f"--tool=memtrace,out={at}", f"--tool=syscalls,out={at}", "--tool=syscalls", f"--tool=cover,out={at}", f"--tool=cache,out={at}",
+                   f"--tool=callgrind,out={at}", "--stats", "--stats=branches", "--strace", f"--log=sys:{at}", "--log=sys"):
+        for f in at, at + ".0":
+            if os.path.exists(f):
+                os.remove(f)
+        r = Run(dragoman, [option, guest, "files"])
+        found = [os.path.getsize(f) for f in (at, at + ".0") if os.path.exists(f)]
+        check(r.status == 0 and r.out == want, f"descriptors: {option}", f"{r.out} {r.err[:300]}")
+        check((found and found[0] > 30 and not r.err) if at in option else (not found and len(r.err) > 30), f"descriptors: {option}: what it says",
+              f"{found} {r.err[:300]}")
+        if "syscalls" in option or "sys" in option.split("=")[-1]:
+            text = open(at, encoding="utf-8").read() if at in option else r.err
+            check("memfd_create" in text and "lseek(2" in text, f"descriptors: {option}: to the end", text[-300:])
+
+
 def test_others(dragoman, pure, guest, tmp):
     for name, opts in ENGINES.items():
         out = os.path.join(tmp, "bbv")
@@ -670,6 +691,7 @@ def main():
                  "windows": [lambda: test_windows(dragoman, pure, guest, step, tmp),
                              lambda: test_fetches(dragoman, guest)],
                  "others": [lambda: test_others(dragoman, pure, guest, tmp), lambda: test_family(dragoman, guest, tmp),
+                            lambda: test_descriptors(dragoman, guest, tmp),
                             lambda: test_perf(dragoman, guest, tmp),
                             lambda: test_lines(dragoman, guest, debug, tmp)],
                  "qemu": [lambda: test_qemu(dragoman, pure, guest, probe, plugin),
