@@ -177,6 +177,20 @@ def test_combinations(dragoman, guest, probe, tmp):
         check(len(cells) >= many, f"combined counts: cells for combinations: {name}", len(cells))
 
 
+def test_crowd(dragoman, guest, probe):
+    """Threads that come to new code together: one of them makes it. What hundreds that are over have counted is in the sums."""
+    said = f"crowd {3 * sum(i + 2000 * 3 for i in range(250))}\n"
+    for tool in [], ["--tool=count,insns,blocks"]:
+        r = Run(dragoman, ["--stats", "--tier2=20"] + tool + [guest, "crowd"])
+        n = {k: int(v) for k, v in re.findall(r"^ +(translations|discarded|counters|cache parts evicted) +(\d+)$", r.err, re.M)}
+        check(r.status == 0 and r.out == said and n["discarded"] < 20 and n["cache parts evicted"] < 20 and
+              n["counters"] < n["translations"] / 2, f"a crowd makes code once {tool}", f"{n} {r.out}")
+    for name in "interp", "tier 1", "tier 2":
+        r = Run(dragoman, ENGINES[name] + [f"--plugin={probe},mode=counts", guest, "crowd"])
+        pairs = re.findall(r"^count (\d+) (\d+)$", r.err, re.M)
+        check(r.status == 0 and r.out == said and len(pairs) == 10 and all(a == b for a, b in pairs), f"combined counts, crowd: {name}", r.out + r.err)
+
+
 def test_wrap(dragoman, guest, probe):
     # What the guest does, counted by hand: wrap_me(n) makes n + 1 calls, jump_me n + 1 of which none returns, or one that does.
     threads, rounds = 4, range(50)
@@ -627,6 +641,7 @@ def main():
                             lambda: test_streams(dragoman, pure, guest, tmp)],
                  "interface": [lambda: test_probe(dragoman, pure, guest, probe),
                                lambda: test_combinations(dragoman, guest, probe, tmp),
+                               lambda: test_crowd(dragoman, guest, probe),
                                lambda: test_wrap(dragoman, guest, probe),
                                lambda: test_accesses(dragoman, guest, probe),
                                lambda: test_helpers(dragoman, guest, probe),
