@@ -144,6 +144,17 @@ def test_memtrace(dragoman, pure, guest, tmp):
         check(p.returncode in (2, 125) and p.stderr.count(b"\n") == 1, f"memtrace: a file cut to {cut} bytes is refused", p.stderr)
 
 
+def test_record_cost(dragoman, guest, tmp):
+    """A record is two stores, and blocks that follow each other have one test for room."""
+    log = os.path.join(tmp, "log")
+    r = Run(dragoman, ["--tier2=off", f"--log=ir:{log}", "--tool=memtrace,null,out=/dev/null", guest, "faults"])
+    with open(log, encoding="utf-8") as f:
+        text = f.read()
+    rooms, stores, accesses = (len(re.findall(x, text, re.M)) for x in (r" = room ", r"^ +stash\.", r"( = load|^ +store)\."))
+    check(r.status == 0 and accesses > 1000 and rooms < accesses / 4 and 2 * accesses <= stores < 2.1 * accesses,
+          "memtrace: two stores a record, few tests for room", f"{rooms} {stores} {accesses}")
+
+
 def test_probe(dragoman, pure, guest, probe):
     for name, opts in ENGINES.items():
         r = Run(dragoman, opts + [f"--plugin={probe},mode=both", pure])
@@ -638,7 +649,8 @@ def main():
                            lambda: test_interrupted(dragoman, tick),
                            lambda: test_static(dragoman, pure, probe)],
                  "traces": [lambda: test_memtrace(dragoman, pure, guest, tmp),
-                            lambda: test_streams(dragoman, pure, guest, tmp)],
+                            lambda: test_streams(dragoman, pure, guest, tmp),
+                            lambda: test_record_cost(dragoman, guest, tmp)],
                  "interface": [lambda: test_probe(dragoman, pure, guest, probe),
                                lambda: test_combinations(dragoman, guest, probe, tmp),
                                lambda: test_crowd(dragoman, guest, probe),
