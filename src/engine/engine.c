@@ -80,6 +80,8 @@ static bool host_init(Engine *e, Status *st)
 static void locks_init(Engine *e)
 {
     pthread_mutex_init(&e->kill_lock, NULL);
+    for (unsigned k = 0; k < MAKING_LOCKS; k++)
+        pthread_mutex_init(&e->making[k], NULL);
     pthread_mutex_init(&e->careful_lock, NULL);
     pthread_mutex_init(&e->vcpu_lock, NULL);
     pthread_mutex_init(&e->retire_lock, NULL);

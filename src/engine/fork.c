@@ -61,7 +61,7 @@ void writers_go(Engine *e)
 /*
  * In the order in which they nest. Inside all of them are the table's and pages' spin locks, and the environment's own lock,
  * which EnvOps.code, guarded and image take: park_revive asks for code with kill_lock held. Writers (write_begin) come first
- * of all, fork_lock before them.
+ * of all, fork_lock before them; Engine.making is taken by writers only, and free when there are none.
  */
 static pthread_mutex_t *lock_at(Engine *e, unsigned i)
 {

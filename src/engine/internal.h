@@ -11,6 +11,7 @@
 #define TABLE_LOCKS 256
 #define PAGE_BUCKETS 4096
 #define CAREFUL_BUCKETS 256
+#define MAKING_LOCKS 256
 
 /* Translations by (pc, mode): chained buckets, read without locks. */
 typedef struct Table {
@@ -89,6 +90,7 @@ struct Engine {
     Table table;
     PageBucket page[PAGE_BUCKETS];
     pthread_mutex_t kill_lock;   /* one killer of translations at a time */
+    pthread_mutex_t making[MAKING_LOCKS]; /* by guest pc: who makes a translation has it, the others wait (translate.c) */
 
     uint64_t *versions;          /* versions.c */
     atomic_bool versions_on;
@@ -253,6 +255,8 @@ typedef enum Translated {
 } Translated;
 /* The translation of (pc, cpu's mode): found, or made now; NULL with *why set. One without hpc is to be interpreted. */
 Translation *translate_get(Vcpu *cpu, uint64_t pc, Translated *why);
+/* Who makes code for guest address pc has it (of Engine.making), in a section between write_begin and write_end. */
+pthread_mutex_t *translate_making(Engine *e, uint64_t pc);
 /* Make `t`, for a pc that tier 1 has found hot, of a graph region, or of the trail. TRANSLATED_NOT: not worth while. */
 Translated translate_graph(Vcpu *cpu, Translation *t, const Trail *trail);
 /* Make it visible in the place of every other translation of its pc and mode. */
@@ -302,6 +306,8 @@ bool link_point(Engine *e, Link *l, Translation *to);
 /* Drop (pc), or all that leads to [hpc, hpc + size), from a vcpu's jump caches. Own thread. */
 void link_drop(Vcpu *cpu, uint64_t pc);
 void link_drop_code(Vcpu *cpu, const void *hpc, size_t size);
+/* Of a new vcpu, all zeros: jump caches and return stack are empty. */
+void link_init(Vcpu *cpu);
 /* Empty a vcpu's jump caches and return stack. Own thread, outside translated code. */
 void link_flush(Vcpu *cpu);
 

@@ -256,12 +256,17 @@ void link_drop_replaced(Vcpu *cpu)
     cpu->replaced_seen = seq;
 }
 
-void link_flush(Vcpu *cpu)
+void link_init(Vcpu *cpu)
 {
     /* No pc but 0, whose entry is the first, is in an entry of zeros. */
-    memset(cpu->h.jcache, 0, sizeof cpu->h.jcache);
-    memset(cpu->h.jcache2, 0, sizeof cpu->h.jcache2);
     cpu->h.jcache[0].pc = cpu->h.jcache2[0].pc = jump_empty(0, cpu->e->cfg.guest->pc_shift);
     if (cpu->e->plan && cpu->e->host->drop_returns)
         cpu->e->host->drop_returns(cpu->e->plan, &cpu->h);
+}
+
+void link_flush(Vcpu *cpu)
+{
+    memset(cpu->h.jcache, 0, sizeof cpu->h.jcache);
+    memset(cpu->h.jcache2, 0, sizeof cpu->h.jcache2);
+    link_init(cpu);
 }

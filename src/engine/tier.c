@@ -52,6 +52,20 @@ static bool attach(Engine *e, Translation *t, Translation *c)
     return ok;
 }
 
+static Translation *counter_new(Vcpu *cpu, Translation *t)
+{
+    Engine *e = cpu->e;
+    Translation *c = translation_new(e, t->pc, t->mode);
+
+    if (!translate_counter(cpu, c)) {
+        translation_free(&e->cache.pool, c);
+        return NULL;
+    }
+    atomic_store(&c->state, TRANSLATION_LIVE);
+    cpu->stats.counters++;
+    return attach(e, t, c) ? c : NULL;
+}
+
 Translation *tier_entry(Vcpu *cpu, Translation *t)
 {
     Engine *e = cpu->e;
@@ -63,14 +77,14 @@ Translation *tier_entry(Vcpu *cpu, Translation *t)
         return c;
     if (atomic_fetch_add_explicit(&t->wanted, 1, memory_order_relaxed) < WANTED)
         return NULL;
-    c = translation_new(e, t->pc, t->mode);
-    if (!translate_counter(cpu, c)) {
-        translation_free(&e->cache.pool, c);
+    pthread_mutex_t *making = translate_making(e, t->pc);
+    if (pthread_mutex_trylock(making) != 0) /* another thread is at it */
         return NULL;
-    }
-    atomic_store(&c->state, TRANSLATION_LIVE);
-    cpu->stats.counters++;
-    return attach(e, t, c) ? c : NULL;
+    c = atomic_load_explicit(&t->counter, memory_order_acquire);
+    if (!c || translation_dead(c))
+        c = counter_new(cpu, t);
+    pthread_mutex_unlock(making);
+    return c;
 }
 
 Translation *tier_part_locked(Translation *t)

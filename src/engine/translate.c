@@ -30,6 +30,8 @@
 /* Room to start a translation with; the host says when it was not enough. */
 #define CODE_ROOM_MIN (4u << 10)
 #define CODE_ROOM_MAX (512u << 10)
+/* Translating takes no longer than this, however busy the machine is. */
+#define MAKING_SECONDS 1
 
 /* Time for the statistics, where they are asked for: this thread's own, so that a busy machine does not show in them. */
 static uint64_t now(const Engine *e)
@@ -411,6 +413,42 @@ bool translate_counter(Vcpu *cpu, Translation *t)
     return compile(cpu, b.r, t) == TRANSLATED;
 }
 
+pthread_mutex_t *translate_making(Engine *e, uint64_t pc)
+{
+    return &e->making[(pc >> 2 ^ pc >> 10) % MAKING_LOCKS];
+}
+
+/*
+ * Threads that come to the same new code together, as all do that a barrier lets go, would each make it, into a part of the cache of its
+ * own, for all but one to be thrown away. So one makes it and the others wait. Not for long: that one may be in a tool's function,
+ * which waits for who knows whom. NULL: they do not wait any more.
+ */
+static pthread_mutex_t *making_begin(Engine *e, uint64_t pc)
+{
+    pthread_mutex_t *lock = translate_making(e, pc);
+    struct timespec until;
+
+    if (pthread_mutex_trylock(lock) == 0)
+        return lock;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += MAKING_SECONDS;
+    return pthread_mutex_clocklock(lock, CLOCK_MONOTONIC, &until) == 0 ? lock : NULL;
+}
+
+static Translation *make(Vcpu *cpu, uint64_t pc, Translated *why)
+{
+    Translation *t = translation_new(cpu->e, pc, cpu->h.ir.mode);
+
+    *why = translate_make(cpu, t);
+    if (*why != TRANSLATED) {
+        discard(cpu->e, t);
+        return NULL;
+    }
+    t = publish(cpu, t);
+    *why = t ? TRANSLATED : TRANSLATED_CHANGED;
+    return t;
+}
+
 Translation *translate_get(Vcpu *cpu, uint64_t pc, Translated *why)
 {
     Engine *e = cpu->e;
@@ -425,18 +463,16 @@ Translation *translate_get(Vcpu *cpu, uint64_t pc, Translated *why)
         section_disturb(cpu);
     while (!t && *why == TRANSLATED_CHANGED) {
         write_begin(cpu); /* first: in a child of fork nobody else would know of it */
-        t = translation_new(e, pc, cpu->h.ir.mode);
-        *why = translate_make(cpu, t);
-        if (*why == TRANSLATED) {
-            t = publish(cpu, t);
-            *why = t ? TRANSLATED : TRANSLATED_CHANGED;
-        } else {
-            discard(e, t);
-            t = NULL;
-        }
+        pthread_mutex_t *making = making_begin(e, pc);
+        Translation *other = table_find(&e->table, pc, cpu->h.ir.mode);
+        t = other ? other : make(cpu, pc, why);
+        if (making)
+            pthread_mutex_unlock(making);
         write_end(cpu);
         section_settle(cpu);
-        if (t)
+        if (other)
+            *why = TRANSLATED;
+        else if (t)
             persist_made(cpu, t);
     }
     return t;

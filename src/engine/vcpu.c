@@ -100,7 +100,7 @@ Vcpu *vcpu_new(Engine *e)
     tier_vcpu_init(cpu);
     promote_vcpu_init(cpu);
     returns_vcpu_init(cpu);
-    link_flush(cpu);
+    link_init(cpu);
     add_to_list(cpu);
     return cpu;
 }

@@ -162,7 +162,7 @@ void combinations_start(Plugins *p)
 
     for (unsigned k = 0; k < p->nrange; k++)
         any |= p->range[k].how == DG_COUNTER;
-    DgCell c = any ? cells_new(p->self, DG_SUM, COMBINATIONS) : DG_NO_CELL;
+    DgCell c = any ? cells_new(p->self, CELLS_OWN, COMBINATIONS) : DG_NO_CELL;
     if (c == DG_NO_CELL)
         return;
     p->combination = calloc(COMBINATIONS, sizeof *p->combination);
@@ -285,20 +285,25 @@ void thread_cell_set(DgThread *t, DgCell c, uint64_t v)
         *cell_of(t->cpu, cell_disp(t->p->tools.e, c + k)) = 0;
 }
 
+static void add_to_past(Plugins *p, Vcpu *cpu, DgCell first, uint32_t n, unsigned how)
+{
+    for (DgCell c = first; c < first + n; c++) {
+        uint64_t v = *cell_of(cpu, cell_disp(p->tools.e, c));
+        if (p->npast == 0)
+            *past_of(p, c) = v;
+        else if (v || how == DG_MIN)
+            *past_of(p, c) = join(how, *past_of(p, c), v);
+    }
+}
+
 /* Under list_lock: add a thread's cells to those of the past. */
 void cells_thread_end(Plugins *p, Vcpu *cpu)
 {
-    for (unsigned k = 0; k < p->nrange; k++) {
-        if (p->range[k].how >= CELLS_OWN)
-            continue;
-        for (uint32_t c = p->range[k].first; c < p->range[k].first + p->range[k].length; c++) {
-            uint64_t v = *cell_of(cpu, cell_disp(p->tools.e, c));
-            if (p->npast == 0)
-                *past_of(p, c) = v;
-            else if (v || p->range[k].how == DG_MIN)
-                *past_of(p, c) = join(p->range[k].how, *past_of(p, c), v);
-        }
-    }
+    for (unsigned k = 0; k < p->nrange; k++)
+        if (p->range[k].how < CELLS_OWN)
+            add_to_past(p, cpu, p->range[k].first, p->range[k].length, p->range[k].how);
+    /* Of these only as many as there are: those behind may be memory that was never touched. */
+    add_to_past(p, cpu, p->combination_cell, atomic_load(&p->ncombination), DG_SUM);
     for (unsigned k = 0; k < p->nlane; k++)
         p->lane_past[k] += cpu->h.counted[k];
     p->npast++;

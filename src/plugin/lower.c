@@ -11,7 +11,7 @@
 
 #include <string.h>
 
-/* Where records of a stream go, in the block being written. */
+/* Where records of a stream go: in the block being written, and behind those that are. */
 typedef struct Place {
     IrRef base;            /* 0: no test for room yet */
     uint32_t offset, used; /* bytes behind base; bytes since the test */
@@ -32,6 +32,7 @@ typedef struct Lower {
     Pending pending[PENDING_MAX];
     unsigned npending;
     Place place[STREAMS_MAX];
+    Place *behind; /* by block and stream */
     /* Where we are: */
     const DgInsn *insn;
     DgPoint at;
@@ -304,10 +305,13 @@ static Piece piece_of(Lower *l, const DgField *f)
     return p;
 }
 
-/* Two constants side by side become one, as long as that is an immediate of one store. */
+/*
+ * Two constants side by side become one: stores are what records cost. One of eight bytes takes a register, which a pair's two
+ * accesses share.
+ */
 static bool join(Piece *to, const Piece *p)
 {
-    if (to->val || p->val || to->offset + to->bytes != p->offset || to->bytes != p->bytes || to->bytes > 2 ||
+    if (to->val || p->val || to->offset + to->bytes != p->offset || to->bytes != p->bytes || to->bytes > 4 ||
         to->offset % (2 * to->bytes))
         return false;
     to->imm |= p->imm << (8 * to->bytes);
@@ -647,14 +651,34 @@ static bool ends_insn(const Lower *l, const DgInsn *i, const IrInsn *end)
     return i->kind == LIFT_LEFT || end->op != IR_EXIT_HELP;
 }
 
+/*
+ * A block that is entered from one other only goes on where that one was: the test for room that was made there is good for what both
+ * write, as long as that is less than the room behind the limit. (The first block is entered from outside as well.)
+ */
+static void places_begin(Lower *l, uint32_t block)
+{
+    unsigned n = l->c->p->nstream;
+    uint32_t pred = block ? l->b.r->block[block].pred : 0;
+
+    memset(l->place, 0, sizeof l->place);
+    if (pred) /* one that is not written yet has none */
+        memcpy(l->place, l->behind + (size_t)(pred - 1) * n, n * sizeof *l->place);
+}
+
+static void places_end(Lower *l)
+{
+    unsigned n = l->c->p->nstream;
+
+    memcpy(l->behind + (size_t)l->b.block * n, l->place, n * sizeof *l->place);
+}
+
 static void lower_block(Lower *l, uint32_t block)
 {
     IrRegion *r = l->b.r;
     const DgInsn *cur = l->c->begin[block];
 
     l->b.block = block;
-    for (unsigned k = 0; k < STREAMS_MAX; k++)
-        l->place[k].base = 0;
+    places_begin(l, block);
     IrRef ref = r->block[block].first, next;
     r->block[block].first = r->block[block].last = 0;
     for (; ref; ref = next) {
@@ -678,6 +702,7 @@ static void lower_block(Lower *l, uint32_t block)
             link_last(l, ref);
         }
     }
+    places_end(l);
 }
 
 void code_lower(Code *c)
@@ -685,6 +710,7 @@ void code_lower(Code *c)
     Lower l = {.c = c, .slots = !c->calls};
     uint32_t n = c->r->nblock;
 
+    l.behind = arena_zalloc(c->r->arena, (size_t)n * c->p->nstream * sizeof *l.behind);
     ir_builder_init(&l.b, c->r);
     for (uint32_t b = 0; b < n; b++)
         lower_block(&l, b);

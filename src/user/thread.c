@@ -22,8 +22,9 @@
 
 UserThread *thread_new(UserProc *p, Vcpu *cpu)
 {
-    UserThread *t = calloc(1, sizeof *t);
+    UserThread *t = malloc(sizeof *t);
     CHECK(t != NULL);
+    memset(t, 0, offsetof(UserThread, path)); /* the paths, several pages, need no value */
     t->p = p;
     t->cpu = cpu;
     cpu->env = t;

@@ -162,6 +162,45 @@ static void run_threads(void)
         pthread_join(t[i], NULL);
 }
 
+/* Waves of threads that a barrier lets go together into much code that none of them has been in. */
+enum { CROWD = 250, WAVES = 3 };
+static pthread_barrier_t crowd_born;
+
+__attribute__((noinline)) static long blocks(long x)
+{
+    __asm__ volatile(".rept 2000\n"
+                     "tbz %0, #63, 1f\n"
+                     "eor %0, %0, #1\n"
+                     "1: add %0, %0, #3\n"
+                     ".endr"
+                     : "+r"(x));
+    return x;
+}
+
+static void *crowd_thread(void *arg)
+{
+    pthread_barrier_wait(&crowd_born);
+    return (void *)blocks((long)arg);
+}
+
+static void run_crowd(void)
+{
+    static pthread_t t[CROWD];
+    long sum = 0;
+
+    for (int wave = 0; wave < WAVES; wave++) {
+        pthread_barrier_init(&crowd_born, NULL, CROWD);
+        for (long i = 0; i < CROWD; i++)
+            pthread_create(&t[i], NULL, crowd_thread, (void *)i);
+        for (int i = 0; i < CROWD; i++) {
+            void *part;
+            pthread_join(t[i], &part);
+            sum += (long)part;
+        }
+    }
+    printf("crowd %ld\n", sum);
+}
+
 /* Each of n threads, at most 8, does the same work. */
 static void *work_thread(void *arg)
 {
@@ -288,6 +327,8 @@ int main(int argc, char **argv)
     } else if (strcmp(what, "threads") == 0) {
         run_threads();
         printf("threads\n");
+    } else if (strcmp(what, "crowd") == 0) {
+        run_crowd();
     } else if (strcmp(what, "over") == 0) {
         run_over();
     } else if (strcmp(what, "leave") == 0) {

@@ -145,6 +145,17 @@ def test_memtrace(dragoman, pure, guest, tmp):
         check(p.returncode in (2, 125) and p.stderr.count(b"\n") == 1, f"memtrace: a file cut to {cut} bytes is refused", p.stderr)
 
 
+def test_record_cost(dragoman, guest, tmp):
+    """A record is two stores, and blocks that follow each other have one test for room."""
+    log = os.path.join(tmp, "log")
+    r = Run(dragoman, ["--tier2=off", f"--log=ir:{log}", "--tool=memtrace,null,out=/dev/null", guest, "faults"])
+    with open(log, encoding="utf-8") as f:
+        text = f.read()
+    rooms, stores, accesses = (len(re.findall(x, text, re.M)) for x in (r" = room ", r"^ +stash\.", r"( = load|^ +store)\."))
+    check(r.status == 0 and accesses > 1000 and rooms < accesses / 4 and 2 * accesses <= stores < 2.1 * accesses,
+          "memtrace: two stores a record, few tests for room", f"{rooms} {stores} {accesses}")
+
+
 def test_probe(dragoman, pure, guest, probe):
     for name, opts in ENGINES.items():
         r = Run(dragoman, opts + [f"--plugin={probe},mode=both", pure])
@@ -176,6 +187,20 @@ def test_combinations(dragoman, guest, probe, tmp):
             cells = set(re.findall(r"add qword ptr \[r15\+(0x[0-9A-F]{5,})\], 0x01$", f.read(), re.M))
         many = {"tier 1": 900, "tier 2": 900, "graphs": 200}.get(name, 0)
         check(len(cells) >= many, f"combined counts: cells for combinations: {name}", len(cells))
+
+
+def test_crowd(dragoman, guest, probe):
+    """Threads that come to new code together: one of them makes it. What hundreds that are over have counted is in the sums."""
+    said = f"crowd {3 * sum(i + 2000 * 3 for i in range(250))}\n"
+    for tool in [], ["--tool=count,insns,blocks"]:
+        r = Run(dragoman, ["--stats", "--tier2=20"] + tool + [guest, "crowd"])
+        n = {k: int(v) for k, v in re.findall(r"^ +(translations|discarded|counters|cache parts evicted) +(\d+)$", r.err, re.M)}
+        check(r.status == 0 and r.out == said and n["discarded"] < 20 and n["cache parts evicted"] < 20 and
+              n["counters"] < n["translations"] / 2, f"a crowd makes code once {tool}", f"{n} {r.out}")
+    for name in "interp", "tier 1", "tier 2":
+        r = Run(dragoman, ENGINES[name] + [f"--plugin={probe},mode=counts", guest, "crowd"])
+        pairs = re.findall(r"^count (\d+) (\d+)$", r.err, re.M)
+        check(r.status == 0 and r.out == said and len(pairs) == 10 and all(a == b for a, b in pairs), f"combined counts, crowd: {name}", r.out + r.err)
 
 
 def test_wrap(dragoman, guest, probe):
@@ -681,9 +706,11 @@ def main():
                            lambda: test_interrupted(dragoman, tick),
                            lambda: test_static(dragoman, pure, probe)],
                  "traces": [lambda: test_memtrace(dragoman, pure, guest, tmp),
-                            lambda: test_streams(dragoman, pure, guest, tmp)],
+                            lambda: test_streams(dragoman, pure, guest, tmp),
+                            lambda: test_record_cost(dragoman, guest, tmp)],
                  "interface": [lambda: test_probe(dragoman, pure, guest, probe),
                                lambda: test_combinations(dragoman, guest, probe, tmp),
+                               lambda: test_crowd(dragoman, guest, probe),
                                lambda: test_wrap(dragoman, guest, probe),
                                lambda: test_accesses(dragoman, guest, probe),
                                lambda: test_helpers(dragoman, guest, probe),
