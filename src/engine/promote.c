@@ -32,27 +32,32 @@ _Static_assert(PROMOTE_ROW == HOST_PROMOTE_ROW, "and as many while they are lear
 
 typedef struct Promote {
     atomic_bool returns;            /* some record is of a return */
-    uint64_t pc[SETS][WAYS];        /* of the records: most look-ups, by all that is translated, find none */
-    uint8_t used[SETS];             /* so many of its ways */
-    uint16_t at[SETS][WAYS];        /* in site[], which is filled from the front: a record is large, and programs have few */
+    _Atomic uint8_t used[SETS];     /* so many of its ways; without the lock: 0, as most look-ups, by all that is translated, find */
+    uint16_t at[SETS][WAYS];        /* the record's number; they are taken from the front, for each page that is touched costs more than a look */
     unsigned n;
     uint64_t uses;
-    PromoteSite site[SETS * WAYS];
+    size_t bytes;                   /* of a record, which is a PromoteSite and its room */
+    uint8_t *record;                /* SETS * WAYS of them */
 } Promote;
 
 void promote_init(Engine *e)
 {
     pthread_mutex_init(&e->promote_lock, NULL);
     if (e->cfg.promote.slots) {
-        e->promote = os_alloc(sizeof *e->promote);
-        CHECK(e->promote != NULL);
+        Promote *p = e->promote = os_alloc(sizeof *p);
+        CHECK(p != NULL);
+        p->bytes = sizeof(PromoteSite) + promote_site_room(&e->cfg.promote);
+        p->record = os_alloc(SETS * WAYS * p->bytes);
+        CHECK(p->record != NULL);
     }
 }
 
 void promote_done(Engine *e)
 {
-    if (e->promote)
+    if (e->promote) {
+        os_free(e->promote->record, SETS * WAYS * e->promote->bytes);
         os_free(e->promote, sizeof *e->promote);
+    }
     pthread_mutex_destroy(&e->promote_lock);
 }
 
@@ -70,13 +75,25 @@ static unsigned set_of(const Engine *e, uint64_t pc)
     return (k ^ k >> 11) % SETS;
 }
 
+/* Whether there may be a record of it: without the lock, which a look-up costs otherwise. */
+static bool may_be_known(const Engine *e, uint64_t pc)
+{
+    return atomic_load_explicit(&e->promote->used[set_of(e, pc)], memory_order_relaxed) > 0;
+}
+
+static PromoteSite *record(const Promote *p, unsigned i)
+{
+    return (PromoteSite *)(void *)(p->record + i * p->bytes);
+}
+
 static PromoteSite *site_find_locked(Engine *e, uint64_t pc)
 {
+    Promote *p = e->promote;
     unsigned set = set_of(e, pc);
 
-    for (unsigned i = 0; i < e->promote->used[set]; i++)
-        if (e->promote->pc[set][i] == pc)
-            return &e->promote->site[e->promote->at[set][i]];
+    for (unsigned i = 0; i < p->used[set]; i++)
+        if (record(p, p->at[set][i])->pc == pc)
+            return record(p, p->at[set][i]);
     return NULL;
 }
 
@@ -90,7 +107,7 @@ static unsigned oldest_way_locked(Promote *p, unsigned set)
         return p->used[set]++;
     }
     for (unsigned i = 1; i < WAYS; i++)
-        if (p->site[p->at[set][i]].last_use < p->site[p->at[set][old]].last_use)
+        if (record(p, p->at[set][i])->last_use < record(p, p->at[set][old])->last_use)
             old = i;
     return old;
 }
@@ -102,9 +119,8 @@ static PromoteSite *site_get_locked(Engine *e, uint64_t pc)
 
     if (!s) {
         unsigned set = set_of(e, pc), way = oldest_way_locked(e->promote, set);
-        s = &e->promote->site[e->promote->at[set][way]];
-        promote_site_init(s, &e->cfg.promote, pc);
-        e->promote->pc[set][way] = pc;
+        s = record(e->promote, e->promote->at[set][way]);
+        promote_site_init(s, &e->cfg.promote, pc, s + 1);
     }
     s->last_use = ++e->promote->uses;
     return s;
@@ -147,15 +163,21 @@ static IrHint return_hint(const Engine *e, const PromoteSite *s)
     return s->as == RETURN_JUMP ? IR_HINT_JUMP : IR_HINT_STRAY;
 }
 
-static void choose_locked(Engine *e, const IrRegion *r, IrInsn *i)
+static void choose(Engine *e, const IrRegion *r, IrInsn *i)
 {
     if (i->op != IR_EXIT_IND || (i->aux != IR_HINT_JUMP && i->aux != IR_HINT_RET))
         return;
-    const PromoteSite *s = site_find_locked(e, r->snap[i->snap].pc);
+    uint64_t pc = r->snap[i->snap].pc;
+    bool known = may_be_known(e, pc);
+    if (known)
+        pthread_mutex_lock(&e->promote_lock);
+    const PromoteSite *s = known ? site_find_locked(e, pc) : NULL;
     if (i->aux == IR_HINT_RET)
         i->aux = (uint8_t)return_hint(e, s);
     if (i->aux == IR_HINT_JUMP && !wants_site(e, s))
         i->aux = IR_HINT_MANY;
+    if (known)
+        pthread_mutex_unlock(&e->promote_lock);
 }
 
 static bool any_return(const Engine *e)
@@ -177,11 +199,9 @@ void promote_choose(Engine *e, IrRegion *r)
 {
     if (!e->promote || (e->cfg.harden != HARDEN_OFF && !any_return(e)))
         return;
-    pthread_mutex_lock(&e->promote_lock);
     for (uint32_t b = 0; b < r->nblock; b++)
         if (r->block[b].last)
-            choose_locked(e, r, ir_insn(r, r->block[b].last));
-    pthread_mutex_unlock(&e->promote_lock);
+            choose(e, r, ir_insn(r, r->block[b].last));
 }
 
 /* --- stubs ---------------------------------------------------------------------------------------------------------- */
@@ -237,7 +257,7 @@ static Translation *stub_new(Engine *e, const Link *l, PromoteSite *s)
         target[k] = s->slot[slot[k]].target;
         hits[k] = &s->hits[slot[k]];
     }
-    hits[n] = &s->hits[PROMOTE_SLOTS_MAX];
+    hits[n] = &s->none;
     bool ok = e->host->promotion(e->plan, &cb, &what, site);
     CHECK(ok);
     Translation *t = translation_new(e, s->pc, l->from->mode);
@@ -301,7 +321,7 @@ void promote_attach(Engine *e, Translation *t)
 {
     for (uint32_t i = 0; e->promote && i < t->nlink; i++) {
         const HostSite *site = &t->link[i].site;
-        if (!site->indirect)
+        if (!site->indirect || !may_be_known(e, site->target))
             continue;
         pthread_mutex_lock(&e->promote_lock);
         PromoteSite *s = site_find_locked(e, site->target);
@@ -351,14 +371,19 @@ static void drop(Engine *e, Translation *t)
         kill_replaced_finish(e);
 }
 
-/* Whether a jump has a site and should not, or the other way round. What tier 2 is going to make again has time. */
+/* Whether tier 2 has had its say about t; until then what it is going to make again has time. */
+static bool is_final(const Engine *e, Translation *t)
+{
+    return t->graph || atomic_load(&t->refused) || e->cfg.tier2 <= 1;
+}
+
+/* Whether a jump has a site and should not, or the other way round. */
 static bool is_wrong(const Engine *e, const Link *l, PromoteSite *s)
 {
-    Translation *t = l->from;
 
     if (l->site.indirect == HOST_SITE_RETURN)
         return e->cfg.ret_predict && (promote_pairs(s) || s->as != RETURN_SITE);
-    if (l->site.indirect == HOST_SITE_CALL || (!t->graph && !atomic_load(&t->refused) && e->cfg.tier2 > 1))
+    if (l->site.indirect == HOST_SITE_CALL || !is_final(e, l->from))
         return false;
     return l->site.indirect == HOST_SITE_PLAIN ? wants_site(e, s) : s->state == PROMOTE_SETTLED && !wants_site(e, s);
 }
@@ -385,7 +410,7 @@ static void event(Vcpu *cpu, Link *l, uint64_t target)
     else if (is_split(l->from, s))
         anew = promote_widen(s, now);
     else
-        anew = is_wrong(e, l, s);
+        anew = is_wrong(e, l, s) || (e->cfg.tier2 > 1 && is_final(e, l->from) && promote_resumes(s));
     cpu->h.miss[host_miss_index(s->pc, e->cfg.guest->pc_shift)] = told ? e->cfg.promote.miss : s->period;
     if (!told && l->site.indirect != HOST_SITE_PLAIN && is_stale(l, s))
         renew_locked(e, l, s);
@@ -453,6 +478,6 @@ void promote_each(Engine *e, void (*fn)(void *ctx, const PromoteSite *s), void *
 {
     pthread_mutex_lock(&e->promote_lock);
     for (unsigned i = 0; e->promote && i < e->promote->n; i++)
-        fn(ctx, &e->promote->site[i]);
+        fn(ctx, record(e->promote, i));
     pthread_mutex_unlock(&e->promote_lock);
 }

@@ -25,6 +25,7 @@
 #define ENGINE_PROMOTE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define PROMOTE_SLOTS_MAX 64
@@ -89,7 +90,8 @@ typedef struct PromoteSite {
     uint64_t last_use;              /* promote.c: for reuse of records */
     PromoteState state;
     unsigned n, limit;              /* slots in use; that it may have now */
-    PromoteSlot slot[PROMOTE_SLOTS_MAX];
+    unsigned nslot;                 /* those that there are: PromoteConfig.slots. This and what else comes in numbers is in the record's room */
+    PromoteSlot *slot;
     uint32_t changes;               /* of what is promoted: a stub made before the last one is out of date */
     uint32_t period;                /* events until the next one that is looked at */
     unsigned sure;                  /* how much of the events without a stub the first target would have served */
@@ -105,13 +107,15 @@ typedef struct PromoteSite {
     bool told;                      /* tier 2 was told of `known`: it meets that itself, so later events do not show it */
     bool met;                       /* a graph was made that does */
     unsigned strays;                /* times that what it was told turned out to be wrong */
+    bool ended;                     /* a trail ended here, as the branch only went to new targets */
     unsigned passed;                /* trails in a row that went to another target than the first */
     unsigned widened;               /* times that a graph was made anew for more targets of the branch's table */
     uint64_t known;
     uint64_t stray_ns;              /* the last event there that was none of them */
     uint64_t events, rebuilds;      /* for statistics: events so far, stubs made */
-    uint64_t hits[PROMOTE_SLOTS_MAX + 1]; /* --stats=branches: by slot, then of none; counted by the stubs */
-    uint64_t was[PROMOTE_SLOTS_MAX], sample[PROMOTE_WINDOW_MAX]; /* nwas, nsample */
+    uint64_t none;                  /* --stats=branches: executions that no stub served; counted by the stubs, as are */
+    uint64_t *hits;                 /* those of each slot */
+    uint64_t *was, *sample;         /* nwas, nsample */
 } PromoteSite;
 
 /* Whether tier 2 may be told of the branch's one target: a branch that had no other. */
@@ -122,6 +126,8 @@ bool promote_tell(PromoteSite *s, uint64_t *target);
  * better by a stub, which follows.
  */
 PromoteLead promote_lead(PromoteSite *s, uint64_t target);
+/* Whether a trail that ended here would go on by now, as the branch comes back to its targets: true once. */
+bool promote_resumes(PromoteSite *s);
 /* An event at `target` behind what tier 2 was told; stray_ns says when the last was over. Returns true when that was wrong. */
 bool promote_stray(PromoteSite *s, uint64_t target, uint64_t now);
 /* An event at a target from the branch's table with which tier 2 does not compare, as it had not run then. True: it should by now. */
@@ -131,8 +137,9 @@ bool promote_widen(PromoteSite *s, uint64_t now);
  * always finds the same as well as a comparison; of several targets the first must be known to be frequent.
  */
 bool promote_worth(const PromoteSite *s);
-/* A record for the branch at pc, in its first state. */
-void promote_site_init(PromoteSite *s, const PromoteConfig *cfg, uint64_t pc);
+/* A record for the branch at pc, in its first state. `room`: promote_site_room(cfg) bytes, aligned as an uint64_t is. */
+void promote_site_init(PromoteSite *s, const PromoteConfig *cfg, uint64_t pc, void *room);
+size_t promote_site_room(const PromoteConfig *cfg);
 /* An event at `target`, the period's last; `now` in nanoseconds. Changes s->changes when another stub is wanted. */
 void promote_event(PromoteSite *s, const PromoteConfig *cfg, uint64_t target, uint64_t now);
 /* A return was watched. True: it is to be translated otherwise. */

@@ -1,7 +1,6 @@
 /* Which targets of an indirect branch are promoted: see promote.h. Knows no code and no threads. */
 #include "engine/promote.h"
 
-#include <stddef.h>
 #include <string.h>
 
 /*
@@ -72,10 +71,18 @@ static unsigned first_limit(const PromoteConfig *cfg)
     return cfg->slots < 2 ? cfg->slots : cfg->slots < 4 ? 2 : row(cfg) / 2;
 }
 
-void promote_site_init(PromoteSite *s, const PromoteConfig *cfg, uint64_t pc)
+size_t promote_site_room(const PromoteConfig *cfg)
 {
-    memset(s, 0, offsetof(PromoteSite, was)); /* what is behind is not looked at, and takes no memory, until it is judged */
-    s->pc = pc;
+    return cfg->slots * (sizeof(PromoteSlot) + 2 * sizeof(uint64_t)) + cfg->window * sizeof(uint64_t);
+}
+
+void promote_site_init(PromoteSite *s, const PromoteConfig *cfg, uint64_t pc, void *room)
+{
+    *s = (PromoteSite){.pc = pc, .nslot = cfg->slots, .slot = room};
+    s->hits = (uint64_t *)(s->slot + cfg->slots);
+    s->was = s->hits + cfg->slots;
+    s->sample = s->was + cfg->slots;
+    memset(room, 0, (size_t)((char *)s->was - (char *)room)); /* what is behind is not looked at until it is judged */
     s->limit = first_limit(cfg);
     s->period = cfg->miss;
     s->patience = PATIENCE;
@@ -338,8 +345,10 @@ PromoteLead promote_lead(PromoteSite *s, uint64_t target)
     bool told = promote_tell(s, &known);
     uint64_t first = told ? known : s->n ? s->slot[0].target : target;
 
-    if (!told && !s->mixed && s->strays && s->state != PROMOTE_SETTLED)
+    if (!told && !s->mixed && s->strays && s->state != PROMOTE_SETTLED) {
+        s->ended = true;
         return LEAD_END;
+    }
     if (target != first && s->passed < PASSES) {
         s->passed++;
         return LEAD_LATER;
@@ -348,6 +357,14 @@ PromoteLead promote_lead(PromoteSite *s, uint64_t target)
     if (target != first || (!told && s->n == 0))
         return LEAD_END;
     return told ? LEAD_ALONE : LEAD_ON;
+}
+
+bool promote_resumes(PromoteSite *s)
+{
+    bool now = s->ended && s->mixed && s->n > 0;
+
+    s->ended &= !now;
+    return now;
 }
 
 bool promote_stray(PromoteSite *s, uint64_t target, uint64_t now)

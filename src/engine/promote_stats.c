@@ -27,7 +27,7 @@ static uint64_t hits(const PromoteSite *s)
 {
     uint64_t n = 0;
 
-    for (unsigned k = 0; k < PROMOTE_SLOTS_MAX; k++)
+    for (unsigned k = 0; k < s->nslot; k++)
         n += s->hits[k];
     return n;
 }
@@ -72,7 +72,7 @@ static void print_text(FILE *f, const PromoteSite *s, Name name)
 {
     print_name(f, name, s->pc, false);
     fprintf(f, " %s: %s%s, missed %" PRIu64 ", none of these %" PRIu64 ", stubs made %" PRIu64 "\n", kind(s), promote_state_name(s),
-            s->met ? " (inlined)" : s->strays ? " (was inlined)" : "", s->events, s->hits[PROMOTE_SLOTS_MAX], s->rebuilds);
+            s->met ? " (inlined)" : s->strays ? " (was inlined)" : "", s->events, s->none, s->rebuilds);
     for (unsigned k = 0; k < s->n; k++) {
         fprintf(f, "  %12" PRIu64 "  ", s->hits[k]);
         print_name(f, name, s->slot[k].target, false);
@@ -85,7 +85,7 @@ static void print_json(FILE *f, const PromoteSite *s, Name name)
     fprintf(f, "{\"branch\": ");
     print_name(f, name, s->pc, true);
     fprintf(f, ", \"kind\": \"%s\", \"state\": \"%s\", \"inlined\": %s, \"dropped\": %u, \"missed\": %" PRIu64 ", \"none\": %" PRIu64 ", \"stubs\": %" PRIu64 ", \"slots\": [",
-            kind(s), promote_state_name(s), s->met ? "true" : "false", s->strays, s->events, s->hits[PROMOTE_SLOTS_MAX], s->rebuilds);
+            kind(s), promote_state_name(s), s->met ? "true" : "false", s->strays, s->events, s->none, s->rebuilds);
     for (unsigned k = 0; k < s->n; k++) {
         fprintf(f, "%s{\"hits\": %" PRIu64 ", \"target\": ", k ? ", " : "", s->hits[k]);
         print_name(f, name, s->slot[k].target, true);

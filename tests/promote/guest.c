@@ -3,6 +3,7 @@
  *   one N         N calls of one function through one place
  *   two N         the second function half of the time, by turns
  *   phases N      16 functions, N calls each, one after another
+ *   back N        two functions, N calls each, eight times
  *   jump N        N jumps through a table of labels
  *   thunks N      N calls of a function from each of four places by thunks, as compilers make them against speculation
  *   low N, near N, far N  48 functions in turn: where addresses have 31 bits; above that, but close to each other; gigabytes apart
@@ -201,6 +202,9 @@ int main(int argc, char **argv)
     for (long k = 0; !strcmp(argv[1], "phases") && k < 16; k++)
         for (long i = 0; i < n; i++)
             x = call_place(fn[k], x);
+    for (long k = 0; !strcmp(argv[1], "back") && k < 8; k++)
+        for (long i = 0; i < n; i++)
+            x = call_place(fn[k % 2], x);
     printf("%u\n", x);
     return 0;
 }

@@ -59,8 +59,20 @@ def statistics():
     s, out = branch("phases", n, "call_place", alone=True)
     check("and lets go of it when it changes", s and not s["inlined"] and s["dropped"] == 1, s)
     check("with the right result", out == run(["--promote=off"], "phases", str(n))[1], out)
+    comes_back()
     rc, out, err = run(["--stats=branches"], "one", str(n))
     check("as text", rc == 0 and re.search(r"call_place\S* call: monomorphic(?: \(inlined\))?, missed \d+.*\n +\d+  0x[0-9a-f]+ f3\n", err), err)
+
+
+def comes_back():
+    """Two targets in phases: what went on in the only one is made shorter as it changes, and as long again when that has come back."""
+    rc, out, err = run(["--log=tier"], "back", "300000", alone=True)
+    made = {}
+    for pc, n in re.findall(r"tier: (0x[0-9a-f]+): (\d+) guest instructions", err):
+        made.setdefault(pc, []).append(int(n))
+    made = [m for m in made.values() if len(m) > 1]
+    check("a trail goes on again in a target that comes back", made and any(min(m) < m[0] for m in made) and all(m[-1] >= m[0] for m in made), rc, made, err)
+    check("with the right result, too", out == run(["--promote=off"], "back", "300000")[1], out)
 
 
 def thunks():

@@ -20,8 +20,11 @@ static void check(bool good, const char *fmt, ...)
 static PromoteConfig cfg = {.slots = 3, .miss = 32, .window = 32};
 static const PromoteConfig hardened = {.slots = 64, .miss = 32, .window = 128};
 
+#define ROOM (4 * PROMOTE_SLOTS_MAX + PROMOTE_WINDOW_MAX) /* in words */
+
 typedef struct Play {
     PromoteSite s;
+    uint64_t room[ROOM];
     uint64_t left;              /* events until the policy hears of one */
     uint64_t now;               /* ns; an execution takes two */
     uint64_t first, other, none; /* executions by what served them */
@@ -30,7 +33,7 @@ typedef struct Play {
 static void start(Play *p)
 {
     *p = (Play){.left = cfg.miss, .now = 1};
-    promote_site_init(&p->s, &cfg, 0x1000);
+    promote_site_init(&p->s, &cfg, 0x1000, p->room);
 }
 
 static void execute(Play *p, uint64_t target)
@@ -267,6 +270,11 @@ static void test_leads(void)
         execute(&p, 0x10 + i / 2000);
     p.s.strays = 1;
     check(p.s.slot[0].target == 0x13 && promote_lead(&p.s, 0x13) == LEAD_END, "of a branch that always goes to new ones in none");
+    check(!promote_resumes(&p.s), "nor later while it does");
+    for (unsigned i = 0; i < 8000; i++)
+        execute(&p, 0x12 + i / 2000 % 2);
+    check(promote_resumes(&p.s) && promote_lead(&p.s, p.s.slot[0].target) == LEAD_ON, "when it has come back one that ended there is made anew");
+    check(!promote_resumes(&p.s), "but once");
     start(&p);
     for (unsigned i = 0; i < 1000000; i++)
         execute(&p, 0x10 + i % 7);
@@ -287,19 +295,20 @@ static void test_kept(void)
     const PromoteWatched loose = {.paired = 2, .loose = 20};
     PromoteKept k;
     PromoteSite s;
+    uint64_t room[ROOM];
     Play p;
     start(&p);
     check(!promote_keep(&p.s, &k), "of what has not run nothing is kept");
     for (unsigned i = 0; i < 100000; i++)
         execute(&p, draw(10) ? 0x10 : 0x20);
     check(promote_keep(&p.s, &k) && k.n == 2 && k.target[0] == 0x10 && k.mixed, "the targets are, in order");
-    promote_site_init(&s, &cfg, k.pc);
+    promote_site_init(&s, &cfg, k.pc, room);
     promote_restore(&s, &k);
     check(s.n == 2 && s.slot[1].target == 0x20 && s.changes == 2 && promote_lead(&s, 0x10) == LEAD_ON, "and the next process begins with them");
-    promote_site_init(&s, &cfg, 0x1000);
+    promote_site_init(&s, &cfg, 0x1000, room);
     promote_watched(&s, &cfg, &loose);
     check(promote_keep(&s, &k) && k.as == RETURN_SITE, "that a return is no use to the predictor is kept without targets");
-    promote_site_init(&s, &cfg, 0x1000);
+    promote_site_init(&s, &cfg, 0x1000, room);
     promote_restore(&s, &k);
     check(s.ret && s.as == RETURN_SITE && promote_watched(&s, &cfg, &loose), "seen again, what was kept of it is made anew, which may be older");
     check(!promote_watched(&s, &cfg, &loose), "but once");
@@ -309,7 +318,8 @@ static void test_returns(void)
 {
     const PromoteWatched paired = {.paired = 40, .loose = 4}, loose = {.paired = 2, .loose = 20}, jump = {.loose = 20, .left = 18};
     PromoteSite s;
-    promote_site_init(&s, &cfg, 0x1000);
+    uint64_t room[ROOM];
+    promote_site_init(&s, &cfg, 0x1000, room);
     check(!promote_is_loose(&paired) && !promote_watched(&s, &cfg, &paired) && s.as == RETURN_PAIRED, "a return that mostly goes back stays paired");
     check(promote_is_loose(&loose) && promote_watched(&s, &cfg, &loose) && s.as == RETURN_SITE, "one that hardly does gets targets");
     check(promote_watched(&s, &cfg, &jump) && s.as == RETURN_JUMP, "one that leaves that to others is a jump");
