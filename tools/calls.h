@@ -30,8 +30,11 @@ enum { IS_CALL = 1, IS_RETURN, IS_JUMP }; /* CallSite.what */
 
 /* A function that is called. */
 typedef struct Callee {
-    uint64_t active; /* frames of it */
+    uint64_t to, active; /* active: frames of it */
+    struct Callee *next;
 } Callee;
+
+#define CALLEE_BITS 12
 
 typedef struct Arc {
     uint64_t from, to; /* of the instruction, and of what it calls */
@@ -60,6 +63,7 @@ enum { LED_PLAIN, LED_TAIL, LED_OTHER }; /* a return, or a call that has led to 
 typedef struct Calls {
     Arc **arc;
     uint32_t narc, cap_arc, *slot, slots;
+    Callee *callee[1 << CALLEE_BITS];
     Led *led; /* by site */
     uint32_t nled, cap_led;
     Frame *frame; /* in front of the first is one that nothing returns from and nothing is above */
@@ -103,10 +107,15 @@ static inline bool arcs_grow(Calls *c)
 
 static inline Callee *callee_find(Calls *c, uint64_t to)
 {
-    for (uint32_t k = 0; k < c->narc; k++) /* an arc is made seldom */
-        if (c->arc[k]->to == to)
-            return c->arc[k]->callee;
-    return calloc(1, sizeof(Callee));
+    Callee **at = &c->callee[to * 0x9e3779b97f4a7c15u >> (64 - CALLEE_BITS)], *f = *at;
+
+    while (f && f->to != to)
+        f = f->next;
+    if (f || !(f = calloc(1, sizeof *f)))
+        return f;
+    f->to = to;
+    f->next = *at;
+    return *at = f;
 }
 
 /* NULL: no memory. */
