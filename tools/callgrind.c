@@ -88,13 +88,14 @@ static bool begins_function(uint64_t pc)
 static void on_rare(Calls *c, const CallRecord *r)
 {
     const CallSite *s = &sites[r->site];
+    Led *led = &c->led[r->site];
 
     if (s->what == IS_CALL)
-        calls_call(c, s, &c->led[r->site], r->to, r->sp);
+        calls_call(c, s, led, r->to, r->sp);
     else if (s->what == IS_RETURN)
-        calls_return(c, r->to, r->sp);
+        calls_return(c, led, r->to, r->sp);
     else if (r->to < s->start || r->to >= s->end)
-        calls_jump(c, s, &c->led[r->site], r->to, r->sp, begins_function);
+        calls_jump(c, s, led, r->to, r->sp, begins_function);
 }
 
 /* One among records of accesses. */
@@ -166,7 +167,7 @@ static void consume(void *data, uint32_t thread, const void *records, size_t byt
     pthread_mutex_lock(&lock);
     room_for_misses();
     Calls *c = calls_of(thread);
-    if (c && bytes && calls_ready(c, sites, nsites))
+    if (c && bytes && calls_ready(c, nsites))
         (want_cache ? on_mixed : on_flows)(c, at, end);
     pthread_mutex_unlock(&lock);
 }

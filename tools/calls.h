@@ -54,10 +54,10 @@ typedef struct Led {
     uint64_t to, ret; /* ret: CallSite's */
     Arc *arc, *was;
     uint64_t is_call; /* all bits, or none */
-    uint64_t how;     /* LED_PLAIN ... */
+    uint64_t how;     /* LED_OTHER ... */
 } Led;
 
-enum { LED_PLAIN, LED_TAIL, LED_OTHER }; /* a return, or a call that has led to something; a tail call that has; what may be anything */
+enum { LED_OTHER, LED_PLAIN, LED_TAIL }; /* what may be anything; a return, or a call that has led to something; a tail call that has */
 
 /* Of one thread. Arcs and callees stay where they are. */
 typedef struct Calls {
@@ -65,7 +65,7 @@ typedef struct Calls {
     uint32_t narc, cap_arc, *slot, slots;
     Callee *callee[1 << CALLEE_BITS];
     Led *led; /* by site */
-    uint32_t nled, cap_led;
+    uint32_t nled;
     Frame *frame; /* in front of the first is one that nothing returns from and nothing is above */
     uint32_t depth, cap_frame;
     uint64_t now[COSTS_MAX];
@@ -224,14 +224,17 @@ static inline void calls_call(Calls *c, const CallSite *s, Led *led, uint64_t to
     calls_unwind(c, sp);
     calls_again(c, s, sp);
     Arc *arc = led_arc(c, s, led, to);
+    led->ret = s->ret;
+    led->is_call = UINT64_MAX;
     led->how = arc ? LED_PLAIN : LED_OTHER;
     calls_push(c, arc, s->ret, sp, false);
 }
 
-static inline void calls_return(Calls *c, uint64_t to, uint64_t sp)
+static inline void calls_return(Calls *c, Led *led, uint64_t to, uint64_t sp)
 {
     uint32_t depth;
 
+    led->how = LED_PLAIN;
     calls_unwind(c, sp);
     for (depth = c->depth; depth && c->frame[depth - 1].sp == sp; depth--)
         if (c->frame[depth - 1].ret == to && !c->frame[depth - 1].tails)
@@ -285,24 +288,21 @@ static inline void calls_jump(Calls *c, const CallSite *s, Led *led, uint64_t to
 
 /* --- the common case ------------------------------------------------------------------------------------------------- */
 
-/* Let there be a Led for each of n sites, and frames. */
-static inline bool calls_ready(Calls *c, const CallSite *site, uint32_t n)
+/* Let there be a Led for each of n sites, and frames. What a thread never comes to is not touched. */
+static inline bool calls_ready(Calls *c, uint32_t n)
 {
     if (!c->frame && !frames_grow(c))
         return false;
-    if (n > c->cap_led) {
-        Led *more = realloc(c->led, 2 * n * sizeof *more);
-        if (!more)
-            return false;
-        c->led = more;
-        c->cap_led = 2 * n;
-    }
-    for (; c->nled < n; c->nled++) {
-        const CallSite *s = &site[c->nled];
-        c->led[c->nled] = (Led){.ret = s->ret,
-                                .is_call = s->what == IS_CALL ? UINT64_MAX : 0,
-                                .how = s->what == IS_RETURN ? LED_PLAIN : LED_OTHER};
-    }
+    if (n <= c->nled)
+        return true;
+    Led *more = calloc(2 * n, sizeof *more);
+    if (!more)
+        return false;
+    if (c->nled)
+        memcpy(more, c->led, c->nled * sizeof *more);
+    free(c->led);
+    c->led = more;
+    c->nled = 2 * n;
     return true;
 }
 
@@ -321,7 +321,7 @@ static inline Frame *calls_step(Frame *top, const Led *led, uint64_t to, uint64_
     uint64_t call = led->is_call;
     uint64_t no_call = (led->to ^ to) | (top->sp <= sp), no_return = (top->ret ^ to) | (top->sp ^ sp) | top->tails;
 
-    if (led->how | (call & no_call) | (~call & no_return))
+    if ((led->how ^ LED_PLAIN) | (call & no_call) | (~call & no_return))
         return NULL;
     Arc *a = (Arc *)(((uintptr_t)led->arc & call) | ((uintptr_t)top->arc & ~call));
     Frame *put = top + 1; /* nobody's, when it is a return */
