@@ -16,16 +16,16 @@
 #define THREADS_MAX 4096
 
 enum { AT_I1, AT_D1 };                    /* filters, in this order */
-enum { IS_CALL = 1, IS_RETURN, IS_JUMP }; /* what a CallRecord is; its `kind` is IS_FLOW */
 #define IS_FLOW 255
+#define FLOW_BYTES offsetof(CallRecord, reads) /* without `cache` */
+#define BUFFER  (32u << 10) /* of a thread: stays in a first-level cache */
 
 /* Its first half is as a DgSeen. */
 typedef struct CallRecord {
-    uint32_t site; /* in sites[] */
-    uint8_t bytes, kind;
-    uint16_t what;
+    uint32_t site;       /* in sites[] */
+    uint8_t bytes, kind; /* IS_FLOW. These, reads and writes only with `cache` */
     uint64_t to, sp, insns;
-    uint64_t reads, writes; /* only with `cache` */
+    uint64_t reads, writes;
 } CallRecord;
 
 /* What was missed at one instruction. */
@@ -84,21 +84,55 @@ static bool begins_function(uint64_t pc)
     return starts.count && starts.slot[pieces_slot(&starts, pc, 0)];
 }
 
-static void on_flow(Calls *c, const CallRecord *r)
+/* One that calls_step leaves. */
+static void on_rare(Calls *c, const CallRecord *r)
 {
     const CallSite *s = &sites[r->site];
+    Led *led = &c->led[r->site];
+
+    if (s->what == IS_CALL)
+        calls_call(c, s, led, r->to, r->sp);
+    else if (s->what == IS_RETURN)
+        calls_return(c, led, r->to, r->sp);
+    else if (r->to < s->start || r->to >= s->end)
+        calls_jump(c, s, led, r->to, r->sp, begins_function);
+}
+
+/* One among records of accesses. */
+static void on_flow(Calls *c, const CallRecord *r)
+{
+    Frame *top = c->frame + c->depth - 1, *next = NULL;
 
     c->now[COST_IR] = r->insns;
-    if (want_cache) {
-        c->now[COST_DR] = r->reads;
-        c->now[COST_DW] = r->writes;
+    c->now[COST_DR] = r->reads;
+    c->now[COST_DW] = r->writes;
+    if (calls_room(c, top))
+        next = calls_step(top, &c->led[r->site], r->to, r->sp, c->now, COST_COUNT);
+    if (next)
+        c->depth = (uint32_t)(next + 1 - c->frame);
+    else
+        on_rare(c, r);
+}
+
+/* Records of nothing else. */
+static void on_flows(Calls *c, const char *at, const char *end)
+{
+    Frame *top = c->frame + c->depth - 1, *next;
+
+    for (; at < end; at += FLOW_BYTES, top = next) {
+        const CallRecord *r = (const void *)at;
+        const Led *led = &c->led[r->site];
+        next = NULL;
+        if (calls_room(c, top) && ((next = calls_step(top, led, r->to, r->sp, &r->insns, 1)) ||
+                                   (next = calls_step_tail(top, led, r->to, r->sp, &r->insns, 1))))
+            continue;
+        c->depth = (uint32_t)(top + 1 - c->frame);
+        c->now[COST_IR] = r->insns;
+        on_rare(c, r);
+        next = c->frame + c->depth - 1;
     }
-    if (r->what == IS_CALL)
-        calls_call(c, s, r->to, r->sp);
-    else if (r->what == IS_RETURN)
-        calls_return(c, r->to, r->sp);
-    else if (r->to < s->start || r->to >= s->end)
-        calls_jump(c, s, r->to, r->sp, begins_function(r->to));
+    c->depth = (uint32_t)(top + 1 - c->frame);
+    c->now[COST_IR] = ((const CallRecord *)(const void *)(end - FLOW_BYTES))->insns;
 }
 
 static void room_for_misses(void)
@@ -113,22 +147,28 @@ static void room_for_misses(void)
     nmisses = places.cap;
 }
 
-static void consume(void *data, uint32_t thread, const void *records, size_t bytes)
+static void on_mixed(Calls *c, const char *at, const char *end)
 {
-    const char *at = records, *end = at + bytes;
-    const size_t flow = want_cache ? sizeof(CallRecord) : offsetof(CallRecord, reads);
-
-    pthread_mutex_lock(&lock);
-    room_for_misses();
-    for (Calls *c = calls_of(thread); c && at < end;) {
+    while (at < end) {
         if (((const DgSeen *)(const void *)at)->kind == IS_FLOW) {
             on_flow(c, (const void *)at);
-            at += flow;
+            at += sizeof(CallRecord);
         } else {
             on_access(c, (const void *)at);
             at += sizeof(DgSeen);
         }
     }
+}
+
+static void consume(void *data, uint32_t thread, const void *records, size_t bytes)
+{
+    const char *at = records, *end = at + bytes;
+
+    pthread_mutex_lock(&lock);
+    room_for_misses();
+    Calls *c = calls_of(thread);
+    if (c && bytes && calls_ready(c, nsites))
+        (want_cache ? on_mixed : on_flows)(c, at, end);
     pthread_mutex_unlock(&lock);
 }
 
@@ -149,11 +189,9 @@ static uint32_t number_of(uint64_t pc)
     return n;
 }
 
-static uint32_t new_site(const DgInsnInfo *i)
+/* Its number; UINT32_MAX: no memory. */
+static uint32_t site_add(const CallSite *s)
 {
-    DgSymbol s = {.size = sizeof s};
-    bool known = dg->symbol_at(self, i->pc, &s);
-
     if (nsites == cap_sites) {
         uint32_t cap = cap_sites ? 2 * cap_sites : 1024;
         CallSite *more = realloc(sites, cap * sizeof *more);
@@ -162,16 +200,26 @@ static uint32_t new_site(const DgInsnInfo *i)
         sites = more;
         cap_sites = cap;
     }
-    sites[nsites] = (CallSite){i->pc, i->pc + i->length, known ? s.start : 0, known ? s.end : 0};
+    sites[nsites] = *s;
     return nsites++;
 }
 
-/* A jump within a function is none of ours. */
-static bool stays(const DgInsnInfo *i)
+static CallSite site_of(const DgInsnInfo *i)
 {
-    DgSymbol from = {.size = sizeof from};
+    DgSymbol f = {.size = sizeof f};
+    bool known = dg->symbol_at(self, i->pc, &f);
+    unsigned what = i->class_ & DG_CALL                  ? IS_CALL
+                    : i->class_ & DG_RETURN              ? IS_RETURN
+                    : i->class_ & (DG_JUMP | DG_BRANCH) ? IS_JUMP
+                                                         : 0;
 
-    return !(i->class_ & DG_INDIRECT) && dg->symbol_at(self, i->pc, &from) && i->target >= from.start && i->target < from.end;
+    return (CallSite){i->pc, i->pc + i->length, known ? f.start : 0, known ? f.end : 0, what};
+}
+
+/* A jump within a function is none of ours. */
+static bool stays(const DgInsnInfo *i, const CallSite *s)
+{
+    return s->what == IS_JUMP && !(i->class_ & DG_INDIRECT) && i->target >= s->start && i->target < s->end;
 }
 
 static void watch_flow(DgInsn *insn)
@@ -179,25 +227,23 @@ static void watch_flow(DgInsn *insn)
     DgInsnInfo i = {.size = sizeof i};
 
     dg->insn_info(insn, &i);
-    unsigned what = i.class_ & DG_CALL                  ? IS_CALL
-                    : i.class_ & DG_RETURN              ? IS_RETURN
-                    : i.class_ & (DG_JUMP | DG_BRANCH) ? IS_JUMP
-                                                        : 0;
-    if (!what || (what == IS_JUMP && stays(&i)))
-        return;
-    uint32_t site = new_site(&i);
+    CallSite s = site_of(&i);
+    uint32_t site = s.what && !stays(&i, &s) ? site_add(&s) : UINT32_MAX;
     if (site == UINT32_MAX)
         return;
     const DgField field[] = {{offsetof(CallRecord, site), 4, DG_FIELD_CONST, 0, site},
-                             {offsetof(CallRecord, bytes), 1, DG_FIELD_CONST, 0, 0},
-                             {offsetof(CallRecord, kind), 1, DG_FIELD_CONST, 0, IS_FLOW},
-                             {offsetof(CallRecord, what), 2, DG_FIELD_CONST, 0, what},
                              {offsetof(CallRecord, to), 8, DG_ARG_TARGET, 0, 0},
                              {offsetof(CallRecord, sp), 8, DG_ARG_REG, (uint32_t)sp, 0},
                              {offsetof(CallRecord, insns), 8, DG_FIELD_CELL, insns, 0},
+                             {offsetof(CallRecord, bytes), 1, DG_FIELD_CONST, 0, 0},
+                             {offsetof(CallRecord, kind), 1, DG_FIELD_CONST, 0, IS_FLOW},
                              {offsetof(CallRecord, reads), 8, DG_FIELD_CELL, reads, 0},
                              {offsetof(CallRecord, writes), 8, DG_FIELD_CELL, writes, 0}};
-    dg->record(insn, DG_TAKEN, 0, stream, field, want_cache ? 9 : 7);
+    unsigned n = want_cache ? 8 : 4;
+    if (s.what == IS_JUMP)
+        dg->record_outside(insn, DG_TAKEN, 0, stream, field, n, s.start, s.end);
+    else
+        dg->record(insn, DG_TAKEN, 0, stream, field, n);
 }
 
 static void watch_memory(DgInsn *i)
@@ -256,7 +302,7 @@ static void on_signal(DgThread *t, void *data, const DgSignal *s)
     Calls *c = calls_of(dg->thread_number(t));
     if (c) {
         take_counts(c, t);
-        calls_push(c, s->pc, s->handler, 0, 0, false);
+        calls_push(c, arc_find(c, s->pc, s->handler), 0, 0, false);
     }
     pthread_mutex_unlock(&lock);
 }
@@ -315,7 +361,7 @@ static void finish(void *data)
             continue;
         calls_end(threads[k]);
         for (uint32_t a = 0; a < threads[k]->narc; a++)
-            out_arc(&out, &threads[k]->arc[a]);
+            out_arc(&out, threads[k]->arc[a]);
     }
     for (size_t k = 0; lines && k < n; k++) {
         OutLine l = {.pc = 0};
@@ -350,7 +396,7 @@ static int start(DgHost *h)
     insns = dg->cell_new(h, DG_SUM, 1);
     reads = dg->cell_new(h, DG_SUM, 1);
     writes = dg->cell_new(h, DG_SUM, 1);
-    stream = dg->stream_new(h, want_cache ? sizeof(DgSeen) : offsetof(CallRecord, reads), 0, consume, h,
+    stream = dg->stream_new(h, want_cache ? sizeof(DgSeen) : FLOW_BYTES, want_cache ? 0 : BUFFER, consume, h,
                             want_cache ? DG_STREAM_FILTERED : 0);
     if (!stream || sp < 0 || (want_cache && !start_caches(h)))
         return 1;

@@ -341,7 +341,7 @@ typedef struct DgApi {
     /* Whether this dragoman has "cells.1", "programs.1", "streams.1", "regs.1", "syscalls.1", "signals.1", "threads.1",
      * "images.1", "symbols.1", "access.1", "fault.1", "compress.1", "watch.1", "filters.1", "host.1"; "lines.1" (line_at), "wrap.1" (wrap),
      * "windows.1" (window), "streams.thread.1", "filters.2" (filter_lru), "cells.2" (DG_COUNTER), "output.1" (output_file),
-     * "files.1" (file_open). */
+     * "files.1" (file_open), "streams.outside.1" (record_outside). */
     bool (*has)(const char *capability);
 
     /* The tool's options, "NAME=VALUE" or "NAME" (value ""). Looked up in start(): those never asked for are an error. `out` and
@@ -480,6 +480,11 @@ typedef struct DgApi {
      * descriptors, does not find these among its own, and cannot close them. Closed when it executes a program. NULL, with errno. */
     FILE *(*file_open)(DgHost *h, const char *path, const char *mode);
     int (*file_close)(DgHost *h, FILE *f);
+
+    /* "streams.outside.1": as record, but only where the access's address, or where the branch goes (DG_TAKEN), is not from `start`
+     * up to `end`. */
+    bool (*record_outside)(DgInsn *i, DgPoint at, unsigned filter, DgStream *s, const DgField *field, unsigned n, uint64_t start,
+                           uint64_t end);
 } DgApi;
 
 #define DG_HAS(api, function) ((api)->size > offsetof(DgApi, function) && (api)->function)

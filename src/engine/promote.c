@@ -380,7 +380,6 @@ static bool is_final(const Engine *e, Translation *t)
 /* Whether a jump has a site and should not, or the other way round. */
 static bool is_wrong(const Engine *e, const Link *l, PromoteSite *s)
 {
-
     if (l->site.indirect == HOST_SITE_RETURN)
         return e->cfg.ret_predict && (promote_pairs(s) || s->as != RETURN_SITE);
     if (l->site.indirect == HOST_SITE_CALL || !is_final(e, l->from))

@@ -73,6 +73,7 @@ static bool api_has(const char *name)
                                       "fault.1",   "compress.1", "watch.1",   "windows.1",
                                       "wrap.1",    "streams.thread.1", "filters.1", "lines.1",
                                       "host.1",    "filters.2", "cells.2", "output.1", "files.1",
+                                      "streams.outside.1",
                                       NULL};
 
     for (unsigned k = 0; all[k]; k++)

@@ -190,27 +190,46 @@ static bool field_ok(const Code *c, DgPoint at, const DgField *f)
     return arg_ok(c, at, f->arg, f->number);
 }
 
-static bool api_record(DgInsn *i, DgPoint at, unsigned filter, DgStream *s, const DgField *field, unsigned n)
+/* NULL: refused. */
+static Attach *attach_record(DgInsn *i, DgPoint at, unsigned filter, DgStream *s, const DgField *field, unsigned n)
 {
     Code *c = i->block->code;
 
     uint32_t bytes = s ? s->record : 0;
 
     if (n > DG_FIELDS_MAX || !s)
-        return false;
+        return NULL;
     for (unsigned k = 0; k < n; k++) {
         if (!field_ok(c, at, &field[k]))
-            return false;
+            return NULL;
         while (bytes < (uint32_t)field[k].offset + field[k].bytes)
             bytes += s->record;
     }
     Attach *a = attach(i, at, filter, ATTACH_RECORD);
     if (!a)
-        return false;
+        return NULL;
     a->stream = s;
     a->bytes = bytes;
     a->field = copy_of(c, field, n * sizeof *field);
     a->n = n;
+    return a;
+}
+
+static bool api_record(DgInsn *i, DgPoint at, unsigned filter, DgStream *s, const DgField *field, unsigned n)
+{
+    return attach_record(i, at, filter, s, field, n) != NULL;
+}
+
+static bool api_record_outside(DgInsn *i, DgPoint at, unsigned filter, DgStream *s, const DgField *field, unsigned n, uint64_t start,
+                               uint64_t end)
+{
+    bool address = at == DG_TAKEN || at == DG_MEM_BEFORE || at == DG_MEM_AFTER;
+    Attach *a = address && start <= end ? attach_record(i, at, filter, s, field, n) : NULL;
+
+    if (!a)
+        return false;
+    a->start = start;
+    a->end = end;
     return true;
 }
 
@@ -233,4 +252,5 @@ void attach_api(DgApi *api)
     api->program_at = api_program;
     api->call = api_call;
     api->record = api_record;
+    api->record_outside = api_record_outside;
 }

@@ -37,6 +37,7 @@ typedef struct Attach {
     DgStream *stream;
     DgField *field;
     uint32_t bytes; /* of the record */
+    uint64_t start, end; /* it is of addresses outside of these; both 0: of all */
     const DgFilter *note;
     uint32_t number;
     uint64_t addr;

@@ -275,6 +275,12 @@ static void lower_call(Lower *l, const Attach *a)
 
 /* --- records ------------------------------------------------------------------------------------------------------ */
 
+/* 0: always. */
+static IrRef both(Lower *l, IrRef a, IrRef b)
+{
+    return !a ? b : !b ? a : ir_op2(&l->b, IR_AND, IR_I8, a, b);
+}
+
 static void test_room(Lower *l, const DgStream *s, Place *at)
 {
     IrRef pos =
@@ -332,12 +338,22 @@ static unsigned pieces(Lower *l, const Attach *a, Piece *out)
     return n;
 }
 
+/* Whether it is made at all; 0: yes. */
+static IrRef record_cond(Lower *l, const Attach *a)
+{
+    if (a->start == a->end)
+        return l->cond;
+    IrRef into = ir_op2(&l->b, IR_SUB, IR_I64, addr_of(l), c64(l, a->start));
+    return both(l, l->cond, ir_icmp(&l->b, IR_GT | IR_EQ, into, c64(l, a->end - a->start)));
+}
+
 static void lower_record(Lower *l, const Attach *a)
 {
     static const uint8_t lane[] = {[1] = IR_I8, [2] = IR_I16, [4] = IR_I32, [8] = IR_I64};
     Piece piece[DG_FIELDS_MAX];
     const DgStream *s = a->stream;
     Place *at = &l->place[s->number];
+    IrRef cond = record_cond(l, a);
 
     if (!at->base || at->used + a->bytes > STREAM_SLACK / 2)
         test_room(l, s, at);
@@ -352,8 +368,8 @@ static void lower_record(Lower *l, const Attach *a)
     at->used += a->bytes;
     at->offset += a->bytes;
     IrRef end = tally(l, at->base, at->offset);
-    if (l->cond) {
-        at->base = ir_select(&l->b, l->cond, end, tally(l, at->base, at->offset - a->bytes));
+    if (cond) {
+        at->base = ir_select(&l->b, cond, end, tally(l, at->base, at->offset - a->bytes));
         at->offset = 0;
         end = at->base;
     }
@@ -395,11 +411,6 @@ typedef struct Program {
     } skip[DG_PROGRAM_MAX];
     unsigned nskip;
 } Program;
-
-static IrRef both(Lower *l, IrRef a, IrRef b)
-{
-    return !a ? b : !b ? a : ir_op2(&l->b, IR_AND, IR_I8, a, b);
-}
 
 /* Whether operation number k is done; 0: always. */
 static IrRef condition(Lower *l, const Program *p, unsigned k)

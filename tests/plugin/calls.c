@@ -93,6 +93,38 @@ QUIET static void indirect(void)
         pointer();
 }
 
+QUIET static void odd(void)
+{
+    work(200);
+    sink++;
+}
+
+QUIET static void even(void)
+{
+    work(400);
+    sink++;
+}
+
+TAIL static void hop(int n)
+{
+    work(50);
+    if (n & 1)
+        odd(); /* jumps */
+    else
+        even();
+}
+
+static void (*const volatile side[])(void) = {even, odd};
+
+/* The same again, from one site to several places. */
+QUIET static void mixed(void)
+{
+    for (int i = 0; i < 8; i++) {
+        hop(i / 2);
+        side[i % 4 == 3]();
+    }
+}
+
 int main(void)
 {
     signal(SIGUSR1, handler);
@@ -101,6 +133,7 @@ int main(void)
     caller();
     raiser();
     indirect();
+    mixed();
     printf("%ld\n", sink);
     return 0;
 }

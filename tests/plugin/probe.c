@@ -10,6 +10,7 @@
  *   mode=instead probe_me is not run and returns 9
  *   mode=access what system calls and signals access, in order
  *   mode=counts counters, which are added to together, against sums, which are not; both are read and set at system calls
+ *   mode=outside records of branches and accesses that go outside of something, against those of all
  *   mode=crash  dereferences nothing in the 10th call
  */
 #include "dragoman/plugin.h"
@@ -259,6 +260,52 @@ static void finish_counts(DgHost *h)
     dg->print(h, "compared %llu different %llu\n", (unsigned long long)compared, (unsigned long long)different);
 }
 
+/* Records of what goes somewhere, from where that is in front of `start` and from `end` on; in order. */
+typedef struct Going {
+    uint64_t to, start, end;
+} Going;
+
+typedef struct Gone {
+    uint64_t all, n, order;
+} Gone;
+
+static Gone sorted_out, told_apart; /* here, and by translated code */
+static DgStream *goings, *outside;
+
+static void on_goings(void *data, uint32_t thread, const void *records, size_t n)
+{
+    Gone *to = data;
+
+    for (const Going *g = records; (const char *)g < (const char *)records + n; g++) {
+        to->all++;
+        if (g->to >= g->start && g->to < g->end)
+            continue;
+        to->n++;
+        to->order = to->order * 31 + g->to + g->start;
+    }
+}
+
+static void going(DgInsn *i, DgPoint at, uint64_t near)
+{
+    uint64_t start = (dg->insn_pc(i) - near) & ~15ull, end = start + 2 * near;
+    const DgField field[] = {{0, 8, at == DG_TAKEN ? DG_ARG_TARGET : DG_ARG_ADDR, 0, 0},
+                             {8, 8, DG_FIELD_CONST, 0, start},
+                             {16, 8, DG_FIELD_CONST, 0, end}};
+
+    if (!dg->record(i, at, 0, goings, field, 3) || !dg->record_outside(i, at, 0, outside, field, 3, start, end) ||
+        dg->record_outside(i, DG_BEFORE, 0, outside, field + 1, 2, start, end))
+        bad_values++;
+}
+
+static void finish_goings(DgHost *h)
+{
+    const Gone *a = &sorted_out, *b = &told_apart;
+
+    dg->print(h, "some %d outside %llu %llu only %llu %llu order %llu %llu bad %llu\n", a->n && a->all > a->n,
+              (unsigned long long)a->n, (unsigned long long)b->n, (unsigned long long)b->all, (unsigned long long)b->n,
+              (unsigned long long)a->order, (unsigned long long)b->order, (unsigned long long)bad_values);
+}
+
 static bool on_syscall(DgThread *t, void *data, DgSyscall *s)
 {
     static bool on;
@@ -297,6 +344,9 @@ static void translate(void *data, DgBlock *b)
             both(i);
         } else if (strcmp(mode, "counts") == 0) {
             counts(i);
+        } else if (strcmp(mode, "outside") == 0) {
+            going(i, DG_TAKEN, 64);
+            going(i, DG_MEM_AFTER, 1 << 20);
         } else if (strcmp(mode, "compute") == 0) {
             DgInsnInfo info = {.size = sizeof info};
             dg->insn_info(i, &info);
@@ -326,6 +376,8 @@ static void finish(void *data)
         dg->print(h, "bad %llu\n", (unsigned long long)bad_values);
     if (strcmp(mode, "counts") == 0)
         finish_counts(h);
+    if (strcmp(mode, "outside") == 0)
+        finish_goings(h);
     if (strcmp(mode, "watch") == 0)
         dg->print(h, "watched %llu\n", (unsigned long long)dg->cell_total(h, insns));
     if (strcmp(mode, "wrap") == 0)
@@ -364,6 +416,8 @@ static int start(DgHost *h)
     guarded = dg->cell_new(h, DG_SUM, 1);
     table = dg->cell_new(h, DG_SUM, TABLE);
     stream = dg->stream_new(h, 8, 4096, on_records, h, 0);
+    goings = dg->stream_new(h, sizeof(Going), 0, on_goings, &sorted_out, 0);
+    outside = dg->stream_new(h, sizeof(Going), 4096, on_goings, &told_apart, 0);
     x0 = dg->reg_find(h, "x0");
     dg->on_translate(h, translate, h);
     dg->on_finish(h, finish, h);

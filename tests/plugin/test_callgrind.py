@@ -122,6 +122,9 @@ def test_charged(dragoman, calls, tmp):
         check(near(arc("handler", "helper")[1], 22000) and arc("handler", "helper")[0] == 1 and 48000 <= arc("main", "raiser")[1] < 49000 and
               sum(v[0] for (_, to), v in got.arcs.items() if to == "handler") == 1, f"a signal's handler: {name}", got.arcs)
         check(arc("indirect", "direct")[0] == 3 and near(arc("indirect", "direct")[1], 3 * 34000), f"a call by a pointer: {name}", got.arcs)
+        want = {("mixed", "hop"): (8, 5600), ("hop", "odd"): (4, 1600), ("hop", "even"): (4, 3200), ("mixed", "odd"): (2, 800),
+                ("mixed", "even"): (6, 4800), ("main", "mixed"): (1, 11200)}
+        check(all(arc(*a)[0] == n and near(arc(*a)[1], cost) for a, (n, cost) in want.items()), f"calls and jumps again: {name}", got.arcs)
         check(arc("work", "work")[0] == 0 and all(v[1] <= got.total[0] for v in got.arcs.values()), f"no more than all: {name}", got.arcs)
 
 

@@ -164,6 +164,10 @@ def test_probe(dragoman, pure, guest, probe):
         for mode, total in ("write", 200 * 16), ("skip", 200 * 9):
             r = Run(dragoman, opts + [f"--plugin={probe},mode={mode}", guest, "probe"])
             check(r.status == 0 and r.out == f"probe {total}\n", f"a call changes registers, mode {mode}: {name}", r.out + r.err)
+        for what in "probe", "ticks", "faults":
+            r = Run(dragoman, opts + [f"--plugin={probe},mode=outside", guest, what])
+            said = re.fullmatch(r"some 1 outside (\d+) (\d+) only (\d+) (\d+) order (\d+) (\d+) bad 0\n", r.err)
+            check(r.status == 0 and said and all(said[k] == said[k + 1] for k in (1, 3, 5)), f"records of what goes outside, {what}: {name}", r.err)
         r = Run(dragoman, opts + [f"--plugin={probe},mode=watch", guest, "watch"])
         check(r.status == 0 and r.out == "watch 134850\n" and r.err == "watched 150\n", f"watching on and off: {name}", r.out + r.err)
         r = Run(dragoman, opts + [f"--plugin={probe},mode=crash", guest, "probe"])
