@@ -17,11 +17,19 @@ enum { AT_I1, AT_D1, AT_ITLB, AT_DTLB, FIRST_LEVELS }; /* filters, in this order
 
 #define BATCH 128 /* records worked off at a time: so many memory accesses of ours go on at once */
 
+enum { OF_WRITE = 1, OF_SAME_ACCESS = 2, KINDS = 4 }; /* of records: DgSeen.kind */
+
+/* Records of an instruction: in a loop they are often many of one kind, of which every other one is counted apart, as it would wait
+ * for the one before. */
+typedef struct Misses {
+    uint64_t n[2][KINDS];
+} Misses;
+
 typedef struct Core {
     pthread_mutex_t lock; /* several threads may share it */
-    uint64_t seen[FIRST_LEVELS][256]; /* records, by DgSeen.kind */
+    uint64_t seen[FIRST_LEVELS][KINDS]; /* records that are not in `misses` */
     Cache l2;
-    uint64_t *misses; /* of the first data level, by place */
+    Misses *misses; /* of the first data level, by place */
     uint32_t nmisses;
 } Core;
 
@@ -44,7 +52,7 @@ static bool room_for_misses(Core *c)
     pthread_mutex_unlock(&code_lock);
     if (c->nmisses >= n)
         return true;
-    uint64_t *more = realloc(c->misses, cap * sizeof *more);
+    Misses *more = realloc(c->misses, cap * sizeof *more);
     if (!more)
         return false;
     memset(more + c->nmisses, 0, (cap - c->nmisses) * sizeof *more);
@@ -53,23 +61,29 @@ static bool room_for_misses(Core *c)
     return true;
 }
 
+static unsigned kind_of(const DgSeen *r)
+{
+    return (r->kind & DG_WRITE ? OF_WRITE : 0) | (r->kind & DG_SAME_ACCESS ? OF_SAME_ACCESS : 0);
+}
+
 static void count(Core *c, const DgSeen *r, unsigned n, uint32_t places)
 {
     for (unsigned k = 0; k < n; k++) {
-        c->seen[r[k].filter][r[k].kind]++;
         if (r[k].filter == AT_D1 && r[k].number < places)
-            c->misses[r[k].number] += !(r[k].kind & DG_SAME_ACCESS);
+            c->misses[r[k].number].n[k & 1][kind_of(&r[k])]++;
+        else
+            c->seen[r[k].filter][kind_of(&r[k])]++;
     }
 }
 
-static void add_accesses(uint64_t *nreads, uint64_t *nwrites, const DgSeen *r, unsigned n)
+static void add_misses(Cache *c, const DgSeen *r, unsigned n)
 {
     unsigned w = 0;
 
     for (unsigned k = 0; k < n; k++)
         w += (r[k].kind & DG_WRITE) != 0;
-    *nreads += n - w;
-    *nwrites += w;
+    c->read_misses += n - w;
+    c->write_misses += w;
 }
 
 /* Leave out those of TLBs, which have nothing behind them. */
@@ -83,8 +97,8 @@ static unsigned without_tlbs(const DgSeen *r, unsigned n, DgSeen *to)
     return m;
 }
 
-/* What a record says of the second level's accesses is counted with the record. All of a level are done before the next,
- * whose sets are asked for at once: the host's cache misses on them overlap. */
+/* The accesses of a level are the misses of the one before, and not counted again. All of a level are done before the next, whose
+ * sets are asked for at once: the host's cache misses on them overlap. */
 static void batch(Core *c, const DgSeen *r, unsigned n, uint32_t places)
 {
     DgSeen left[BATCH];
@@ -96,7 +110,7 @@ static void batch(Core *c, const DgSeen *r, unsigned n, uint32_t places)
     }
     if (want_l2) {
         n = cache_pass(&c->l2, r, n, left);
-        add_accesses(&c->l2.read_misses, &c->l2.write_misses, left, n);
+        add_misses(&c->l2, left, n);
         r = left;
     }
     if (!n)
@@ -104,9 +118,8 @@ static void batch(Core *c, const DgSeen *r, unsigned n, uint32_t places)
     for (unsigned k = 0; k < n; k++)
         cache_soon(&ll, r[k].addr);
     pthread_mutex_lock(&ll_lock);
-    add_accesses(&ll.reads, &ll.writes, r, n);
     n = cache_pass(&ll, r, n, left);
-    add_accesses(&ll.read_misses, &ll.write_misses, left, n);
+    add_misses(&ll, left, n);
     pthread_mutex_unlock(&ll_lock);
 }
 
@@ -200,7 +213,8 @@ static void put_places(DgHost *h)
     for (uint32_t k = 0; k < code.count; k++) {
         p[k].pc = code.piece[k].pc;
         for (uint32_t c = 0; c < ncores; c++)
-            p[k].misses += k < core[c].nmisses ? core[c].misses[k] : 0;
+            for (unsigned kind = 0; k < core[c].nmisses && kind < OF_SAME_ACCESS; kind++)
+                p[k].misses += core[c].misses[k].n[0][kind] + core[c].misses[k].n[1][kind];
     }
     qsort(p, code.count, sizeof *p, by_misses);
     dg->print(h, "\ninstructions with most D1 misses\n");
@@ -209,14 +223,14 @@ static void put_places(DgHost *h)
     free(p);
 }
 
-/* The misses of a first level, and what they make the second do. */
-static void add_seen(Cache *first, Cache *l2, const uint64_t seen[256])
+/* The misses of a first level, and what they make the next do. */
+static void add_seen(Cache *first, Cache *next, const uint64_t seen[KINDS])
 {
-    for (unsigned kind = 0; kind < 256; kind++) {
-        bool write = kind & DG_WRITE;
-        *(write ? &first->write_misses : &first->read_misses) += kind & DG_SAME_ACCESS ? 0 : seen[kind];
-        if (l2)
-            *(write ? &l2->writes : &l2->reads) += seen[kind];
+    for (unsigned kind = 0; kind < KINDS; kind++) {
+        bool write = kind & OF_WRITE;
+        *(write ? &first->write_misses : &first->read_misses) += kind & OF_SAME_ACCESS ? 0 : seen[kind];
+        if (next)
+            *(write ? &next->writes : &next->reads) += seen[kind];
     }
 }
 
@@ -227,12 +241,16 @@ static void finish(void *data)
     for (uint32_t c = 0; c < ncores; c++) {
         for (unsigned k = 0; k < FIRST_LEVELS; k++)
             add_seen(&first[k], k <= AT_D1 ? &l2 : NULL, core[c].seen[k]);
+        for (uint32_t k = 0; k < 2 * core[c].nmisses; k++)
+            add_seen(&first[AT_D1], &l2, core[c].misses[k / 2].n[k % 2]);
         l2.read_misses += core[c].l2.read_misses;
         l2.write_misses += core[c].l2.write_misses;
     }
     first[AT_I1].reads = first[AT_ITLB].reads = dg->cell_total(data, insns);
     first[AT_D1].reads = first[AT_DTLB].reads = dg->cell_total(data, reads);
     first[AT_D1].writes = first[AT_DTLB].writes = dg->cell_total(data, writes);
+    ll.reads = want_l2 ? l2.read_misses : l2.reads;
+    ll.writes = want_l2 ? l2.write_misses : l2.writes;
     dg->print(data, "              reads          writes     read misses    write misses  misses\n");
     line(data, &first[AT_I1]);
     line(data, &first[AT_D1]);

@@ -31,13 +31,14 @@ static uint64_t next(uint64_t *seed)
     return *seed >> 33;
 }
 
-static bool follows(const char *shape)
+static bool follows(const char *shape, bool avx512)
 {
     Cache like = {.name = "test"}, c = {0};
     uint64_t seed = 1;
     bool ok = cache_shape(&like, shape) && cache_new(&c, &like);
 
     memset(used, 0, sizeof used);
+    c.avx512 &= avx512;
     for (uint64_t t = 1; ok && t < TOUCHES; t += BATCH) {
         DgSeen r[BATCH], missed[BATCH];
         unsigned want = 0, got;
@@ -64,6 +65,6 @@ int main(void)
 
     TEST_BEGIN();
     for (unsigned k = 0; k < sizeof shapes / sizeof *shapes; k++)
-        TEST(shapes[k], follows(shapes[k]));
+        TEST(shapes[k], follows(shapes[k], false) && follows(shapes[k], true));
     return TEST_END();
 }

@@ -115,7 +115,7 @@ typedef struct Note {
     int32_t imm, addr;
     uint32_t index;
     Gpr x, at, t; /* the address, or by what it differs from the line used last; its place; to use */
-    Mem line[3];  /* what is remembered, the line used last first */
+    Mem line[4];  /* what is remembered, the line used last first */
     int32_t last; /* bytes into a line at which the access may begin to be in it whole */
     uint32_t back;
 } Note;
@@ -165,10 +165,10 @@ static void note_place(Sel *s, const Note *k, Gpr addr)
     x64_alu_ri(s->a, ALU_AND, W32, k->at, (int32_t)n->mask);
 }
 
-/* Not the line used last: perhaps one of the next two, which goes to the front then. */
+/* Not the line used last: perhaps one of the next three, which goes to the front then. */
 static void note_near(Sel *s, const Note *k)
 {
-    for (unsigned at = 1; at < 3 && at < k->n->ways; at++) {
+    for (unsigned at = 1; at < 4 && at < k->n->ways; at++) {
         uint32_t not = sel_label(s);
         if (k->fixed) {
             x64_alu_mi(s->a, ALU_CMP, W64, k->line[at], k->imm);
@@ -361,7 +361,7 @@ static bool note_fixed(Sel *s, Note *k, uint64_t addr)
     k->addr = (int32_t)addr;
     k->imm = (int32_t)line;
     k->index = ir_note_index(n, addr);
-    for (unsigned at = 0; at < 3; at++)
+    for (unsigned at = 0; at < 4; at++)
         k->line[at] = mem_b(R15, (int32_t)(n->table + k->index + 8 * at) - STATE_BIAS);
     k->x = sel_tmp_r(s);
     uint32_t fresh = sel_label(s);
@@ -408,7 +408,7 @@ void sel_note(Sel *s, const IrInsn *i)
     k.x = sel_tmp_r(s);
     k.at = sel_tmp_r(s);
     k.t = sel_tmp_r(s);
-    for (unsigned at = 0; at < 3; at++)
+    for (unsigned at = 0; at < 4; at++)
         k.line[at] = mem_bi(R15, k.at, 0, (int32_t)(n->table + 8 * at) - STATE_BIAS);
     note_address(s, &k, a);
     note_place(s, &k, k.x);
