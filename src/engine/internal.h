@@ -11,7 +11,7 @@
 #define TABLE_LOCKS 256
 #define PAGE_BUCKETS 4096
 #define CAREFUL_BUCKETS 256
-#define MAKING_LOCKS 256
+#define MAKING_LOCKS 64
 
 /* Translations by (pc, mode): chained buckets, read without locks. */
 typedef struct Table {
