@@ -120,6 +120,8 @@ Tools *engine_tools(const Engine *e);
 /* How many cells are slots, and the first of these. */
 unsigned cell_slots(const Engine *e);
 unsigned cell_first_slot(const Engine *e);
+/* The vcpu of the calling thread, which a child of vfork borrows; NULL: none. */
+Vcpu *fault_current(void);
 /* Cell n is a counter if it is a slot: before anything is translated. `lane`: IrSlot.lane. */
 void cell_counts(Engine *e, uint32_t n, unsigned lane);
 /* Displacement of cell n from the guest state; CELL_NONE when there are not so many. */

@@ -428,7 +428,6 @@ void fault_attach(Vcpu *cpu);
 void fault_detach(Vcpu *cpu);
 /* Take out of `set` the signals that mean a fault of the thread itself. */
 void fault_unblocked(sigset_t *set);
-Vcpu *fault_current(void);
 /* What the handler saw of the fault that made a safe_* routine of this thread fail, as a guest fault at `va`. */
 void fault_note(Vcpu *cpu, uint64_t va, unsigned size, bool write);
 /* The same for a bulk copy that stopped at dst, src. */

@@ -328,7 +328,7 @@ static uint32_t api_thread_number(const DgThread *t)
 
 static int api_thread_id(const DgThread *t)
 {
-    return t->cpu->tid;
+    return fault_current() == t->cpu ? os_tid() : t->cpu->tid; /* a child of vfork runs on its parent's */
 }
 
 static void *api_thread_data(DgThread *t, DgHost *h, size_t bytes)

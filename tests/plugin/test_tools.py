@@ -505,6 +505,48 @@ def test_descriptors(dragoman, guest, tmp):
             check("memfd_create" in text and "lseek(2" in text, f"descriptors: {option}: to the end", text[-300:])
 
 
+def timeline_faults(events):
+    """What Perfetto's importer of the Trace Event Format would not take, or show wrong: members, their types, slices of a thread that overlap."""
+    members = {"M": {"name": str, "pid": int, "args": dict}, "X": {"name": str, "cat": str, "pid": int, "tid": int, "ts": (int, float), "dur": (int, float)},
+               "i": {"name": str, "cat": str, "pid": int, "tid": int, "ts": (int, float), "s": str}}
+    bad = [e for e in events if e.get("ph") not in members or any(not isinstance(e.get(k), t) for k, t in members[e["ph"]].items())]
+    bad += [e for e in events if e.get("ph") == "X" and (e["dur"] < 0 or e["ts"] <= 0)] + [e for e in events if e.get("ph") == "i" and e["s"] != "t"]
+    bad += [e for e in events if e.get("ph") == "M" and (e["name"] != "process_name" or not isinstance(e["args"].get("name"), str))]
+    last = {}
+    for e in sorted((e for e in events if e.get("ph") == "X"), key=lambda e: (e["ts"], -e["dur"])):
+        while last.get(e["tid"]) and last[e["tid"]][-1] <= e["ts"]:
+            last[e["tid"]].pop()
+        if last.get(e["tid"]) and last[e["tid"]][-1] < e["ts"] + e["dur"] - 0.002:
+            bad.append(e)
+        last.setdefault(e["tid"], []).append(e["ts"] + e["dur"])
+    return bad
+
+
+def test_timeline(dragoman, guest, tmp):
+    """A timeline of system calls that Perfetto takes: of threads, forked and vforked children, faults, calls that do not return."""
+    for program, signals in (("family", 0), ("threads", 0), ("faults", 500), ("ticks", 50)):
+        here = tempfile.mkdtemp(dir=tmp)
+        r = Run(dragoman, [f"--tool=syscalls,trace,out={here}/%p", guest, program])
+        runs = {}
+        for f in os.listdir(here):
+            with open(os.path.join(here, f), encoding="ascii") as file:
+                runs[int(f)] = json.load(file)
+        check(r.status == 0 and len(runs) == (2 if program == "family" else 1), f"timeline: a file a process: {program}", f"{r.err} {list(runs)}")
+        for pid, events in runs.items():
+            bad = timeline_faults(events)
+            check(not bad and events[0]["name"] == "process_name" and all(e["pid"] == pid or e["tid"] == e["pid"] for e in events), f"timeline: as Perfetto has it: {program}", bad[:5])
+            check(any(e["name"] == "exit_group" for e in events), f"timeline: to the end: {program}", events[-3:])
+        parent = runs[min(runs)]
+        count = sum(e["ph"] == "i" for e in parent)
+        check(count >= signals and (signals or not count), f"timeline: signals: {program}", count)
+        if program == "family": # the child of vfork runs while its parent is in the call
+            waits = [e for e in parent if e["name"] == "clone" and "VFORK" in e["args"]["call"]]
+            child = [e for e in parent if e["name"] == "exit_group" and e["pid"] != min(runs)]
+            check(len(waits) == len(child) == 1 and waits[0]["ts"] < child[0]["ts"] <= waits[0]["ts"] + waits[0]["dur"], "timeline: vfork", f"{waits} {child}")
+            check(any(e["name"] == "ppoll" and e["tid"] != e["pid"] for e in parent),
+                  "timeline: a thread that is still in a call at the end", parent[-5:])
+
+
 def test_others(dragoman, pure, guest, tmp):
     for name, opts in ENGINES.items():
         out = os.path.join(tmp, "bbv")
@@ -722,7 +764,7 @@ def main():
                  "windows": [lambda: test_windows(dragoman, pure, guest, step, tmp),
                              lambda: test_fetches(dragoman, guest)],
                  "others": [lambda: test_others(dragoman, pure, guest, tmp), lambda: test_family(dragoman, guest, tmp),
-                            lambda: test_descriptors(dragoman, guest, tmp),
+                            lambda: test_descriptors(dragoman, guest, tmp), lambda: test_timeline(dragoman, guest, tmp),
                             lambda: test_perf(dragoman, guest, tmp),
                             lambda: test_lines(dragoman, guest, debug, tmp)],
                  "qemu": [lambda: test_qemu(dragoman, pure, guest, probe, plugin),
