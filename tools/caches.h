@@ -261,30 +261,29 @@ CACHE_AVX512 static inline bool cache_touch_16_at_once(uint32_t *at, uint32_t ta
     return hit != 0;
 }
 
-CACHE_AVX512 static inline unsigned cache_pass_8_at_once(const Cache *c, const DgSeen *r, unsigned n, DgSeen *missed)
+CACHE_AVX512 static inline __attribute__((always_inline)) unsigned cache_pass_at_once(const Cache *c, bool eight, const DgSeen *r, unsigned n,
+                                                                                       DgSeen *missed)
 {
     const Cache mine = *c;
     unsigned m = 0;
 
     for (unsigned k = 0; k < n; k++) {
         DgSeen x = r[k];
+        uint32_t *at = mine.tag + cache_set(&mine, x.addr), tag = (uint32_t)(x.addr >> mine.tag_bits) + 1;
         missed[m] = x;
-        m += !cache_touch_8_at_once(mine.tag + cache_set(&mine, x.addr), (uint32_t)(x.addr >> mine.tag_bits) + 1);
+        m += !(eight ? cache_touch_8_at_once(at, tag) : cache_touch_16_at_once(at, tag));
     }
     return m;
 }
 
+CACHE_AVX512 static inline unsigned cache_pass_8_at_once(const Cache *c, const DgSeen *r, unsigned n, DgSeen *missed)
+{
+    return cache_pass_at_once(c, true, r, n, missed);
+}
+
 CACHE_AVX512 static inline unsigned cache_pass_16_at_once(const Cache *c, const DgSeen *r, unsigned n, DgSeen *missed)
 {
-    const Cache mine = *c;
-    unsigned m = 0;
-
-    for (unsigned k = 0; k < n; k++) {
-        DgSeen x = r[k];
-        missed[m] = x;
-        m += !cache_touch_16_at_once(mine.tag + cache_set(&mine, x.addr), (uint32_t)(x.addr >> mine.tag_bits) + 1);
-    }
-    return m;
+    return cache_pass_at_once(c, false, r, n, missed);
 }
 
 #else
